@@ -1,0 +1,1 @@
+//! Plain f64 twins of the kernels in `shaders/`.

@@ -1,0 +1,6 @@
+//! Split-Mix federated learning on any GPU.
+
+#[cfg(feature = "native")]
+pub mod cli;
+mod error;
+pub use error::{Error, Result};
