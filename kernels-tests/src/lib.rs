@@ -8,7 +8,8 @@
 //! The crate depends on nothing, so that the engine's self-test can carry it to any platform. Twins panic on slices of
 //! a wrong length: a wrong reference is worse than none.
 //!
-//! [`compare`] judges a kernel's f32 output against a twin's.
+//! [`compare`] judges a kernel's f32 output against a twin's; [`network`] composes the twins into a whole training
+//! step.
 
 pub mod batch_norm_backward;
 pub mod batch_norm_forward;
@@ -26,6 +27,7 @@ pub mod linear_backward_weight;
 pub mod linear_forward;
 pub mod max_pool_backward;
 pub mod max_pool_forward;
+pub mod network;
 pub mod sgd;
 pub mod shape;
 pub mod softmax_cross_entropy;
