@@ -48,8 +48,9 @@ pub fn batch_norm_forward(
     for channel in 0..shape.channels {
         for i in shape.elements(channel) {
             let value = normalization.apply(statistics, channel, z[i]);
-            y[i] = if normalization.relu {
-                value.max(0.0)
+            // Not `max`, which would turn a NaN into 0 and hide it.
+            y[i] = if normalization.relu && value < 0.0 {
+                0.0
             } else {
                 value
             };

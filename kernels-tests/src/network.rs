@@ -405,7 +405,7 @@ mod tests {
     /// Every gradient of the whole network along a random direction, by central differences. Pools and ReLUs make the
     /// loss only piecewise smooth, so directions whose two half-steps disagree (a kink lies between) are passed over.
     #[test]
-    fn gradients_are_the_losss() {
+    fn gradients_match_differences_of_the_loss() {
         let network = small();
         let mut checked = 0;
         for seed in 0..4 {
