@@ -1,6 +1,13 @@
 //! Split-Mix federated learning on any GPU.
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
 
 #[cfg(feature = "native")]
 pub mod cli;
+pub mod engine;
 mod error;
+pub mod gpu;
+pub mod kernels;
+pub mod net;
+pub mod plan;
 pub use error::{Error, Result};

@@ -40,8 +40,7 @@ pub fn batch_norm_backward(
         let normalized = |i: usize| (z[i] - statistics.mean[channel]) / deviation;
         // The gradient before the ReLU.
         let gradient = |i: usize| {
-            let blocked =
-                normalization.relu && normalization.apply(statistics, channel, z[i]) <= 0.0;
+            let blocked = normalization.relu && normalization.apply(statistics, channel, z[i]) <= 0.0;
             if blocked { 0.0 } else { dy[i] }
         };
         for i in shape.elements(channel) {
@@ -51,8 +50,7 @@ pub fn batch_norm_backward(
         // Moving z[i] also moves the mean and the variance, hence the two subtracted terms.
         for i in shape.elements(channel) {
             let through_statistics = (dbeta[channel] + normalized(i) * dgamma[channel]) / count;
-            dz[i] = scale * normalization.gamma[channel] / deviation
-                * (gradient(i) - through_statistics);
+            dz[i] = scale * normalization.gamma[channel] / deviation * (gradient(i) - through_statistics);
         }
     }
     BatchNormGradients { dz, dgamma, dbeta }
@@ -67,13 +65,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn shapes() -> impl Strategy<Value = BatchNorm> {
-        (1usize..5, 0usize..3, 1usize..4, 1usize..6).prop_map(|(valid, spare, channels, pixels)| {
-            BatchNorm {
-                batch: valid + spare,
-                valid,
-                channels,
-                pixels,
-            }
+        (1usize..5, 0usize..3, 1usize..4, 1usize..6).prop_map(|(valid, spare, channels, pixels)| BatchNorm {
+            batch: valid + spare,
+            valid,
+            channels,
+            pixels,
         })
     }
 
@@ -108,28 +104,11 @@ mod tests {
 
     #[test]
     fn padding_samples_are_ignored_whatever_they_hold() {
-        let shape = BatchNorm {
-            batch: 3,
-            valid: 2,
-            channels: 1,
-            pixels: 1,
-        };
+        let shape = BatchNorm { batch: 3, valid: 2, channels: 1, pixels: 1 };
         let z = [1.0, 2.0, f64::NAN];
-        let normalization = Normalization {
-            gamma: &[1.0],
-            beta: &[0.0],
-            eps: 1e-5,
-            relu: true,
-        };
+        let normalization = Normalization { gamma: &[1.0], beta: &[0.0], eps: 1e-5, relu: true };
         let statistics = batch_norm_statistics(&shape, &z);
-        let gradients = batch_norm_backward(
-            &shape,
-            &[1.0, 1.0, f64::NAN],
-            &z,
-            &statistics,
-            &normalization,
-            1.0,
-        );
+        let gradients = batch_norm_backward(&shape, &[1.0, 1.0, f64::NAN], &z, &statistics, &normalization, 1.0);
         assert_eq!(gradients.dz[2], 0.0);
         // Only the larger of the two passes the ReLU.
         assert_eq!(gradients.dbeta, [1.0]);

@@ -28,11 +28,7 @@ pub struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let percent = 100.0 * self.worst_share;
-        write!(
-            f,
-            "{} {}: {} values, worst error {percent:.1}% of the allowed",
-            self.op, self.shape, self.count
-        )
+        write!(f, "{} {}: {} values, worst error {percent:.1}% of the allowed", self.op, self.shape, self.count)
     }
 }
 
@@ -71,14 +67,7 @@ impl fmt::Display for Mismatch {
         write!(f, "{} {}: ", self.op, self.shape)?;
         match &self.cause {
             Cause::Length { got, want } => write!(f, "got {got} values, want {want}"),
-            Cause::Values {
-                failed,
-                count,
-                index,
-                got,
-                want,
-                share,
-            } => write!(
+            Cause::Values { failed, count, index, got, want, share } => write!(
                 f,
                 "{failed} of {count} values are off; the worst is [{index}]: got {got:e}, want {want:e}, \
                  error {:.0}% of the allowed",
@@ -94,13 +83,7 @@ impl std::error::Error for Mismatch {}
 ///
 /// NaN and infinities fail on either side, equal or not: no kernel may produce one. `op` and `shape` only name the
 /// comparison in the result.
-pub fn compare(
-    op: &str,
-    shape: &str,
-    got: &[f32],
-    want: &[f64],
-    tolerance: Tolerance,
-) -> Result<Report, Mismatch> {
+pub fn compare(op: &str, shape: &str, got: &[f32], want: &[f64], tolerance: Tolerance) -> Result<Report, Mismatch> {
     let magnitude: Vec<f64> = want.iter().map(|value| value.abs()).collect();
     compare_with_magnitude(op, shape, got, want, &magnitude, tolerance)
 }
@@ -121,14 +104,7 @@ pub fn compare_with_magnitude(
     check_len("magnitude", magnitude.len(), want.len());
     let (op, shape, count) = (op.to_string(), shape.to_string(), want.len());
     if got.len() != count {
-        return Err(Mismatch {
-            op,
-            shape,
-            cause: Cause::Length {
-                got: got.len(),
-                want: count,
-            },
-        });
+        return Err(Mismatch { op, shape, cause: Cause::Length { got: got.len(), want: count } });
     }
     let share = |index: usize| {
         let error = (f64::from(got[index]) - want[index]).abs();
@@ -150,68 +126,29 @@ pub fn compare_with_magnitude(
         }
     }
     if failed == 0 {
-        return Ok(Report {
-            op,
-            shape,
-            count,
-            worst_share,
-        });
+        return Ok(Report { op, shape, count, worst_share });
     }
     let (got, want) = (got[worst], want[worst]);
-    Err(Mismatch {
-        op,
-        shape,
-        cause: Cause::Values {
-            failed,
-            count,
-            index: worst,
-            got,
-            want,
-            share: worst_share,
-        },
-    })
+    Err(Mismatch { op, shape, cause: Cause::Values { failed, count, index: worst, got, want, share: worst_share } })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TOLERANCE: Tolerance = Tolerance {
-        absolute: 0.5,
-        relative: 0.25,
-    };
+    const TOLERANCE: Tolerance = Tolerance { absolute: 0.5, relative: 0.25 };
 
     #[test]
     fn reports_the_worst_share() {
-        let report = compare(
-            "sgd",
-            "[3]",
-            &[0.25, 3.0, -2.0],
-            &[0.0, 2.0, -2.0],
-            TOLERANCE,
-        )
-        .unwrap();
+        let report = compare("sgd", "[3]", &[0.25, 3.0, -2.0], &[0.0, 2.0, -2.0], TOLERANCE).unwrap();
         assert_eq!(report.worst_share, 1.0);
-        assert_eq!(
-            report.to_string(),
-            "sgd [3]: 3 values, worst error 100.0% of the allowed"
-        );
+        assert_eq!(report.to_string(), "sgd [3]: 3 values, worst error 100.0% of the allowed");
     }
 
     #[test]
     fn tells_where_the_worst_error_is() {
-        let mismatch = compare(
-            "sgd",
-            "[3]",
-            &[0.75, 5.0, -2.0],
-            &[0.0, 2.0, -2.0],
-            TOLERANCE,
-        )
-        .unwrap_err();
-        assert_eq!(
-            mismatch.to_string(),
-            "sgd [3]: 2 of 3 values are off; the worst is [1]: got 5e0, want 2e0, error 300% of the allowed"
-        );
+        let mismatch = compare("sgd", "[3]", &[0.75, 5.0, -2.0], &[0.0, 2.0, -2.0], TOLERANCE).unwrap_err();
+        assert_eq!(mismatch.to_string(), "sgd [3]: 2 of 3 values are off; the worst is [1]: got 5e0, want 2e0, error 300% of the allowed");
     }
 
     #[test]
@@ -224,33 +161,16 @@ mod tests {
     #[test]
     fn values_that_are_not_finite_always_fail() {
         for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            assert!(
-                compare("op", "", &[bad as f32], &[bad], TOLERANCE).is_err(),
-                "{bad} on both sides"
-            );
-            assert!(
-                compare("op", "", &[bad as f32], &[1.0], TOLERANCE).is_err(),
-                "got {bad}"
-            );
-            assert!(
-                compare("op", "", &[1.0], &[bad], TOLERANCE).is_err(),
-                "want {bad}"
-            );
+            assert!(compare("op", "", &[bad as f32], &[bad], TOLERANCE).is_err(), "{bad} on both sides");
+            assert!(compare("op", "", &[bad as f32], &[1.0], TOLERANCE).is_err(), "got {bad}");
+            assert!(compare("op", "", &[1.0], &[bad], TOLERANCE).is_err(), "want {bad}");
         }
     }
 
     #[test]
     fn exact_comparisons_and_lengths() {
-        let exact = Tolerance {
-            absolute: 0.0,
-            relative: 0.0,
-        };
-        assert_eq!(
-            compare("op", "", &[1.5], &[1.5], exact)
-                .unwrap()
-                .worst_share,
-            0.0
-        );
+        let exact = Tolerance { absolute: 0.0, relative: 0.0 };
+        assert_eq!(compare("op", "", &[1.5], &[1.5], exact).unwrap().worst_share, 0.0);
         assert!(compare("op", "", &[1.5], &[1.5 + 1e-12], exact).is_err());
         let mismatch = compare("op", "[2]", &[1.5], &[1.5, 2.0], exact).unwrap_err();
         assert_eq!(mismatch.to_string(), "op [2]: got 1 values, want 2");

@@ -46,9 +46,6 @@ mod tests {
             stride: 2,
             padding: 0,
         };
-        assert_eq!(
-            conv2d_backward_data(&shape, &[3.0, 5.0], &[2.0]),
-            [6.0, 0.0, 10.0, 0.0]
-        );
+        assert_eq!(conv2d_backward_data(&shape, &[3.0, 5.0], &[2.0]), [6.0, 0.0, 10.0, 0.0]);
     }
 }

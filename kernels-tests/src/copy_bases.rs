@@ -8,8 +8,7 @@ use crate::shape::check_len;
 pub fn copy_bases(bases: usize, server: &[f64], base_of_lane: &[u32]) -> Vec<f64> {
     let parameters = server.len() / bases;
     check_len("server", server.len(), bases * parameters);
-    let of_base =
-        |base: &u32| &server[*base as usize * parameters..(*base as usize + 1) * parameters];
+    let of_base = |base: &u32| &server[*base as usize * parameters..(*base as usize + 1) * parameters];
     base_of_lane.iter().flat_map(of_base).copied().collect()
 }
 
@@ -19,9 +18,6 @@ mod tests {
 
     #[test]
     fn by_hand() {
-        assert_eq!(
-            copy_bases(2, &[1.0, 2.0, 3.0, 4.0], &[1, 0, 1]),
-            [3.0, 4.0, 1.0, 2.0, 3.0, 4.0]
-        );
+        assert_eq!(copy_bases(2, &[1.0, 2.0, 3.0, 4.0], &[1, 0, 1]), [3.0, 4.0, 1.0, 2.0, 3.0, 4.0]);
     }
 }

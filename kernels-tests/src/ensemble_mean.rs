@@ -18,36 +18,18 @@ pub struct Mixed {
 ///
 /// `logits` is `[base][batch][classes]` (any number of bases), `labels` `[batch]`; each width is between 1 and the
 /// number of bases.
-pub fn ensemble_mean(
-    shape: &Logits,
-    logits: &[f64],
-    labels: &[u32],
-    widths: &[usize],
-) -> Vec<Mixed> {
-    let Logits {
-        batch,
-        valid,
-        classes,
-    } = *shape;
+pub fn ensemble_mean(shape: &Logits, logits: &[f64], labels: &[u32], widths: &[usize]) -> Vec<Mixed> {
+    let Logits { batch, valid, classes } = *shape;
     let bases = logits.len() / (batch * classes);
     check_len("logits", logits.len(), bases * batch * classes);
     check_len("labels", labels.len(), batch);
     let mix = |width: usize| {
-        assert!(
-            1 <= width && width <= bases,
-            "width {width} of {bases} bases"
-        );
-        let mut mixed = Mixed {
-            logits: vec![0.0; batch * classes],
-            loss: vec![0.0; batch],
-            correct: vec![false; batch],
-        };
+        assert!(1 <= width && width <= bases, "width {width} of {bases} bases");
+        let mut mixed = Mixed { logits: vec![0.0; batch * classes], loss: vec![0.0; batch], correct: vec![false; batch] };
         for n in 0..valid {
             let row = &mut mixed.logits[n * classes..(n + 1) * classes];
             for (class, mean) in row.iter_mut().enumerate() {
-                let sum: f64 = (0..width)
-                    .map(|base| logits[(base * batch + n) * classes + class])
-                    .sum();
+                let sum: f64 = (0..width).map(|base| logits[(base * batch + n) * classes + class]).sum();
                 *mean = sum / width as f64;
             }
             mixed.loss[n] = log_sum_exp(row) - row[labels[n] as usize];
@@ -64,11 +46,7 @@ mod tests {
 
     #[test]
     fn by_hand() {
-        let shape = Logits {
-            batch: 2,
-            valid: 1,
-            classes: 2,
-        };
+        let shape = Logits { batch: 2, valid: 1, classes: 2 };
         let logits = [0.0, 2.0, 9.0, 9.0, 4.0, 0.0, 9.0, 9.0];
         let mixed = ensemble_mean(&shape, &logits, &[0, 0], &[1, 2]);
         assert_eq!(mixed[0].logits, [0.0, 2.0, 0.0, 0.0]);

@@ -10,9 +10,7 @@ pub fn random(seed: u64, len: usize) -> Vec<f64> {
         bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         bits ^ (bits >> 31)
     };
-    (0..len)
-        .map(|_| (next() >> 11) as f64 / (1u64 << 52) as f64 - 1.0)
-        .collect()
+    (0..len).map(|_| (next() >> 11) as f64 / (1u64 << 52) as f64 - 1.0).collect()
 }
 
 /// `Σ a·b`: with `b` = dy, a scalar whose gradient with respect to `a` = y is dy.
@@ -26,18 +24,9 @@ pub fn dot(a: &[f64], b: &[f64]) -> f64 {
 /// The step of 1e-5 leaves an error near 1e-10 on smooth objectives of the size used here; 1e-6 is far above it and
 /// far below any wrong term.
 #[track_caller]
-pub fn assert_gradient(
-    what: &str,
-    point: &[f64],
-    gradient: &[f64],
-    objective: impl Fn(&[f64]) -> f64,
-) {
+pub fn assert_gradient(what: &str, point: &[f64], gradient: &[f64], objective: impl Fn(&[f64]) -> f64) {
     const STEP: f64 = 1e-5;
-    assert_eq!(
-        gradient.len(),
-        point.len(),
-        "{what}: gradient and point differ in length"
-    );
+    assert_eq!(gradient.len(), point.len(), "{what}: gradient and point differ in length");
     let mut moved = point.to_vec();
     for index in 0..point.len() {
         moved[index] = point[index] + STEP;
@@ -47,10 +36,6 @@ pub fn assert_gradient(
         moved[index] = point[index];
         let numeric = (above - below) / (2.0 * STEP);
         let error = (numeric - gradient[index]).abs();
-        assert!(
-            error <= 1e-6 * (1.0 + numeric.abs()),
-            "{what}[{index}]: gradient {} but differences give {numeric}",
-            gradient[index]
-        );
+        assert!(error <= 1e-6 * (1.0 + numeric.abs()), "{what}[{index}]: gradient {} but differences give {numeric}", gradient[index]);
     }
 }

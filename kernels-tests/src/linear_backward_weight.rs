@@ -7,11 +7,7 @@ use crate::shape::{Linear, check_len};
 /// `dz` (`[batch][out_features]`) is the gradient with respect to the *un-scaled* output. Samples past the valid ones
 /// must have `dz = 0`.
 pub fn linear_backward_weight(shape: &Linear, x: &[f64], dz: &[f64]) -> (Vec<f64>, Vec<f64>) {
-    let Linear {
-        batch,
-        in_features,
-        out_features,
-    } = *shape;
+    let Linear { batch, in_features, out_features } = *shape;
     check_len("x", x.len(), batch * in_features);
     check_len("dz", dz.len(), batch * out_features);
     let mut dw = vec![0.0; out_features * in_features];

@@ -12,11 +12,7 @@ pub fn max_pool_backward(shape: &Pool2d, dy: &[f64], indices: &[u32]) -> Vec<f64
     let mut dx = vec![0.0; shape.input_len()];
     let (out_height, out_width) = (shape.out_height(), shape.out_width());
     for (output, (gradient, &index)) in dy.iter().zip(indices).enumerate() {
-        let (plane, out_y, out_x) = (
-            output / (out_height * out_width),
-            output / out_width % out_height,
-            output % out_width,
-        );
+        let (plane, out_y, out_x) = (output / (out_height * out_width), output / out_width % out_height, output % out_width);
         let position = window_element(shape, plane, out_y, out_x, index as usize);
         dx[position.expect("the maximum is a pixel, not padding")] += gradient;
     }
@@ -46,26 +42,9 @@ mod tests {
 
     #[test]
     fn overlapping_windows_add() {
-        let shape = Pool2d {
-            batch: 1,
-            channels: 1,
-            in_height: 1,
-            in_width: 3,
-            kernel: 1,
-            stride: 1,
-            padding: 0,
-        };
-        assert_eq!(
-            max_pool_backward(&shape, &[1.0, 2.0, 4.0], &[0, 0, 0]),
-            [1.0, 2.0, 4.0]
-        );
-        let shape = Pool2d {
-            in_height: 3,
-            kernel: 3,
-            stride: 2,
-            padding: 1,
-            ..shape
-        };
+        let shape = Pool2d { batch: 1, channels: 1, in_height: 1, in_width: 3, kernel: 1, stride: 1, padding: 0 };
+        assert_eq!(max_pool_backward(&shape, &[1.0, 2.0, 4.0], &[0, 0, 0]), [1.0, 2.0, 4.0]);
+        let shape = Pool2d { in_height: 3, kernel: 3, stride: 2, padding: 1, ..shape };
         // The four windows of a 3×3 image share its middle pixel: tap 8, 6, 2 and 0 of them.
         let dx = max_pool_backward(&shape, &[1.0, 2.0, 4.0, 8.0], &[8, 6, 2, 0]);
         assert_eq!(dx, [0.0, 0.0, 0.0, 0.0, 15.0, 0.0, 0.0, 0.0, 0.0]);

@@ -8,10 +8,7 @@ use crate::shape::{Pool2d, check_len, source};
 /// The padding counts as −∞. Of equal maxima the first in row-major order wins, as in PyTorch. `x` must hold no NaN.
 pub fn max_pool_forward(shape: &Pool2d, x: &[f64]) -> (Vec<f64>, Vec<u32>) {
     check_len("x", x.len(), shape.input_len());
-    assert!(
-        2 * shape.padding <= shape.kernel,
-        "{shape:?}: padding must be at most half of the kernel"
-    );
+    assert!(2 * shape.padding <= shape.kernel, "{shape:?}: padding must be at most half of the kernel");
     let (mut y, mut indices) = (Vec::new(), Vec::new());
     for plane in 0..shape.batch * shape.channels {
         for out_y in 0..shape.out_height() {
@@ -34,27 +31,9 @@ pub fn max_pool_forward(shape: &Pool2d, x: &[f64]) -> (Vec<f64>, Vec<u32>) {
 }
 
 /// The flat input index of tap `tap` of a window, or `None` in the padding.
-pub(crate) fn window_element(
-    shape: &Pool2d,
-    plane: usize,
-    out_y: usize,
-    out_x: usize,
-    tap: usize,
-) -> Option<usize> {
-    let y = source(
-        out_y,
-        tap / shape.kernel,
-        shape.stride,
-        shape.padding,
-        shape.in_height,
-    )?;
-    let x = source(
-        out_x,
-        tap % shape.kernel,
-        shape.stride,
-        shape.padding,
-        shape.in_width,
-    )?;
+pub(crate) fn window_element(shape: &Pool2d, plane: usize, out_y: usize, out_x: usize, tap: usize) -> Option<usize> {
+    let y = source(out_y, tap / shape.kernel, shape.stride, shape.padding, shape.in_height)?;
+    let x = source(out_x, tap % shape.kernel, shape.stride, shape.padding, shape.in_width)?;
     Some((plane * shape.in_height + y) * shape.in_width + x)
 }
 
@@ -64,43 +43,18 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     pub(crate) fn shapes() -> impl Strategy<Value = Pool2d> {
-        (
-            1usize..3,
-            1usize..3,
-            1usize..7,
-            1usize..7,
-            1usize..4,
-            1usize..4,
-            0usize..2,
+        (1usize..3, 1usize..3, 1usize..7, 1usize..7, 1usize..4, 1usize..4, 0usize..2).prop_map(
+            |(batch, channels, in_height, in_width, kernel, stride, padding)| {
+                let padding = padding.min(kernel / 2);
+                let kernel = kernel.min(in_height.min(in_width) + 2 * padding);
+                Pool2d { batch, channels, in_height, in_width, kernel, stride, padding: padding.min(kernel / 2) }
+            },
         )
-            .prop_map(
-                |(batch, channels, in_height, in_width, kernel, stride, padding)| {
-                    let padding = padding.min(kernel / 2);
-                    let kernel = kernel.min(in_height.min(in_width) + 2 * padding);
-                    Pool2d {
-                        batch,
-                        channels,
-                        in_height,
-                        in_width,
-                        kernel,
-                        stride,
-                        padding: padding.min(kernel / 2),
-                    }
-                },
-            )
     }
 
     #[test]
     fn by_hand_with_overlap_and_padding() {
-        let shape = Pool2d {
-            batch: 1,
-            channels: 1,
-            in_height: 3,
-            in_width: 3,
-            kernel: 3,
-            stride: 2,
-            padding: 1,
-        };
+        let shape = Pool2d { batch: 1, channels: 1, in_height: 3, in_width: 3, kernel: 3, stride: 2, padding: 1 };
         // All negative, so that a padding of zeros would win.
         let x = [-5.0, -2.0, -7.0, -1.0, -3.0, -4.0, -6.0, -9.0, -8.0];
         let (y, indices) = max_pool_forward(&shape, &x);
@@ -110,19 +64,8 @@ pub(crate) mod tests {
 
     #[test]
     fn the_first_of_equal_maxima_wins() {
-        let shape = Pool2d {
-            batch: 1,
-            channels: 1,
-            in_height: 2,
-            in_width: 2,
-            kernel: 2,
-            stride: 2,
-            padding: 0,
-        };
-        assert_eq!(
-            max_pool_forward(&shape, &[0.0, 3.0, 3.0, 3.0]),
-            (vec![3.0], vec![1])
-        );
+        let shape = Pool2d { batch: 1, channels: 1, in_height: 2, in_width: 2, kernel: 2, stride: 2, padding: 0 };
+        assert_eq!(max_pool_forward(&shape, &[0.0, 3.0, 3.0, 3.0]), (vec![3.0], vec![1]));
         assert_eq!(max_pool_forward(&shape, &[0.0; 4]), (vec![0.0], vec![0]));
     }
 }

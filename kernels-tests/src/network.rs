@@ -77,13 +77,7 @@ pub struct Batch<'a> {
 }
 
 /// A conv or linear layer with its batch norm, in order of execution.
-const BLOCKS: [(&str, &str); 5] = [
-    ("conv1", "bn1"),
-    ("conv2", "bn2"),
-    ("conv3", "bn3"),
-    ("fc1", "bn4"),
-    ("fc2", "bn5"),
-];
+const BLOCKS: [(&str, &str); 5] = [("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("fc1", "bn4"), ("fc2", "bn5")];
 
 impl Digits {
     /// Every parameter's name (PyTorch's) and shape, in PyTorch's order.
@@ -119,18 +113,14 @@ impl Digits {
         let mut pool_indices = [Vec::new(), Vec::new()];
         let mut current = batch.x.to_vec();
         for (index, (layer, norm)) in BLOCKS.into_iter().enumerate() {
-            let (weight, bias) = (
-                &parameters[&format!("{layer}.weight")],
-                &parameters[&format!("{layer}.bias")],
-            );
+            let (weight, bias) = (&parameters[&format!("{layer}.weight")], &parameters[&format!("{layer}.bias")]);
             let z = match index {
                 0..3 => conv2d_forward(&self.conv(index), &current, weight, bias, scale),
                 _ => linear_forward(&self.linear(index), &current, weight, bias, scale),
             };
             let shape = self.norm(index, batch.valid);
             let of_batch = batch_norm_statistics(&shape, &z);
-            current =
-                batch_norm_forward(&shape, &z, &of_batch, &self.normalization(parameters, norm));
+            current = batch_norm_forward(&shape, &z, &of_batch, &self.normalization(parameters, norm));
             tensors.insert(format!("{layer}.z"), z);
             tensors.insert(format!("{layer}.y"), current.clone());
             statistics.insert(norm.to_string(), of_batch);
@@ -142,30 +132,16 @@ impl Digits {
             }
         }
         // The classifier is never corrected.
-        let logits = linear_forward(
-            &self.linear(5),
-            &current,
-            &parameters["fc3.weight"],
-            &parameters["fc3.bias"],
-            1.0,
-        );
+        let logits = linear_forward(&self.linear(5), &current, &parameters["fc3.weight"], &parameters["fc3.bias"], 1.0);
         tensors.insert("logits".to_string(), logits);
-        Forward {
-            tensors,
-            statistics,
-            pool_indices,
-        }
+        Forward { tensors, statistics, pool_indices }
     }
 
     /// Forward, cross entropy (masked or plain) and backward; `scale` as in [`forward`](Self::forward).
     pub fn gradients(&self, parameters: &Tensors, batch: &Batch, scale: f64, masked: bool) -> Step {
         let forward = self.forward(parameters, batch, scale);
         let tensors = &forward.tensors;
-        let shape = Logits {
-            batch: self.batch,
-            valid: batch.valid,
-            classes: self.classes,
-        };
+        let shape = Logits { batch: self.batch, valid: batch.valid, classes: self.classes };
         let multiplier = class_presence(batch.labels, batch.valid, self.classes, masked);
         let loss = softmax_cross_entropy(&shape, &tensors["logits"], batch.labels, &multiplier);
 
@@ -174,17 +150,12 @@ impl Digits {
             gradients.insert(format!("{layer}.weight"), weight);
             gradients.insert(format!("{layer}.bias"), bias);
         };
-        insert(
-            "fc3",
-            linear_backward_weight(&self.linear(5), &tensors["fc2.y"], &loss.dlogits),
-        );
+        insert("fc3", linear_backward_weight(&self.linear(5), &tensors["fc2.y"], &loss.dlogits));
         // The gradient with respect to the output of the layer above the one at hand.
-        let mut flowing =
-            linear_backward_data(&self.linear(5), &loss.dlogits, &parameters["fc3.weight"]);
+        let mut flowing = linear_backward_data(&self.linear(5), &loss.dlogits, &parameters["fc3.weight"]);
         for (index, (layer, norm)) in BLOCKS.into_iter().enumerate().rev() {
             if index < 2 {
-                flowing =
-                    max_pool_backward(&self.pool(index), &flowing, &forward.pool_indices[index]);
+                flowing = max_pool_backward(&self.pool(index), &flowing, &forward.pool_indices[index]);
             }
             let through_norm = batch_norm_backward(
                 &self.norm(index, batch.valid),
@@ -207,40 +178,22 @@ impl Digits {
                 insert(layer, conv2d_backward_weight(&self.conv(index), input, &dz));
                 flowing = conv2d_backward_data(&self.conv(index), &dz, weight);
             } else {
-                insert(
-                    layer,
-                    linear_backward_weight(&self.linear(index), input, &dz),
-                );
+                insert(layer, linear_backward_weight(&self.linear(index), input, &dz));
                 flowing = linear_backward_data(&self.linear(index), &dz, weight);
             }
         }
         gradients.insert("x".to_string(), flowing);
         let mean_loss = loss.mean_loss(batch.valid);
-        Step {
-            forward,
-            loss,
-            mean_loss,
-            gradients,
-        }
+        Step { forward, loss, mean_loss, gradients }
     }
 
     /// One training step: [`gradients`](Self::gradients), then SGD on every parameter, in place.
     ///
     /// `buffers` holds the momentum by parameter name; a missing one starts at 0.
-    pub fn step(
-        &self,
-        parameters: &mut Tensors,
-        buffers: &mut Tensors,
-        batch: &Batch,
-        scale: f64,
-        masked: bool,
-        settings: &Sgd,
-    ) -> Step {
+    pub fn step(&self, parameters: &mut Tensors, buffers: &mut Tensors, batch: &Batch, scale: f64, masked: bool, settings: &Sgd) -> Step {
         let step = self.gradients(parameters, batch, scale, masked);
         for (name, values) in parameters.iter_mut() {
-            let buffer = buffers
-                .entry(name.clone())
-                .or_insert_with(|| vec![0.0; values.len()]);
+            let buffer = buffers.entry(name.clone()).or_insert_with(|| vec![0.0; values.len()]);
             sgd(settings, values, buffer, &step.gradients[name]);
         }
         step
@@ -248,10 +201,7 @@ impl Digits {
 
     /// Logits `[batch][classes]` in evaluation: no layer correction, statistics of this batch.
     pub fn evaluate(&self, parameters: &Tensors, batch: &Batch) -> Vec<f64> {
-        self.forward(parameters, batch, 1.0)
-            .tensors
-            .remove("logits")
-            .expect("forward gives logits")
+        self.forward(parameters, batch, 1.0).tensors.remove("logits").expect("forward gives logits")
     }
 
     /// Side lengths of the image after `pools` pools.
@@ -263,11 +213,7 @@ impl Digits {
         let (in_height, in_width) = self.size(index);
         Conv2d {
             batch: self.batch,
-            in_channels: if index == 0 {
-                self.image.channels
-            } else {
-                self.conv[index - 1]
-            },
+            in_channels: if index == 0 { self.image.channels } else { self.conv[index - 1] },
             in_height,
             in_width,
             out_channels: self.conv[index],
@@ -281,59 +227,29 @@ impl Digits {
     fn pool(&self, index: usize) -> Pool2d {
         let (in_height, in_width) = self.size(index);
         let channels = self.conv[index];
-        Pool2d {
-            batch: self.batch,
-            channels,
-            in_height,
-            in_width,
-            kernel: 2,
-            stride: 2,
-            padding: 0,
-        }
+        Pool2d { batch: self.batch, channels, in_height, in_width, kernel: 2, stride: 2, padding: 0 }
     }
 
     fn fc1(&self) -> Linear {
         let (height, width) = self.size(2);
-        Linear {
-            batch: self.batch,
-            in_features: self.conv[2] * height * width,
-            out_features: self.hidden[0],
-        }
+        Linear { batch: self.batch, in_features: self.conv[2] * height * width, out_features: self.hidden[0] }
     }
 
     /// The linear layer at place 3, 4 or 5 of the network.
     fn linear(&self, index: usize) -> Linear {
         match index {
             3 => self.fc1(),
-            4 => Linear {
-                batch: self.batch,
-                in_features: self.hidden[0],
-                out_features: self.hidden[1],
-            },
-            _ => Linear {
-                batch: self.batch,
-                in_features: self.hidden[1],
-                out_features: self.classes,
-            },
+            4 => Linear { batch: self.batch, in_features: self.hidden[0], out_features: self.hidden[1] },
+            _ => Linear { batch: self.batch, in_features: self.hidden[1], out_features: self.classes },
         }
     }
 
     fn norm(&self, index: usize, valid: usize) -> BatchNorm {
         if index < 3 {
             let (height, width) = self.size(index);
-            BatchNorm {
-                batch: self.batch,
-                valid,
-                channels: self.conv[index],
-                pixels: height * width,
-            }
+            BatchNorm { batch: self.batch, valid, channels: self.conv[index], pixels: height * width }
         } else {
-            BatchNorm {
-                batch: self.batch,
-                valid,
-                channels: self.hidden[index - 3],
-                pixels: 1,
-            }
+            BatchNorm { batch: self.batch, valid, channels: self.hidden[index - 3], pixels: 1 }
         }
     }
 
@@ -355,11 +271,7 @@ mod tests {
     fn small() -> Digits {
         Digits {
             batch: 4,
-            image: Image {
-                channels: 2,
-                height: 6,
-                width: 5,
-            },
+            image: Image { channels: 2, height: 6, width: 5 },
             conv: [2, 3, 2],
             hidden: [5, 4],
             classes: 3,
@@ -369,36 +281,21 @@ mod tests {
     }
 
     fn parameters(network: &Digits, seed: u64) -> Tensors {
-        let random = |(index, (name, shape)): (usize, (String, Vec<usize>))| {
-            (name, random(seed + index as u64, shape.iter().product()))
-        };
-        network
-            .parameters()
-            .into_iter()
-            .enumerate()
-            .map(random)
-            .collect()
+        let random = |(index, (name, shape)): (usize, (String, Vec<usize>))| (name, random(seed + index as u64, shape.iter().product()));
+        network.parameters().into_iter().enumerate().map(random).collect()
     }
 
     #[test]
     fn a_base_of_one_eighth_has_224_194_parameters() {
         let network = Digits {
             batch: 1,
-            image: Image {
-                channels: 3,
-                height: 28,
-                width: 28,
-            },
+            image: Image { channels: 3, height: 28, width: 28 },
             conv: [8, 8, 16],
             hidden: [256, 64],
             classes: 10,
             eps: 1e-5,
         };
-        let count: usize = network
-            .parameters()
-            .iter()
-            .map(|(_, shape)| shape.iter().product::<usize>())
-            .sum();
+        let count: usize = network.parameters().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum();
         assert_eq!(count, 224_194);
     }
 
@@ -411,47 +308,28 @@ mod tests {
         for seed in 0..4 {
             let parameters = parameters(&network, 100 * seed);
             let images: Vec<f64> = random(seed, network.batch * network.image.len());
-            let batch = Batch {
-                x: &images,
-                labels: &[2, 0, 2, 1],
-                valid: 3,
-            };
+            let batch = Batch { x: &images, labels: &[2, 0, 2, 1], valid: 3 };
             let masked = seed % 2 == 0;
             let step = network.gradients(&parameters, &batch, 2.0, masked);
             for name in step.gradients.keys() {
                 let point = parameters.get(name).unwrap_or(&images);
                 let direction = random(seed ^ 77, point.len());
                 let loss = |distance: f64| {
-                    let moved: Vec<f64> = point
-                        .iter()
-                        .zip(&direction)
-                        .map(|(p, d)| p + distance * d)
-                        .collect();
+                    let moved: Vec<f64> = point.iter().zip(&direction).map(|(p, d)| p + distance * d).collect();
                     if name == "x" {
-                        return network
-                            .gradients(&parameters, &Batch { x: &moved, ..batch }, 2.0, masked)
-                            .mean_loss;
+                        return network.gradients(&parameters, &Batch { x: &moved, ..batch }, 2.0, masked).mean_loss;
                     }
                     let mut parameters = parameters.clone();
                     parameters.insert(name.clone(), moved);
-                    network
-                        .gradients(&parameters, &batch, 2.0, masked)
-                        .mean_loss
+                    network.gradients(&parameters, &batch, 2.0, masked).mean_loss
                 };
-                let slope: f64 = step.gradients[name]
-                    .iter()
-                    .zip(&direction)
-                    .map(|(g, d)| g * d)
-                    .sum();
+                let slope: f64 = step.gradients[name].iter().zip(&direction).map(|(g, d)| g * d).sum();
                 let (above, below) = (loss(1e-6) - step.mean_loss, step.mean_loss - loss(-1e-6));
                 if (above - below).abs() > 1e-10 {
                     continue;
                 }
                 let numeric = (above + below) / 2e-6;
-                assert!(
-                    (numeric - slope).abs() < 1e-6,
-                    "{name}, seed {seed}: slope {slope}, differences {numeric}"
-                );
+                assert!((numeric - slope).abs() < 1e-6, "{name}, seed {seed}: slope {slope}, differences {numeric}");
                 checked += 1;
             }
         }
@@ -463,75 +341,28 @@ mod tests {
         let network = small();
         let start = parameters(&network, 5);
         let images = random(6, network.batch * network.image.len());
-        let full = Digits {
-            batch: 3,
-            ..network
-        };
+        let full = Digits { batch: 3, ..network };
         let per_image = network.image.len();
-        let padded = network.gradients(
-            &start,
-            &Batch {
-                x: &images,
-                labels: &[2, 0, 2, 1],
-                valid: 3,
-            },
-            4.0,
-            true,
-        );
-        let exact = full.gradients(
-            &start,
-            &Batch {
-                x: &images[..3 * per_image],
-                labels: &[2, 0, 2],
-                valid: 3,
-            },
-            4.0,
-            true,
-        );
+        let padded = network.gradients(&start, &Batch { x: &images, labels: &[2, 0, 2, 1], valid: 3 }, 4.0, true);
+        let exact = full.gradients(&start, &Batch { x: &images[..3 * per_image], labels: &[2, 0, 2], valid: 3 }, 4.0, true);
         assert_eq!(padded.mean_loss, exact.mean_loss);
         for (name, gradient) in &exact.gradients {
-            assert_eq!(
-                &padded.gradients[name][..gradient.len()],
-                gradient,
-                "{name}"
-            );
+            assert_eq!(&padded.gradients[name][..gradient.len()], gradient, "{name}");
         }
     }
 
     #[test]
     fn training_lowers_the_loss() {
-        let network = Digits {
-            conv: [4, 4, 4],
-            hidden: [8, 8],
-            ..small()
-        };
+        let network = Digits { conv: [4, 4, 4], hidden: [8, 8], ..small() };
         let (mut parameters, mut buffers) = (parameters(&network, 9), Tensors::new());
         for (_, norm) in BLOCKS {
-            parameters
-                .get_mut(&format!("{norm}.weight"))
-                .unwrap()
-                .fill(1.0);
-            parameters
-                .get_mut(&format!("{norm}.bias"))
-                .unwrap()
-                .fill(0.0);
+            parameters.get_mut(&format!("{norm}.weight")).unwrap().fill(1.0);
+            parameters.get_mut(&format!("{norm}.bias")).unwrap().fill(0.0);
         }
         let images = random(10, network.batch * network.image.len());
-        let batch = Batch {
-            x: &images,
-            labels: &[0, 1, 2, 0],
-            valid: 4,
-        };
-        let settings = Sgd {
-            learning_rate: 0.05,
-            momentum: 0.9,
-            weight_decay: 5e-4,
-        };
-        let mut step = || {
-            network
-                .step(&mut parameters, &mut buffers, &batch, 8.0, false, &settings)
-                .mean_loss
-        };
+        let batch = Batch { x: &images, labels: &[0, 1, 2, 0], valid: 4 };
+        let settings = Sgd { learning_rate: 0.05, momentum: 0.9, weight_decay: 5e-4 };
+        let mut step = || network.step(&mut parameters, &mut buffers, &batch, 8.0, false, &settings).mean_loss;
         let losses: Vec<f64> = (0..30).map(|_| step()).collect();
         assert!(losses[29] < 0.1 * losses[0], "{losses:?}");
     }

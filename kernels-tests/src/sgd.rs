@@ -32,11 +32,7 @@ mod tests {
 
     #[test]
     fn two_steps_by_hand() {
-        let settings = Sgd {
-            learning_rate: 0.5,
-            momentum: 0.5,
-            weight_decay: 0.25,
-        };
+        let settings = Sgd { learning_rate: 0.5, momentum: 0.5, weight_decay: 0.25 };
         let (mut parameters, mut buffer) = ([4.0], [0.0]);
         sgd(&settings, &mut parameters, &mut buffer, &[1.0]);
         assert_eq!((parameters, buffer), ([3.0], [2.0]));

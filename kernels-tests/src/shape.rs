@@ -23,12 +23,7 @@ pub struct Conv2d {
 impl Conv2d {
     /// Height of the output.
     pub fn out_height(&self) -> usize {
-        windows(
-            self.in_height,
-            self.kernel_height,
-            self.stride,
-            self.padding,
-        )
+        windows(self.in_height, self.kernel_height, self.stride, self.padding)
     }
 
     /// Width of the output.
@@ -59,28 +54,15 @@ impl Conv2d {
             for o in 0..self.out_channels {
                 for out_y in 0..out_height {
                     for out_x in 0..out_width {
-                        let output =
-                            ((n * self.out_channels + o) * out_height + out_y) * out_width + out_x;
+                        let output = ((n * self.out_channels + o) * out_height + out_y) * out_width + out_x;
                         for i in 0..self.in_channels {
                             for ky in 0..self.kernel_height {
                                 for kx in 0..self.kernel_width {
-                                    let y = source(
-                                        out_y,
-                                        ky,
-                                        self.stride,
-                                        self.padding,
-                                        self.in_height,
-                                    );
-                                    let x =
-                                        source(out_x, kx, self.stride, self.padding, self.in_width);
+                                    let y = source(out_y, ky, self.stride, self.padding, self.in_height);
+                                    let x = source(out_x, kx, self.stride, self.padding, self.in_width);
                                     let (Some(y), Some(x)) = (y, x) else { continue };
-                                    let input = ((n * self.in_channels + i) * self.in_height + y)
-                                        * self.in_width
-                                        + x;
-                                    let weight = ((o * self.in_channels + i) * self.kernel_height
-                                        + ky)
-                                        * self.kernel_width
-                                        + kx;
+                                    let input = ((n * self.in_channels + i) * self.in_height + y) * self.in_width + x;
+                                    let weight = ((o * self.in_channels + i) * self.kernel_height + ky) * self.kernel_width + kx;
                                     visit(output, input, weight);
                                 }
                             }
@@ -170,21 +152,12 @@ impl BatchNorm {
 
     /// Flat indices of the elements of `channel` in the first `valid` samples.
     pub(crate) fn elements(&self, channel: usize) -> impl Iterator<Item = usize> + use<> {
-        let BatchNorm {
-            valid,
-            channels,
-            pixels,
-            ..
-        } = *self;
-        (0..valid)
-            .flat_map(move |n| (0..pixels).map(move |p| (n * channels + channel) * pixels + p))
+        let BatchNorm { valid, channels, pixels, .. } = *self;
+        (0..valid).flat_map(move |n| (0..pixels).map(move |p| (n * channels + channel) * pixels + p))
     }
 
     pub(crate) fn check(&self) {
-        assert!(
-            1 <= self.valid && self.valid <= self.batch,
-            "{self:?}: valid must be in 1..=batch"
-        );
+        assert!(1 <= self.valid && self.valid <= self.batch, "{self:?}: valid must be in 1..=batch");
     }
 }
 
@@ -219,33 +192,19 @@ impl Image {
 /// How many windows of `kernel` fit in `size` with `padding` on both sides.
 fn windows(size: usize, kernel: usize, stride: usize, padding: usize) -> usize {
     let padded = size + 2 * padding;
-    assert!(
-        stride >= 1 && kernel >= 1 && kernel <= padded,
-        "kernel {kernel}, stride {stride} on {padded} pixels"
-    );
+    assert!(stride >= 1 && kernel >= 1 && kernel <= padded, "kernel {kernel}, stride {stride} on {padded} pixels");
     (padded - kernel) / stride + 1
 }
 
 /// The input coordinate under tap `tap` of window `window`, or `None` in the padding.
-pub(crate) fn source(
-    window: usize,
-    tap: usize,
-    stride: usize,
-    padding: usize,
-    size: usize,
-) -> Option<usize> {
-    (window * stride + tap)
-        .checked_sub(padding)
-        .filter(|&coordinate| coordinate < size)
+pub(crate) fn source(window: usize, tap: usize, stride: usize, padding: usize, size: usize) -> Option<usize> {
+    (window * stride + tap).checked_sub(padding).filter(|&coordinate| coordinate < size)
 }
 
 /// Panics with a clear message unless a slice has the length its shape gives it.
 #[track_caller]
 pub(crate) fn check_len(what: &str, got: usize, want: usize) {
-    assert_eq!(
-        got, want,
-        "{what} has {got} elements, its shape says {want}"
-    );
+    assert_eq!(got, want, "{what} has {got} elements, its shape says {want}");
 }
 
 #[cfg(test)]

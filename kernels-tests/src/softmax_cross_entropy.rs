@@ -26,45 +26,24 @@ impl CrossEntropy {
 /// the plain loss; for the masked one, 0 for the classes absent from the batch
 /// ([`class_presence`](crate::class_presence::class_presence)). A masked logit still counts in the softmax, as
 /// exp(0). Correctness is judged on the logits as they are; of equal maxima the first wins.
-pub fn softmax_cross_entropy(
-    shape: &Logits,
-    logits: &[f64],
-    labels: &[u32],
-    multiplier: &[f64],
-) -> CrossEntropy {
-    let Logits {
-        batch,
-        valid,
-        classes,
-    } = *shape;
-    assert!(
-        1 <= valid && valid <= batch,
-        "{shape:?}: valid must be in 1..=batch"
-    );
+pub fn softmax_cross_entropy(shape: &Logits, logits: &[f64], labels: &[u32], multiplier: &[f64]) -> CrossEntropy {
+    let Logits { batch, valid, classes } = *shape;
+    assert!(1 <= valid && valid <= batch, "{shape:?}: valid must be in 1..=batch");
     check_len("logits", logits.len(), batch * classes);
     check_len("labels", labels.len(), batch);
     check_len("multiplier", multiplier.len(), classes);
-    let mut result = CrossEntropy {
-        loss: vec![0.0; batch],
-        dlogits: vec![0.0; batch * classes],
-        correct: vec![false; batch],
-    };
+    let mut result = CrossEntropy { loss: vec![0.0; batch], dlogits: vec![0.0; batch * classes], correct: vec![false; batch] };
     for n in 0..valid {
         let row = &logits[n * classes..(n + 1) * classes];
         let label = labels[n] as usize;
-        let masked: Vec<f64> = row
-            .iter()
-            .zip(multiplier)
-            .map(|(logit, factor)| logit * factor)
-            .collect();
+        let masked: Vec<f64> = row.iter().zip(multiplier).map(|(logit, factor)| logit * factor).collect();
         let log_sum = log_sum_exp(&masked);
         result.loss[n] = log_sum - masked[label];
         result.correct[n] = argmax(row) == label;
         for class in 0..classes {
             let probability = (masked[class] - log_sum).exp();
             let target = if class == label { 1.0 } else { 0.0 };
-            result.dlogits[n * classes + class] =
-                multiplier[class] * (probability - target) / valid as f64;
+            result.dlogits[n * classes + class] = multiplier[class] * (probability - target) / valid as f64;
         }
     }
     result
@@ -73,12 +52,7 @@ pub fn softmax_cross_entropy(
 /// `ln Σ exp(values)`, safe for large values.
 pub(crate) fn log_sum_exp(values: &[f64]) -> f64 {
     let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    largest
-        + values
-            .iter()
-            .map(|value| (value - largest).exp())
-            .sum::<f64>()
-            .ln()
+    largest + values.iter().map(|value| (value - largest).exp()).sum::<f64>().ln()
 }
 
 /// Index of the first largest value.
@@ -118,36 +92,18 @@ mod tests {
 
     #[test]
     fn by_hand() {
-        let shape = Logits {
-            batch: 2,
-            valid: 1,
-            classes: 2,
-        };
-        let result = softmax_cross_entropy(
-            &shape,
-            &[0.0, 3f64.ln(), f64::NAN, f64::NAN],
-            &[0, 0],
-            &[1.0, 1.0],
-        );
+        let shape = Logits { batch: 2, valid: 1, classes: 2 };
+        let result = softmax_cross_entropy(&shape, &[0.0, 3f64.ln(), f64::NAN, f64::NAN], &[0, 0], &[1.0, 1.0]);
         // Probabilities 1/4 and 3/4.
         assert!((result.loss[0] - 4f64.ln()).abs() < 1e-15);
-        assert!(
-            (result.dlogits[0] + 0.75).abs() < 1e-15 && (result.dlogits[1] - 0.75).abs() < 1e-15
-        );
+        assert!((result.dlogits[0] + 0.75).abs() < 1e-15 && (result.dlogits[1] - 0.75).abs() < 1e-15);
         assert_eq!(result.correct, [false, false]);
-        assert_eq!(
-            (result.loss[1], &result.dlogits[2..]),
-            (0.0, &[0.0, 0.0][..])
-        );
+        assert_eq!((result.loss[1], &result.dlogits[2..]), (0.0, &[0.0, 0.0][..]));
     }
 
     #[test]
     fn a_masked_class_counts_as_exp_0_but_may_still_be_predicted() {
-        let shape = Logits {
-            batch: 1,
-            valid: 1,
-            classes: 2,
-        };
+        let shape = Logits { batch: 1, valid: 1, classes: 2 };
         let result = softmax_cross_entropy(&shape, &[3f64.ln(), 50.0], &[0], &[1.0, 0.0]);
         assert!((result.loss[0] - (4.0f64 / 3.0).ln()).abs() < 1e-15);
         assert_eq!((result.dlogits[1], result.correct[0]), (0.0, false));
@@ -155,11 +111,7 @@ mod tests {
 
     #[test]
     fn large_logits_do_not_overflow_and_the_first_maximum_wins() {
-        let shape = Logits {
-            batch: 1,
-            valid: 1,
-            classes: 2,
-        };
+        let shape = Logits { batch: 1, valid: 1, classes: 2 };
         let result = softmax_cross_entropy(&shape, &[1e4, 1e4], &[0], &[1.0, 1.0]);
         assert!((result.loss[0] - 2f64.ln()).abs() < 1e-9);
         assert!(result.correct[0]);

@@ -7,35 +7,21 @@ use crate::shape::check_len;
 ///
 /// `server` is `[base][parameter]` with `bases` bases, `lanes` `[lane][parameter]`; `weights` (positive) and
 /// `base_of_lane` (below `bases`) are `[lane]`.
-pub fn weighted_average(
-    bases: usize,
-    server: &[f64],
-    lanes: &[f64],
-    weights: &[f64],
-    base_of_lane: &[u32],
-) -> Vec<f64> {
+pub fn weighted_average(bases: usize, server: &[f64], lanes: &[f64], weights: &[f64], base_of_lane: &[u32]) -> Vec<f64> {
     let parameters = server.len() / bases;
     check_len("server", server.len(), bases * parameters);
     check_len("weights", weights.len(), base_of_lane.len());
     check_len("lanes", lanes.len(), base_of_lane.len() * parameters);
-    assert!(
-        base_of_lane.iter().all(|&base| (base as usize) < bases),
-        "a lane's base is not one of the {bases}"
-    );
+    assert!(base_of_lane.iter().all(|&base| (base as usize) < bases), "a lane's base is not one of the {bases}");
     let mut averaged = server.to_vec();
     for base in 0..bases {
-        let trained: Vec<usize> = (0..base_of_lane.len())
-            .filter(|&lane| base_of_lane[lane] as usize == base)
-            .collect();
+        let trained: Vec<usize> = (0..base_of_lane.len()).filter(|&lane| base_of_lane[lane] as usize == base).collect();
         if trained.is_empty() {
             continue;
         }
         let total: f64 = trained.iter().map(|&lane| weights[lane]).sum();
         for parameter in 0..parameters {
-            let sum: f64 = trained
-                .iter()
-                .map(|&lane| weights[lane] * lanes[lane * parameters + parameter])
-                .sum();
+            let sum: f64 = trained.iter().map(|&lane| weights[lane] * lanes[lane * parameters + parameter]).sum();
             averaged[base * parameters + parameter] = sum / total;
         }
     }

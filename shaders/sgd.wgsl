@@ -1,0 +1,30 @@
+// Stochastic gradient descent with momentum and weight decay, as PyTorch's SGD without Nesterov or dampening:
+//
+//   buf ← μ · buf + (g + wd · θ),   θ ← θ − lr · buf
+//
+// over every parameter of every lane, biases and batch norm included. The momentum starts at zero each round (a fresh
+// optimiser), which makes the first step's buf the gradient itself. One invocation a vec4.
+
+struct Params {
+  length: u32, // vec4 of one lane
+  learning_rate: f32,
+  momentum: f32,
+  weight_decay: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> gradient: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> momentum: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read_write> parameters: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn sgd(@builtin(global_invocation_id) id: vec3<u32>) {
+  if (id.x >= params.length) {
+    return;
+  }
+  let i = id.z * params.length + id.x;
+  let theta = parameters[i];
+  let step = fma(vec4<f32>(params.momentum), momentum[i], fma(vec4<f32>(params.weight_decay), theta, gradient[i]));
+  momentum[i] = step;
+  parameters[i] = fma(vec4<f32>(-params.learning_rate), step, theta);
+}

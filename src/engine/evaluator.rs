@@ -1,0 +1,152 @@
+//! Evaluation of mixed bases: every width from one forward of the bases.
+
+use super::{ImageStore, Limit, Server, Staging, Totals, wave};
+use crate::gpu::{Active, Gpu, Materials, Program};
+use crate::net::Network;
+use crate::plan::evaluate::{EvaluatePlan, EvaluateSetting};
+use crate::plan::train::TOTALS_BYTES;
+use crate::{Error, Result};
+
+/// Settings of an evaluation.
+#[derive(Debug, Clone)]
+pub struct EvaluateOptions {
+    /// Most images of a batch. Under batch statistics it is part of the result.
+    pub batch: u32,
+    /// Number of bases of each width, as 1, 2, 4, 8.
+    pub widths: Vec<u32>,
+    /// Most batches of a call.
+    pub batches: u32,
+    /// How much of the GPU to take.
+    pub limit: Limit,
+    /// Surround buffers with poison, for tests.
+    pub guarded: bool,
+}
+
+/// The program of evaluation.
+pub struct Evaluator {
+    program: Program,
+    plan: EvaluatePlan,
+    schedule: wgpu::Buffer,
+    options: EvaluateOptions,
+    bases: u32,
+    classes: u32,
+    slots_per_wave: u32,
+    /// Dispatches of the last call.
+    pub dispatches: u64,
+}
+
+impl Evaluator {
+    /// Builds the program for the bases that the largest width needs.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where a width asks for no base or more than there are, or not one batch fits; [`Error::Gpu`]
+    /// where the device refuses.
+    pub async fn new(gpu: &Gpu, network: &Network, server: &Server, images: &ImageStore, options: EvaluateOptions) -> Result<Evaluator> {
+        let bases = options.widths.iter().copied().max().unwrap_or(0);
+        if bases > server.bases || options.widths.contains(&0) || bases == 0 {
+            return Err(Error::Config(format!(
+                "widths of {:?} bases asked for, but the model has {}: ask for 1 to {}",
+                options.widths, server.bases, server.bases
+            )));
+        }
+        let setting = |slots| EvaluateSetting {
+            network,
+            bases,
+            widths: options.widths.len() as u32,
+            batch: options.batch,
+            images_per_chunk: images.images_per_chunk,
+            slot_capacity: slots,
+            tuning: gpu.tuning(),
+        };
+        let footprint = EvaluatePlan::new(&setting(1)).plan.footprint();
+        let slots = wave(gpu, options.limit, &footprint, u64::from(bases), u64::from(options.batches))?;
+        let plan = EvaluatePlan::new(&setting(slots));
+        let schedule = gpu.storage("schedule", 4 * u64::from(slots) * u64::from(1 + options.batch));
+        let external = vec![
+            (plan.schedule, schedule.clone()),
+            (plan.images[0], images.chunks[0].clone()),
+            (plan.images[1], images.chunks[1].clone()),
+            (plan.labels, images.labels.clone()),
+            (plan.server, server.parameters.clone()),
+        ];
+        let materials = Materials { lanes: slots * bases, slots, steps: 1, external, guarded: options.guarded };
+        let program = Program::new(gpu, plan.plan.clone(), materials).await?;
+        program.write(gpu, plan.widths, 0, bytemuck::cast_slice(&options.widths));
+        let lanes: Vec<u32> = (0..slots).flat_map(|s| (0..bases).flat_map(move |b| [s, b, b, 0])).collect();
+        program.write(gpu, plan.lanes, 0, bytemuck::cast_slice(&lanes));
+        Ok(Evaluator { program, plan, schedule, options, bases, classes: network.classes, slots_per_wave: slots, dispatches: 0 })
+    }
+
+    /// Bytes of staging that so many batches need.
+    pub fn staging_bytes(&self, batches: usize) -> u64 {
+        batches as u64 * self.options.widths.len() as u64 * TOTALS_BYTES
+    }
+
+    /// The program, for tests and benchmarks.
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Submits the evaluation of batches of image indices, each of one client. Their counters go to `staging` at
+    /// `offset`, `[batch][width]`. Nothing is awaited.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where the device was lost or refused an earlier call.
+    pub fn submit(&mut self, gpu: &Gpu, batches: &[Vec<u32>], staging: &Staging, offset: u64) -> Result<()> {
+        self.dispatches = 0;
+        let record = self.options.widths.len() as u64 * TOTALS_BYTES;
+        for (wave, batches) in batches.chunks(self.slots_per_wave as usize).enumerate() {
+            let mut encoder = self.encode(gpu, batches);
+            let at = offset + wave as u64 * u64::from(self.slots_per_wave) * record;
+            self.program.copy_out(&mut encoder, self.plan.totals, batches.len() as u64 * record, staging, at);
+            gpu.queue.submit([encoder.finish()]);
+        }
+        gpu.check()
+    }
+
+    /// Counters `[batch][width]` out of the bytes that were read back.
+    pub fn totals(&self, bytes: &[u8]) -> Vec<Vec<Totals>> {
+        Totals::parse(bytes).chunks_exact(self.options.widths.len()).map(<[Totals]>::to_vec).collect()
+    }
+
+    /// Mean logits of batches of image indices, `[width][image][class]` over all batches in order. Awaits the result.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where the device was lost.
+    pub async fn logits(&mut self, gpu: &Gpu, batches: &[Vec<u32>]) -> Result<Vec<Vec<Vec<f32>>>> {
+        let widths = self.options.widths.len();
+        let mut out = vec![Vec::new(); widths];
+        let row = self.classes.div_ceil(4) as usize * 4;
+        for batches in batches.chunks(self.slots_per_wave as usize) {
+            let encoder = self.encode(gpu, batches);
+            gpu.queue.submit([encoder.finish()]);
+            let bytes = self.program.read(gpu, &[self.plan.mixed]).await?.remove(0);
+            let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+            for (slot, batch) in batches.iter().enumerate() {
+                for (w, rows) in out.iter_mut().enumerate() {
+                    for n in 0..batch.len() {
+                        let at = ((slot * widths + w) * self.options.batch as usize + n) * row;
+                        rows.push(values[at..at + self.classes as usize].to_vec());
+                    }
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    fn encode(&mut self, gpu: &Gpu, batches: &[Vec<u32>]) -> wgpu::CommandEncoder {
+        let row = 1 + self.options.batch as usize;
+        let mut schedule = vec![0u32; self.slots_per_wave as usize * row];
+        for (slot, batch) in batches.iter().enumerate() {
+            assert!(batch.len() < row, "an evaluation batch of {} images exceeds {}", batch.len(), self.options.batch);
+            schedule[slot * row] = batch.len() as u32;
+            schedule[slot * row + 1..slot * row + 1 + batch.len()].copy_from_slice(batch);
+        }
+        gpu.queue.write_buffer(&self.schedule, 0, bytemuck::cast_slice(&schedule));
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("evaluation") });
+        let slots = batches.len() as u32;
+        let active = Active { lanes: slots * self.bases, slots, step: 0 };
+        self.dispatches += self.program.encode(&mut encoder, "evaluate", active);
+        encoder
+    }
+}

@@ -1,0 +1,74 @@
+//! Running federated work on a GPU: images uploaded once, rounds and evaluations split into waves of lanes.
+//!
+//! [`Trainer`] and [`Evaluator`] take plain lists — which client trains which bases on which images — and submit the
+//! dispatches of a [`crate::plan`]. They know nothing of budgets or aggregation rules; [`crate::fl`] decides those.
+//! Results wait in one [`Staging`] buffer, which the caller reads back once a round.
+
+mod evaluator;
+mod images;
+mod server;
+mod trainer;
+
+pub use crate::gpu::Staging;
+pub use evaluator::{EvaluateOptions, Evaluator};
+pub use images::ImageStore;
+pub use server::Server;
+pub use trainer::{ClientWork, TrainOptions, Trainer};
+
+use crate::gpu::Gpu;
+use crate::plan::{Capacity, Footprint};
+use crate::{Error, Result};
+
+/// How much of the GPU a program may take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Limit {
+    /// Most bytes of buffers of one program; `None` is 4 GiB.
+    pub memory: Option<u64>,
+    /// Most lanes of a wave; `None` is as many as fit.
+    pub lanes: Option<u32>,
+}
+
+/// Loss, correct predictions and samples, summed over something.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Totals {
+    /// Sum of the samples' cross entropies.
+    pub loss: f32,
+    /// Correct predictions.
+    pub correct: u32,
+    /// Samples seen.
+    pub samples: u32,
+}
+
+impl Totals {
+    /// Reads the kernels' records of four words.
+    fn parse(bytes: &[u8]) -> Vec<Totals> {
+        let word = |record: &[u8], i: usize| u32::from_le_bytes(record[4 * i..4 * i + 4].try_into().expect("four bytes"));
+        bytes.chunks_exact(16).map(|r| Totals { loss: f32::from_bits(word(r, 0)), correct: word(r, 1), samples: word(r, 2) }).collect()
+    }
+
+    /// Share of samples predicted correctly, 0 where there were none.
+    pub fn accuracy(&self) -> f64 {
+        if self.samples == 0 { 0.0 } else { f64::from(self.correct) / f64::from(self.samples) }
+    }
+}
+
+/// Slots of a wave: as many as fit the adapter and the user's limit, and no more than `wanted`.
+fn wave(gpu: &Gpu, limit: Limit, footprint: &Footprint, lanes_per_slot: u64, wanted: u64) -> Result<u32> {
+    let memory = limit.memory.unwrap_or(4 << 30);
+    let capacity = Capacity { binding: gpu.largest_binding(), memory, lanes: limit.lanes };
+    let fit = footprint.slots_that_fit(capacity, lanes_per_slot);
+    if fit == 0 {
+        let one = footprint.fixed + footprint.per_lane * lanes_per_slot + footprint.per_slot;
+        return Err(Error::Config(format!(
+            "the smallest wave needs {:.1} MB with buffers of up to {:.1} MB, but the memory limit is {:.1} MB and this adapter binds {:.1} MB: \
+             raise --memory-limit or lower the batch size",
+            one as f64 * 1e-6,
+            (footprint.largest_per_lane * lanes_per_slot) as f64 * 1e-6,
+            memory as f64 * 1e-6,
+            capacity.binding as f64 * 1e-6
+        )));
+    }
+    // Waves of equal size waste least.
+    let waves = wanted.max(1).div_ceil(fit);
+    Ok(wanted.max(1).div_ceil(waves) as u32)
+}

@@ -1,0 +1,70 @@
+//! The server's bases on the GPU.
+
+use super::Staging;
+use crate::Result;
+use crate::gpu::Gpu;
+use crate::net::Network;
+use std::collections::BTreeMap;
+
+/// Parameters of every base, and the running average of the round.
+pub struct Server {
+    /// Number of bases.
+    pub bases: u32,
+    row: u64,
+    pub(crate) parameters: wgpu::Buffer,
+    pub(crate) average: wgpu::Buffer,
+}
+
+impl Server {
+    /// Bases with all parameters zero; [`Server::upload`] gives them values.
+    pub fn new(gpu: &Gpu, network: &Network, bases: u32) -> Server {
+        let row = u64::from(network.parameter_blocks) * 16;
+        let size = row * u64::from(bases);
+        Server { bases, row, parameters: gpu.storage("server", size), average: gpu.storage("average", size) }
+    }
+
+    /// Sets a base from PyTorch-shaped tensors by state-dict name.
+    ///
+    /// # Panics
+    /// Where a tensor of the network is missing or has another length: callers check checkpoints before.
+    pub fn upload(&self, gpu: &Gpu, network: &Network, base: u32, tensors: &BTreeMap<String, Vec<f32>>) {
+        let mut row = vec![0f32; self.row as usize / 4];
+        for tensor in &network.tensors {
+            network.pack(tensor, &tensors[&tensor.name], &mut row);
+        }
+        gpu.queue.write_buffer(&self.parameters, self.row * u64::from(base), bytemuck::cast_slice(&row));
+    }
+
+    /// All bases as PyTorch-shaped tensors by state-dict name.
+    ///
+    /// # Errors
+    /// [`crate::Error::Gpu`] where the device was lost.
+    pub async fn download(&self, gpu: &Gpu, network: &Network) -> Result<Vec<BTreeMap<String, Vec<f32>>>> {
+        let bytes = self.row * u64::from(self.bases);
+        let staging = Staging::new(gpu, bytes);
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("download") });
+        encoder.copy_buffer_to_buffer(&self.parameters, 0, &staging.buffer, 0, bytes);
+        gpu.queue.submit([encoder.finish()]);
+        let bytes = staging.read(gpu).await?;
+        Ok(bytes
+            .chunks_exact(self.row as usize)
+            .map(|row| {
+                let row: Vec<f32> = bytemuck::pod_collect_to_vec(row);
+                network.tensors.iter().map(|t| (t.name.clone(), network.unpack(t, &row))).collect()
+            })
+            .collect())
+    }
+
+    /// Forgets the running average, before a round's first wave.
+    pub(super) fn begin(&self, encoder: &mut wgpu::CommandEncoder) {
+        encoder.clear_buffer(&self.average, 0, None);
+    }
+
+    /// Takes over the averages of the bases that were trained; the others keep their value.
+    pub(super) fn commit(&self, encoder: &mut wgpu::CommandEncoder, trained: impl Iterator<Item = u32>) {
+        for base in trained {
+            let at = self.row * u64::from(base);
+            encoder.copy_buffer_to_buffer(&self.average, at, &self.parameters, at, self.row);
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Choosing an adapter, opening its device, and keeping its errors until somebody asks.
+
+use crate::kernels::{Access, Kernel, Tuning};
+use crate::{Error, Result};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+/// How to open a GPU.
+#[derive(Debug, Clone, Default)]
+pub struct GpuOptions {
+    /// Index in [`adapters`], or a part of the name, driver or backend (any case); else the fastest kind found.
+    pub adapter: Option<String>,
+    /// Stay within WebGPU's default limits even where the adapter offers more.
+    pub default_limits: bool,
+    /// Compile the kernels with run-time bounds checks and bounded loops. Slower; the default trusts them, for the test
+    /// suite runs every kernel both ways between poisoned guards.
+    pub checked_shaders: bool,
+}
+
+/// One adapter of this machine.
+#[derive(Debug, Clone)]
+pub struct AdapterReport {
+    /// Index to choose it by.
+    pub index: usize,
+    /// Name, driver, backend and kind.
+    pub info: wgpu::AdapterInfo,
+    /// What it offers.
+    pub limits: wgpu::Limits,
+}
+
+/// An open device, its queue, and the pipelines compiled so far.
+pub struct Gpu {
+    pub(crate) device: wgpu::Device,
+    pub(crate) queue: wgpu::Queue,
+    /// Name, driver, backend and kind of the adapter.
+    pub info: wgpu::AdapterInfo,
+    /// Limits that the device was opened with.
+    pub limits: wgpu::Limits,
+    /// Features that the device was opened with.
+    pub features: wgpu::Features,
+    checked_shaders: bool,
+    failure: Arc<Mutex<Option<String>>>,
+    pipelines: RefCell<HashMap<Kernel, Rc<Pipeline>>>,
+    layouts: RefCell<HashMap<&'static [Access], Rc<Layout>>>,
+}
+
+/// A bind group layout and the pipeline layout over it.
+struct Layout {
+    bind_group: wgpu::BindGroupLayout,
+    pipeline: wgpu::PipelineLayout,
+}
+
+/// A compiled kernel.
+pub(super) struct Pipeline {
+    pub pipeline: wgpu::ComputePipeline,
+    pub bind_group_layout: wgpu::BindGroupLayout,
+}
+
+const HOW_TO_GET_AN_ADAPTER: &str =
+    "install a Vulkan driver (a GPU's own, or Debian's software driver: apt-get install mesa-vulkan-drivers)";
+
+fn instance() -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12 | wgpu::Backends::BROWSER_WEBGPU;
+    // Validation layers print on their own; labels are kept either way.
+    descriptor.flags = wgpu::InstanceFlags::empty();
+    wgpu::Instance::new(descriptor)
+}
+
+/// The adapters of this machine, in the order that indices choose them by: the fastest kind first.
+pub async fn adapters() -> Vec<AdapterReport> {
+    let list = enumerate(&instance()).await;
+    list.iter().enumerate().map(|(index, a)| AdapterReport { index, info: a.get_info(), limits: a.limits() }).collect()
+}
+
+async fn enumerate(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
+    let mut list = instance.enumerate_adapters(wgpu::Backends::all()).await;
+    list.sort_by_key(|a| match a.get_info().device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    });
+    list
+}
+
+/// One line that tells an adapter: name, kind, backend, driver.
+pub(crate) fn describe_adapter(info: &wgpu::AdapterInfo) -> String {
+    let kind = match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => "discrete GPU",
+        wgpu::DeviceType::IntegratedGpu => "integrated GPU",
+        wgpu::DeviceType::VirtualGpu => "virtual GPU",
+        wgpu::DeviceType::Cpu => "software driver on the CPU",
+        wgpu::DeviceType::Other => "other device",
+    };
+    let driver = [info.driver.as_str(), info.driver_info.as_str()].iter().filter(|s| !s.is_empty()).copied().collect::<Vec<_>>().join(" ");
+    format!("{} ({kind}, {:?}, {driver})", info.name, info.backend)
+}
+
+async fn choose(options: &GpuOptions) -> Result<wgpu::Adapter> {
+    let instance = instance();
+    let mut list = enumerate(&instance).await;
+    if list.is_empty() {
+        // A browser does not enumerate; it hands out one adapter.
+        let request = wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
+        return instance.request_adapter(&request).await.map_err(|_| Error::Gpu(format!("no GPU adapter found: {HOW_TO_GET_AN_ADAPTER}")));
+    }
+    let Some(wanted) = &options.adapter else {
+        return Ok(list.remove(0));
+    };
+    let found = match wanted.parse::<usize>() {
+        Ok(index) => (index < list.len()).then_some(index),
+        Err(_) => {
+            let wanted = wanted.to_lowercase();
+            list.iter().position(|a| describe_adapter(&a.get_info()).to_lowercase().contains(&wanted))
+        }
+    };
+    match found {
+        Some(index) => Ok(list.remove(index)),
+        None => {
+            let offered: Vec<_> = list.iter().enumerate().map(|(i, a)| format!("{i}: {}", describe_adapter(&a.get_info()))).collect();
+            Err(Error::Config(format!("no adapter matches {wanted:?}; this machine has {}", offered.join("; "))))
+        }
+    }
+}
+
+impl Gpu {
+    /// Opens an adapter with the limits and features it offers.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where there is no adapter or it gives no device, [`Error::Config`] where none matches the choice.
+    pub async fn open(options: &GpuOptions) -> Result<Gpu> {
+        let adapter = choose(options).await?;
+        let info = adapter.get_info();
+        let limits = if options.default_limits { wgpu::Limits::default() } else { adapter.limits() };
+        let features = adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES);
+        let (device, queue) = adapter
+            .request_device(&wgpu::DeviceDescriptor {
+                label: Some("splitmix"),
+                required_features: features,
+                required_limits: limits.clone(),
+                ..Default::default()
+            })
+            .await
+            .map_err(|error| Error::Gpu(format!("adapter {} gave no device: {error}", describe_adapter(&info))))?;
+        let failure = Arc::new(Mutex::new(None));
+        let keep = |failure: &Arc<Mutex<Option<String>>>, text: String| {
+            let mut slot = failure.lock().expect("no panic while held");
+            // The first error explains the rest.
+            slot.get_or_insert(text);
+        };
+        let of_errors = failure.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            let text = match error {
+                wgpu::Error::OutOfMemory { .. } => {
+                    "the GPU is out of memory: lower --memory-limit, --wave-lanes or --batch-size".to_string()
+                }
+                other => format!("the GPU refused a call: {other}"),
+            };
+            keep(&of_errors, text);
+        }));
+        let of_loss = failure.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                keep(&of_loss, format!("the GPU device was lost ({message}): the run can go on from its last checkpoint with --resume"));
+            }
+        });
+        Ok(Gpu {
+            device,
+            queue,
+            info,
+            limits,
+            features,
+            checked_shaders: options.checked_shaders,
+            failure,
+            pipelines: RefCell::default(),
+            layouts: RefCell::default(),
+        })
+    }
+
+    /// One line that tells the adapter: name, kind, backend, driver.
+    pub fn describe(&self) -> String {
+        describe_adapter(&self.info)
+    }
+
+    /// Whether the adapter is a driver that runs on the CPU.
+    pub fn is_cpu(&self) -> bool {
+        self.info.device_type == wgpu::DeviceType::Cpu
+    }
+
+    /// Tile sizes for this adapter.
+    pub fn tuning(&self) -> Tuning {
+        Tuning::new(self.is_cpu())
+    }
+
+    /// Largest storage buffer that can be bound, in bytes.
+    pub fn largest_binding(&self) -> u64 {
+        self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)
+    }
+
+    /// The first error since the last call of this, if any: refused calls, memory, a lost device.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] with what the device said.
+    pub fn check(&self) -> Result<()> {
+        match self.failure.lock().expect("no panic while held").take() {
+            Some(text) => Err(Error::Gpu(text)),
+            None => Ok(()),
+        }
+    }
+
+    /// A storage buffer that can be written from the host and copied from and to, zeroed.
+    pub(crate) fn storage(&self, label: &str, bytes: u64) -> wgpu::Buffer {
+        self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size: bytes.next_multiple_of(4).max(16),
+            usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: false,
+        })
+    }
+
+    /// The compiled kernel, from the cache where it has been asked for before.
+    pub(super) fn pipeline(&self, kernel: &Kernel) -> Rc<Pipeline> {
+        if let Some(found) = self.pipelines.borrow().get(kernel) {
+            return found.clone();
+        }
+        let label = format!("{}::{}", kernel.shader.name, kernel.entry);
+        let descriptor = wgpu::ShaderModuleDescriptor { label: Some(&label), source: wgpu::ShaderSource::Wgsl(kernel.source().into()) };
+        let module = if self.checked_shaders {
+            self.device.create_shader_module(descriptor)
+        } else {
+            // SAFETY: the source is one of this crate's own shaders. Every loop in them counts to a bound, and the
+            // numeric suite runs each between guards that catch a stray read or write.
+            #[allow(unsafe_code)]
+            unsafe {
+                self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
+            }
+        };
+        let layout = self.layout(kernel.access);
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&label),
+            layout: Some(&layout.pipeline),
+            module: &module,
+            entry_point: Some(kernel.entry),
+            // The engine clears or writes everything it reads; none of the kernels uses workgroup memory.
+            compilation_options: wgpu::PipelineCompilationOptions { zero_initialize_workgroup_memory: false, ..Default::default() },
+            cache: None,
+        });
+        let made = Rc::new(Pipeline { pipeline, bind_group_layout: layout.bind_group.clone() });
+        self.pipelines.borrow_mut().insert(kernel.clone(), made.clone());
+        made
+    }
+
+    /// Binding 0: the uniform block at a dynamic offset; 1, 2, …: storage buffers.
+    fn layout(&self, access: &'static [Access]) -> Rc<Layout> {
+        if let Some(found) = self.layouts.borrow().get(access) {
+            return found.clone();
+        }
+        let entry = |binding, ty, dynamic| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: dynamic, min_binding_size: None },
+            count: None,
+        };
+        let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, true)];
+        entries.extend(
+            access.iter().zip(1..).map(|(a, i)| entry(i, wgpu::BufferBindingType::Storage { read_only: *a == Access::Read }, false)),
+        );
+        let bind_group =
+            self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some("kernel"), entries: &entries });
+        let pipeline = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some("kernel"),
+            bind_group_layouts: &[Some(&bind_group)],
+            immediate_size: 0,
+        });
+        let made = Rc::new(Layout { bind_group, pipeline });
+        self.layouts.borrow_mut().insert(access, made.clone());
+        made
+    }
+}

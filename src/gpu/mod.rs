@@ -1,0 +1,9 @@
+//! The GPU: an adapter and its device, programs made from plans, buffers and the one readback.
+
+mod context;
+mod program;
+mod readback;
+
+pub use context::{AdapterReport, Gpu, GpuOptions, adapters};
+pub use program::{Active, Materials, Program};
+pub use readback::Staging;

@@ -1,0 +1,322 @@
+//! A plan made real on a device: buffers, pipelines and bind groups built once, then recorded as often as needed.
+
+use super::{Gpu, Staging};
+use crate::kernels::{BufferId, Dispatch, Over};
+use crate::plan::{Extent, Plan};
+use crate::{Error, Result};
+
+/// Bytes of poison before and after every buffer of a guarded program.
+const GUARD: u64 = 256;
+/// A NaN, and no index of anything.
+const POISON: u8 = 0xff;
+
+/// What a program is made with.
+#[derive(Debug, Clone, Default)]
+pub struct Materials {
+    /// Lanes of the largest wave.
+    pub lanes: u32,
+    /// Client slots of the largest wave.
+    pub slots: u32,
+    /// Local steps whose uniforms are kept ready.
+    pub steps: u32,
+    /// Buffers for [`Extent::External`].
+    pub external: Vec<(BufferId, wgpu::Buffer)>,
+    /// Surround every buffer of the program's own with poison; see [`Program::check_guards`].
+    pub guarded: bool,
+}
+
+/// What is at work in one recorded phase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Active {
+    /// The first so many lanes.
+    pub lanes: u32,
+    /// The first so many client slots.
+    pub slots: u32,
+    /// Local step.
+    pub step: u32,
+}
+
+struct Recorded {
+    pipeline: wgpu::ComputePipeline,
+    bind_group: wgpu::BindGroup,
+    /// Offset of the uniform block of step 0, and between steps (0 where the block does not change).
+    offset: u32,
+    step_stride: u32,
+    groups: u32,
+    over: Over,
+}
+
+/// Buffers and bind groups of a plan on one device.
+pub struct Program {
+    /// The plan it was made from.
+    pub plan: Plan,
+    materials: Materials,
+    buffers: Vec<wgpu::Buffer>,
+    sizes: Vec<u64>,
+    uniforms: wgpu::Buffer,
+    recorded: Vec<Vec<Recorded>>,
+    /// Bytes of the program's own buffers.
+    pub bytes: u64,
+}
+
+impl Program {
+    /// Allocates the plan's buffers for so many lanes and slots and compiles its kernels.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where a layer needs more workgroups than a dispatch may have, or the device refuses a shader or
+    /// runs out of memory.
+    pub async fn new(gpu: &Gpu, plan: Plan, materials: Materials) -> Result<Program> {
+        let memory_scope = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let mut buffers = Vec::new();
+        let mut sizes = Vec::new();
+        let mut bytes = 0;
+        for (i, spec) in plan.buffers.iter().enumerate() {
+            let size = match spec.extent {
+                Extent::PerLane(n) => n * u64::from(materials.lanes),
+                Extent::PerSlot(n) => n * u64::from(materials.slots),
+                Extent::Fixed(n) => n,
+                Extent::External => {
+                    let buffer = materials.external.iter().find(|(id, _)| id.0 == i).map(|(_, b)| b.clone());
+                    let buffer = buffer.unwrap_or_else(|| panic!("no external buffer for {}", spec.label));
+                    sizes.push(buffer.size());
+                    buffers.push(buffer);
+                    continue;
+                }
+            };
+            let size = size.next_multiple_of(16).max(16);
+            let whole = if materials.guarded { size + 2 * GUARD } else { size };
+            let buffer = gpu.storage(&spec.label, whole);
+            if materials.guarded {
+                let poison = [POISON; GUARD as usize];
+                gpu.queue.write_buffer(&buffer, 0, &poison);
+                gpu.queue.write_buffer(&buffer, GUARD + size, &poison);
+            }
+            bytes += whole;
+            sizes.push(size);
+            buffers.push(buffer);
+        }
+
+        let alignment = u64::from(gpu.limits.min_uniform_buffer_offset_alignment);
+        let mut offsets = Vec::new();
+        let mut end = 0u64;
+        for dispatch in plan.phases.iter().flat_map(|(_, d)| d) {
+            let stride = (dispatch.words.len() as u64 * 4).next_multiple_of(16).next_multiple_of(alignment);
+            let copies = if dispatch.step_word.is_some() { u64::from(materials.steps.max(1)) } else { 1 };
+            offsets.push((end, stride));
+            end += stride * copies;
+        }
+        let uniforms = gpu.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("uniforms"),
+            size: end.max(16),
+            usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+            mapped_at_creation: false,
+        });
+
+        let mut program = Program { plan, materials, buffers, sizes, uniforms, recorded: Vec::new(), bytes };
+        let mut place = offsets.into_iter();
+        for (_, dispatches) in &program.plan.phases {
+            let mut phase = Vec::new();
+            for dispatch in dispatches {
+                let (offset, stride) = place.next().expect("one place a dispatch");
+                phase.push(program.record(gpu, dispatch, offset, stride)?);
+            }
+            program.recorded.push(phase);
+        }
+        for (p, (_, dispatches)) in program.plan.phases.iter().enumerate() {
+            for (i, dispatch) in dispatches.iter().enumerate() {
+                program.write_words(gpu, p, i, &dispatch.words);
+            }
+        }
+        let refused = scope.pop().await;
+        let no_memory = memory_scope.pop().await;
+        if no_memory.is_some() {
+            return Err(Error::Gpu(format!(
+                "the GPU has no {:.0} MB for {} lanes: lower --memory-limit, --wave-lanes or --batch-size",
+                program.bytes as f64 * 1e-6,
+                program.materials.lanes
+            )));
+        }
+        if let Some(error) = refused {
+            return Err(Error::Gpu(format!("the GPU refused a kernel or buffer: {error}")));
+        }
+        gpu.check()?;
+        Ok(program)
+    }
+
+    fn record(&self, gpu: &Gpu, dispatch: &Dispatch, offset: u64, stride: u64) -> Result<Recorded> {
+        let pipeline = gpu.pipeline(&dispatch.kernel);
+        let groups = dispatch.invocations.div_ceil(dispatch.workgroup);
+        if groups > gpu.limits.max_compute_workgroups_per_dimension {
+            return Err(Error::Gpu(format!(
+                "{} needs {groups} workgroups a lane, more than this adapter's {}: lower --batch-size",
+                dispatch.label, gpu.limits.max_compute_workgroups_per_dimension
+            )));
+        }
+        let uniform_size = (dispatch.words.len() as u64 * 4).next_multiple_of(16);
+        let mut entries = vec![wgpu::BindGroupEntry {
+            binding: 0,
+            resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer: &self.uniforms,
+                offset: 0,
+                size: std::num::NonZeroU64::new(uniform_size),
+            }),
+        }];
+        for (id, binding) in dispatch.buffers.iter().zip(1..) {
+            let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                buffer: &self.buffers[id.0],
+                // The binding runs on into the guard behind the buffer, so that a stray access finds the poison.
+                offset: self.start(*id),
+                size: None,
+            });
+            entries.push(wgpu::BindGroupEntry { binding, resource });
+        }
+        let bind_group = gpu.device.create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(&dispatch.label),
+            layout: &pipeline.bind_group_layout,
+            entries: &entries,
+        });
+        Ok(Recorded {
+            pipeline: pipeline.pipeline.clone(),
+            bind_group,
+            offset: offset as u32,
+            step_stride: if dispatch.step_word.is_some() { stride as u32 } else { 0 },
+            groups,
+            over: dispatch.over,
+        })
+    }
+
+    /// Start of a buffer's data.
+    fn start(&self, id: BufferId) -> u64 {
+        let own = self.plan.buffers[id.0].extent != Extent::External;
+        if self.materials.guarded && own { GUARD } else { 0 }
+    }
+
+    fn write_words(&self, gpu: &Gpu, phase: usize, index: usize, words: &[u32]) {
+        let dispatch = &self.plan.phases[phase].1[index];
+        let recorded = &self.recorded[phase][index];
+        let mut words = words.to_vec();
+        words.resize(words.len().next_multiple_of(4), 0);
+        let copies = if dispatch.step_word.is_some() { self.materials.steps.max(1) } else { 1 };
+        for step in 0..copies {
+            if let Some(word) = dispatch.step_word {
+                words[word] = step;
+            }
+            let offset = u64::from(recorded.offset) + u64::from(recorded.step_stride) * u64::from(step);
+            gpu.queue.write_buffer(&self.uniforms, offset, bytemuck::cast_slice(&words));
+        }
+    }
+
+    /// Changes one uniform word of the dispatches with this label, as the learning rate of a round.
+    pub fn set_word(&mut self, gpu: &Gpu, label: &str, word: usize, value: u32) {
+        for p in 0..self.plan.phases.len() {
+            for i in 0..self.plan.phases[p].1.len() {
+                if self.plan.phases[p].1[i].label == label {
+                    self.plan.phases[p].1[i].words[word] = value;
+                    let words = self.plan.phases[p].1[i].words.clone();
+                    self.write_words(gpu, p, i, &words);
+                }
+            }
+        }
+    }
+
+    /// Writes a buffer from `offset` bytes on, before the next submit.
+    pub fn write(&self, gpu: &Gpu, id: BufferId, offset: u64, bytes: &[u8]) {
+        debug_assert!(offset + bytes.len() as u64 <= self.sizes[id.0], "{} overruns", self.plan.buffers[id.0].label);
+        gpu.queue.write_buffer(&self.buffers[id.0], self.start(id) + offset, bytes);
+    }
+
+    /// Sets a buffer to zero, in the recorded order.
+    pub fn clear(&self, encoder: &mut wgpu::CommandEncoder, id: BufferId) {
+        encoder.clear_buffer(&self.buffers[id.0], self.start(id), Some(self.sizes[id.0]));
+    }
+
+    /// Copies the first bytes of a buffer to a staging buffer.
+    pub fn copy_out(&self, encoder: &mut wgpu::CommandEncoder, id: BufferId, bytes: u64, staging: &Staging, offset: u64) {
+        encoder.copy_buffer_to_buffer(&self.buffers[id.0], self.start(id), &staging.buffer, offset, bytes);
+    }
+
+    /// Bytes of a buffer.
+    pub fn size(&self, id: BufferId) -> u64 {
+        self.sizes[id.0]
+    }
+
+    /// Records a phase. Returns the number of dispatches.
+    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, phase: &str, active: Active) -> u64 {
+        self.encode_some(encoder, phase, active, |_| true)
+    }
+
+    /// Records those dispatches of a phase, by their place, that `wanted` picks. Returns their number.
+    pub fn encode_some(&self, encoder: &mut wgpu::CommandEncoder, phase: &str, active: Active, wanted: impl Fn(usize) -> bool) -> u64 {
+        let Some(p) = self.plan.phases.iter().position(|(name, _)| *name == phase) else {
+            return 0;
+        };
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(phase), timestamp_writes: None });
+        let mut count = 0;
+        for (_, r) in self.recorded[p].iter().enumerate().filter(|(i, _)| wanted(*i)) {
+            let z = match r.over {
+                Over::Lanes => active.lanes,
+                Over::Slots => active.slots,
+                Over::Fixed(n) => n,
+            };
+            if z == 0 {
+                continue;
+            }
+            pass.set_pipeline(&r.pipeline);
+            pass.set_bind_group(0, &r.bind_group, &[r.offset + active.step * r.step_stride]);
+            pass.dispatch_workgroups(r.groups, 1, z);
+            count += 1;
+        }
+        count
+    }
+
+    /// Reads whole buffers back: for tests and exports, not for a round.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where the device was lost.
+    pub async fn read(&self, gpu: &Gpu, ids: &[BufferId]) -> Result<Vec<Vec<u8>>> {
+        let staging = Staging::new(gpu, ids.iter().map(|id| self.sizes[id.0]).sum());
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("read") });
+        let mut offset = 0;
+        for id in ids {
+            self.copy_out(&mut encoder, *id, self.sizes[id.0], &staging, offset);
+            offset += self.sizes[id.0];
+        }
+        gpu.queue.submit([encoder.finish()]);
+        let bytes = staging.read(gpu).await?;
+        let mut rest = bytes.as_slice();
+        let mut out = Vec::new();
+        for id in ids {
+            let (head, tail) = rest.split_at(self.sizes[id.0] as usize);
+            out.push(head.to_vec());
+            rest = tail;
+        }
+        Ok(out)
+    }
+
+    /// Whether the poison round every buffer of a guarded program is whole; else the label of one that was written past.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where the device was lost or a guard was overwritten.
+    pub async fn check_guards(&self, gpu: &Gpu) -> Result<()> {
+        assert!(self.materials.guarded, "the program was made without guards");
+        let own: Vec<usize> = (0..self.buffers.len()).filter(|i| self.plan.buffers[*i].extent != Extent::External).collect();
+        let staging = Staging::new(gpu, own.len() as u64 * 2 * GUARD);
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("guards") });
+        for (place, i) in own.iter().enumerate() {
+            let to = place as u64 * 2 * GUARD;
+            encoder.copy_buffer_to_buffer(&self.buffers[*i], 0, &staging.buffer, to, GUARD);
+            encoder.copy_buffer_to_buffer(&self.buffers[*i], GUARD + self.sizes[*i], &staging.buffer, to + GUARD, GUARD);
+        }
+        gpu.queue.submit([encoder.finish()]);
+        let bytes = staging.read(gpu).await?;
+        for (place, i) in own.iter().enumerate() {
+            let guard = &bytes[place * 2 * GUARD as usize..][..2 * GUARD as usize];
+            if let Some(at) = guard.iter().position(|b| *b != POISON) {
+                let side = if at < GUARD as usize { "before" } else { "after" };
+                return Err(Error::Gpu(format!("a kernel wrote {side} the buffer {:?}", self.plan.buffers[*i].label)));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,60 @@
+//! Batch normalisation and ReLU, forward; see `shaders/batch_norm_forward.wgsl`.
+
+use super::batch_norm_statistics::BatchNorm;
+use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader};
+
+/// Buffers of the forward.
+#[derive(Debug, Clone, Copy)]
+pub struct Buffers {
+    /// vec4<u32> of each lane: slot, parameter row, base, 0.
+    pub lanes: BufferId,
+    /// u32 valid samples of each slot.
+    pub batch_sizes: BufferId,
+    /// The layer's input.
+    pub z: BufferId,
+    /// `[lane][block]` of (mean, 1 / √(var + ε)).
+    pub moments: BufferId,
+    /// Rows of parameters.
+    pub parameters: BufferId,
+    /// Out: the layer's output.
+    pub y: BufferId,
+}
+
+impl BatchNorm {
+    /// The dispatch, over lanes, writing `y` in the given layout.
+    pub fn forward(&self, label: &str, y: ImageLayout, b: Buffers) -> Dispatch {
+        let z = &self.z;
+        Dispatch {
+            label: label.into(),
+            kernel: Kernel {
+                shader: shader::batch_norm_forward,
+                entry: "batch_norm_forward",
+                constants: vec![],
+                access: &[Read, Read, Read, Read, Read, Write],
+            },
+            words: vec![
+                self.batch,
+                z.blocks(),
+                z.shape.height,
+                z.shape.width,
+                z.row(),
+                z.image(),
+                z.origin(0),
+                y.row(),
+                y.image(),
+                y.origin(0),
+                self.place.stride,
+                self.place.weight,
+                self.beta(),
+                u32::from(self.relu),
+            ],
+            step_word: None,
+            buffers: vec![b.lanes, b.batch_sizes, b.z, b.moments, b.parameters, b.y],
+            invocations: z.invocations(self.batch),
+            workgroup: WORKGROUP,
+            over: Over::Lanes,
+            flops: self.values() * 4,
+            bytes: z.payload(self.batch) * 2,
+        }
+    }
+}

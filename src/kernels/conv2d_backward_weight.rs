@@ -1,0 +1,98 @@
+//! Convolution, gradient with respect to weights and bias, first stage; see `shaders/conv2d_backward_weight.wgsl`.
+
+use super::conv2d_forward::Conv2d;
+use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, Tuning, WORKGROUP, pixels_per_invocation, shader};
+
+/// What the kernel is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Conv2dBackwardWeight {
+    /// Geometry.
+    pub conv: Conv2d,
+    /// Capacity of a mini-batch.
+    pub batch: u32,
+    /// Layout of the input; its border is at least the padding.
+    pub input: ImageLayout,
+    /// Whether the input is one per client slot (images) and not one per lane.
+    pub input_per_slot: bool,
+    /// Layout of dz.
+    pub dz: ImageLayout,
+    /// Tile sizes.
+    pub tuning: Tuning,
+}
+
+/// Its buffers.
+#[derive(Debug, Clone, Copy)]
+pub struct Buffers {
+    /// vec4<u32> of each lane: slot, parameter row, base, 0.
+    pub lanes: BufferId,
+    /// u32 valid samples of each slot.
+    pub batch_sizes: BufferId,
+    /// Images, per slot or lane.
+    pub input: BufferId,
+    /// Gradient of the output.
+    pub dz: BufferId,
+    /// Out: `[lane][part]` of weights, then bias.
+    pub partial: BufferId,
+}
+
+/// Samples that one invocation sums.
+const SAMPLES_PER_PART: u32 = 4;
+
+impl Conv2dBackwardWeight {
+    /// Parts of a full batch.
+    pub fn parts(&self) -> u32 {
+        self.batch.div_ceil(SAMPLES_PER_PART)
+    }
+
+    /// vec4 of one part: the weights, then the bias.
+    pub fn partial_stride(&self) -> u32 {
+        self.conv.weight_blocks() + self.dz.blocks()
+    }
+
+    /// Bytes of one lane's parts.
+    pub fn partial_bytes(&self) -> u64 {
+        u64::from(self.parts()) * u64::from(self.partial_stride()) * 16
+    }
+
+    /// The dispatch, over lanes; [`super::sum_partials`] is the second stage.
+    pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
+        let c = &self.conv;
+        // Short rows: here an invocation already holds a whole kernel row of accumulators.
+        let pixels = pixels_per_invocation(c.output.width, self.tuning.pixels.min(7));
+        Dispatch {
+            label: label.into(),
+            kernel: Kernel {
+                shader: shader::conv2d_backward_weight,
+                entry: "conv2d_backward_weight",
+                constants: vec![("KERNEL_WIDTH", c.kernel_width), ("STRIDE", c.stride), ("PIXELS", pixels), ("IN_LANES", c.in_lanes())],
+                access: &[Read, Read, Read, Read, Write],
+            },
+            words: vec![
+                self.batch,
+                self.input.blocks(),
+                self.input.row(),
+                self.input.image(),
+                self.input.origin(c.padding),
+                self.dz.blocks(),
+                c.output.height,
+                c.output.width,
+                self.dz.row(),
+                self.dz.image(),
+                self.dz.origin(0),
+                c.kernel_height,
+                c.output.width.div_ceil(pixels),
+                u32::from(self.input_per_slot),
+                self.parts(),
+                SAMPLES_PER_PART,
+                self.partial_stride(),
+            ],
+            step_word: None,
+            buffers: vec![b.lanes, b.batch_sizes, b.input, b.dz, b.partial],
+            invocations: self.parts() * c.kernel_height * self.input.blocks() * self.dz.blocks(),
+            workgroup: WORKGROUP,
+            over: Over::Lanes,
+            flops: 2 * c.macs(self.batch),
+            bytes: self.input.payload(self.batch) + self.dz.payload(self.batch) + c.weight_bytes(),
+        }
+    }
+}

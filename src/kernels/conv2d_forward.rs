@@ -1,0 +1,144 @@
+//! Convolution, forward; see `shaders/conv2d_forward.wgsl`. Also the convolution's geometry, shared by its three directions.
+
+use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, ParameterPlace, Tuning, WORKGROUP, pixels_per_invocation, shader};
+use crate::net::Shape;
+
+/// A convolution's geometry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Conv2d {
+    /// Shape of an input image.
+    pub input: Shape,
+    /// Shape of an output image.
+    pub output: Shape,
+    /// Kernel height.
+    pub kernel_height: u32,
+    /// Kernel width.
+    pub kernel_width: u32,
+    /// Stride of rows and columns.
+    pub stride: u32,
+    /// Zero padding of every side, less than both kernel sizes.
+    pub padding: u32,
+}
+
+impl Conv2d {
+    /// The convolution of `input` by a kernel; `None` where not one window fits or the padding reaches the kernel's size.
+    pub fn new(input: Shape, out_channels: u32, kernel: (u32, u32), stride: u32, padding: u32) -> Option<Conv2d> {
+        let size = |n: u32, k: u32| (n + 2 * padding).checked_sub(k).map(|n| n / stride + 1);
+        if padding >= kernel.0.min(kernel.1) {
+            return None;
+        }
+        let output = Shape { channels: out_channels, height: size(input.height, kernel.0)?, width: size(input.width, kernel.1)? };
+        Some(Conv2d { input, output, kernel_height: kernel.0, kernel_width: kernel.1, stride, padding })
+    }
+
+    /// Border the stored input needs, so that no tap falls outside.
+    pub fn input_border(&self) -> u32 {
+        self.padding
+    }
+
+    /// Border the stored output gradient needs for [`super::conv2d_backward_data`]: the taps' reach where stride is 1.
+    pub fn gradient_border(&self) -> u32 {
+        if self.stride == 1 { self.kernel_height.max(self.kernel_width) - 1 - self.padding } else { 0 }
+    }
+
+    /// Multiply–adds of `batch` images.
+    pub fn macs(&self, batch: u32) -> u64 {
+        u64::from(batch) * u64::from(self.output.len()) * u64::from(self.kernel_height * self.kernel_width * self.input.channels)
+    }
+
+    /// vec4 blocks of the weights on the GPU.
+    pub fn weight_blocks(&self) -> u32 {
+        self.kernel_height * self.kernel_width * self.input.channels.next_multiple_of(4) * self.output.channels.div_ceil(4)
+    }
+
+    /// Channels in use in each input block, for the kernels that skip the padding of a single block.
+    pub(super) fn in_lanes(&self) -> u32 {
+        self.input.channels.min(4)
+    }
+
+    pub(super) fn weight_bytes(&self) -> u64 {
+        u64::from(self.kernel_height * self.kernel_width * self.input.channels * self.output.channels) * 4
+    }
+}
+
+/// What the kernel is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Conv2dForward {
+    /// Geometry.
+    pub conv: Conv2d,
+    /// Capacity of a mini-batch.
+    pub batch: u32,
+    /// Layout of the input; its border is at least the padding.
+    pub input: ImageLayout,
+    /// Layout of the output.
+    pub output: ImageLayout,
+    /// Whether the input is one per client slot (images) and not one per lane.
+    pub input_per_slot: bool,
+    /// Where weights and bias lie.
+    pub place: ParameterPlace,
+    /// Factor on the result: the layer correction 1/r in training, else 1.
+    pub scale: f32,
+    /// Tile sizes.
+    pub tuning: Tuning,
+}
+
+/// Its buffers.
+#[derive(Debug, Clone, Copy)]
+pub struct Buffers {
+    /// vec4<u32> of each lane: slot, parameter row, base, 0.
+    pub lanes: BufferId,
+    /// u32 valid samples of each slot.
+    pub batch_sizes: BufferId,
+    /// Images, per slot or lane.
+    pub input: BufferId,
+    /// Rows of parameters.
+    pub parameters: BufferId,
+    /// Out: images per lane.
+    pub output: BufferId,
+}
+
+impl Conv2dForward {
+    /// The dispatch, over lanes.
+    pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
+        let c = &self.conv;
+        let pixels = pixels_per_invocation(c.output.width, self.tuning.pixels);
+        let segments = c.output.width.div_ceil(pixels);
+        Dispatch {
+            label: label.into(),
+            kernel: Kernel {
+                shader: shader::conv2d_forward,
+                entry: "conv2d_forward",
+                constants: vec![("KERNEL_WIDTH", c.kernel_width), ("STRIDE", c.stride), ("PIXELS", pixels), ("IN_LANES", c.in_lanes())],
+                access: &[Read, Read, Read, Read, Write],
+            },
+            words: vec![
+                self.batch,
+                self.input.blocks(),
+                self.input.row(),
+                self.input.image(),
+                self.input.origin(c.padding),
+                self.output.blocks(),
+                c.output.height,
+                c.output.width,
+                self.output.row(),
+                self.output.image(),
+                self.output.origin(0),
+                c.kernel_height,
+                segments,
+                u32::from(self.input_per_slot),
+                self.place.stride,
+                self.place.weight,
+                self.place.bias.unwrap_or(0),
+                u32::from(self.place.bias.is_some()),
+                self.scale.to_bits(),
+            ],
+            step_word: None,
+            buffers: vec![b.lanes, b.batch_sizes, b.input, b.parameters, b.output],
+            invocations: self.batch * c.output.height * segments * self.output.blocks(),
+            workgroup: WORKGROUP,
+            over: Over::Lanes,
+            flops: 2 * c.macs(self.batch),
+            bytes: self.input.payload(self.batch) + self.output.payload(self.batch) + c.weight_bytes(),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! Start of a round: lanes download their bases; see `shaders/copy_bases.wgsl`.
+
+use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
+
+/// What the kernel is given.
+#[derive(Debug, Clone, Copy)]
+pub struct CopyBases {
+    /// vec4 of a base's parameters.
+    pub length: u32,
+}
+
+/// Its buffers.
+#[derive(Debug, Clone, Copy)]
+pub struct Buffers {
+    /// vec4<u32> of each lane: slot, parameter row, base, 0.
+    pub lanes: BufferId,
+    /// The server's bases.
+    pub server: BufferId,
+    /// Out: parameters of the lanes.
+    pub parameters: BufferId,
+    /// Out: momentum of the lanes, zero.
+    pub momentum: BufferId,
+}
+
+impl CopyBases {
+    /// The dispatch, over lanes.
+    pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
+        Dispatch {
+            label: label.into(),
+            kernel: Kernel { shader: shader::copy_bases, entry: "copy_bases", constants: vec![], access: &[Read, Read, Write, Write] },
+            words: vec![self.length],
+            step_word: None,
+            buffers: vec![b.lanes, b.server, b.parameters, b.momentum],
+            invocations: self.length,
+            workgroup: WORKGROUP,
+            over: Over::Lanes,
+            flops: 0,
+            bytes: u64::from(self.length) * 48,
+        }
+    }
+}

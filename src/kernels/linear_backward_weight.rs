@@ -1,0 +1,34 @@
+//! Fully connected layer, gradient with respect to weight and bias; see `shaders/linear_backward_weight.wgsl`.
+
+use super::linear_forward::{Buffers, Linear};
+use super::{Access::*, Dispatch, Kernel, Over, WORKGROUP, shader};
+
+impl Linear {
+    /// The backward_weight dispatch, over lanes: dw = inputᵀ · dz, db = Σ dz.
+    pub fn backward_weight(&self, label: &str, b: Buffers) -> Dispatch {
+        Dispatch {
+            label: label.into(),
+            kernel: Kernel {
+                shader: shader::linear_backward_weight,
+                entry: "linear_backward_weight",
+                constants: vec![],
+                access: &[Read, Read, Read, Read, Write],
+            },
+            words: vec![
+                self.batch,
+                self.in_blocks,
+                self.out_blocks,
+                self.place.stride,
+                self.place.weight,
+                self.place.bias.expect("a linear layer has a bias"),
+            ],
+            step_word: None,
+            buffers: b.list(),
+            invocations: self.in_blocks * self.out_blocks,
+            workgroup: WORKGROUP,
+            over: Over::Lanes,
+            flops: self.flops(),
+            bytes: self.bytes(),
+        }
+    }
+}

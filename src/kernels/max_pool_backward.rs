@@ -1,0 +1,42 @@
+//! Max-pooling, gradient with respect to the input; see `shaders/max_pool_backward.wgsl`.
+
+use super::max_pool_forward::MaxPool;
+use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader};
+
+/// Buffers of the backward.
+#[derive(Debug, Clone, Copy)]
+pub struct Buffers {
+    /// vec4<u32> of each lane: slot, parameter row, base, 0.
+    pub lanes: BufferId,
+    /// u32 valid samples of each slot.
+    pub batch_sizes: BufferId,
+    /// Gradient of the output.
+    pub dy: BufferId,
+    /// The places that the forward kept.
+    pub indices: BufferId,
+    /// Out: gradient of the input.
+    pub dx: BufferId,
+}
+
+impl MaxPool {
+    /// The backward dispatch, over lanes, between the given layouts.
+    pub fn backward(&self, label: &str, dx: ImageLayout, dy: ImageLayout, b: Buffers) -> Dispatch {
+        Dispatch {
+            label: label.into(),
+            kernel: Kernel {
+                shader: shader::max_pool_backward,
+                entry: "max_pool_backward",
+                constants: vec![],
+                access: &[Read, Read, Read, Read, Write],
+            },
+            words: self.words(dx, dy),
+            step_word: None,
+            buffers: vec![b.lanes, b.batch_sizes, b.dy, b.indices, b.dx],
+            invocations: dx.invocations(self.batch),
+            workgroup: WORKGROUP,
+            over: Over::Lanes,
+            flops: u64::from(self.batch) * u64::from(self.input.len()),
+            bytes: dx.payload(self.batch) + dy.payload(self.batch) + self.index_bytes(),
+        }
+    }
+}

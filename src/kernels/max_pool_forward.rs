@@ -1,0 +1,95 @@
+//! Max-pooling, forward; see `shaders/max_pool_forward.wgsl`. Also the geometry that both directions share.
+
+use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader};
+use crate::net::Shape;
+
+/// A max-pooling layer's geometry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxPool {
+    /// Capacity of a mini-batch.
+    pub batch: u32,
+    /// Shape of an input image.
+    pub input: Shape,
+    /// Shape of an output image.
+    pub output: Shape,
+    /// Height and width of the window; at most 15 each, so that a place in it fits a byte.
+    pub kernel: (u32, u32),
+    /// Stride of rows and columns.
+    pub stride: u32,
+    /// Padding of every side, at most half the window.
+    pub padding: u32,
+}
+
+/// Buffers of the forward.
+#[derive(Debug, Clone, Copy)]
+pub struct Buffers {
+    /// vec4<u32> of each lane: slot, parameter row, base, 0.
+    pub lanes: BufferId,
+    /// u32 valid samples of each slot.
+    pub batch_sizes: BufferId,
+    /// The layer's input.
+    pub x: BufferId,
+    /// Out: the layer's output.
+    pub y: BufferId,
+    /// Out: u32 of four windows' places, a byte each.
+    pub indices: BufferId,
+}
+
+impl MaxPool {
+    /// The pooling of `input`; `None` where not one window fits, or window and padding are out of range.
+    pub fn new(batch: u32, input: Shape, kernel: (u32, u32), stride: u32, padding: u32) -> Option<MaxPool> {
+        let size = |n: u32, k: u32| (n + 2 * padding).checked_sub(k).map(|n| n / stride + 1);
+        if kernel.0 > 15 || kernel.1 > 15 || padding > kernel.0.min(kernel.1) / 2 {
+            return None;
+        }
+        let output = Shape { height: size(input.height, kernel.0)?, width: size(input.width, kernel.1)?, ..input };
+        Some(MaxPool { batch, input, output, kernel, stride, padding })
+    }
+
+    /// Bytes of one lane's indices.
+    pub fn index_bytes(&self) -> u64 {
+        u64::from(ImageLayout::new(self.output, 0).invocations(self.batch)) * 4
+    }
+
+    pub(super) fn words(&self, x: ImageLayout, y: ImageLayout) -> Vec<u32> {
+        vec![
+            self.batch,
+            x.blocks(),
+            self.input.height,
+            self.input.width,
+            x.row(),
+            x.image(),
+            x.origin(0),
+            self.output.height,
+            self.output.width,
+            y.row(),
+            y.image(),
+            y.origin(0),
+            self.kernel.0,
+            self.kernel.1,
+            self.stride,
+            self.padding,
+        ]
+    }
+
+    /// The forward dispatch, over lanes, between the given layouts.
+    pub fn forward(&self, label: &str, x: ImageLayout, y: ImageLayout, b: Buffers) -> Dispatch {
+        Dispatch {
+            label: label.into(),
+            kernel: Kernel {
+                shader: shader::max_pool_forward,
+                entry: "max_pool_forward",
+                constants: vec![],
+                access: &[Read, Read, Read, Write, Write],
+            },
+            words: self.words(x, y),
+            step_word: None,
+            buffers: vec![b.lanes, b.batch_sizes, b.x, b.y, b.indices],
+            invocations: y.invocations(self.batch),
+            workgroup: WORKGROUP,
+            over: Over::Lanes,
+            flops: u64::from(self.kernel.0 * self.kernel.1) * u64::from(self.batch) * u64::from(self.output.len()),
+            bytes: x.payload(self.batch) + y.payload(self.batch) + self.index_bytes(),
+        }
+    }
+}

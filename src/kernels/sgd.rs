@@ -1,0 +1,49 @@
+//! SGD with momentum and weight decay; see `shaders/sgd.wgsl`.
+
+use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
+
+/// What the kernel is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Sgd {
+    /// vec4 of a lane's parameters.
+    pub length: u32,
+    /// Learning rate of the round.
+    pub learning_rate: f32,
+    /// Momentum μ.
+    pub momentum: f32,
+    /// Weight decay, added to the gradient of every parameter.
+    pub weight_decay: f32,
+}
+
+/// Its buffers: rows of every lane.
+#[derive(Debug, Clone, Copy)]
+pub struct Buffers {
+    /// Gradients.
+    pub gradient: BufferId,
+    /// In and out: momentum.
+    pub momentum: BufferId,
+    /// In and out: parameters.
+    pub parameters: BufferId,
+}
+
+impl Sgd {
+    /// Place of the learning rate in the uniform block: it changes every round.
+    pub const LEARNING_RATE_WORD: usize = 1;
+
+    /// The dispatch, over lanes.
+    pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
+        let values = u64::from(self.length) * 4;
+        Dispatch {
+            label: label.into(),
+            kernel: Kernel { shader: shader::sgd, entry: "sgd", constants: vec![], access: &[Read, Write, Write] },
+            words: vec![self.length, self.learning_rate.to_bits(), self.momentum.to_bits(), self.weight_decay.to_bits()],
+            step_word: None,
+            buffers: vec![b.gradient, b.momentum, b.parameters],
+            invocations: self.length,
+            workgroup: WORKGROUP,
+            over: Over::Lanes,
+            flops: values * 6,
+            bytes: values * 20,
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Second stage of a convolution's weight gradient; see `shaders/sum_partials.wgsl`.
+
+use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
+
+/// What the kernel is given, in vec4.
+#[derive(Debug, Clone, Copy)]
+pub struct SumPartials {
+    /// Length to write.
+    pub length: u32,
+    /// Parts of a lane.
+    pub parts: u32,
+    /// Length of a part.
+    pub partial_stride: u32,
+    /// Length of a lane's gradient row.
+    pub parameter_stride: u32,
+    /// Start in that row.
+    pub offset: u32,
+}
+
+impl SumPartials {
+    /// The dispatch, over lanes.
+    pub fn dispatch(&self, label: &str, partial: BufferId, gradient: BufferId) -> Dispatch {
+        let values = u64::from(self.length) * 4;
+        Dispatch {
+            label: label.into(),
+            kernel: Kernel { shader: shader::sum_partials, entry: "sum_partials", constants: vec![], access: &[Read, Write] },
+            words: vec![self.length, self.parts, self.partial_stride, self.parameter_stride, self.offset],
+            step_word: None,
+            buffers: vec![partial, gradient],
+            invocations: self.length,
+            workgroup: WORKGROUP,
+            over: Over::Lanes,
+            flops: values * u64::from(self.parts),
+            bytes: values * 4 * u64::from(self.parts + 1),
+        }
+    }
+}

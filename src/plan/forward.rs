@@ -1,0 +1,189 @@
+//! The forward of every lane, shared by training and evaluation.
+
+use super::{Extent, Plan};
+use crate::kernels::batch_norm_statistics::BatchNorm;
+use crate::kernels::conv2d_forward::{Conv2d, Conv2dForward};
+use crate::kernels::linear_forward::Linear;
+use crate::kernels::max_pool_forward::MaxPool;
+use crate::kernels::{
+    BufferId, Dispatch, ImageLayout, ParameterPlace, Tuning, batch_norm_forward, batch_norm_statistics, conv2d_forward, linear_forward,
+    max_pool_forward,
+};
+use crate::net::{Layer, Network, TensorKind};
+
+/// A stored activation: where, and how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Activation {
+    pub buffer: BufferId,
+    pub layout: ImageLayout,
+}
+
+/// What the forward of one layer leaves for its backward.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kept {
+    Conv { conv: Conv2d },
+    Linear { linear: Linear },
+    BatchNorm { norm: BatchNorm, z: Activation, moments: BufferId, partials: BufferId },
+    MaxPool { pool: MaxPool, indices: BufferId },
+}
+
+/// The buffers that every lane or slot needs, and the forward's dispatches.
+pub(super) struct Forward {
+    pub lanes: BufferId,
+    pub batch_sizes: BufferId,
+    pub parameters: BufferId,
+    /// Input of each layer.
+    pub inputs: Vec<Activation>,
+    pub logits: Activation,
+    pub kept: Vec<Kept>,
+    pub dispatches: Vec<Dispatch>,
+}
+
+/// What the forward is built from.
+pub(super) struct Setting<'a> {
+    pub network: &'a Network,
+    pub batch: u32,
+    pub tuning: Tuning,
+    /// Factor on rescaled layers: 1/r in training with the layer correction, else 1.
+    pub scale: f32,
+    pub input: Activation,
+    pub lanes: BufferId,
+    pub batch_sizes: BufferId,
+    pub parameters: BufferId,
+}
+
+/// Layout of the gathered input images: bordered for the first layer.
+pub(super) fn input_layout(network: &Network) -> ImageLayout {
+    ImageLayout::new(network.input, border_for(network, 0))
+}
+
+/// Zero border that layer `i` wants its input stored with.
+fn border_for(network: &Network, i: usize) -> u32 {
+    match network.layers.get(i) {
+        Some(Layer::Conv2d { padding, .. }) => *padding,
+        _ => 0,
+    }
+}
+
+/// Where layer `i`'s parameters lie.
+pub(super) fn place(network: &Network, i: usize) -> ParameterPlace {
+    let name = network.layers[i].name();
+    let offset = |suffix: &str| network.tensor(&format!("{name}.{suffix}")).map(|t| t.offset);
+    ParameterPlace {
+        stride: network.parameter_blocks,
+        weight: offset("weight").expect("a layer with parameters has a weight"),
+        bias: offset("bias"),
+    }
+}
+
+pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
+    let net = s.network;
+    let mut dispatches = Vec::new();
+    let mut inputs = Vec::new();
+    let mut kept = Vec::new();
+    let mut current = s.input;
+    // One scratch buffer for the parts of every batch norm: each is read before the next is written.
+    let largest_parts = |net: &Network| {
+        (0..net.layers.len())
+            .filter(|i| matches!(net.layers[*i], Layer::BatchNorm { .. }))
+            .map(|i| batch_norm(net, s.batch, i, ImageLayout::new(net.input_of(i), 0)).partial_bytes())
+            .max()
+            .unwrap_or(16)
+    };
+    let partials = plan.buffer("batch norm parts", Extent::PerLane(largest_parts(net)));
+    for (i, layer) in net.layers.iter().enumerate() {
+        inputs.push(current);
+        let name = layer.name();
+        let out_layout = ImageLayout::new(net.shapes[i], border_for(net, i + 1));
+        let scale = if net.is_rescaled(i) { s.scale } else { 1.0 };
+        let label = match layer {
+            Layer::MaxPool { .. } => format!("layer {i} max_pool"),
+            _ => name.to_string(),
+        };
+        let output =
+            Activation { buffer: plan.buffer(format!("{label} output"), Extent::PerLane(out_layout.bytes(s.batch))), layout: out_layout };
+        match *layer {
+            Layer::Conv2d { kernel, stride, padding, out_channels, .. } => {
+                let conv = Conv2d::new(net.input_of(i), out_channels, (kernel, kernel), stride, padding).expect("checked by the network");
+                let forward = Conv2dForward {
+                    conv,
+                    batch: s.batch,
+                    input: current.layout,
+                    output: out_layout,
+                    input_per_slot: i == 0,
+                    place: place(net, i),
+                    scale,
+                    tuning: s.tuning,
+                };
+                dispatches.push(forward.dispatch(
+                    &format!("{label} forward"),
+                    conv2d_forward::Buffers {
+                        lanes: s.lanes,
+                        batch_sizes: s.batch_sizes,
+                        input: current.buffer,
+                        parameters: s.parameters,
+                        output: output.buffer,
+                    },
+                ));
+                kept.push(Kept::Conv { conv });
+            }
+            Layer::Linear { .. } => {
+                let linear =
+                    Linear { batch: s.batch, in_blocks: current.layout.image(), out_blocks: out_layout.image(), place: place(net, i) };
+                dispatches.push(linear.forward(
+                    &format!("{label} forward"),
+                    scale,
+                    s.tuning,
+                    linear_forward::Buffers {
+                        lanes: s.lanes,
+                        batch_sizes: s.batch_sizes,
+                        input: current.buffer,
+                        other: s.parameters,
+                        output: output.buffer,
+                    },
+                ));
+                kept.push(Kept::Linear { linear });
+            }
+            Layer::BatchNorm { .. } => {
+                let norm = batch_norm(net, s.batch, i, current.layout);
+                let moments = plan.buffer(format!("{label} moments"), Extent::PerLane(norm.moment_bytes()));
+                dispatches.extend(norm.statistics(
+                    &label,
+                    batch_norm_statistics::Buffers { lanes: s.lanes, batch_sizes: s.batch_sizes, z: current.buffer, partials, moments },
+                ));
+                dispatches.push(norm.forward(
+                    &format!("{label} forward"),
+                    out_layout,
+                    batch_norm_forward::Buffers {
+                        lanes: s.lanes,
+                        batch_sizes: s.batch_sizes,
+                        z: current.buffer,
+                        moments,
+                        parameters: s.parameters,
+                        y: output.buffer,
+                    },
+                ));
+                kept.push(Kept::BatchNorm { norm, z: current, moments, partials });
+            }
+            Layer::MaxPool { kernel, stride, padding } => {
+                let pool = MaxPool::new(s.batch, net.input_of(i), (kernel, kernel), stride, padding).expect("checked by the network");
+                let indices = plan.buffer(format!("{label} places"), Extent::PerLane(pool.index_bytes()));
+                dispatches.push(pool.forward(
+                    &format!("{label} forward"),
+                    current.layout,
+                    out_layout,
+                    max_pool_forward::Buffers { lanes: s.lanes, batch_sizes: s.batch_sizes, x: current.buffer, y: output.buffer, indices },
+                ));
+                kept.push(Kept::MaxPool { pool, indices });
+            }
+        }
+        current = output;
+    }
+    Forward { lanes: s.lanes, batch_sizes: s.batch_sizes, parameters: s.parameters, inputs, logits: current, kept, dispatches }
+}
+
+fn batch_norm(net: &Network, batch: u32, i: usize, z: ImageLayout) -> BatchNorm {
+    let relu = matches!(net.layers[i], Layer::BatchNorm { relu: true, .. });
+    debug_assert!(net.tensors.iter().any(|t| t.kind == TensorKind::NormWeight));
+    BatchNorm { batch, z, place: place(net, i), relu }
+}
