@@ -3,4 +3,5 @@
 #[cfg(feature = "native")]
 pub mod cli;
 mod error;
+pub mod fl;
 pub use error::{Error, Result};

@@ -1,0 +1,12 @@
+//! The federation: who trains which base on which images, and how the results are averaged.
+//!
+//! Nothing here touches a GPU, a file, a clock or a thread: every function is a pure function of its
+//! arguments and the run's seed. The one thing that a resumed run has to carry over is the deck of bases,
+//! which is a counter.
+//!
+//! Source: Hong, Wang, Wang, Zhou, "Efficient Split-Mix Federated Learning for On-Demand and In-Situ
+//! Customization", ICLR 2022 (arXiv 2203.09747), section 3, algorithms 2 and 3.
+
+pub mod random;
+
+pub use random::{Purpose, rng};
