@@ -7,6 +7,8 @@
 //! Source: Hong, Wang, Wang, Zhou, "Efficient Split-Mix Federated Learning for On-Demand and In-Situ
 //! Customization", ICLR 2022 (arXiv 2203.09747), section 3, algorithms 2 and 3.
 
+pub mod budget;
 pub mod random;
 
+pub use budget::{Budgets, Ratio};
 pub use random::{Purpose, rng};
