@@ -8,7 +8,9 @@
 //! Customization", ICLR 2022 (arXiv 2203.09747), section 3, algorithms 2 and 3.
 
 pub mod budget;
+pub mod method;
 pub mod random;
 
 pub use budget::{Budgets, Ratio};
+pub use method::Method;
 pub use random::{Purpose, rng};
