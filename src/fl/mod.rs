@@ -7,6 +7,7 @@
 //! Source: Hong, Wang, Wang, Zhou, "Efficient Split-Mix Federated Learning for On-Demand and In-Situ
 //! Customization", ICLR 2022 (arXiv 2203.09747), section 3, algorithms 2 and 3.
 
+pub mod batches;
 pub mod budget;
 pub mod deck;
 pub mod method;
