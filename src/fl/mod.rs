@@ -7,6 +7,7 @@
 //! Source: Hong, Wang, Wang, Zhou, "Efficient Split-Mix Federated Learning for On-Demand and In-Situ
 //! Customization", ICLR 2022 (arXiv 2203.09747), section 3, algorithms 2 and 3.
 
+pub mod assignment;
 pub mod batches;
 pub mod budget;
 pub mod deck;
@@ -16,6 +17,7 @@ pub mod random;
 pub mod sampling;
 pub mod schedule;
 
+pub use assignment::{ClientPlan, Lane, RoundPlan, RoundSettings, plan_round};
 pub use budget::{Budgets, Ratio};
 pub use deck::Deck;
 pub use method::Method;
