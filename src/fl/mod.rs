@@ -11,11 +11,13 @@ pub mod assignment;
 pub mod batches;
 pub mod budget;
 pub mod deck;
+pub mod init;
 pub mod method;
 pub mod partition;
 pub mod random;
 pub mod sampling;
 pub mod schedule;
+pub mod selection;
 
 pub use assignment::{ClientPlan, Lane, RoundPlan, RoundSettings, plan_round};
 pub use budget::{Budgets, Ratio};
@@ -24,3 +26,4 @@ pub use method::Method;
 pub use partition::{Client, DomainSizes, Part, Partition, PartitionSettings, Warning, partition};
 pub use random::{Purpose, rng};
 pub use schedule::Schedule;
+pub use selection::{Best, Selection};
