@@ -4,4 +4,5 @@
 pub mod cli;
 mod error;
 pub mod fl;
+pub mod run;
 pub use error::{Error, Result};

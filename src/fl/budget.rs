@@ -23,6 +23,17 @@ impl Ratio {
         denominator: 1,
     };
 
+    /// The paper's base width, 1/8.
+    pub const EIGHTH: Ratio = Ratio::part(8);
+
+    /// `1 / denominator`, for constants; the denominator must not be 0.
+    const fn part(denominator: u32) -> Ratio {
+        Ratio {
+            numerator: 1,
+            denominator,
+        }
+    }
+
     /// `numerator / denominator` in lowest terms.
     ///
     /// # Errors
@@ -360,6 +371,13 @@ pub fn bases(budget: Ratio, base_width: Ratio) -> Result<usize> {
     }
 }
 
+impl Default for Budgets {
+    /// The paper's `8-4-2-1`.
+    fn default() -> Budgets {
+        Budgets::Groups([8, 4, 2, 1].map(Ratio::part).to_vec())
+    }
+}
+
 impl fmt::Display for Budgets {
     /// The text that [`Budgets::parse`] reads back to the same value, groups sorted by width.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -585,6 +603,8 @@ mod tests {
 
     #[test]
     fn groups_are_sorted_and_repeats_kept() {
+        assert_eq!(budgets("8-4-2-1"), Budgets::default());
+        assert_eq!(Ratio::EIGHTH, ratio("1/8"));
         assert_eq!(budgets("1-2-4-8"), budgets("8-4-2-1"));
         assert_eq!(budgets("8-1-1-1").widths(), [ratio("1/8"), Ratio::ONE]);
         assert_eq!(counts("1", 3), expect(&[("1", 3)]));

@@ -1,0 +1,5 @@
+//! A run: its configuration.
+
+pub mod config;
+
+pub use config::{TrainConfig, TrainOverrides};
