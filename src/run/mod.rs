@@ -6,7 +6,11 @@
 pub mod checkpoint;
 pub mod config;
 pub mod metrics;
+#[cfg(feature = "native")]
+pub mod run_dir;
 
 pub use checkpoint::{Checkpoint, Header, Tensor};
 pub use config::{TrainConfig, TrainOverrides};
 pub use metrics::{RoundCost, RoundMetrics, WidthMetrics};
+#[cfg(feature = "native")]
+pub use run_dir::RunDir;
