@@ -6,8 +6,10 @@
 pub mod cli;
 pub mod engine;
 mod error;
+pub mod fl;
 pub mod gpu;
 pub mod kernels;
 pub mod net;
 pub mod plan;
+pub mod run;
 pub use error::{Error, Result};

@@ -1,0 +1,240 @@
+//! The plan of a round: who trains which base, and how the results are averaged (paper, Algorithm 1).
+
+use super::deck::Deck;
+use super::partition::Client;
+use super::sampling::participants;
+use super::schedule::Schedule;
+use crate::{Error, Result};
+
+/// What the plan of a round depends on, besides the clients and the deck.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoundSettings {
+    /// The run's seed.
+    pub seed: u64,
+    /// Rounds of the whole run.
+    pub rounds: usize,
+    /// Clients drawn for each round; all when none, or more than there are.
+    pub clients_per_round: Option<usize>,
+    /// Initial learning rate.
+    pub lr: f64,
+    /// How it falls.
+    pub schedule: Schedule,
+}
+
+/// A client's part in a round.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientPlan {
+    /// Its number.
+    pub client: usize,
+    /// `w_k = n_k / Σ n` over the training images of all clients that can train.
+    pub weight: f64,
+    /// The bases that it trains, ascending.
+    pub bases: Vec<usize>,
+}
+
+/// One (client, base) pair: a replica trained in this round.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Lane {
+    /// The client's place in [`RoundPlan::clients`].
+    pub slot: usize,
+    /// The client's number.
+    pub client: usize,
+    /// The base's index.
+    pub base: usize,
+    /// The lane's part in the new base, `w_k / Σ w` over the clients that train this base in this round, in (0, 1].
+    pub share: f64,
+}
+
+/// All that is decided before a round's training starts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoundPlan {
+    /// 0-based number of the round.
+    pub round: usize,
+    /// Learning rate of every step.
+    pub lr: f64,
+    /// The clients that take part, ascending.
+    pub clients: Vec<ClientPlan>,
+    /// The lanes, by client and then by base; averages add in this order.
+    pub lanes: Vec<Lane>,
+    /// Number of bases in the ensemble.
+    pub bases: usize,
+}
+
+impl RoundPlan {
+    /// The lanes that train base `base`, as (index in [`RoundPlan::lanes`], share), in client order. The new base is
+    /// the sum of `share · θ` over them; a base without lanes keeps its value.
+    pub fn trained_by(&self, base: usize) -> impl Iterator<Item = (usize, f64)> + '_ {
+        let lanes = self.lanes.iter().enumerate();
+        lanes.filter(move |(_, lane)| lane.base == base).map(|(index, lane)| (index, lane.share))
+    }
+}
+
+/// Plans round `round` and deals each of its clients its bases from `deck`.
+///
+/// `clients` are all clients of the run, by number. The rounds of a run must be planned in order, each once, as every
+/// plan moves the deck on.
+///
+/// # Errors
+/// [`Error::Config`] when `clients_per_round` is 0 or a client has more bases than the ensemble; [`Error::Data`] when
+/// no client can train.
+pub fn plan_round(settings: &RoundSettings, clients: &[Client], deck: &mut Deck, round: usize) -> Result<RoundPlan> {
+    if settings.clients_per_round == Some(0) {
+        return Err(Error::Config("clients-per-round must be at least 1".into()));
+    }
+    let able: Vec<usize> = (0..clients.len()).filter(|&index| clients[index].can_train()).collect();
+    let images: usize = able.iter().map(|&index| clients[index].train.len()).sum();
+    if able.is_empty() {
+        return Err(Error::Data("no client has two images to train on".into()));
+    }
+    let per_round = settings.clients_per_round.unwrap_or(able.len());
+
+    let mut plans = Vec::new();
+    for index in participants(settings.seed, round as u64, &able, per_round) {
+        let client = &clients[index];
+        let mut bases = deck.deal(settings.seed, round as u64, client.id as u64, client.bases)?;
+        bases.sort_unstable();
+        plans.push(ClientPlan { client: client.id, weight: client.train.len() as f64 / images as f64, bases });
+    }
+
+    let mut totals = vec![0.0; deck.bases()];
+    for plan in &plans {
+        for &base in &plan.bases {
+            totals[base] += plan.weight;
+        }
+    }
+    let lanes = plans.iter().enumerate().flat_map(|(slot, plan)| {
+        let totals = &totals;
+        let lane = move |&base: &usize| Lane { slot, client: plan.client, base, share: plan.weight / totals[base] };
+        plan.bases.iter().map(lane)
+    });
+    let lanes = lanes.collect();
+    let lr = settings.schedule.rate(settings.lr, round, settings.rounds);
+    Ok(RoundPlan { round, lr, clients: plans, lanes, bases: deck.bases() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fl::budget::Ratio;
+    use approx::assert_relative_eq;
+
+    fn client(id: usize, bases: usize, images: usize) -> Client {
+        Client {
+            id,
+            domain: 0,
+            name: format!("D0-{id}"),
+            budget: Ratio::ONE,
+            bases,
+            train: (0..images as u32).collect(),
+            validation: vec![],
+            test: vec![],
+        }
+    }
+
+    fn settings() -> RoundSettings {
+        RoundSettings { seed: 1, rounds: 300, clients_per_round: None, lr: 0.01, schedule: Schedule::Cos }
+    }
+
+    #[test]
+    fn a_full_round_of_the_paper_has_185_lanes() {
+        let bases = [1, 2, 4, 8];
+        let clients: Vec<Client> = (0..50).map(|id| client(id, bases[4 * id / 50], 111)).collect();
+        let mut deck = Deck::new(8).unwrap();
+        let plan = plan_round(&settings(), &clients, &mut deck, 150).unwrap();
+        assert_eq!((plan.clients.len(), plan.lanes.len(), plan.bases), (50, 185, 8));
+        assert_relative_eq!(plan.lr, 0.005, max_relative = 1e-12);
+        assert!(plan.lanes.is_sorted_by_key(|lane| (lane.client, lane.base)));
+        assert_eq!(deck.dealt(), 50);
+        for base in 0..8 {
+            // Equal clients: the share is one over the number of lanes, and shares sum to one.
+            let shares: Vec<f64> = plan.trained_by(base).map(|(_, share)| share).collect();
+            assert!(shares.iter().all(|&share| (share * shares.len() as f64 - 1.0).abs() < 1e-12));
+        }
+        assert_relative_eq!(plan.clients.iter().map(|client| client.weight).sum::<f64>(), 1.0, max_relative = 1e-12);
+    }
+
+    #[test]
+    fn weights_and_shares_by_hand() {
+        // Images 10, 20, 70 of 100; the first two clients train both bases, the third one of them.
+        let clients = [client(0, 2, 10), client(1, 2, 20), client(2, 1, 70)];
+        let plan = plan_round(&settings(), &clients, &mut Deck::new(2).unwrap(), 0).unwrap();
+        assert_eq!(plan.clients.iter().map(|client| client.weight).collect::<Vec<_>>(), [0.1, 0.2, 0.7]);
+        let third = plan.lanes[4];
+        assert_eq!((third.slot, third.client), (2, 2));
+        let expect = |base: usize, shares: &[f64]| {
+            let got: Vec<f64> = plan.trained_by(base).map(|(_, share)| share).collect();
+            assert_eq!(got.len(), shares.len());
+            for (got, wanted) in got.iter().zip(shares) {
+                assert_relative_eq!(*got, *wanted, max_relative = 1e-12);
+            }
+        };
+        expect(third.base, &[0.1, 0.2, 0.7]);
+        expect(1 - third.base, &[1.0 / 3.0, 2.0 / 3.0]);
+    }
+
+    #[test]
+    fn a_base_may_go_untrained() {
+        let plan = plan_round(&settings(), &[client(0, 1, 5)], &mut Deck::new(4).unwrap(), 0).unwrap();
+        let trained: Vec<usize> = (0..4).filter(|&base| plan.trained_by(base).count() > 0).collect();
+        assert_eq!(trained.len(), 1);
+        assert_eq!(plan.lanes[0].share, 1.0);
+    }
+
+    #[test]
+    fn drawn_clients_only_and_their_numbers_kept() {
+        let clients: Vec<Client> = (0..10).map(|id| client(id, 1, 8)).collect();
+        let some = RoundSettings { clients_per_round: Some(3), ..settings() };
+        let plan = plan_round(&some, &clients, &mut Deck::new(2).unwrap(), 4).unwrap();
+        assert_eq!(plan.clients.len(), 3);
+        for (slot, lane) in plan.lanes.iter().enumerate() {
+            assert_eq!((lane.slot, lane.client), (slot, plan.clients[slot].client));
+            // The weight is over all clients, whoever takes part.
+            assert_relative_eq!(plan.clients[slot].weight, 0.1);
+        }
+    }
+
+    #[test]
+    fn clients_that_cannot_train_have_no_lane_and_no_weight() {
+        let clients = [client(0, 1, 1), client(1, 1, 30), client(2, 1, 0), client(3, 1, 10)];
+        let plan = plan_round(&settings(), &clients, &mut Deck::new(1).unwrap(), 0).unwrap();
+        let weights: Vec<(usize, f64)> = plan.clients.iter().map(|plan| (plan.client, plan.weight)).collect();
+        assert_eq!(weights, [(1, 0.75), (3, 0.25)]);
+        assert!(plan_round(&settings(), &clients[..1], &mut Deck::new(1).unwrap(), 0).is_err());
+        assert!(plan_round(&settings(), &[], &mut Deck::new(1).unwrap(), 0).is_err());
+    }
+
+    #[test]
+    fn fedavg_is_one_base_that_all_train() {
+        let clients: Vec<Client> = (0..5).map(|id| client(id, 1, 10)).collect();
+        let plan = plan_round(&settings(), &clients, &mut Deck::new(1).unwrap(), 0).unwrap();
+        assert_eq!(plan.trained_by(0).count(), 5);
+        assert!(plan.lanes.iter().all(|lane| (lane.share - 0.2).abs() < 1e-12));
+    }
+
+    #[test]
+    fn a_resumed_run_plans_the_same_rounds() {
+        let clients: Vec<Client> = (0..10).map(|id| client(id, id % 4 + 1, 8)).collect();
+        let some = RoundSettings { clients_per_round: Some(4), ..settings() };
+        let mut deck = Deck::new(4).unwrap();
+        let mut saved = None;
+        let whole: Vec<RoundPlan> = (0..12)
+            .map(|round| {
+                if round == 5 {
+                    saved = Some(serde_json::to_string(&deck).unwrap());
+                }
+                plan_round(&some, &clients, &mut deck, round).unwrap()
+            })
+            .collect();
+        let mut deck: Deck = serde_json::from_str(&saved.unwrap()).unwrap();
+        for (round, wanted) in whole.iter().enumerate().skip(5) {
+            assert_eq!(plan_round(&some, &clients, &mut deck, round).unwrap(), *wanted);
+        }
+    }
+
+    #[test]
+    fn impossible_settings_are_refused() {
+        let none = RoundSettings { clients_per_round: Some(0), ..settings() };
+        assert!(plan_round(&none, &[client(0, 1, 5)], &mut Deck::new(1).unwrap(), 0).is_err());
+        assert!(plan_round(&settings(), &[client(0, 3, 5)], &mut Deck::new(2).unwrap(), 0).is_err());
+    }
+}

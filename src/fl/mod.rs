@@ -1,0 +1,29 @@
+//! The federation: who trains which base on which images, and how the results are averaged.
+//!
+//! Nothing here touches a GPU, a file, a clock or a thread: every function is a pure function of its
+//! arguments and the run's seed. The one thing that a resumed run has to carry over is the [`deck::Deck`],
+//! which is a counter.
+//!
+//! Source: Hong, Wang, Wang, Zhou, "Efficient Split-Mix Federated Learning for On-Demand and In-Situ
+//! Customization", ICLR 2022 (arXiv 2203.09747), section 3, algorithms 2 and 3.
+
+pub mod assignment;
+pub mod batches;
+pub mod budget;
+pub mod deck;
+pub mod init;
+pub mod method;
+pub mod partition;
+pub mod random;
+pub mod sampling;
+pub mod schedule;
+pub mod selection;
+
+pub use assignment::{ClientPlan, Lane, RoundPlan, RoundSettings, plan_round};
+pub use budget::{Budgets, Ratio};
+pub use deck::Deck;
+pub use method::Method;
+pub use partition::{Client, DomainSizes, Part, Partition, PartitionSettings, Warning, partition};
+pub use random::{Purpose, rng};
+pub use schedule::Schedule;
+pub use selection::{Best, Selection};

@@ -1,0 +1,515 @@
+//! Checkpoints: parameters as safetensors, everything else as JSON in the file's metadata.
+//!
+//! # Tensor names
+//! `{base}.{name}`: the base's index, a dot, and the name that PyTorch gives the tensor in a network of the same
+//! layers, such as `0.conv1.weight`, `7.fc3.bias` or `3.bn4.weight`. Shapes are PyTorch's (`[out, in, height, width]`,
+//! `[out, in]`). These are the keys of the ensemble's state dict in the authors' program (its `EnsembleNet` registers
+//! base `i` as module `"i"`), so a checkpoint of theirs becomes one of ours by a change of container:
+//!
+//! ```python
+//! import torch
+//! from safetensors.torch import save_file
+//! state = torch.load("checkpoint.pt", map_location="cpu", weights_only=False)
+//! state = state["server_model"]["server"]  # not for a bare state dict
+//! save_file({name: tensor.contiguous() for name, tensor in state.items()}, "checkpoint.safetensors")
+//! ```
+//!
+//! [`import`] also takes the bare names of a single network (`conv1.weight`) for an ensemble of one base, and the
+//! prefixes `module.` (a wrapped PyTorch model) and `server.` (a flattened `server_model`).
+//!
+//! # Metadata
+//! One key, `splitmix`: a JSON object with `format` and the fields of [`Header`]. One key only, because the order of
+//! several is not defined and the same state must give the same bytes.
+
+use super::config::TrainConfig;
+use crate::fl::{Best, Deck, Ratio};
+use crate::{Error, Result};
+use safetensors::tensor::{Dtype, TensorView};
+use safetensors::{SafeTensorError, SafeTensors};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+
+/// The format that this version writes, and the newest that it reads.
+pub const FORMAT: u32 = 1;
+
+const METADATA_KEY: &str = "splitmix";
+
+/// One tensor of a checkpoint.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tensor {
+    /// Dimensions in PyTorch's order.
+    pub shape: Vec<usize>,
+    /// Values, last dimension fastest; as many as the product of the dimensions.
+    pub data: Vec<f32>,
+}
+
+/// All of a checkpoint but its tensors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Header {
+    /// Name of the network, such as `digits`.
+    pub network: String,
+    /// Number of classes.
+    pub classes: usize,
+    /// Channels, height and width of an image.
+    pub image: [usize; 3],
+    /// Number of bases.
+    pub bases: usize,
+    /// Width `r` of a base.
+    pub base_width: Ratio,
+    /// Largest budget `R`.
+    pub max_width: Ratio,
+    /// Rounds trained so far; the next round has this number.
+    pub rounds_done: usize,
+    /// The best round so far.
+    pub best: Option<Best>,
+    /// State of base sampling, needed to resume; a checkpoint of the best round has none.
+    pub deck: Option<Deck>,
+    /// The effective configuration of the run.
+    pub config: TrainConfig,
+}
+
+/// A saved ensemble.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// What the tensors belong to.
+    pub header: Header,
+    /// Tensors by name.
+    pub tensors: BTreeMap<String, Tensor>,
+}
+
+/// The name of tensor `name` of base `base`.
+pub fn tensor_name(base: usize, name: &str) -> String {
+    format!("{base}.{name}")
+}
+
+#[derive(Serialize)]
+struct Versioned<'a> {
+    format: u32,
+    #[serde(flatten)]
+    header: &'a Header,
+}
+
+impl Checkpoint {
+    /// The bytes of the file. The same checkpoint always gives the same bytes.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when a value is not finite (training diverged: better to keep the checkpoint before) or a
+    /// tensor's data does not fill its shape.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut bytes: Vec<(&String, &[usize], Vec<u8>)> = Vec::with_capacity(self.tensors.len());
+        for (name, tensor) in &self.tensors {
+            if let Some(index) = tensor.data.iter().position(|value| !value.is_finite()) {
+                return Err(Error::Data(format!(
+                    "after {} rounds the parameter {name} holds {} at index {index}: training diverged; nothing is \
+                     saved over the checkpoint before; lower lr and start again",
+                    self.header.rounds_done, tensor.data[index]
+                )));
+            }
+            let data = tensor.data.iter().flat_map(|value| value.to_le_bytes()).collect();
+            bytes.push((name, &tensor.shape, data));
+        }
+        let views = bytes.iter().map(|(name, shape, data)| {
+            let view = TensorView::new(Dtype::F32, shape.to_vec(), data);
+            view.map(|view| (*name, view)).map_err(|error| Error::Data(format!("tensor {name}: {error}")))
+        });
+        let views: Vec<_> = views.collect::<Result<_>>()?;
+        let cannot = |what: &dyn std::fmt::Display| Error::Data(format!("the checkpoint cannot be written: {what}"));
+        let header = serde_json::to_string(&Versioned { format: FORMAT, header: &self.header });
+        let metadata = HashMap::from([(METADATA_KEY.to_string(), header.map_err(|error| cannot(&error))?)]);
+        safetensors::serialize(views, Some(metadata)).map_err(|error| cannot(&error))
+    }
+
+    /// Reads the bytes of a checkpoint that this program wrote; `file` is its name in errors.
+    ///
+    /// # Errors
+    /// [`Error::Data`] saying what is wrong with the file and what to do.
+    pub fn from_bytes(bytes: &[u8], file: &str) -> Result<Checkpoint> {
+        let (metadata, tensors) = read(bytes, file)?;
+        let Some(header) = metadata else {
+            return Err(Error::Data(format!(
+                "{file}: no splitmix metadata: this is not a checkpoint of splitmix; parameters of another program \
+                 have to be imported"
+            )));
+        };
+        if let Some((name, problem)) = tensors.iter().find_map(|(name, read)| Some((name, read.as_ref().err()?))) {
+            return Err(Error::Data(format!("{file}: tensor {name} {problem}")));
+        }
+        let tensors = tensors.into_iter().filter_map(|(name, read)| Some((name, read.ok()?))).collect();
+        Ok(Checkpoint { header: parse_header(&header, file)?, tensors })
+    }
+
+    /// The tensors named in `wanted` (name in a base, shape), base by base and in the order of `wanted`, moved out.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for a tensor that is missing, has another shape (with both shapes), or is not asked for.
+    pub fn take_parameters(mut self, wanted: &[(String, Vec<usize>)], file: &str) -> Result<Vec<Vec<Tensor>>> {
+        let mut bases = Vec::with_capacity(self.header.bases);
+        for base in 0..self.header.bases {
+            let tensors = wanted.iter().map(|(name, shape)| {
+                let name = tensor_name(base, name);
+                let tensor = self.tensors.remove(&name).ok_or_else(|| missing(file, &name))?;
+                of_shape(file, &name, tensor, shape)
+            });
+            bases.push(tensors.collect::<Result<Vec<Tensor>>>()?);
+        }
+        match self.tensors.keys().next() {
+            None => Ok(bases),
+            Some(extra) => Err(Error::Data(format!(
+                "{file}: tensor {extra} does not belong to a network {} with {} bases",
+                self.header.network, self.header.bases
+            ))),
+        }
+    }
+}
+
+/// Parameters taken from another program's file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Imported {
+    /// The tensors of each base, in the order asked for.
+    pub bases: Vec<Vec<Tensor>>,
+    /// Names of tensors in the file that were not used, such as running statistics in batch-norm mode `batch`. The
+    /// user should be told.
+    pub unused: Vec<String>,
+}
+
+/// Reads the parameters of an ensemble of `bases` bases from any safetensors file (see the module for the names), one
+/// of this program's included. `wanted` lists name within a base and shape.
+///
+/// # Errors
+/// [`Error::Data`] for a file that cannot be read and for tensors that are missing, of another shape, not 32-bit
+/// floats, or not finite.
+pub fn import(bytes: &[u8], file: &str, wanted: &[(String, Vec<usize>)], bases: usize) -> Result<Imported> {
+    let (_, mut tensors) = read(bytes, file)?;
+    let mut imported = Vec::with_capacity(bases);
+    for base in 0..bases {
+        let mut parameters = Vec::with_capacity(wanted.len());
+        for (name, shape) in wanted {
+            let full = tensor_name(base, name);
+            let mut names: Vec<String> = ["", "server.", "module."].iter().map(|prefix| format!("{prefix}{full}")).collect();
+            if bases == 1 {
+                names.extend([name.clone(), format!("server.{name}"), format!("module.{name}")]);
+            }
+            let found = names.into_iter().find_map(|name| Some((tensors.remove(&name)?, name)));
+            let (tensor, name) = found.ok_or_else(|| missing(file, &full))?;
+            let tensor = tensor.map_err(|problem| Error::Data(format!("{file}: tensor {name} {problem}")))?;
+            parameters.push(of_shape(file, &name, tensor, shape)?);
+        }
+        imported.push(parameters);
+    }
+    Ok(Imported { bases: imported, unused: tensors.into_keys().collect() })
+}
+
+fn missing(file: &str, name: &str) -> Error {
+    Error::Data(format!("{file}: no tensor {name}: the file is of another network or has fewer bases than the configuration asks for"))
+}
+
+fn of_shape(file: &str, name: &str, tensor: Tensor, shape: &[usize]) -> Result<Tensor> {
+    if tensor.shape == shape {
+        return Ok(tensor);
+    }
+    Err(Error::Data(format!(
+        "{file}: tensor {name} should have shape {shape:?} but has {:?}: check the network, the number of classes and \
+         base-width",
+        tensor.shape
+    )))
+}
+
+/// A tensor, or what is wrong with it.
+type Read = std::result::Result<Tensor, String>;
+
+/// The metadata of ours, if any, and every tensor. A tensor that cannot be used is an error only when it is wanted.
+fn read(bytes: &[u8], file: &str) -> Result<(Option<String>, BTreeMap<String, Read>)> {
+    let broken = |error: SafeTensorError| Error::Data(format!("{file}: {}", explain(bytes, &error)));
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
+    let all = SafeTensors::deserialize(bytes).map_err(broken)?;
+    let metadata = header.metadata().as_ref().and_then(|metadata| metadata.get(METADATA_KEY).cloned());
+    let tensors = all.iter().map(|(name, view)| (name.to_string(), read_tensor(&view))).collect();
+    Ok((metadata, tensors))
+}
+
+fn read_tensor(view: &TensorView) -> Read {
+    if view.dtype() != Dtype::F32 {
+        return Err(format!("holds {} values; only F32 can be read: convert it with .float()", view.dtype()));
+    }
+    let (words, _) = view.data().as_chunks::<4>();
+    let data: Vec<f32> = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
+    match data.iter().position(|value| !value.is_finite()) {
+        Some(index) => Err(format!("holds {} at index {index}: the values are not finite", data[index])),
+        None => Ok(Tensor { shape: view.shape().to_vec(), data }),
+    }
+}
+
+/// What is wrong with a file that safetensors refuses, in words that help its owner.
+fn explain(bytes: &[u8], error: &SafeTensorError) -> String {
+    let truncated = "the file is cut short: its copying or writing did not finish; take the original or an older \
+                     checkpoint";
+    match error {
+        _ if bytes.is_empty() => "the file is empty".into(),
+        _ if bytes.starts_with(b"PK") => {
+            "this is a PyTorch file: convert it to safetensors first (the documentation of run::checkpoint shows how)".into()
+        }
+        // A safetensors file starts with the length of a JSON object, which comes next.
+        _ if bytes.get(8).is_some_and(|&byte| byte != b'{') => "this is not a safetensors file".into(),
+        SafeTensorError::HeaderTooSmall | SafeTensorError::InvalidHeaderLength => truncated.into(),
+        SafeTensorError::MetadataIncompleteBuffer => match data_end(bytes) {
+            Some(end) if end < bytes.len() => format!("the file has {} bytes after its end", bytes.len() - end),
+            _ => truncated.into(),
+        },
+        SafeTensorError::HeaderTooLarge => "this is not a safetensors file".into(),
+        other => format!("the safetensors header is damaged: {other}"),
+    }
+}
+
+/// Where a file's data should end, by its header.
+fn data_end(bytes: &[u8]) -> Option<usize> {
+    let (length, rest) = bytes.split_first_chunk::<8>()?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).ok()?;
+    let header: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(rest.get(..length)?).ok()?;
+    let ends = header.values().filter_map(|entry| entry.get("data_offsets")?.get(1)?.as_u64());
+    usize::try_from(ends.max().unwrap_or(0)).ok()?.checked_add(length)?.checked_add(8)
+}
+
+fn parse_header(text: &str, file: &str) -> Result<Header> {
+    let damaged = |what: String| Error::Data(format!("{file}: the splitmix metadata is damaged: {what}"));
+    let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
+    // The format first: the rest of a newer one need not be readable.
+    let format = object.remove("format").and_then(|format| format.as_u64()).ok_or_else(|| damaged("no format".into()))?;
+    if format > u64::from(FORMAT) {
+        return Err(Error::Data(format!(
+            "{file}: written by a newer splitmix (format {format}, this one reads up to {FORMAT}): update splitmix"
+        )));
+    }
+    let header: Header = serde_json::from_value(serde_json::Value::Object(object)).map_err(|error| damaged(error.to_string()))?;
+    if header.bases == 0 {
+        return Err(damaged("it has no bases".into()));
+    }
+    if let Some(deck) = header.deck.as_ref().filter(|deck| deck.bases() != header.bases) {
+        return Err(damaged(format!("the deck has {} bases, the ensemble {}", deck.bases(), header.bases)));
+    }
+    Ok(header)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn example(rounds_done: usize) -> Checkpoint {
+        let tensor = |shape: &[usize], first: f32| {
+            let count: usize = shape.iter().product();
+            Tensor { shape: shape.to_vec(), data: (0..count).map(|i| first + i as f32).collect() }
+        };
+        let mut tensors = BTreeMap::new();
+        for base in 0..2 {
+            tensors.insert(tensor_name(base, "conv1.weight"), tensor(&[2, 3, 1, 1], base as f32));
+            tensors.insert(tensor_name(base, "conv1.bias"), tensor(&[2], -1.5));
+        }
+        let mut deck = Deck::new(2).unwrap();
+        deck.deal(1, 0, 0, 1).unwrap();
+        Checkpoint {
+            header: Header {
+                network: "digits".into(),
+                classes: 10,
+                image: [3, 28, 28],
+                bases: 2,
+                base_width: "1/2".parse().unwrap(),
+                max_width: Ratio::ONE,
+                rounds_done,
+                best: Some(Best { round: 0, accuracy: 0.1 + 0.2 }),
+                deck: Some(deck),
+                config: TrainConfig::default().validate().unwrap(),
+            },
+            tensors,
+        }
+    }
+
+    fn wanted() -> Vec<(String, Vec<usize>)> {
+        vec![("conv1.weight".into(), vec![2, 3, 1, 1]), ("conv1.bias".into(), vec![2])]
+    }
+
+    fn refused(bytes: &[u8], words: &[&str]) {
+        let error = Checkpoint::from_bytes(bytes, "a.safetensors").unwrap_err();
+        assert!(matches!(error, Error::Data(_)));
+        let message = error.to_string();
+        assert!(message.starts_with("a.safetensors: "), "{message}");
+        assert!(words.iter().all(|word| message.contains(word)), "{message} lacks one of {words:?}");
+    }
+
+    /// A safetensors file with this metadata value and one scalar tensor of the given type.
+    fn file(metadata: Option<&str>, name: &str, dtype: Dtype, data: &[u8]) -> Vec<u8> {
+        let view = TensorView::new(dtype, vec![data.len() * 8 / dtype.bitsize()], data).unwrap();
+        let metadata = metadata.map(|text| HashMap::from([(METADATA_KEY.to_string(), text.to_string())]));
+        safetensors::serialize([(name, view)], metadata).unwrap()
+    }
+
+    #[test]
+    fn it_is_read_back_exactly_and_always_the_same_bytes() {
+        let checkpoint = example(3);
+        let bytes = checkpoint.to_bytes().unwrap();
+        assert_eq!(Checkpoint::from_bytes(&bytes, "x").unwrap(), checkpoint);
+        assert_eq!(checkpoint.clone().to_bytes().unwrap(), bytes);
+        assert_eq!(Checkpoint::from_bytes(&bytes, "x").unwrap().to_bytes().unwrap(), bytes);
+    }
+
+    #[test]
+    fn every_bit_of_a_float_survives() {
+        let mut checkpoint = example(3);
+        let bits = [1, 0x8000_0000, 0x7f7f_ffff, 0x0080_0000, 0x3eaa_aaab, 0xbf80_0001];
+        let data = bits.iter().map(|&bits| f32::from_bits(bits)).collect();
+        checkpoint.tensors.insert("0.conv1.weight".into(), Tensor { shape: vec![6], data });
+        let back = Checkpoint::from_bytes(&checkpoint.to_bytes().unwrap(), "x").unwrap();
+        assert_eq!(back.tensors["0.conv1.weight"].data.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), bits);
+    }
+
+    #[test]
+    fn every_truncation_is_told() {
+        let bytes = example(3).to_bytes().unwrap();
+        refused(&[], &["empty"]);
+        for length in 1..bytes.len() {
+            refused(&bytes[..length], &["cut short"]);
+        }
+        let mut longer = bytes.clone();
+        longer.extend([0; 5]);
+        refused(&longer, &["5 bytes after its end"]);
+    }
+
+    #[test]
+    fn other_files_are_told() {
+        refused(b"# a text file, not a checkpoint", &["not a safetensors file"]);
+        refused(b"PK\x03\x04 and so on", &["PyTorch", "convert"]);
+        refused(&[0xff; 64], &["not a safetensors file"]);
+        refused(&file(None, "0.conv1.weight", Dtype::F32, &[0; 4]), &["no splitmix metadata"]);
+        // A header that is not JSON, and one whose offsets overlap.
+        let mut text = 20u64.to_le_bytes().to_vec();
+        text.extend(b"{\"a\": unquoted }    ");
+        refused(&text, &["header is damaged"]);
+        let json = br#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#;
+        let mut overlap = (json.len() as u64).to_le_bytes().to_vec();
+        overlap.extend(json);
+        overlap.extend([0; 8]);
+        refused(&overlap, &["damaged"]);
+    }
+
+    #[test]
+    fn random_damage_never_panics() {
+        use rand::Rng;
+        let bytes = example(3).to_bytes().unwrap();
+        let mut rng = crate::fl::rng(1, crate::fl::Purpose::Init, 0, 0, 0);
+        for _ in 0..3000 {
+            let mut damaged = bytes.clone();
+            for _ in 0..1 + rng.next_u32() % 4 {
+                let place = rng.next_u32() as usize % damaged.len();
+                damaged[place] = rng.next_u32() as u8;
+            }
+            let _ = Checkpoint::from_bytes(&damaged, "x");
+            let _ = import(&damaged, "x", &wanted(), 2);
+        }
+    }
+
+    #[test]
+    fn newer_and_damaged_metadata() {
+        let with = |metadata: &str| file(Some(metadata), "0.w", Dtype::F32, &[0; 4]);
+        refused(
+            &with(r#"{"format":9,"anything":[]}"#),
+            &["written by a newer splitmix (format 9, this one reads up to 1): update splitmix"],
+        );
+        refused(&with("{}"), &["no format"]);
+        refused(&with("[1]"), &["damaged"]);
+        refused(&with(r#"{"format":1}"#), &["missing field"]);
+        let header = |change: &dyn Fn(&mut Header)| {
+            let mut header = example(1).header;
+            change(&mut header);
+            serde_json::to_string(&Versioned { format: 1, header: &header }).unwrap()
+        };
+        refused(&with(&header(&|header| header.bases = 3)), &["deck has 2 bases"]);
+        refused(&with(&header(&|header| header.bases = 0)), &["no bases"]);
+    }
+
+    #[test]
+    fn values_that_are_not_finite() {
+        let mut checkpoint = example(12);
+        checkpoint.tensors.get_mut("1.conv1.bias").unwrap().data[1] = f32::NAN;
+        let message = checkpoint.to_bytes().unwrap_err().to_string();
+        assert!(message.contains("after 12 rounds") && message.contains("1.conv1.bias"), "{message}");
+        let header = serde_json::to_string(&Versioned { format: 1, header: &example(1).header }).unwrap();
+        let infinite = file(Some(&header), "0.w", Dtype::F32, &f32::INFINITY.to_le_bytes());
+        refused(&infinite, &["tensor 0.w holds inf at index 0"]);
+        refused(&file(Some(&header), "0.w", Dtype::F64, &[0; 8]), &["tensor 0.w holds F64"]);
+    }
+
+    #[test]
+    fn data_must_fill_the_shape() {
+        let mut checkpoint = example(1);
+        checkpoint.tensors.get_mut("1.conv1.bias").unwrap().shape = vec![5];
+        assert!(checkpoint.to_bytes().unwrap_err().to_string().contains("1.conv1.bias"));
+    }
+
+    #[test]
+    fn parameters_by_base_and_name() {
+        let bases = example(1).take_parameters(&wanted(), "x").unwrap();
+        assert_eq!(bases.len(), 2);
+        assert_eq!(bases[1][0].data[0], 1.0);
+        assert_eq!(bases[1][1].shape, [2]);
+    }
+
+    #[test]
+    fn missing_misshapen_and_extra_parameters() {
+        let told = |checkpoint: Checkpoint| checkpoint.take_parameters(&wanted(), "x").unwrap_err().to_string();
+        let mut checkpoint = example(1);
+        checkpoint.tensors.remove("1.conv1.bias");
+        assert!(told(checkpoint).contains("no tensor 1.conv1.bias"));
+        let mut checkpoint = example(1);
+        checkpoint.tensors.get_mut("0.conv1.weight").unwrap().shape = vec![6];
+        let message = told(checkpoint);
+        assert!(message.contains("0.conv1.weight should have shape [2, 3, 1, 1] but has [6]"), "{message}");
+        let mut checkpoint = example(1);
+        let tensor = checkpoint.tensors["0.conv1.bias"].clone();
+        checkpoint.tensors.insert("2.conv1.bias".into(), tensor);
+        assert!(told(checkpoint).contains("2.conv1.bias does not belong"));
+    }
+
+    /// The example's tensors under other names, with PyTorch's step counter among them.
+    fn foreign(rename: impl Fn(&str) -> String) -> Vec<u8> {
+        let checkpoint = example(1);
+        let bytes: Vec<(String, Vec<usize>, Vec<u8>)> = checkpoint
+            .tensors
+            .iter()
+            .map(|(name, t)| (rename(name), t.shape.clone(), t.data.iter().flat_map(|v| v.to_le_bytes()).collect()))
+            .collect();
+        let counter = 5i64.to_le_bytes();
+        let mut views: Vec<(String, TensorView)> =
+            bytes.iter().map(|(name, shape, data)| (name.clone(), TensorView::new(Dtype::F32, shape.clone(), data).unwrap())).collect();
+        views.push(("0.bn1.num_batches_tracked".into(), TensorView::new(Dtype::I64, vec![], &counter).unwrap()));
+        safetensors::serialize(views, None).unwrap()
+    }
+
+    #[test]
+    fn the_authors_names_are_imported_with_or_without_a_prefix() {
+        let own = import(&example(1).to_bytes().unwrap(), "x", &wanted(), 2).unwrap();
+        assert!(own.unused.is_empty());
+        for prefix in ["", "server.", "module."] {
+            let imported = import(&foreign(|name| format!("{prefix}{name}")), "x", &wanted(), 2).unwrap();
+            assert_eq!(imported.bases, own.bases, "{prefix}");
+            assert_eq!(imported.unused, ["0.bn1.num_batches_tracked"]);
+        }
+    }
+
+    #[test]
+    fn a_single_network_has_bare_names() {
+        let bare = foreign(|name| name.strip_prefix("0.").map_or(format!("other.{name}"), String::from));
+        let imported = import(&bare, "x", &wanted(), 1).unwrap();
+        assert_eq!(imported.bases[0][0].data[..2], [0.0, 1.0]);
+        assert_eq!(imported.unused.len(), 3);
+        // An ensemble of two needs numbered names.
+        assert!(import(&bare, "x", &wanted(), 2).unwrap_err().to_string().contains("no tensor 0.conv1.weight"));
+    }
+
+    #[test]
+    fn import_checks_what_it_takes() {
+        let bytes = foreign(|name| name.to_string());
+        let told = |wanted: &[(String, Vec<usize>)]| import(&bytes, "x", wanted, 2).unwrap_err().to_string();
+        assert!(told(&[("conv1.bias".into(), vec![3])]).contains("should have shape [3] but has [2]"));
+        assert!(told(&[("bn1.num_batches_tracked".into(), vec![])]).contains("I64"));
+        assert!(told(&[("fc9.weight".into(), vec![])]).contains("no tensor 0.fc9.weight"));
+    }
+}

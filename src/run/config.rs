@@ -1,0 +1,792 @@
+//! The configuration of a training run: one list of options, shared by the TOML file, the command line and the
+//! checkpoint.
+
+use crate::fl::{Budgets, Method, PartitionSettings, Ratio, RoundSettings, Schedule, batches::SMALLEST_BATCH};
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Defines [`TrainConfig`] (every option with its value) and [`TrainOverrides`] (every option perhaps) from one
+/// list, so that a file key, a flag, its help and its documentation cannot drift apart.
+macro_rules! options {
+    (
+        required { $( $(#[doc = $doc:literal])+ [$heading:literal $(, $($arg:tt)+)?] $name:ident: $type:ident = $default:expr; )* }
+        optional { $( $(#[doc = $opt_doc:literal])+ [$opt_heading:literal] $opt_name:ident: $opt_type:ident; )* }
+    ) => {
+        /// Everything that decides a training run. Keys in files are the field names with dashes, the same as the
+        /// command line's flags.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+        pub struct TrainConfig {
+            $( $(#[doc = $doc])+ pub $name: $type, )*
+            $( $(#[doc = $opt_doc])+ #[serde(skip_serializing_if = "Option::is_none")] pub $opt_name: Option<$opt_type>, )*
+        }
+
+        impl Default for TrainConfig {
+            /// The default run: Split-Mix on the embedded data.
+            fn default() -> TrainConfig {
+                TrainConfig { $( $name: $default, )* $( $opt_name: None, )* }
+            }
+        }
+
+        /// Options given on the command line; each that is given replaces the file's value.
+        #[derive(Clone, Debug, Default, PartialEq)]
+        #[cfg_attr(feature = "native", derive(clap::Args))]
+        pub struct TrainOverrides {
+            $(
+                $(#[doc = $doc])+
+                #[cfg_attr(feature = "native", arg(long, help_heading = $heading $(, $($arg)+)?))]
+                pub $name: Option<$type>,
+            )*
+            $(
+                $(#[doc = $opt_doc])+
+                #[cfg_attr(feature = "native", arg(long, help_heading = $opt_heading))]
+                pub $opt_name: Option<$opt_type>,
+            )*
+        }
+
+        impl TrainOverrides {
+            /// Puts every option that is given into `config`.
+            pub fn apply(self, config: &mut TrainConfig) {
+                $( if let Some(value) = self.$name { config.$name = value; } )*
+                $( if self.$opt_name.is_some() { config.$opt_name = self.$opt_name; } )*
+            }
+        }
+
+        /// The field names, in their order.
+        const FIELDS: &[&str] = &[$( stringify!($name), )* $( stringify!($opt_name), )*];
+    };
+}
+
+options! {
+    required {
+        /// Where images come from: `embedded` (the data inside the program) or `directory` (see data-dir).
+        ["Data"] data: DataSource = DataSource::Embedded;
+        /// Domains to use, by name and in this order, separated by commas. Empty: all that the data has.
+        ["Data"] domains: Names = List(Vec::new());
+        /// Number clients starting at this domain (from 0). Budgets rise with the client's number, so the first
+        /// domain has the smallest.
+        ["Data"] domain_order: usize = 0;
+        /// Clients of each domain, at least 1.
+        ["Data"] clients_per_domain: usize = 10;
+        /// Share of each domain's training images that is used, in (0, 1].
+        ["Data"] percent: f64 = 1.0;
+        /// Share of each client's images that is kept for validation, in [0, 1).
+        ["Data"] validation_ratio: f64 = 0.5;
+
+        /// What to train: `split-mix`, or `fedavg` (one network of one width, trained by every client).
+        ["Method"] method: MethodName = MethodName::SplitMix;
+        /// Split-Mix: width of one base as a fraction of the full network, such as 1/8.
+        ["Method"] base_width: Ratio = Ratio::EIGHTH;
+        /// FedAvg: width of the network as a fraction of the full one.
+        ["Method"] width: Ratio = Ratio::ONE;
+        /// Split-Mix: largest width that each group of clients can train. 8-4-2-1 means 1/8, 1/4, 1/2 and 1; PdQ
+        /// means Q/P; lnS_M is log-normal with shape S and scale M.
+        ["Method"] budgets: Budgets = Budgets::default();
+        /// Split-Mix: start with the fan-in of the full-width layers. Always off in FedAvg.
+        ["Method", num_args = 0..=1, default_missing_value = "true"] rescale_init: bool = true;
+        /// Split-Mix: divide layer outputs by the base width while training. Always off in FedAvg.
+        ["Method", num_args = 0..=1, default_missing_value = "true"] rescale_layer: bool = true;
+        /// Batch-norm mode. `batch`: batch statistics in training and in evaluation.
+        ["Method"] bn_mode: BnMode = BnMode::Batch;
+        /// Multiply the logits of classes absent from the batch by 0 before the loss (for clients that have few
+        /// classes).
+        ["Method", num_args = 0..=1, default_missing_value = "true"] masked_loss: bool = false;
+
+        /// Federated rounds, at least 1.
+        ["Training"] rounds: usize = 60;
+        /// Passes over a client's images in a round, at least 1.
+        ["Training"] local_epochs: usize = 1;
+        /// Images in a training batch and in a validation batch, at least 3.
+        ["Training"] batch_size: usize = 32;
+        /// Images in a test batch, at least 3. With batch statistics it is part of the result.
+        ["Training"] eval_batch_size: usize = 128;
+        /// Initial learning rate, above 0.
+        ["Training"] lr: f64 = 0.01;
+        /// How the learning rate falls: none, cos, multi_step, multi_step50 or multi_step100.
+        ["Training"] schedule: Schedule = Schedule::Cos;
+        /// Momentum of SGD, in [0, 1).
+        ["Training"] momentum: f64 = 0.9;
+        /// Weight decay of SGD, at least 0, on every parameter.
+        ["Training"] weight_decay: f64 = 5e-4;
+        /// Seed of every random choice, at most 2^63 − 1.
+        ["Training"] seed: u64 = 1;
+
+        /// Widths to validate, separated by commas. Empty: those of the budgets. The full width is always added.
+        ["Run"] widths: Widths = List(Vec::new());
+        /// Validate after every so many rounds, and after the last.
+        ["Run"] validate_every: usize = 1;
+        /// Write a checkpoint after every so many rounds, and after the last.
+        ["Run"] checkpoint_every: usize = 1;
+        /// Keep the runtime's bounds checks in the shaders: slower, and safe with a driver that is not trusted.
+        ["Run", num_args = 0..=1, default_missing_value = "true"] checked_shaders: bool = false;
+        /// Folder of the run: configuration, metrics and checkpoints.
+        ["Run"] out: PathBuf = PathBuf::from("runs/train");
+    }
+    optional {
+        /// Folder with the data sets, for data = directory.
+        ["Data"] data_dir: PathBuf;
+        /// Use at most so many training images of each domain.
+        ["Data"] train_per_domain: usize;
+        /// Clients drawn for each round; all when not given.
+        ["Training"] clients_per_round: usize;
+        /// Adapter to run on: a part of its name; the fastest when not given.
+        ["Run"] adapter: String;
+        /// GPU memory to use at most, such as 2GiB or 500MB; what the adapter offers when not given.
+        ["Run"] memory_limit: ByteSize;
+        /// Lanes trained at once at most; as many as memory allows when not given. It does not change the result.
+        ["Run"] wave_lanes: usize;
+    }
+}
+
+/// Options that cannot change what is learnt, and may differ when a run is resumed.
+const FREE_ON_RESUME: &[&str] = &["out", "data-dir", "adapter", "memory-limit", "wave-lanes", "checked-shaders", "checkpoint-every"];
+
+/// A list that is an array in files and a comma-separated text on the command line.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct List<T>(pub Vec<T>);
+
+/// A list of names.
+pub type Names = List<String>;
+/// A list of widths.
+pub type Widths = List<Ratio>;
+
+impl<T: FromStr> FromStr for List<T> {
+    type Err = T::Err;
+    fn from_str(text: &str) -> std::result::Result<List<T>, T::Err> {
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        Ok(List(parts.map(str::parse).collect::<std::result::Result<_, _>>()?))
+    }
+}
+
+/// An enumeration of names: text in files and on the command line, with an error that lists the names.
+macro_rules! names {
+    ($(#[$meta:meta])* $name:ident, $what:literal { $( $(#[$variant_meta:meta])* $variant:ident = $text:literal, )+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub enum $name { $( $(#[$variant_meta])* $variant, )+ }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(match self { $( $name::$variant => $text, )+ })
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Error;
+            /// # Errors
+            /// [`Error::Config`] listing the names there are.
+            fn from_str(text: &str) -> Result<$name> {
+                match text {
+                    $( $text => Ok($name::$variant), )+
+                    _ => Err(Error::Config(format!(
+                        "\"{text}\" is not {}: choose {}", $what, [$( $text ),+].join(" or ")
+                    ))),
+                }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = Error;
+            fn try_from(text: String) -> Result<$name> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> String {
+                name.to_string()
+            }
+        }
+    };
+}
+
+names! {
+    /// Where the images come from.
+    DataSource, "a source of data" {
+        /// Inside the program.
+        Embedded = "embedded",
+        /// A folder of data sets.
+        Directory = "directory",
+    }
+}
+
+names! {
+    /// The training methods.
+    MethodName, "a training method" {
+        /// Split-Mix.
+        SplitMix = "split-mix",
+        /// Federated averaging of one network.
+        FedAvg = "fedavg",
+    }
+}
+
+names! {
+    /// The batch-norm modes of this version.
+    BnMode, "a batch-norm mode of this version" {
+        /// Batch statistics in training and in evaluation; no running statistics.
+        Batch = "batch",
+    }
+}
+
+/// A number of bytes, written with a unit: B, kB, MB, GB (powers of 1000), KiB, MiB, GiB (powers of 1024).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ByteSize(pub u64);
+
+const UNITS: [(&str, u64); 7] =
+    [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000), ("B", 1)];
+
+impl FromStr for ByteSize {
+    type Err = Error;
+    /// # Errors
+    /// [`Error::Config`] for anything but a number above 0 and one of the units (bytes without one).
+    fn from_str(text: &str) -> Result<ByteSize> {
+        let trimmed = text.trim();
+        let unit = UNITS
+            .iter()
+            .find(|(unit, _)| trimmed.get(trimmed.len().saturating_sub(unit.len())..).is_some_and(|end| end.eq_ignore_ascii_case(unit)));
+        let (digits, factor) = unit.map_or((trimmed, 1), |(unit, factor)| (&trimmed[..trimmed.len() - unit.len()], *factor));
+        match digits.trim().parse::<f64>() {
+            // Below 2^53 bytes every whole number is exact; no GPU has more.
+            Ok(number) if number > 0.0 && number * factor as f64 >= 1.0 && number * (factor as f64) < 9e15 => {
+                Ok(ByteSize((number * factor as f64) as u64))
+            }
+            _ => Err(Error::Config(format!("\"{text}\" is not an amount of memory: write it as 2GiB, 512MiB or 500MB"))),
+        }
+    }
+}
+
+impl fmt::Display for ByteSize {
+    /// In the largest unit that divides it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, factor) = UNITS.into_iter().find(|(_, factor)| self.0.is_multiple_of(*factor)).unwrap_or(("B", 1));
+        write!(f, "{}{unit}", self.0 / factor)
+    }
+}
+
+impl Serialize for ByteSize {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<ByteSize, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl TrainConfig {
+    /// The keys of the file and the flags of the command line, in their order.
+    pub fn keys() -> Vec<String> {
+        FIELDS.iter().map(|field| field.replace('_', "-")).collect()
+    }
+
+    /// Checks every option and every combination, and makes the configuration say what will be done: FedAvg has
+    /// neither of Split-Mix's corrections, and the full width is among the widths.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the key, its value and its range.
+    pub fn validate(mut self) -> Result<TrainConfig> {
+        fn check(fine: bool, key: &str, value: impl fmt::Display, what: &str) -> Result<()> {
+            if fine { Ok(()) } else { Err(Error::Config(format!("{key} = {value}: {what}"))) }
+        }
+        let at_least_one = [
+            ("clients-per-domain", self.clients_per_domain),
+            ("rounds", self.rounds),
+            ("local-epochs", self.local_epochs),
+            ("validate-every", self.validate_every),
+            ("checkpoint-every", self.checkpoint_every),
+            ("train-per-domain", self.train_per_domain.unwrap_or(1)),
+            ("clients-per-round", self.clients_per_round.unwrap_or(1)),
+            ("wave-lanes", self.wave_lanes.unwrap_or(1)),
+        ];
+        for (key, value) in at_least_one {
+            check(value >= 1, key, value, "it must be at least 1")?;
+        }
+        for (key, value) in [("batch-size", self.batch_size), ("eval-batch-size", self.eval_batch_size)] {
+            let what = "it must be at least 3, so that batch norm never has a batch of one image";
+            check(value >= SMALLEST_BATCH, key, value, what)?;
+        }
+        check(self.percent > 0.0 && self.percent <= 1.0, "percent", self.percent, "it is a share in (0, 1]")?;
+        let (ratio, key) = (self.validation_ratio, "validation-ratio");
+        check((0.0..1.0).contains(&ratio), key, ratio, "it is a share in [0, 1)")?;
+        check(self.lr > 0.0 && self.lr.is_finite(), "lr", self.lr, "it must be a number above 0")?;
+        check((0.0..1.0).contains(&self.momentum), "momentum", self.momentum, "it must be in [0, 1)")?;
+        let (decay, key) = (self.weight_decay, "weight-decay");
+        check(decay >= 0.0 && decay.is_finite(), key, decay, "it must be a number of at least 0")?;
+        check(i64::try_from(self.seed).is_ok(), "seed", self.seed, "it must be at most 2^63 - 1")?;
+        check(!self.out.as_os_str().is_empty(), "out", "\"\"", "name the folder of the run")?;
+        let domains = &self.domains.0;
+        for (index, domain) in domains.iter().enumerate() {
+            check(!domains[..index].contains(domain), "domains", domain, "this domain is named twice")?;
+        }
+        match (self.data, &self.data_dir) {
+            (DataSource::Directory, None) => {
+                return Err(Error::Config("data = directory: name the folder with data-dir".into()));
+            }
+            (DataSource::Embedded, Some(folder)) => {
+                let what = "the embedded data is in no folder: set data = directory, or leave data-dir out";
+                check(false, "data-dir", folder.display(), what)?;
+            }
+            _ => {}
+        }
+
+        if self.method == MethodName::FedAvg {
+            (self.rescale_init, self.rescale_layer) = (false, false);
+        }
+        let method = self.method();
+        let mut widths = match self.widths.0.as_slice() {
+            [] => method.default_widths()?,
+            widths => widths.to_vec(),
+        };
+        widths.push(method.full_width()?);
+        widths.sort();
+        widths.dedup();
+        for &width in &widths {
+            let fits = method.mixed_bases(width);
+            fits.map_err(|error| Error::Config(format!("widths: {error}")))?;
+        }
+        self.widths = List(widths);
+        Ok(self)
+    }
+
+    /// The training method with its widths.
+    pub fn method(&self) -> Method {
+        match self.method {
+            MethodName::SplitMix => Method::SplitMix { budgets: self.budgets.clone(), base_width: self.base_width },
+            MethodName::FedAvg => Method::FedAvg { width: self.width },
+        }
+    }
+
+    /// How the images are dealt to the clients.
+    pub fn partition_settings(&self) -> PartitionSettings {
+        PartitionSettings {
+            seed: self.seed,
+            clients_per_domain: self.clients_per_domain,
+            train_per_domain: self.train_per_domain,
+            percent: self.percent,
+            validation_ratio: self.validation_ratio,
+            domain_order: self.domain_order,
+        }
+    }
+
+    /// What the plan of a round depends on.
+    pub fn round_settings(&self) -> RoundSettings {
+        RoundSettings {
+            seed: self.seed,
+            rounds: self.rounds,
+            clients_per_round: self.clients_per_round,
+            lr: self.lr,
+            schedule: self.schedule,
+        }
+    }
+
+    /// Whether (0-based) round `round` is followed by a validation.
+    pub fn validates_after(&self, round: usize) -> bool {
+        (round + 1).is_multiple_of(self.validate_every) || round + 1 == self.rounds
+    }
+
+    /// Whether (0-based) round `round` is followed by a checkpoint.
+    pub fn saves_after(&self, round: usize) -> bool {
+        (round + 1).is_multiple_of(self.checkpoint_every) || round + 1 == self.rounds
+    }
+
+    /// Checks that a run started with `saved` can go on with this configuration to the same result: only options
+    /// that do not touch what is learnt may differ, and the number of rounds unless the cosine schedule spreads over
+    /// it. Both are to be validated configurations.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming the first option that differs, with both values.
+    pub fn check_resume(&self, saved: &TrainConfig) -> Result<()> {
+        let (now, then) = (self.as_object()?, saved.as_object()?);
+        let shown = |value: Option<&serde_json::Value>| value.map_or("not given".to_string(), |value| value.to_string());
+        for key in TrainConfig::keys() {
+            let free = FREE_ON_RESUME.contains(&key.as_str()) || (key == "rounds" && self.schedule != Schedule::Cos);
+            if !free && now.get(&key) != then.get(&key) {
+                return Err(Error::Config(format!(
+                    "{key} is {} but the run was started with {}: resume with the same value, or start another run in \
+                     another folder",
+                    shown(now.get(&key)),
+                    shown(then.get(&key))
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn as_object(&self) -> Result<serde_json::Map<String, serde_json::Value>> {
+        match serde_json::to_value(self) {
+            Ok(serde_json::Value::Object(object)) => Ok(object),
+            _ => Err(Error::Config("the configuration cannot be written as JSON".into())),
+        }
+    }
+}
+
+#[cfg(feature = "native")]
+mod file {
+    use super::*;
+    use std::path::Path;
+
+    impl TrainConfig {
+        /// Reads the TOML text of a configuration file; keys that are not in it have their defaults. `file` is its
+        /// name in errors. The values are not validated yet, as flags may still replace some.
+        ///
+        /// # Errors
+        /// [`Error::Config`] naming the file, the line and the key; an unknown key comes with the nearest known one.
+        pub fn from_toml(text: &str, file: &Path) -> Result<TrainConfig> {
+            toml::from_str(text).map_err(|error| {
+                let start = error.span().map_or(0, |span| span.start.min(text.len()));
+                let (line, key) = place(text, start);
+                let message = match unknown_key(error.message()) {
+                    Some(unknown) => format!("unknown key \"{unknown}\"{}", suggestion(unknown)),
+                    None => {
+                        let key = key.map_or(String::new(), |key| format!("{key}: "));
+                        format!("{key}{}", error.message().replace('\n', ", "))
+                    }
+                };
+                Error::Config(format!("{}, line {line}: {message}", file.display()))
+            })
+        }
+
+        /// Reads a configuration file, then lets the given flags win, and validates the result. Without a file the
+        /// flags win over the defaults.
+        ///
+        /// # Errors
+        /// [`Error::Io`] when the file cannot be read; [`Error::Config`] for what it holds.
+        pub fn load(file: Option<&Path>, flags: TrainOverrides) -> Result<TrainConfig> {
+            let mut config = match file {
+                None => TrainConfig::default(),
+                Some(path) => {
+                    let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
+                        action: "cannot read the configuration",
+                        path: path.into(),
+                        source,
+                    })?;
+                    TrainConfig::from_toml(&text, path)?
+                }
+            };
+            flags.apply(&mut config);
+            config.validate()
+        }
+
+        /// The TOML text that [`TrainConfig::from_toml`] reads back to the same configuration.
+        ///
+        /// # Errors
+        /// [`Error::Config`] when a path is not valid Unicode, which TOML cannot hold.
+        pub fn to_toml(&self) -> Result<String> {
+            let text = toml::to_string(self);
+            text.map_err(|error| Error::Config(format!("the configuration cannot be written as TOML: {error}")))
+        }
+    }
+
+    /// Adds each option's default to its help, for a command that flattens [`TrainOverrides`].
+    pub fn show_defaults(command: clap::Command) -> clap::Command {
+        let defaults = TrainConfig::default().as_object().unwrap_or_default();
+        command.mut_args(|argument| {
+            let default = match argument.get_long().and_then(|key| defaults.get(key)) {
+                Some(serde_json::Value::String(text)) => text.clone(),
+                // An empty list, and what that means, is in the option's own help.
+                None | Some(serde_json::Value::Array(_)) => return argument,
+                Some(value) => value.to_string(),
+            };
+            let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
+            argument.help(format!("{help} [default: {default}]"))
+        })
+    }
+
+    /// Line number (from 1) of a byte offset, and the key whose value is there.
+    fn place(text: &str, offset: usize) -> (usize, Option<&str>) {
+        let line = text.as_bytes()[..offset].iter().filter(|&&byte| byte == b'\n').count() + 1;
+        // The value of a list may start lines before the item at fault.
+        let before = text.lines().take(line).collect::<Vec<_>>();
+        let key = before.iter().rev().find_map(|line| line.split_once('=')).map(|(key, _)| key.trim());
+        (line, key.filter(|key| TrainConfig::keys().iter().any(|known| known == key)))
+    }
+
+    fn unknown_key(message: &str) -> Option<&str> {
+        message.strip_prefix("unknown field `")?.split('`').next()
+    }
+
+    fn suggestion(unknown: &str) -> String {
+        let keys = TrainConfig::keys();
+        let distance = |key: &String| strsim::damerau_levenshtein(key, &unknown.replace('_', "-"));
+        match keys.iter().min_by_key(|key| distance(key)) {
+            Some(nearest) if distance(nearest) <= 1 + nearest.len() / 3 => {
+                format!(": did you mean {nearest}?")
+            }
+            _ => format!("; the keys are {}", keys.join(", ")),
+        }
+    }
+}
+
+#[cfg(feature = "native")]
+pub use file::show_defaults;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn valid(change: impl FnOnce(&mut TrainConfig)) -> Result<TrainConfig> {
+        let mut config = TrainConfig::default();
+        change(&mut config);
+        config.validate()
+    }
+
+    fn refused(change: impl FnOnce(&mut TrainConfig), words: &[&str]) {
+        let error = valid(change).unwrap_err();
+        assert!(matches!(error, Error::Config(_)));
+        let message = error.to_string();
+        assert!(words.iter().all(|word| message.contains(word)), "{message} lacks one of {words:?}");
+    }
+
+    #[test]
+    fn the_default_is_valid_and_is_the_papers_method() {
+        let config = valid(|_| {}).unwrap();
+        assert_eq!(config.method().base_count().unwrap(), 8);
+        let widths: Vec<String> = config.widths.0.iter().map(Ratio::to_string).collect();
+        assert_eq!(widths, ["1/8", "1/4", "1/2", "1"]);
+        assert_eq!(config.budgets, Budgets::default());
+        assert_eq!(config.base_width.to_string(), "1/8");
+        assert_eq!((config.lr, config.momentum, config.weight_decay), (0.01, 0.9, 5e-4));
+        // Validating again changes nothing.
+        assert_eq!(config.clone().validate().unwrap(), config);
+    }
+
+    #[test]
+    fn values_out_of_range_name_their_key() {
+        refused(|c| c.clients_per_domain = 0, &["clients-per-domain = 0"]);
+        refused(|c| c.rounds = 0, &["rounds = 0"]);
+        refused(|c| c.local_epochs = 0, &["local-epochs"]);
+        refused(|c| c.validate_every = 0, &["validate-every"]);
+        refused(|c| c.checkpoint_every = 0, &["checkpoint-every"]);
+        refused(|c| c.train_per_domain = Some(0), &["train-per-domain"]);
+        refused(|c| c.clients_per_round = Some(0), &["clients-per-round"]);
+        refused(|c| c.wave_lanes = Some(0), &["wave-lanes"]);
+        refused(|c| c.batch_size = 2, &["batch-size = 2", "at least 3"]);
+        refused(|c| c.eval_batch_size = 0, &["eval-batch-size"]);
+        for percent in [0.0, 1.1, f64::NAN] {
+            refused(|c| c.percent = percent, &["percent", "(0, 1]"]);
+        }
+        refused(|c| c.validation_ratio = 1.0, &["validation-ratio"]);
+        refused(|c| c.lr = 0.0, &["lr = 0"]);
+        refused(|c| c.lr = f64::INFINITY, &["lr = inf"]);
+        refused(|c| c.momentum = 1.0, &["momentum"]);
+        refused(|c| c.weight_decay = -0.1, &["weight-decay = -0.1"]);
+        refused(|c| c.seed = u64::MAX, &["seed"]);
+        refused(|c| c.out = PathBuf::new(), &["out"]);
+        refused(|c| c.domains = "a,b,a".parse().unwrap(), &["domains = a", "twice"]);
+        refused(|c| c.data = DataSource::Directory, &["data-dir"]);
+        refused(|c| c.data_dir = Some("x".into()), &["data-dir = x"]);
+        refused(|c| c.base_width = "1/4".parse().unwrap(), &["base-width", "1/8"]);
+        refused(|c| c.widths = "1/3".parse().unwrap(), &["widths", "1/3"]);
+    }
+
+    #[test]
+    fn fedavg_has_no_corrections_and_one_width() {
+        let config = valid(|c| {
+            c.method = MethodName::FedAvg;
+            c.width = "1/2".parse().unwrap();
+        });
+        let config = config.unwrap();
+        assert!(!config.rescale_init && !config.rescale_layer);
+        assert_eq!(config.widths, "1/2".parse().unwrap());
+    }
+
+    #[test]
+    fn the_full_width_is_always_validated() {
+        let config = valid(|c| c.widths = "1/8,3/8".parse().unwrap()).unwrap();
+        assert_eq!(config.widths, "1/8,3/8,1".parse().unwrap());
+    }
+
+    #[test]
+    fn names_that_are_not_there() {
+        let message = "tracked".parse::<BnMode>().unwrap_err().to_string();
+        assert!(message.contains("\"tracked\"") && message.contains("choose batch"), "{message}");
+        let message = "fedprox".parse::<MethodName>().unwrap_err().to_string();
+        assert!(message.contains("split-mix or fedavg"), "{message}");
+    }
+
+    #[test]
+    fn amounts_of_memory() {
+        let cases = [
+            ("2GiB", 2 << 30, "2GiB"),
+            ("512MiB", 512 << 20, "512MiB"),
+            ("1.5 GiB", 3 << 29, "1536MiB"),
+            ("500MB", 500_000_000, "500MB"),
+            ("64kb", 64_000, "64kB"),
+            ("1000", 1000, "1kB"),
+            ("7", 7, "7B"),
+        ];
+        for (text, bytes, shown) in cases {
+            let size: ByteSize = text.parse().unwrap();
+            assert_eq!((size.0, size.to_string().as_str()), (bytes, shown), "{text}");
+            assert_eq!(shown.parse::<ByteSize>().unwrap(), size);
+        }
+        for text in ["", "GiB", "0", "-1GiB", "2 TiB", "1e30GB", "infB", "naNB", "0.1B", "é", "2é"] {
+            assert!(text.parse::<ByteSize>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn it_goes_through_json() {
+        let config = valid(|c| {
+            c.lr = 0.1 + 0.2;
+            c.memory_limit = Some(ByteSize(3));
+            c.clients_per_round = Some(5);
+        });
+        let config = config.unwrap();
+        let text = serde_json::to_string(&config).unwrap();
+        assert!(text.contains("\"clients-per-domain\":10"));
+        assert_eq!(serde_json::from_str::<TrainConfig>(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn validation_and_checkpoints_include_the_last_round() {
+        let config = valid(|c| {
+            c.rounds = 5;
+            c.validate_every = 2;
+            c.checkpoint_every = 10;
+        });
+        let config = config.unwrap();
+        let rounds = |when: &dyn Fn(usize) -> bool| (0..5).filter(|&round| when(round)).collect::<Vec<_>>();
+        assert_eq!(rounds(&|round| config.validates_after(round)), [1, 3, 4]);
+        assert_eq!(rounds(&|round| config.saves_after(round)), [4]);
+    }
+
+    #[test]
+    fn resuming_with_another_value() {
+        let saved = valid(|_| {}).unwrap();
+        let same = valid(|c| {
+            c.out = "elsewhere".into();
+            c.adapter = Some("llvmpipe".into());
+            c.wave_lanes = Some(7);
+        });
+        same.unwrap().check_resume(&saved).unwrap();
+        let message = valid(|c| c.lr = 0.1).unwrap().check_resume(&saved).unwrap_err().to_string();
+        assert!(message.contains("lr is 0.1 but the run was started with 0.01"), "{message}");
+        let message = valid(|c| c.clients_per_round = Some(3)).unwrap().check_resume(&saved).unwrap_err().to_string();
+        assert!(message.contains("started with not given"), "{message}");
+        // More rounds would stretch the cosine, but not a constant rate.
+        assert!(valid(|c| c.rounds = 90).unwrap().check_resume(&saved).is_err());
+        let constant = |rounds| {
+            valid(|c| {
+                c.schedule = Schedule::None;
+                c.rounds = rounds;
+            })
+        };
+        constant(90).unwrap().check_resume(&constant(60).unwrap()).unwrap();
+    }
+
+    #[cfg(feature = "native")]
+    mod native {
+        use super::*;
+        use clap::Parser;
+        use std::path::Path;
+
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            train: TrainOverrides,
+        }
+
+        fn flags(arguments: &str) -> std::result::Result<TrainOverrides, clap::Error> {
+            Command::try_parse_from(std::iter::once("test").chain(arguments.split_whitespace())).map(|all| all.train)
+        }
+
+        fn wrong(text: &str) -> String {
+            TrainConfig::from_toml(text, Path::new("my.toml")).unwrap_err().to_string()
+        }
+
+        #[test]
+        fn flags_are_the_keys() {
+            use clap::CommandFactory;
+            let flags: Vec<String> = Command::command()
+                .get_arguments()
+                .filter(|argument| argument.get_help().is_some())
+                .filter_map(|argument| argument.get_long().map(String::from))
+                .filter(|flag| flag != "help")
+                .collect();
+            assert_eq!(flags, TrainConfig::keys());
+        }
+
+        #[test]
+        fn help_tells_the_defaults() {
+            use clap::CommandFactory;
+            let help = show_defaults(Command::command()).render_help().to_string();
+            let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+            for shown in ["[default: 8-4-2-1]", "such as 1/8 [default: 1/8]", "[default: embedded]", "[default: 0.0005]"] {
+                assert!(help.contains(shown), "{shown} in {help}");
+            }
+            assert!(!help.contains("[default: []]"));
+        }
+
+        #[test]
+        fn flags_win_over_the_file() {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("c.toml");
+            std::fs::write(&file, "rounds = 7\nlr = 0.5\nwidths = [\"1/8\", 0.25]\nclients-per-round = 3\n").unwrap();
+            let flags = flags("--rounds 9 --budgets 8-4-4-1 --rescale-init false --masked-loss --domains a,b").unwrap();
+            let config = TrainConfig::load(Some(&file), flags).unwrap();
+            assert_eq!((config.rounds, config.lr, config.clients_per_round), (9, 0.5, Some(3)));
+            assert!(!config.rescale_init && config.rescale_layer && config.masked_loss);
+            assert_eq!(config.domains.0, ["a", "b"]);
+            assert_eq!(config.budgets.to_string(), "8-4-4-1");
+            assert_eq!(config.widths, "1/8,1/4,1".parse().unwrap());
+        }
+
+        #[test]
+        fn flags_that_cannot_be_read() {
+            for arguments in ["--budgets 8-x", "--bn-mode tracked", "--base-width 2", "--memory-limit lots", "--rounds many"] {
+                let message = flags(arguments).unwrap_err().to_string();
+                assert!(message.contains(arguments.split(' ').next().unwrap()), "{message}");
+            }
+        }
+
+        #[test]
+        fn what_is_written_is_read_back() {
+            let config = valid(|c| {
+                c.method = MethodName::FedAvg;
+                c.memory_limit = Some(ByteSize(1 << 30));
+                c.data = DataSource::Directory;
+                c.data_dir = Some("a \"b\"/c".into());
+                c.lr = 0.1 + 0.2;
+                c.seed = i64::MAX as u64;
+            });
+            let config = config.unwrap();
+            let text = config.to_toml().unwrap();
+            assert_eq!(TrainConfig::from_toml(&text, Path::new("x")).unwrap(), config);
+            assert_eq!(TrainConfig::from_toml("", Path::new("x")).unwrap(), TrainConfig::default());
+        }
+
+        #[test]
+        fn file_errors_name_file_line_and_key() {
+            let message = wrong("rounds = 5\n\nclients-per-doman = 3\n");
+            assert_eq!(message, "my.toml, line 3: unknown key \"clients-per-doman\": did you mean clients-per-domain?");
+            assert!(wrong("local_epochs = 3").contains("did you mean local-epochs?"));
+            assert!(wrong("xyzzy = 3").contains("the keys are data, domains"));
+            let message = wrong("# c\nrounds = \"many\"");
+            assert!(message.starts_with("my.toml, line 2: rounds: invalid type: string \"many\""), "{message}");
+            let message = wrong("budgets = \"8-x\"");
+            assert!(message.starts_with("my.toml, line 1: budgets: ") && message.contains("\"x\""), "{message}");
+            let message = wrong("rounds = 2\nwidths = [\n  \"1/8\",\n  \"9/8\",\n]");
+            assert!(message.contains("widths: ") && message.contains("\"9/8\" is not a width"), "{message}");
+            assert!(wrong("bn-mode = \"tracked\"").contains("choose batch"));
+            assert!(wrong("rounds = \n").starts_with("my.toml, line 1: "));
+            assert!(wrong("rounds = 1\nrounds = 2").starts_with("my.toml, line 2: "));
+            assert!(wrong("rounds = -1").contains("rounds: "));
+            assert!(wrong("[train]\nrounds = 1").contains("unknown key \"train\""));
+        }
+
+        #[test]
+        fn a_missing_file_is_named() {
+            let error = TrainConfig::load(Some(Path::new("no/such.toml")), TrainOverrides::default()).unwrap_err();
+            assert!(error.to_string().contains("no/such.toml"));
+            assert_eq!(error.exit_code(), 1);
+        }
+    }
+}

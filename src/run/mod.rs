@@ -1,0 +1,16 @@
+//! A run: its configuration, its checkpoints, its metrics and the folder that holds them.
+//!
+//! Configuration values, checkpoint bytes and metric lines are plain data and work everywhere; reading and writing
+//! files needs the `native` feature.
+
+pub mod checkpoint;
+pub mod config;
+pub mod metrics;
+#[cfg(feature = "native")]
+pub mod run_dir;
+
+pub use checkpoint::{Checkpoint, Header, Tensor};
+pub use config::{TrainConfig, TrainOverrides};
+pub use metrics::{RoundCost, RoundMetrics, WidthMetrics};
+#[cfg(feature = "native")]
+pub use run_dir::RunDir;
