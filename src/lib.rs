@@ -2,5 +2,6 @@
 
 #[cfg(feature = "native")]
 pub mod cli;
+pub mod data;
 mod error;
 pub use error::{Error, Result};
