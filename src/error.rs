@@ -24,6 +24,9 @@ pub enum Error {
     /// No adapter, a lost device, an out-of-memory condition, a refused shader (exit code 1).
     #[error("{0}")]
     Gpu(String),
+    /// Training went where it cannot go on from, as a loss that is not a number (exit code 1).
+    #[error("{0}")]
+    Training(String),
     /// The run was stopped by the user after its checkpoint was written (exit code 130).
     #[error("{0}")]
     Interrupted(String),
@@ -33,7 +36,7 @@ impl Error {
     /// Process exit code: 1 run-time failure, 2 usage, configuration or data, 130 interrupted.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Io { .. } | Error::Gpu(_) => 1,
+            Error::Io { .. } | Error::Gpu(_) | Error::Training(_) => 1,
             Error::Config(_) | Error::Data(_) => 2,
             Error::Interrupted(_) => 130,
         }

@@ -4,6 +4,7 @@
 
 #[cfg(feature = "native")]
 pub mod cli;
+pub mod data;
 pub mod engine;
 mod error;
 pub mod fl;

@@ -46,14 +46,14 @@ pub struct WidthMetrics {
 pub struct RoundCost {
     /// 0-based number of the round.
     pub round: usize,
-    /// Wall time of the training, in seconds.
-    pub train_seconds: f64,
-    /// Wall time of the validation, in seconds.
-    pub validation_seconds: f64,
+    /// Wall time from the plan of the round to its counters being read back, in seconds.
+    pub seconds: f64,
     /// Waves that the round's lanes were trained in.
     pub waves: usize,
     /// Dispatches recorded for training and validation.
-    pub dispatches: usize,
+    pub dispatches: u64,
+    /// Command buffers submitted for the training.
+    pub submits: u64,
 }
 
 /// Mean accuracy at one width over all clients and per domain. `clients` are (domain name, accuracy) in client order;

@@ -5,12 +5,16 @@
 
 pub mod checkpoint;
 pub mod config;
+pub mod federation;
 pub mod metrics;
+pub mod model;
 #[cfg(feature = "native")]
 pub mod run_dir;
 
 pub use checkpoint::{Checkpoint, Header, Tensor};
 pub use config::{TrainConfig, TrainOverrides};
+pub use federation::{Federation, RoundOutcome};
 pub use metrics::{RoundCost, RoundMetrics, WidthMetrics};
+pub use model::{Accuracy, Model, Report};
 #[cfg(feature = "native")]
 pub use run_dir::RunDir;

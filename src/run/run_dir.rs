@@ -291,7 +291,7 @@ mod tests {
             validation: vec![width_metrics(Ratio::ONE, &[("a", Some(0.25))])],
             best: round == 0,
         };
-        (metrics, RoundCost { round, train_seconds: 1.5, validation_seconds: 0.5, waves: 1, dispatches: 100 })
+        (metrics, RoundCost { round, seconds: 1.5, waves: 1, dispatches: 100, submits: 4 })
     }
 
     fn append(run: &mut RunDir, rounds: std::ops::Range<usize>) {

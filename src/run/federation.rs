@@ -1,0 +1,321 @@
+//! The federated loop: a round plans who trains what, trains every lane on the GPU, averages each base, validates, and
+//! reads its counters back once.
+
+use super::checkpoint::{Checkpoint, Header, Tensor};
+use super::config::TrainConfig;
+use super::metrics::{RoundMetrics, width_metrics};
+use super::model::{self, Images, Model, TestSettings, batches_of_clients, per_client};
+use crate::data::Dataset;
+use crate::engine::{ClientWork, EvaluateOptions, Evaluator, Limit, Server, Staging, TrainOptions, Trainer};
+use crate::fl::init::{Init, fan_in_scale, init_tensor, tensor_rng};
+use crate::fl::{Client, Deck, DomainSizes, RoundPlan, Selection, Warning, batches, partition, plan_round};
+use crate::gpu::Gpu;
+use crate::net::TensorKind;
+use crate::{Error, Result};
+use std::collections::BTreeMap;
+
+/// A federation in training.
+pub struct Federation {
+    /// The device it runs on.
+    pub gpu: Gpu,
+    /// The effective configuration.
+    pub config: TrainConfig,
+    /// All clients.
+    pub clients: Vec<Client>,
+    /// What is unusual about the clients' shares.
+    pub warnings: Vec<Warning>,
+    /// The server's ensemble.
+    pub model: Model,
+    /// The data set on the GPU.
+    pub images: Images,
+    /// Rounds trained so far.
+    pub rounds_done: usize,
+    /// The best round so far.
+    pub selection: Selection,
+    deck: Deck,
+    trainer: Trainer,
+    validation: Option<Validation>,
+    staging: Staging,
+}
+
+/// Every client's validation batches and the program that evaluates them.
+struct Validation {
+    evaluator: Evaluator,
+    owners: Vec<usize>,
+    batches: Vec<Vec<u32>>,
+}
+
+/// What a round did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoundOutcome {
+    /// What the configuration, the data and the adapter decide.
+    pub metrics: RoundMetrics,
+    /// Waves that the lanes were trained in.
+    pub waves: usize,
+    /// Dispatches of training and validation.
+    pub dispatches: u64,
+    /// Submits of the training.
+    pub submits: u64,
+}
+
+impl Federation {
+    /// A federation before its first round, with freshly initialised bases. `config` is validated.
+    ///
+    /// # Errors
+    /// [`Error::Config`] and [`Error::Data`] where configuration and data do not fit each other, [`Error::Gpu`] for
+    /// the device's.
+    pub async fn new(gpu: Gpu, dataset: &Dataset, config: TrainConfig) -> Result<Federation> {
+        let method = config.method();
+        let base_width = method.base_width();
+        let network = model::network(NETWORK, base_width, dataset.classes.len())?;
+        let bases = method.base_count()?;
+        let server = Server::new(&gpu, &network, bases as u32);
+        for base in 0..bases {
+            let tensors = network.tensors.iter().enumerate().map(|(i, t)| {
+                let kind = match t.kind {
+                    TensorKind::ConvWeight | TensorKind::LinearWeight { .. } => Init::Weight,
+                    TensorKind::Bias => Init::Bias { fan_in: t.fan_in },
+                    TensorKind::NormWeight => Init::Ones,
+                    TensorKind::NormBias => Init::Zeros,
+                };
+                let scale = fan_in_scale(config.rescale_init, t.first_layer, base_width);
+                (t.name.clone(), init_tensor(kind, &t.shape, scale, &mut tensor_rng(config.seed, base, i)))
+            });
+            server.upload(&gpu, &network, base as u32, &tensors.collect());
+        }
+        let model = Model { network, server, method, classes: dataset.classes.len() };
+        Federation::with_model(gpu, dataset, config, model, Deck::new(bases)?).await
+    }
+
+    /// A federation that goes on where `checkpoint` (its file's name in `file`) was written, bit for bit.
+    ///
+    /// # Errors
+    /// As [`Federation::new`]; [`Error::Data`] for a checkpoint that cannot be resumed from.
+    pub async fn resume(gpu: Gpu, dataset: &Dataset, config: TrainConfig, checkpoint: Checkpoint, file: &str) -> Result<Federation> {
+        let header = checkpoint.header.clone();
+        let deck = header.deck.ok_or_else(|| {
+            Error::Data(format!("{file}: it keeps the best round's bases but not the state of sampling: resume from last.safetensors"))
+        })?;
+        if header.classes != dataset.classes.len() {
+            return Err(Error::Data(format!(
+                "{file}: trained on {} classes, the data has {}: use the data that the run was started with",
+                header.classes,
+                dataset.classes.len()
+            )));
+        }
+        let model = Model::from_checkpoint(&gpu, checkpoint, file)?;
+        let mut federation = Federation::with_model(gpu, dataset, config, model, deck).await?;
+        federation.rounds_done = header.rounds_done;
+        federation.selection = Selection { best: header.best };
+        Ok(federation)
+    }
+
+    async fn with_model(gpu: Gpu, dataset: &Dataset, config: TrainConfig, model: Model, deck: Deck) -> Result<Federation> {
+        let sizes: Vec<DomainSizes> =
+            dataset.domains.iter().map(|d| DomainSizes { name: d.name.clone(), train: d.train.len(), test: d.test.len() }).collect();
+        let parts = partition::partition(&sizes, &config.partition_settings(), &model.method)?;
+        let clients = parts.clients;
+        let images = Images::new(&gpu, dataset, model.network.input)?;
+        let limit = config.limit();
+
+        // The largest round: the clients that train most bases, as many as take part.
+        let mut lanes: Vec<usize> = clients.iter().filter(|c| c.can_train()).map(|c| c.bases).collect();
+        lanes.sort_unstable_by(|a, b| b.cmp(a));
+        let most_lanes: usize = lanes.iter().take(config.clients_per_round.unwrap_or(usize::MAX)).sum();
+        let mut steps = 0;
+        for client in &clients {
+            steps = steps.max(batches::batch_sizes(client.train.len(), config.batch_size)?.len() * config.local_epochs);
+        }
+        let options = TrainOptions {
+            batch: config.batch_size as u32,
+            scale: if config.rescale_layer { 1.0 / model.method.base_width().as_f64() as f32 } else { 1.0 },
+            masked_loss: config.masked_loss,
+            momentum: config.momentum as f32,
+            weight_decay: config.weight_decay as f32,
+            lanes: most_lanes.max(1) as u32,
+            steps: steps.max(1) as u32,
+            limit,
+            guarded: false,
+        };
+        let trainer = Trainer::new(&gpu, &model.network, &model.server, &images.store, options).await?;
+
+        let lists: Vec<Vec<u32>> = clients.iter().map(|c| images.validation_indices(c)).collect();
+        let (owners, list) = batches_of_clients(&lists, config.batch_size)?;
+        let validation = if list.is_empty() {
+            None
+        } else {
+            let options = EvaluateOptions {
+                batch: config.batch_size as u32,
+                widths: model.mixed_bases(&config.widths.0)?,
+                batches: list.len() as u32,
+                limit,
+                guarded: false,
+            };
+            let evaluator = Evaluator::new(&gpu, &model.network, &model.server, &images.store, options).await?;
+            Some(Validation { evaluator, owners, batches: list })
+        };
+        let validation_bytes = validation.as_ref().map_or(0, |v| v.evaluator.staging_bytes(v.batches.len()));
+        let staging = Staging::new(&gpu, Trainer::staging_bytes(options.lanes) + validation_bytes);
+        Ok(Federation {
+            gpu,
+            config,
+            clients,
+            warnings: parts.warnings,
+            model,
+            images,
+            rounds_done: 0,
+            selection: Selection { best: None },
+            deck,
+            trainer,
+            validation,
+            staging,
+        })
+    }
+
+    /// Lanes that are trained at once.
+    pub fn lanes_per_wave(&self) -> u32 {
+        self.trainer.lanes_per_wave()
+    }
+
+    /// Trains, averages and (as configured) validates the next round. One readback, at its end.
+    ///
+    /// # Errors
+    /// [`Error::Training`] where the loss is no longer a number, [`Error::Gpu`] for the device's. The federation must
+    /// not be used after an error; its last checkpoint is the place to go on from.
+    pub async fn round(&mut self) -> Result<RoundOutcome> {
+        let round = self.rounds_done;
+        let plan = plan_round(&self.config.round_settings(), &self.clients, &mut self.deck, round)?;
+        let work = self.work(&plan)?;
+        self.trainer.round(&self.gpu, &self.model.server, &work, plan.lr as f32, &self.staging, 0)?;
+        let train_bytes = Trainer::staging_bytes(plan.lanes.len() as u32);
+        let mut dispatches = self.trainer.dispatches;
+        let validates = self.config.validates_after(round);
+        if let (true, Some(v)) = (validates, &mut self.validation) {
+            v.evaluator.submit(&self.gpu, &v.batches, &self.staging, train_bytes)?;
+            dispatches += v.evaluator.dispatches;
+        }
+        let bytes = self.staging.read(&self.gpu).await?;
+        let (train_counters, rest) = bytes.split_at(train_bytes as usize);
+
+        let (mut loss, mut correct, mut samples) = (0.0, 0u64, 0u64);
+        for t in Trainer::totals(&work, train_counters).iter().flatten() {
+            loss += f64::from(t.loss);
+            correct += u64::from(t.correct);
+            samples += u64::from(t.samples);
+        }
+        if !loss.is_finite() {
+            return Err(Error::Training(format!(
+                "training diverged in round {}: the loss is not a number; start again with a lower lr (now {})",
+                round + 1,
+                plan.lr
+            )));
+        }
+        let mut validation = Vec::new();
+        let mut best = false;
+        if let (true, Some(v)) = (validates, &self.validation) {
+            let totals = v.evaluator.totals(&rest[..v.evaluator.staging_bytes(v.batches.len()) as usize]);
+            let widths = &self.config.widths.0;
+            let sums = per_client(self.clients.len(), widths.len(), &v.owners, &totals);
+            for (i, width) in widths.iter().enumerate() {
+                let accuracies: Vec<(&str, Option<f64>)> = self
+                    .clients
+                    .iter()
+                    .zip(&sums)
+                    .map(|(c, t)| (self.images.domains[c.domain].as_str(), (t[i].samples > 0).then(|| t[i].accuracy())))
+                    .collect();
+                validation.push(width_metrics(*width, &accuracies));
+            }
+            // The widths are ascending: the last is the full one.
+            if let Some(accuracy) = validation.last().and_then(|v| v.accuracy) {
+                best = self.selection.offer(round, accuracy);
+            }
+        }
+        self.rounds_done += 1;
+        Ok(RoundOutcome {
+            metrics: RoundMetrics {
+                round,
+                lr: plan.lr,
+                clients: plan.clients.len(),
+                lanes: plan.lanes.len(),
+                train_loss: loss / samples.max(1) as f64,
+                train_accuracy: correct as f64 / samples.max(1) as f64,
+                validation,
+                best,
+            },
+            waves: plan.lanes.len().div_ceil(self.trainer.lanes_per_wave() as usize),
+            dispatches,
+            submits: self.trainer.submits,
+        })
+    }
+
+    /// What every participating client does in a round, by the engine's image indices.
+    fn work(&self, plan: &RoundPlan) -> Result<Vec<ClientWork>> {
+        let mut work = Vec::with_capacity(plan.clients.len());
+        for (slot, p) in plan.clients.iter().enumerate() {
+            let images = self.images.train_indices(&self.clients[p.client]);
+            let c = &self.config;
+            let batches = batches::local_batches(c.seed, plan.round, p.client, c.local_epochs, &images, c.batch_size)?;
+            let lanes = plan.lanes.iter().filter(|l| l.slot == slot);
+            work.push(ClientWork { batches, bases: lanes.map(|l| (l.base as u32, l.share as f32)).collect() });
+        }
+        Ok(work)
+    }
+
+    /// Everything needed to go on from here, and to evaluate at any width.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where the device was lost.
+    pub async fn checkpoint(&self) -> Result<Checkpoint> {
+        let input = self.model.network.input;
+        let method = &self.model.method;
+        Ok(Checkpoint {
+            header: Header {
+                network: self.model.network.name.clone(),
+                classes: self.model.classes,
+                image: [input.channels as usize, input.height as usize, input.width as usize],
+                bases: self.model.server.bases as usize,
+                base_width: method.base_width(),
+                max_width: method.full_width()?,
+                rounds_done: self.rounds_done,
+                best: self.selection.best.clone(),
+                deck: Some(self.deck.clone()),
+                config: self.config.clone(),
+            },
+            tensors: self.model.tensors(&self.gpu).await?,
+        })
+    }
+
+    /// Replaces the server's bases, as by those of the best round before a test.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where tensors are missing or have other shapes.
+    pub fn load_bases(&self, checkpoint: Checkpoint, file: &str) -> Result<()> {
+        let bases = checkpoint.take_parameters(&model::wanted_tensors(&self.model.network), file)?;
+        for (base, tensors) in bases.into_iter().enumerate() {
+            let specs = self.model.network.tensors.iter();
+            let named: BTreeMap<String, Vec<f32>> = specs.zip(tensors).map(|(s, t): (_, Tensor)| (s.name.clone(), t.data)).collect();
+            self.model.server.upload(&self.gpu, &self.model.network, base as u32, &named);
+        }
+        Ok(())
+    }
+
+    /// Accuracy of the server's bases on the clients' test images.
+    ///
+    /// # Errors
+    /// As [`Model::test`].
+    pub async fn test(&self) -> Result<model::Report> {
+        let settings =
+            TestSettings { widths: self.config.widths.0.clone(), batch: self.config.eval_batch_size, limit: self.config.limit() };
+        self.model.test(&self.gpu, &self.images, &self.clients, &settings).await
+    }
+}
+
+/// The network that is trained.
+const NETWORK: &str = "digits";
+
+impl TrainConfig {
+    /// How much of the GPU a program may take.
+    pub fn limit(&self) -> Limit {
+        Limit { memory: self.memory_limit.map(|b| b.0), lanes: self.wave_lanes.map(|n| n.min(u32::MAX as usize) as u32) }
+    }
+}
