@@ -5,11 +5,34 @@
 //! repeated); the value `p` stands for `p / 255` in `[0, 1]`, with no mean or deviation taken off, because the attacks
 //! clip to `[0, 1]`.
 
+mod dice;
+#[cfg(feature = "native")]
+mod directory;
+mod embedded;
+mod mnist_m_style;
+mod picture;
+mod read;
+mod resize;
+mod sheet;
+mod synth_digits;
+mod table;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
+
+#[cfg(feature = "native")]
+pub use directory::load_directory;
+pub use embedded::embedded;
+pub use picture::load_image;
+pub use sheet::contact_sheet;
+pub use table::{ClientRow, Splits, class_table, describe};
+
+/// Seed of the generated domains. Another seed would give other, equally good images; this one is fixed so that
+/// accuracies on them can be compared.
+pub const GENERATOR_SEED: u64 = 20_220_425;
 
 /// Channels of every image: red, green, blue.
 pub const CHANNELS: usize = 3;
@@ -117,48 +140,160 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// A data set whose invariants hold: at least one domain, no empty split, one image size, every label below the
-    /// number of classes, distinct domain names.
+    /// A data set whose invariants hold, see [`check`](Self::check).
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub fn new(
+        name: impl Into<String>,
+        classes: Vec<String>,
+        domains: Vec<Domain>,
+    ) -> Result<Self> {
+        let dataset = Self {
+            name: name.into(),
+            classes,
+            domains,
+        };
+        dataset.check()?;
+        Ok(dataset)
+    }
+
+    /// Whether at least one domain is there, names are distinct, no split is empty, all images are of one size, and all
+    /// labels are below the number of classes. [`new`](Self::new) sees to it; this is for sets changed afterwards.
     ///
     /// # Errors
     /// [`Error::Data`] naming the domain, split and image that break one of these.
-    pub fn new(name: impl Into<String>, classes: Vec<String>, domains: Vec<Domain>) -> Result<Self> {
-        let name = name.into();
-        let Some(first) = domains.first() else {
-            return Err(Error::Data(format!("data set {name}: it has no domain; give at least one")));
+    pub fn check(&self) -> Result<()> {
+        let name = &self.name;
+        let Some(first) = self.domains.first() else {
+            return Err(Error::Data(format!(
+                "data set {name}: it has no domain; give at least one"
+            )));
         };
         let size = (first.train.height, first.train.width);
-        for (d, domain) in domains.iter().enumerate() {
-            if domains[..d].iter().any(|other| other.name == domain.name) {
-                return Err(Error::Data(format!("data set {name}: two domains are called {}; rename one", domain.name)));
+        for (d, domain) in self.domains.iter().enumerate() {
+            if self.domains[..d]
+                .iter()
+                .any(|other| other.name == domain.name)
+            {
+                return Err(Error::Data(format!(
+                    "data set {name}: two domains are called {}; rename one",
+                    domain.name
+                )));
             }
             for (split, set) in [("train", &domain.train), ("test", &domain.test)] {
-                check_set(set, size, classes.len())
-                    .map_err(|what| Error::Data(format!("data set {name}, domain {}, {split}: {what}", domain.name)))?;
+                check_set(set, size, self.classes.len()).map_err(|what| {
+                    Error::Data(format!(
+                        "data set {name}, domain {}, {split}: {what}",
+                        domain.name
+                    ))
+                })?;
             }
         }
-        Ok(Self { name, classes, domains })
+        Ok(())
     }
 
     /// Rows and columns of every image; `(0, 0)` of a hand-made data set without domains.
     pub fn image_size(&self) -> (u32, u32) {
-        self.domains.first().map_or((0, 0), |d| (d.train.height, d.train.width))
+        self.domains
+            .first()
+            .map_or((0, 0), |d| (d.train.height, d.train.width))
     }
 }
 
 /// What keeps `set` from being part of a data set of this image size and class count, in words.
-fn check_set(set: &ImageSet, (height, width): (u32, u32), classes: usize) -> std::result::Result<(), String> {
+fn check_set(
+    set: &ImageSet,
+    (height, width): (u32, u32),
+    classes: usize,
+) -> std::result::Result<(), String> {
     if set.is_empty() {
         return Err("there is no image; every domain needs at least one in each split".into());
     }
     if (set.height, set.width) != (height, width) || set.image_len() == 0 {
-        return Err(format!("images are {}×{} where {height}×{width} (and not empty) is wanted; resize them", set.height, set.width));
+        return Err(format!(
+            "images are {}×{} where {height}×{width} (and not empty) is wanted; resize them",
+            set.height, set.width
+        ));
     }
     if set.pixels.len() != set.len() * set.image_len() {
-        return Err(format!("{} labels need {} pixel bytes, but there are {}", set.len(), set.len() * set.image_len(), set.pixels.len()));
+        return Err(format!(
+            "{} labels need {} pixel bytes, but there are {}",
+            set.len(),
+            set.len() * set.image_len(),
+            set.pixels.len()
+        ));
     }
     match set.labels.iter().position(|&l| usize::from(l) >= classes) {
-        Some(i) => Err(format!("image {i} has label {}, but there are {classes} classes", set.labels[i])),
+        Some(i) => Err(format!(
+            "image {i} has label {}, but there are {classes} classes",
+            set.labels[i]
+        )),
         None => Ok(()),
+    }
+}
+
+/// The class names of every digit set: `0` to `9`.
+fn digit_names() -> Vec<String> {
+    (0..10).map(|d| d.to_string()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(labels: &[u8]) -> ImageSet {
+        ImageSet {
+            height: 1,
+            width: 2,
+            pixels: (0..6 * labels.len() as u8).collect(),
+            labels: labels.to_vec(),
+        }
+    }
+
+    fn domain(name: &str) -> Domain {
+        Domain {
+            name: name.into(),
+            origin: Origin::Genuine,
+            train: set(&[0, 1, 1]),
+            test: set(&[1]),
+        }
+    }
+
+    #[test]
+    fn images_and_counts() {
+        let set = set(&[0, 2, 2]);
+        assert_eq!((set.len(), set.is_empty(), set.image_len()), (3, false, 6));
+        assert_eq!(set.image(1), [6, 7, 8, 9, 10, 11]);
+        assert_eq!(set.class_counts(2), [1, 0]);
+        assert_eq!(domain("usps").title(), "usps (genuine)");
+        assert_eq!(
+            serde_json::to_string(&Origin::Generated).unwrap(),
+            "\"generated\""
+        );
+    }
+
+    #[test]
+    fn broken_sets_are_refused_by_name() {
+        let error = |change: fn(&mut Vec<Domain>)| {
+            let mut domains = vec![domain("a"), domain("b")];
+            change(&mut domains);
+            Dataset::new("demo", digit_names()[..2].to_vec(), domains)
+                .map(|_| ())
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(error(|d| d.clear()).contains("no domain"));
+        assert!(error(|d| d[1].name = "a".into()).contains("two domains are called a"));
+        assert!(error(|d| d[1].test = set(&[])).contains("domain b, test: there is no image"));
+        assert!(error(|d| d[1].train.width = 1).contains("images are 1×1 where 1×2"));
+        assert!(
+            error(|d| d[1].train.labels[2] = 7)
+                .contains("image 2 has label 7, but there are 2 classes")
+        );
+        assert!(
+            error(|d| d[0].train.pixels.truncate(5))
+                .contains("3 labels need 18 pixel bytes, but there are 5")
+        );
     }
 }

@@ -1,0 +1,920 @@
+//! Parsers of the published file formats. Each takes a name (for messages) and bytes, and checks every count against
+//! what is really there before it allocates.
+
+use std::borrow::Cow;
+use std::io::{Cursor, Read};
+
+use flate2::read::MultiGzDecoder;
+use zip::ZipArchive;
+
+use super::CHANNELS;
+use crate::{Error, Result};
+
+/// Most bytes that one file or archive member may unpack to (1 GiB; all of SVHN's training images are 0.2 GiB), so that
+/// a small hostile file cannot fill the memory.
+const MAX_UNPACKED: u64 = 1 << 30;
+
+/// Largest height or width of a stored image, far above any digit set and small enough for sizes not to overflow.
+const MAX_SIDE: usize = 4096;
+
+/// Images as they are stored, before all domains are brought to three channels and one size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RawImages {
+    pub height: usize,
+    pub width: usize,
+    /// 1 (grey) or 3 (RGB).
+    pub channels: usize,
+    /// `N·H·W·C` bytes.
+    pub pixels: Vec<u8>,
+}
+
+impl RawImages {
+    pub fn len(&self) -> usize {
+        self.pixels.len() / self.image_len()
+    }
+
+    pub fn image_len(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+}
+
+/// One split of a domain as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RawSet {
+    pub images: RawImages,
+    pub labels: Vec<u8>,
+}
+
+/// A complaint about `file`: what is wrong and what to do.
+fn bad(file: &str, what: impl std::fmt::Display) -> Error {
+    Error::Data(format!("{file}: {what}"))
+}
+
+/// The contents of a file that may be gzipped, told by its first two bytes.
+///
+/// # Errors
+/// [`Error::Data`] for a damaged or truncated gzip stream and for more than [`MAX_UNPACKED`] bytes.
+pub(super) fn unpack<'a>(file: &str, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>> {
+    if !bytes.starts_with(&[0x1f, 0x8b]) {
+        return Ok(Cow::Borrowed(bytes));
+    }
+    let mut content = Vec::new();
+    let read = MultiGzDecoder::new(bytes)
+        .take(MAX_UNPACKED + 1)
+        .read_to_end(&mut content);
+    read.map_err(|e| {
+        let got = content.len();
+        bad(file, format_args!("damaged or truncated gzip data after {got} unpacked bytes ({e}); fetch the file again"))
+    })?;
+    check_unpacked(file, content.len())?;
+    Ok(Cow::Owned(content))
+}
+
+fn check_unpacked(file: &str, len: usize) -> Result<()> {
+    if len as u64 > MAX_UNPACKED {
+        return Err(bad(
+            file,
+            "it unpacks to more than 1 GiB; split it, or use fewer images",
+        ));
+    }
+    Ok(())
+}
+
+/// The big-endian word at byte `at`.
+fn word(file: &str, bytes: &[u8], at: usize) -> Result<u32> {
+    match bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+        Some(word) => Ok(u32::from_be_bytes(*word)),
+        None => Err(bad(
+            file,
+            format_args!(
+                "the file ends at byte {}, inside its header; fetch it again",
+                bytes.len()
+            ),
+        )),
+    }
+}
+
+const IDX_IMAGES: u32 = 0x0803;
+const IDX_LABELS: u32 = 0x0801;
+
+fn check_magic(file: &str, bytes: &[u8], wanted: u32, kind: &str) -> Result<()> {
+    let magic = word(file, bytes, 0)?;
+    if magic == wanted {
+        return Ok(());
+    }
+    let hint = match magic {
+        IDX_IMAGES => "this is an image file; were images and labels swapped?",
+        IDX_LABELS => "this is a label file; were images and labels swapped?",
+        _ => "this is not such a file; fetch it again",
+    };
+    Err(bad(
+        file,
+        format_args!(
+            "byte 0: magic number {magic:#010x}, but an IDX {kind} file starts with {wanted:#010x}; {hint}"
+        ),
+    ))
+}
+
+/// Images of an unpacked IDX file: magic `0x00000803`, count, rows, columns (big-endian words), then one byte a pixel.
+///
+/// # Errors
+/// [`Error::Data`] naming the file and byte.
+pub(super) fn idx_images(file: &str, bytes: &[u8]) -> Result<RawImages> {
+    check_magic(file, bytes, IDX_IMAGES, "image")?;
+    let count = word(file, bytes, 4)?;
+    let height = side(file, word(file, bytes, 8)?, "byte 8: the image height")?;
+    let width = side(file, word(file, bytes, 12)?, "byte 12: the image width")?;
+    let pixels = &bytes[16..];
+    // In u64 the product of a 32-bit count and two sides up to 4096 cannot overflow.
+    let wanted = u64::from(count) * (height * width) as u64;
+    if pixels.len() as u64 != wanted {
+        return Err(bad(
+            file,
+            format_args!(
+                "byte 4: the header promises {count} images of {height}×{width}, that is {wanted} bytes after byte 16, \
+                 but there are {}; the file is truncated or damaged, fetch it again",
+                pixels.len()
+            ),
+        ));
+    }
+    Ok(RawImages {
+        height,
+        width,
+        channels: 1,
+        pixels: pixels.to_vec(),
+    })
+}
+
+fn side(file: &str, value: impl Into<u64>, what: &str) -> Result<usize> {
+    let value = value.into();
+    match usize::try_from(value) {
+        Ok(side @ 1..=MAX_SIDE) => Ok(side),
+        _ => Err(bad(
+            file,
+            format_args!("{what} is {value}, but must be 1 to {MAX_SIDE}; the file is damaged"),
+        )),
+    }
+}
+
+/// Labels of an unpacked IDX file: magic `0x00000801`, count, then one byte a label, each below `classes`.
+///
+/// # Errors
+/// [`Error::Data`] naming the file and byte.
+pub(super) fn idx_labels(file: &str, bytes: &[u8], classes: usize) -> Result<Vec<u8>> {
+    check_magic(file, bytes, IDX_LABELS, "label")?;
+    let count = word(file, bytes, 4)?;
+    let labels = &bytes[8..];
+    if labels.len() as u64 != u64::from(count) {
+        return Err(bad(
+            file,
+            format_args!(
+                "byte 4: the header promises {count} labels, but {} bytes follow; the file is truncated or damaged, \
+                 fetch it again",
+                labels.len()
+            ),
+        ));
+    }
+    match labels.iter().position(|&l| usize::from(l) >= classes) {
+        Some(i) => Err(bad(
+            file,
+            format_args!(
+                "byte {}: label {} of image {i} is not among 0 to {}",
+                8 + i,
+                labels[i],
+                classes - 1
+            ),
+        )),
+        None => Ok(labels.to_vec()),
+    }
+}
+
+/// Puts images and labels together.
+///
+/// # Errors
+/// [`Error::Data`] when their numbers differ or there is none.
+pub(super) fn pair(
+    images_file: &str,
+    images: RawImages,
+    labels_file: &str,
+    labels: Vec<u8>,
+) -> Result<RawSet> {
+    if images.len() != labels.len() {
+        return Err(bad(
+            images_file,
+            format_args!(
+                "it holds {} images, but {labels_file} holds {} labels; they must belong together",
+                images.len(),
+                labels.len()
+            ),
+        ));
+    }
+    if labels.is_empty() {
+        return Err(bad(images_file, "it holds no image; give at least one"));
+    }
+    Ok(RawSet { images, labels })
+}
+
+/// The two digit sets that are published as rows of numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TextFormat {
+    /// Label first, then 16×16 pixels from −1 (black) to 1 (white), separated by spaces.
+    Usps,
+    /// 8×8 pixels from 0 to 16, then the label, separated by commas.
+    Optdigits,
+}
+
+impl TextFormat {
+    const fn side(self) -> usize {
+        match self {
+            TextFormat::Usps => 16,
+            TextFormat::Optdigits => 8,
+        }
+    }
+
+    /// A pixel value scaled to 0…255 and rounded.
+    fn pixel(self, value: f32) -> Option<u8> {
+        let (low, high) = match self {
+            TextFormat::Usps => (-1.0, 1.0),
+            TextFormat::Optdigits => (0.0, 16.0),
+        };
+        (low..=high)
+            .contains(&value)
+            .then(|| ((value - low) * 255.0 / (high - low)).round() as u8)
+    }
+
+    const fn range(self) -> &'static str {
+        match self {
+            TextFormat::Usps => "-1 to 1",
+            TextFormat::Optdigits => "0 to 16",
+        }
+    }
+}
+
+/// Images and labels of unpacked text with one image a row. Blank lines are passed over.
+///
+/// # Errors
+/// [`Error::Data`] naming the file and line (from 1) for a wrong number of values, a value that is no number or out of
+/// range, a label that is not an integer below `classes`, and for a file without any row.
+pub(super) fn text(file: &str, bytes: &[u8], format: TextFormat, classes: usize) -> Result<RawSet> {
+    let content = std::str::from_utf8(bytes).map_err(|e| {
+        bad(
+            file,
+            format_args!(
+                "byte {}: not text; this is not a file of numbers, fetch it again",
+                e.valid_up_to()
+            ),
+        )
+    })?;
+    let (side, mut pixels, mut labels) = (format.side(), Vec::new(), Vec::new());
+    let mut row: Vec<&str> = Vec::with_capacity(side * side + 1);
+    for (i, line) in content.lines().enumerate() {
+        let line_number = i + 1;
+        row.clear();
+        row.extend(
+            line.split([' ', '\t', ','])
+                .map(str::trim)
+                .filter(|field| !field.is_empty()),
+        );
+        if row.is_empty() {
+            continue;
+        }
+        if row.len() != side * side + 1 {
+            return Err(bad(
+                file,
+                format_args!(
+                    "line {line_number}: {} values, but a label and {side}×{side} pixels make {}; the line is cut or \
+                     the file is of another kind",
+                    row.len(),
+                    side * side + 1
+                ),
+            ));
+        }
+        let (label, values) = match format {
+            TextFormat::Usps => (row[0], &row[1..]),
+            TextFormat::Optdigits => (row[side * side], &row[..side * side]),
+        };
+        // USPS writes labels as "6.0000".
+        match label.parse::<f32>() {
+            Ok(l) if l >= 0.0 && l < classes as f32 && l.fract() == 0.0 => labels.push(l as u8),
+            _ => {
+                return Err(bad(
+                    file,
+                    format_args!(
+                        "line {line_number}: label {label:?} is not an integer among 0 to {}",
+                        classes - 1
+                    ),
+                ));
+            }
+        }
+        for value in values {
+            match value.parse().ok().and_then(|v| format.pixel(v)) {
+                Some(pixel) => pixels.push(pixel),
+                None => {
+                    return Err(bad(
+                        file,
+                        format_args!(
+                            "line {line_number}: pixel {value:?} is not a number from {}",
+                            format.range()
+                        ),
+                    ));
+                }
+            }
+        }
+    }
+    let images = RawImages {
+        height: side,
+        width: side,
+        channels: 1,
+        pixels,
+    };
+    pair(file, images, file, labels)
+}
+
+/// Train and test split of a NumPy archive with `train_images`, `train_labels`, `test_images` and `test_labels`:
+/// `uint8` images of shape N×H×W, N×H×W×1 or N×H×W×3 and labels of shape N and any integer type, in C order.
+///
+/// # Errors
+/// [`Error::Data`] naming the file and the array.
+pub(super) fn npz(file: &str, bytes: &[u8], classes: usize) -> Result<(RawSet, RawSet)> {
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|e| {
+        bad(
+            file,
+            format_args!("not a readable npz (zip) archive ({e}); fetch or save it again"),
+        )
+    })?;
+    let mut split = |name: &str| {
+        let images_file = format!("{file}, array {name}_images");
+        let labels_file = format!("{file}, array {name}_labels");
+        let images = npy_images(
+            &images_file,
+            &member(file, &mut archive, &format!("{name}_images"))?,
+        )?;
+        let labels = npy_labels(
+            &labels_file,
+            &member(file, &mut archive, &format!("{name}_labels"))?,
+            classes,
+        )?;
+        pair(&images_file, images, &labels_file, labels)
+    };
+    Ok((split("train")?, split("test")?))
+}
+
+/// The unpacked bytes of array `name` of an archive.
+fn member(file: &str, archive: &mut ZipArchive<Cursor<&[u8]>>, name: &str) -> Result<Vec<u8>> {
+    let Some(index) = archive.index_for_name(&format!("{name}.npy")) else {
+        let mut found: Vec<_> = archive
+            .file_names()
+            .filter_map(|n| Some(n.ok()?.trim_end_matches(".npy").to_owned()))
+            .collect();
+        found.sort_unstable();
+        found.truncate(8);
+        return Err(bad(
+            file,
+            format_args!(
+                "array {name} is missing (found: {}); save train_images, train_labels, test_images and test_labels",
+                if found.is_empty() {
+                    "none".to_owned()
+                } else {
+                    found.join(", ")
+                }
+            ),
+        ));
+    };
+    let mut content = Vec::new();
+    let entry = archive.by_index(index).map_err(|e| {
+        bad(
+            file,
+            format_args!("array {name}: {e}; save the file again with numpy.savez"),
+        )
+    })?;
+    let read = entry.take(MAX_UNPACKED + 1).read_to_end(&mut content);
+    read.map_err(|e| {
+        let got = content.len();
+        bad(file, format_args!("array {name}: damaged after {got} unpacked bytes ({e}); fetch or save the file again"))
+    })?;
+    check_unpacked(&format!("{file}, array {name}"), content.len())?;
+    Ok(content)
+}
+
+/// A NumPy array in C order: element type as in `|u1`, shape, and its raw bytes, whose number fits the two.
+struct Npy<'a> {
+    descr: &'a str,
+    shape: Vec<usize>,
+    data: &'a [u8],
+}
+
+/// Reads the header of an `.npy` file: `\x93NUMPY`, version, header length, and a Python dictionary such as
+/// `{'descr': '|u1', 'fortran_order': False, 'shape': (3000, 28, 28, 3), }`.
+///
+/// This is hand-made because the crates for it multiply the shape unchecked and parse the dictionary with unbounded
+/// recursion, and so crash on hostile files; only the flat dictionaries that NumPy writes for plain arrays are taken.
+fn npy<'a>(file: &str, bytes: &'a [u8]) -> Result<Npy<'a>> {
+    let broken = |at: usize, what: &str| {
+        bad(
+            file,
+            format_args!("byte {at}: {what}; save it as a plain array with numpy.savez"),
+        )
+    };
+    if !bytes.starts_with(b"\x93NUMPY") {
+        return Err(broken(
+            0,
+            "not a NumPy array, whose first bytes are \\x93NUMPY",
+        ));
+    }
+    let (start, len) = match bytes[6..] {
+        [1, _, a, b, ..] => (10, usize::from(u16::from_le_bytes([a, b]))),
+        [2 | 3, _, a, b, c, d, ..] => (12, u32::from_le_bytes([a, b, c, d]) as usize),
+        [0..=3, ..] | [] => return Err(broken(bytes.len(), "the array ends inside its header")),
+        [version, ..] => return Err(broken(6, &format!("unknown format version {version}"))),
+    };
+    let Some((header, data)) = bytes[start..].split_at_checked(len) else {
+        return Err(broken(bytes.len(), "the array ends inside its header"));
+    };
+    let header = std::str::from_utf8(header)
+        .map_err(|e| broken(start + e.valid_up_to(), "the header is not text"))?;
+    // The text after `'key':`, without leading spaces.
+    let value = |key: &str| -> Option<&'a str> {
+        let at = header.find(&format!("'{key}'"))? + key.len() + 2;
+        Some(header[at..].trim_start().strip_prefix(':')?.trim_start())
+    };
+    let missing = |key: &str| broken(start, &format!("the header has no readable {key}"));
+
+    let descr = value("descr")
+        .and_then(|v| v.strip_prefix('\'')?.split('\'').next())
+        .ok_or_else(|| missing("descr"))?;
+    match value("fortran_order").ok_or_else(|| missing("fortran_order"))? {
+        v if v.starts_with("False") => {}
+        _ => {
+            return Err(broken(
+                start,
+                "the array is in Fortran order; use numpy.ascontiguousarray",
+            ));
+        }
+    }
+    let shape: Option<Vec<usize>> = value("shape")
+        .and_then(|v| v.strip_prefix('(')?.split_once(')'))
+        .and_then(|(v, _)| {
+            v.split(',')
+                .map(str::trim)
+                .filter(|v| !v.is_empty())
+                .map(|v| v.parse().ok())
+                .collect()
+        });
+    let shape = shape.ok_or_else(|| missing("shape"))?;
+
+    let item = descr
+        .get(2..)
+        .and_then(|n| n.parse::<usize>().ok())
+        .filter(|&n| n > 0);
+    let item = item.ok_or_else(|| broken(start, &format!("unknown element type {descr:?}")))?;
+    let wanted = shape
+        .iter()
+        .try_fold(item, |product, &n| product.checked_mul(n));
+    if wanted != Some(data.len()) {
+        return Err(broken(
+            start + len,
+            &format!(
+                "{} bytes of data do not fit shape {shape:?} of type {descr:?}",
+                data.len()
+            ),
+        ));
+    }
+    Ok(Npy { descr, shape, data })
+}
+
+fn npy_images(file: &str, bytes: &[u8]) -> Result<RawImages> {
+    let array = npy(file, bytes)?;
+    if !matches!(array.descr, "|u1" | "<u1" | ">u1" | "=u1") {
+        return Err(bad(
+            file,
+            format_args!(
+                "elements are of type {:?}, but images must be uint8",
+                array.descr
+            ),
+        ));
+    }
+    let (height, width, channels) = match array.shape[..] {
+        [_, height, width] => (height, width, 1),
+        [_, height, width, channels @ (1 | 3)] => (height, width, channels),
+        _ => {
+            return Err(bad(
+                file,
+                format_args!(
+                    "shape is {:?}, but must be N×H×W (grey) or N×H×W×3 (channels last)",
+                    array.shape
+                ),
+            ));
+        }
+    };
+    let height = side(file, height as u64, "the image height")?;
+    let width = side(file, width as u64, "the image width")?;
+    Ok(RawImages {
+        height,
+        width,
+        channels,
+        pixels: array.data.to_vec(),
+    })
+}
+
+fn npy_labels(file: &str, bytes: &[u8], classes: usize) -> Result<Vec<u8>> {
+    let array = npy(file, bytes)?;
+    let [count] = array.shape[..] else {
+        return Err(bad(
+            file,
+            format_args!(
+                "shape is {:?}, but labels must be a single row",
+                array.shape
+            ),
+        ));
+    };
+    let &[
+        order,
+        kind @ (b'i' | b'u'),
+        size @ (b'1' | b'2' | b'4' | b'8'),
+    ] = array.descr.as_bytes()
+    else {
+        return Err(bad(
+            file,
+            format_args!(
+                "elements are of type {:?}, but labels must be integers",
+                array.descr
+            ),
+        ));
+    };
+    let size = usize::from(size - b'0');
+    let mut labels = Vec::with_capacity(count);
+    for (i, item) in array.data.chunks_exact(size).enumerate() {
+        // Sign-extend to eight little-endian bytes.
+        let mut little = item.to_vec();
+        if order == b'>' {
+            little.reverse();
+        }
+        let negative = kind == b'i' && little[size - 1] >= 0x80;
+        little.resize(8, if negative { 0xff } else { 0 });
+        let label = little
+            .iter()
+            .rev()
+            .fold(0_i64, |value, &byte| (value << 8) | i64::from(byte));
+        match u8::try_from(label) {
+            Ok(l) if usize::from(l) < classes => labels.push(l),
+            _ => {
+                return Err(bad(
+                    file,
+                    format_args!("row {i}: label {label} is not among 0 to {}", classes - 1),
+                ));
+            }
+        }
+    }
+    Ok(labels)
+}
+
+/// Repeats grey three times; RGB is left as it is.
+pub(super) fn rgb(images: RawImages) -> Vec<u8> {
+    match images.channels {
+        1 => images.pixels.iter().flat_map(|&p| [p; CHANNELS]).collect(),
+        _ => images.pixels,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::Write;
+    use zip::write::{SimpleFileOptions, ZipWriter};
+
+    fn gz(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// `count` IDX images of 2×3 pixels.
+    fn idx(count: u32) -> Vec<u8> {
+        let header = [IDX_IMAGES, count, 2, 3].map(u32::to_be_bytes).concat();
+        [header, (0..count * 6).map(|p| p as u8).collect()].concat()
+    }
+
+    fn idx_label_file(labels: &[u8]) -> Vec<u8> {
+        [
+            [IDX_LABELS, labels.len() as u32]
+                .map(u32::to_be_bytes)
+                .concat(),
+            labels.to_vec(),
+        ]
+        .concat()
+    }
+
+    fn npy_file(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+        let header =
+            format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+        let length = (header.len() as u16).to_le_bytes();
+        [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), data].concat()
+    }
+
+    fn npz_file(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+        for (name, content) in arrays {
+            writer
+                .start_file(format!("{name}.npy"), SimpleFileOptions::default())
+                .unwrap();
+            writer.write_all(content).unwrap();
+        }
+        writer.finish().unwrap().into_inner()
+    }
+
+    fn good_npz() -> Vec<(&'static str, Vec<u8>)> {
+        let labels: Vec<u8> = [7_i64, 0, 9].iter().flat_map(|l| l.to_le_bytes()).collect();
+        vec![
+            ("train_images", npy_file("|u1", "(3, 2, 2, 3)", &[5; 36])),
+            ("train_labels", npy_file("<i8", "(3,)", &labels)),
+            ("test_images", npy_file("|u1", "(1, 2, 2, 3)", &[6; 12])),
+            ("test_labels", npy_file("|u1", "(1,)", &[4])),
+        ]
+    }
+
+    /// The message of a read that has to fail.
+    fn message<T: std::fmt::Debug>(result: Result<T>) -> String {
+        let message = result.unwrap_err().to_string();
+        assert!(message.starts_with("the-file"), "no file name: {message}");
+        message
+    }
+
+    #[track_caller]
+    fn assert_says(message: &str, parts: &[&str]) {
+        for part in parts {
+            assert!(message.contains(part), "{part:?} is not in: {message}");
+        }
+    }
+
+    #[test]
+    fn idx_files_are_read() {
+        let images = idx_images("f", &unpack("f", &gz(&idx(2))).unwrap()).unwrap();
+        assert_eq!(
+            (images.height, images.width, images.channels, images.len()),
+            (2, 3, 1, 2)
+        );
+        assert_eq!(images.pixels[6..], [6, 7, 8, 9, 10, 11]);
+        assert_eq!(
+            idx_labels("f", &idx_label_file(&[9, 0]), 10).unwrap(),
+            [9, 0]
+        );
+    }
+
+    #[test]
+    fn damaged_idx_files_are_told_with_the_byte() {
+        let f = "the-file";
+        assert_says(
+            &message(idx_images(f, &idx_label_file(&[1, 2, 3]))),
+            &["byte 0", "0x00000801", "swapped"],
+        );
+        assert_says(
+            &message(idx_labels(f, &idx(1), 10)),
+            &["byte 0", "0x00000803", "swapped"],
+        );
+        assert_says(
+            &message(idx_images(f, b"GIF89a...")),
+            &["byte 0", "0x47494638", "not such a file"],
+        );
+        assert_says(&message(idx_images(f, &idx(1)[..14])), &["ends at byte 14"]);
+        assert_says(
+            &message(idx_images(f, &idx(2)[..20])),
+            &["byte 4", "2 images of 2×3", "12 bytes", "there are 4"],
+        );
+        // A count near 2³² is refused by comparing it with the file, before anything is allocated.
+        let mut huge = idx(1);
+        huge[4..8].copy_from_slice(&[0xff; 4]);
+        assert_says(&message(idx_images(f, &huge)), &["4294967295 images"]);
+        let mut flat = idx(1);
+        flat[11] = 0;
+        assert_says(&message(idx_images(f, &flat)), &["byte 8", "height is 0"]);
+        assert_says(
+            &message(idx_labels(f, &idx_label_file(&[1, 10]), 10)),
+            &["byte 9", "label 10 of image 1", "0 to 9"],
+        );
+        let short = idx_label_file(&[1, 2, 3]);
+        assert_says(
+            &message(idx_labels(f, &short[..10], 10)),
+            &["3 labels", "2 bytes follow"],
+        );
+        let packed = gz(&idx(50));
+        assert_says(&message(unpack(f, &packed[..packed.len() - 12])), &["gzip"]);
+    }
+
+    #[test]
+    fn images_and_labels_must_match() {
+        let images = || idx_images("a", &idx(2)).unwrap();
+        assert_says(
+            &message(pair("the-file", images(), "the-labels", vec![1])),
+            &["2 images", "the-labels holds 1"],
+        );
+        let none = idx_images("a", &idx(0)).unwrap();
+        assert_says(
+            &message(pair("the-file", none, "the-labels", vec![])),
+            &["no image"],
+        );
+    }
+
+    #[test]
+    fn text_files_are_read() {
+        let usps = format!(
+            "6.0000{} \n\n9 1{}\n",
+            " -1.0".repeat(256),
+            " 0".repeat(255)
+        );
+        let set = text("f", usps.as_bytes(), TextFormat::Usps, 10).unwrap();
+        assert_eq!((set.images.height, set.images.len()), (16, 2));
+        assert_eq!(set.labels, [6, 9]);
+        assert_eq!(
+            (
+                set.images.pixels[0],
+                set.images.pixels[256],
+                set.images.pixels[257]
+            ),
+            (0, 255, 128)
+        );
+        let opt = format!("16,{}8,3\r\n", "0,".repeat(62));
+        let set = text("f", opt.as_bytes(), TextFormat::Optdigits, 10).unwrap();
+        assert_eq!(
+            (
+                set.labels[0],
+                set.images.pixels[0],
+                set.images.pixels[1],
+                set.images.pixels[63]
+            ),
+            (3, 255, 0, 128)
+        );
+    }
+
+    #[test]
+    fn damaged_text_is_told_with_the_line() {
+        let f = "the-file";
+        let read = |content: &str| message(text(f, content.as_bytes(), TextFormat::Optdigits, 10));
+        let good = format!("{}7\n", "0,".repeat(64));
+        assert_says(
+            &read(&format!("{good}{}7\n", "0,".repeat(63))),
+            &["line 2", "64 values", "make 65"],
+        );
+        assert_says(
+            &read(&format!("{}10\n", "0,".repeat(64))),
+            &["line 1", "label \"10\"", "0 to 9"],
+        );
+        assert_says(
+            &read(&format!("{good}17,{}1\n", "0,".repeat(63))),
+            &["line 2", "pixel \"17\"", "0 to 16"],
+        );
+        assert_says(
+            &read(&format!("NaN,{}1\n", "0,".repeat(63))),
+            &["line 1", "pixel \"NaN\""],
+        );
+        assert_says(&read(""), &["no image"]);
+        assert_says(
+            &message(text(f, b"1 2 \xff", TextFormat::Usps, 10)),
+            &["byte 4", "not text"],
+        );
+    }
+
+    #[test]
+    fn npz_files_are_read() {
+        let (train, test) = npz("f", &npz_file(&good_npz()), 10).unwrap();
+        assert_eq!((train.labels, test.labels), (vec![7, 0, 9], vec![4]));
+        assert_eq!(
+            (
+                train.images.channels,
+                train.images.len(),
+                test.images.pixels[0]
+            ),
+            (3, 3, 6)
+        );
+        // Every integer type and byte order.
+        for (descr, item) in [
+            ("|i1", &[5][..]),
+            (">i2", &[0, 5]),
+            ("<u4", &[5, 0, 0, 0]),
+            (">i8", &[0, 0, 0, 0, 0, 0, 0, 5]),
+        ] {
+            assert_eq!(
+                npy_labels("f", &npy_file(descr, "(1,)", item), 10).unwrap(),
+                [5],
+                "{descr}"
+            );
+        }
+        let grey = npy_images("f", &npy_file("|u1", "(2, 1, 3)", &[1; 6])).unwrap();
+        assert_eq!((grey.channels, grey.len()), (1, 2));
+    }
+
+    #[test]
+    fn damaged_npz_files_are_told_with_the_array() {
+        let f = "the-file";
+        let with = |name: &str, array: Vec<u8>| {
+            let mut arrays = good_npz();
+            arrays.iter_mut().find(|(n, _)| *n == name).unwrap().1 = array;
+            message(npz(f, &npz_file(&arrays), 10))
+        };
+        assert_says(&message(npz(f, b"PK no zip", 10)), &["not a readable npz"]);
+        assert_says(
+            &message(npz(f, &npz_file(&good_npz()[..3]), 10)),
+            &["test_labels is missing", "test_images, train_images"],
+        );
+        let floats = npy_file("<f4", "(3, 1, 1)", &[0; 12]);
+        assert_says(
+            &with("train_images", floats.clone()),
+            &["train_images", "\"<f4\"", "must be uint8"],
+        );
+        assert_says(
+            &with("test_labels", npy_file("<f4", "(3,)", &[0; 12])),
+            &["test_labels", "must be integers"],
+        );
+        assert_says(
+            &with("train_images", npy_file("|u1", "(3, 3, 2, 2)", &[0; 36])),
+            &["[3, 3, 2, 2]", "channels last"],
+        );
+        assert_says(
+            &with("train_images", npy_file("|u1", "(9, 9, 9)", &[0; 36])),
+            &["36 bytes", "[9, 9, 9]"],
+        );
+        let overflow = format!("({0}, {0}, {0})", u64::MAX);
+        assert_says(
+            &with("train_images", npy_file("|u1", &overflow, &[0; 36])),
+            &["do not fit"],
+        );
+        assert_says(
+            &with("train_images", npy_file("|u1", "(2, 2, 3)", &[0; 12])),
+            &["2 images", "3 labels"],
+        );
+        assert_says(
+            &with("test_labels", npy_file("|i1", "(1,)", &[0xff])),
+            &["row 0", "label -1", "0 to 9"],
+        );
+        let fortran = String::from_utf8_lossy(&npy_file("|u1", "(1, 1, 1)", b"x")[10..])
+            .replace("False", "True ");
+        let fortran = [
+            b"\x93NUMPY\x01\x00",
+            &(fortran.len() as u16 - 1).to_le_bytes()[..],
+            fortran.as_bytes(),
+        ]
+        .concat();
+        assert_says(&with("train_images", fortran), &["Fortran"]);
+        assert_says(
+            &with("train_images", b"\x93NUMPY\x01\x00\xff\xff{}".to_vec()),
+            &["inside its header"],
+        );
+        assert_says(
+            &with(
+                "train_images",
+                b"\x93NUMPY\x02\x00\xff\xff\xff\xff{".to_vec(),
+            ),
+            &["inside its header"],
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), magic in 0usize..6) {
+            let starts: [&[u8]; 6] = [b"", b"\x1f\x8b\x08", b"\x93NUMPY\x01\0", b"PK\x03\x04", &[0, 0, 8, 3], &[0, 0, 8, 1]];
+            let bytes = [starts[magic], &bytes].concat();
+            let _ = unpack("f", &bytes);
+            let _ = idx_images("f", &bytes);
+            let _ = idx_labels("f", &bytes, 10);
+            let _ = text("f", &bytes, TextFormat::Usps, 10);
+            let _ = text("f", &bytes, TextFormat::Optdigits, 10);
+            let _ = npz("f", &bytes, 10);
+            let _ = npy_images("f", &bytes);
+            let _ = npy_labels("f", &bytes, 10);
+        }
+
+        #[test]
+        fn damaged_files_never_panic(cut: prop::sample::Index, at: prop::sample::Index, value: u8, truncate: bool) {
+            let text_file = format!("{}7\n", "0,".repeat(64)).repeat(2).into_bytes();
+            let files = [idx(3), idx_label_file(&[1, 2, 3]), gz(&idx(3)), npz_file(&good_npz()), good_npz()[1].1.clone(), text_file];
+            for (kind, mut bytes) in files.into_iter().enumerate() {
+                if truncate {
+                    bytes.truncate(cut.index(bytes.len()));
+                } else {
+                    let at = at.index(bytes.len());
+                    bytes[at] = value;
+                }
+                // A truncated file is always noticed, but for text cut between or inside of its numbers' last digits.
+                let failed = match kind {
+                    0 => idx_images("f", &bytes).is_err(),
+                    1 => idx_labels("f", &bytes, 10).is_err(),
+                    2 => unpack("f", &bytes).and_then(|b| idx_images("f", &b)).is_err(),
+                    3 => npz("f", &bytes, 10).is_err(),
+                    4 => npy_labels("f", &bytes, 10).is_err(),
+                    _ => text("f", &bytes, TextFormat::Optdigits, 10).is_err() || truncate,
+                };
+                prop_assert!(failed || !truncate, "file {} cut to {} bytes was taken", kind, bytes.len());
+            }
+        }
+
+        #[test]
+        fn hostile_npy_headers_never_panic(header in "[{}'()a-z:, 0-9<>|]{0,80}") {
+            let text = header.as_bytes();
+            let bytes = [b"\x93NUMPY\x01\x00", &(text.len() as u16).to_le_bytes()[..], text].concat();
+            let _ = npy_images("f", &bytes);
+            let _ = npy_labels("f", &bytes, 10);
+        }
+    }
+}
