@@ -1,6 +1,176 @@
-//! The `splitmix` command line.
+//! The `splitmix` command line: one module a command. Messages go to standard error, results to standard output.
+
+mod bench;
+mod data;
+mod devices;
+mod eval;
+mod predict;
+mod self_test;
+mod train;
+
+use crate::data::{self as sets, Dataset};
+use crate::gpu::{Gpu, GpuOptions};
+use crate::run::TrainConfig;
+use crate::run::config::DataSource;
+use crate::{Error, Result};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Split-Mix federated learning on any GPU: train an ensemble of narrow networks federatedly, mix any width afterwards.
+#[derive(Parser)]
+#[command(
+    name = "splitmix",
+    version,
+    after_help = "Exit codes: 0 done, 1 run-time failure, 2 usage, configuration or data, 130 interrupted.\n\
+                  Environment: SPLITMIX_DATA is the folder of data sets where --data-dir is not given, SPLITMIX_ADAPTER the \
+                  adapter where --adapter is not."
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train an ensemble federatedly, then test the best round at every width.
+    Train(Box<train::Args>),
+    /// Test a checkpoint at any widths, per domain and per client.
+    Eval(eval::Args),
+    /// Classify pictures with a checkpoint.
+    Predict(predict::Args),
+    /// List the adapters of this machine.
+    Devices(devices::Args),
+    /// Show the data sets and what each client holds, or draw a sheet of samples.
+    Data(Box<data::Args>),
+    /// Measure kernels, steps and rounds against this adapter's own ceilings.
+    Bench(bench::Args),
+    /// Check every kernel of this adapter against its CPU twin.
+    SelfTest(self_test::Args),
+}
 
 /// Runs the command line.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).init();
+    let command = Cli::command().mut_subcommand("train", crate::run::config::show_defaults);
+    let cli = match Cli::from_arg_matches(&command.get_matches()) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    let done = pollster::block_on(async {
+        match cli.command {
+            Command::Train(args) => train::run(*args).await,
+            Command::Eval(args) => eval::run(args).await,
+            Command::Predict(args) => predict::run(args).await,
+            Command::Devices(args) => devices::run(args).await,
+            Command::Data(args) => data::run(*args),
+            Command::Bench(args) => bench::run(args).await,
+            Command::SelfTest(args) => self_test::run(args).await,
+        }
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("splitmix: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// The options of commands that only need a GPU.
+#[derive(clap::Args)]
+struct AdapterArgs {
+    /// Adapter: its index in `splitmix devices` or a part of its name; the fastest when not given.
+    #[arg(long)]
+    adapter: Option<String>,
+    /// Keep the run-time bounds checks in the shaders.
+    #[arg(long)]
+    checked_shaders: bool,
+}
+
+impl AdapterArgs {
+    async fn open(&self) -> Result<Gpu> {
+        open_gpu(self.adapter.clone(), self.checked_shaders).await
+    }
+}
+
+async fn open_gpu(adapter: Option<String>, checked_shaders: bool) -> Result<Gpu> {
+    let adapter = adapter.or_else(|| std::env::var("SPLITMIX_ADAPTER").ok().filter(|name| !name.is_empty()));
+    Gpu::open(&GpuOptions { adapter, checked_shaders, default_limits: false }).await
+}
+
+/// The folder of data sets that the environment names.
+fn data_folder_of_environment() -> Option<PathBuf> {
+    std::env::var_os("SPLITMIX_DATA").filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// Fills in the environment's data folder, then validates.
+fn effective(mut config: TrainConfig) -> Result<TrainConfig> {
+    if config.data == DataSource::Directory && config.data_dir.is_none() {
+        config.data_dir = data_folder_of_environment();
+    }
+    config.validate()
+}
+
+/// The data set that a configuration names, its domains in the order asked for.
+fn load_data(config: &TrainConfig) -> Result<Dataset> {
+    let wanted = &config.domains.0;
+    match (config.data, &config.data_dir) {
+        (DataSource::Directory, Some(folder)) => sets::load_directory(folder, wanted, IMAGE_SIZE),
+        (DataSource::Directory, None) => Err(Error::Config("data = directory: name the folder with data-dir".into())),
+        (DataSource::Embedded, _) => {
+            let mut all = sets::embedded()?;
+            if !wanted.is_empty() {
+                let names: Vec<String> = all.domains.iter().map(|d| d.name.clone()).collect();
+                all.domains = wanted
+                    .iter()
+                    .map(|name| {
+                        all.domains.iter().find(|d| &d.name == name).cloned().ok_or_else(|| {
+                            Error::Config(format!("domains: the embedded data has no {name:?}; it has {}", names.join(", ")))
+                        })
+                    })
+                    .collect::<Result<_>>()?;
+            }
+            Ok(all)
+        }
+    }
+}
+
+/// Rows and columns that images are brought to.
+const IMAGE_SIZE: u32 = 28;
+
+/// A share as a percentage, or a dash.
+fn percent(value: Option<f64>) -> String {
+    value.map_or("–".to_string(), |v| format!("{:.1}", 100.0 * v))
+}
+
+/// An aligned table: the first column to the left, the others to the right.
+fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let mut out = String::new();
+    for row in rows {
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .enumerate()
+            .map(|(c, (cell, w))| if c == 0 { format!("{cell:<w$}") } else { format!("{cell:>w$}") })
+            .collect();
+        out.push_str(cells.join("  ").trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// Writes results to standard output; a closed pipe, as of `| head`, is no failure.
+fn print(text: &str) -> Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Error::Io { action: "cannot write", path: PathBuf::from("standard output"), source: error })
+        }
+        _ => Ok(()),
+    }
 }

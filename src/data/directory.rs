@@ -9,24 +9,10 @@ use super::{Dataset, Domain, Origin, digit_names, resize};
 use crate::{Error, Result};
 
 /// The paper's order (budgets rise along it), each domain followed by what may stand in for it; others follow by name.
-const ORDER: [&str; 8] = [
-    "mnist",
-    "svhn",
-    "meter-digits",
-    "usps",
-    "synth-digits",
-    "font-digits",
-    "mnist-m",
-    "optdigits",
-];
+const ORDER: [&str; 8] = ["mnist", "svhn", "meter-digits", "usps", "synth-digits", "font-digits", "mnist-m", "optdigits"];
 
 /// Domains whose published images are themselves made by a program.
-const GENERATED: [&str; 4] = [
-    "synth-digits",
-    "font-digits",
-    "synth-font-digits",
-    "mnist-m-style",
-];
+const GENERATED: [&str; 4] = ["synth-digits", "font-digits", "synth-font-digits", "mnist-m-style"];
 
 /// Reads the domains in the sub-folders of `dir` and resizes their images to `size`×`size` (antialiased bilinear).
 ///
@@ -41,18 +27,10 @@ const GENERATED: [&str; 4] = [
 /// the file and the byte or row.
 pub fn load_directory(dir: &Path, domains: &[String], size: u32) -> Result<Dataset> {
     if !(1..=4096).contains(&size) {
-        return Err(Error::Config(format!(
-            "image size {size} is not possible; give 1 to 4096"
-        )));
+        return Err(Error::Config(format!("image size {size} is not possible; give 1 to 4096")));
     }
     let found = find(dir)?;
-    let listed = || {
-        found
-            .iter()
-            .map(|(name, _)| name.as_str())
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let listed = || found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
     if found.is_empty() {
         return Err(Error::Data(format!(
             "{}: no sub-folder holds a data set; put each domain into a folder of its own (mnist/, usps/, …)",
@@ -63,21 +41,16 @@ pub fn load_directory(dir: &Path, domains: &[String], size: u32) -> Result<Datas
         found.iter().collect()
     } else {
         let by_name = |name: &String| {
-            found.iter().find(|(n, _)| n == name).ok_or_else(|| {
-                Error::Config(format!(
-                    "{}: there is no domain {name:?}; choose from: {}",
-                    dir.display(),
-                    listed()
-                ))
-            })
+            found
+                .iter()
+                .find(|(n, _)| n == name)
+                .ok_or_else(|| Error::Config(format!("{}: there is no domain {name:?}; choose from: {}", dir.display(), listed())))
         };
         domains.iter().map(by_name).collect::<Result<_>>()?
     };
     for (i, (name, _)) in chosen.iter().enumerate() {
         if chosen[..i].iter().any(|(other, _)| other == name) {
-            return Err(Error::Config(format!(
-                "domain {name} is named twice; name it once"
-            )));
+            return Err(Error::Config(format!("domain {name} is named twice; name it once")));
         }
     }
     let classes = digit_names();
@@ -87,19 +60,13 @@ pub fn load_directory(dir: &Path, domains: &[String], size: u32) -> Result<Datas
             let (train, test) = source.read(classes.len())?;
             Ok(Domain {
                 name: name.clone(),
-                origin: if GENERATED.contains(&name.as_str()) {
-                    Origin::Generated
-                } else {
-                    Origin::Genuine
-                },
+                origin: if GENERATED.contains(&name.as_str()) { Origin::Generated } else { Origin::Genuine },
                 train: resize::image_set(train, (size, size)),
                 test: resize::image_set(test, (size, size)),
             })
         })
         .collect::<Result<_>>()?;
-    let name = dir
-        .file_name()
-        .map_or(Cow::Borrowed("data"), |n| n.to_string_lossy());
+    let name = dir.file_name().map_or(Cow::Borrowed("data"), |n| n.to_string_lossy());
     Dataset::new(name, classes, loaded)
 }
 
@@ -135,18 +102,9 @@ fn find(dir: &Path) -> Result<Vec<(String, Source)>> {
 
 /// What is in `dir`, sorted by name.
 fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
-    let fail = |source| Error::Io {
-        action: "cannot read the data folder",
-        path: dir.to_owned(),
-        source,
-    };
-    let mut paths = fs::read_dir(dir)
-        .and_then(|entries| {
-            entries
-                .map(|entry| Ok(entry?.path()))
-                .collect::<std::io::Result<Vec<_>>>()
-        })
-        .map_err(fail)?;
+    let fail = |source| Error::Io { action: "cannot read the data folder", path: dir.to_owned(), source };
+    let mut paths =
+        fs::read_dir(dir).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()).map_err(fail)?;
     paths.sort();
     Ok(paths)
 }
@@ -154,21 +112,13 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
 impl Source {
     /// The set of files in the folder of one domain, if there is a known one.
     fn find(dir: &Path) -> Result<Option<Self>> {
-        if let Some(files) = quorum(
-            dir,
-            [
-                "train-images-idx3-ubyte",
-                "train-labels-idx1-ubyte",
-                "t10k-images-idx3-ubyte",
-                "t10k-labels-idx1-ubyte",
-            ],
-        )? {
+        if let Some(files) =
+            quorum(dir, ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])?
+        {
             return Ok(Some(Source::Idx(files)));
         }
-        for (format, names) in [
-            (TextFormat::Usps, ["zip.train", "zip.test"]),
-            (TextFormat::Optdigits, ["optdigits.tra", "optdigits.tes"]),
-        ] {
+        for (format, names) in [(TextFormat::Usps, ["zip.train", "zip.test"]), (TextFormat::Optdigits, ["optdigits.tra", "optdigits.tes"])]
+        {
             if let Some(files) = quorum(dir, names)? {
                 return Ok(Some(Source::Text(format, files)));
             }
@@ -191,26 +141,15 @@ impl Source {
         match self {
             Source::Idx([train_images, train_labels, test_images, test_labels]) => {
                 let split = |images: &Path, labels: &Path| {
-                    let (images_name, labels_name) =
-                        (images.display().to_string(), labels.display().to_string());
+                    let (images_name, labels_name) = (images.display().to_string(), labels.display().to_string());
                     read::pair(
                         &images_name,
-                        read::idx_images(
-                            &images_name,
-                            &read::unpack(&images_name, &load(images)?)?,
-                        )?,
+                        read::idx_images(&images_name, &read::unpack(&images_name, &load(images)?)?)?,
                         &labels_name,
-                        read::idx_labels(
-                            &labels_name,
-                            &read::unpack(&labels_name, &load(labels)?)?,
-                            classes,
-                        )?,
+                        read::idx_labels(&labels_name, &read::unpack(&labels_name, &load(labels)?)?, classes)?,
                     )
                 };
-                Ok((
-                    split(train_images, train_labels)?,
-                    split(test_images, test_labels)?,
-                ))
+                Ok((split(train_images, train_labels)?, split(test_images, test_labels)?))
             }
             Source::Text(format, [train, test]) => {
                 let split = |path: &Path| {
@@ -225,11 +164,7 @@ impl Source {
 }
 
 fn load(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(|source| Error::Io {
-        action: "cannot read",
-        path: path.to_owned(),
-        source,
-    })
+    fs::read(path).map_err(|source| Error::Io { action: "cannot read", path: path.to_owned(), source })
 }
 
 /// The files of these names in `dir`, each plain or with `.gz` (plain first); `None` if there is none of them.
@@ -237,27 +172,13 @@ fn load(path: &Path) -> Result<Vec<u8>> {
 /// # Errors
 /// [`Error::Data`] if only some are there.
 fn quorum<const N: usize>(dir: &Path, names: [&str; N]) -> Result<Option<[PathBuf; N]>> {
-    let found = names.map(|name| {
-        [name.to_owned(), format!("{name}.gz")]
-            .into_iter()
-            .map(|n| dir.join(n))
-            .find(|path| path.is_file())
-    });
+    let found = names.map(|name| [name.to_owned(), format!("{name}.gz")].into_iter().map(|n| dir.join(n)).find(|path| path.is_file()));
     if found.iter().all(Option::is_none) {
         return Ok(None);
     }
-    let missing: Vec<_> = names
-        .iter()
-        .zip(&found)
-        .filter(|(_, path)| path.is_none())
-        .map(|(name, _)| *name)
-        .collect();
+    let missing: Vec<_> = names.iter().zip(&found).filter(|(_, path)| path.is_none()).map(|(name, _)| *name).collect();
     if !missing.is_empty() {
-        return Err(Error::Data(format!(
-            "{}: {} (or .gz) missing beside its companions; put it there",
-            dir.display(),
-            missing.join(", ")
-        )));
+        return Err(Error::Data(format!("{}: {} (or .gz) missing beside its companions; put it there", dir.display(), missing.join(", "))));
     }
     Ok(Some(found.map(Option::unwrap_or_default)))
 }
@@ -302,78 +223,42 @@ mod tests {
         put(dir.path(), "pictures/cat.txt", b"no data set");
         let set = load_directory(dir.path(), &[], 28).unwrap();
         let titles: Vec<_> = set.domains.iter().map(Domain::title).collect();
-        assert_eq!(
-            titles,
-            [
-                "mnist (genuine)",
-                "usps (genuine)",
-                "font-digits (generated)",
-                "a-new-one (genuine)",
-                "other (genuine)"
-            ]
-        );
+        assert_eq!(titles, ["mnist (genuine)", "usps (genuine)", "font-digits (generated)", "a-new-one (genuine)", "other (genuine)"]);
     }
 
     #[test]
     fn what_is_missing_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        let message = |names: &[&str]| {
-            load_directory(dir.path(), &named(names), 28)
-                .unwrap_err()
-                .to_string()
-        };
+        let message = |names: &[&str]| load_directory(dir.path(), &named(names), 28).unwrap_err().to_string();
         assert!(message(&[]).contains("no sub-folder holds a data set"));
         put(dir.path(), "usps/zip.train", b"");
         let missing = message(&[]);
-        assert!(
-            missing.contains("usps") && missing.contains("zip.test (or .gz) missing"),
-            "{missing}"
-        );
+        assert!(missing.contains("usps") && missing.contains("zip.test (or .gz) missing"), "{missing}");
         put(dir.path(), "usps/zip.test", b"");
         let empty = message(&["usps"]);
         assert!(empty.contains("zip.train: it holds no image"), "{empty}");
         let unknown = message(&["../usps"]);
-        assert!(
-            unknown.contains("no domain \"../usps\"; choose from: usps"),
-            "{unknown}"
-        );
+        assert!(unknown.contains("no domain \"../usps\"; choose from: usps"), "{unknown}");
         assert!(message(&["usps", "usps"]).contains("named twice"));
         put(dir.path(), "two/a.npz", b"");
         put(dir.path(), "two/b.npz", b"");
         assert!(message(&[]).contains("2 .npz files where one is wanted"));
         let nowhere = load_directory(&dir.path().join("none"), &[], 28).unwrap_err();
         assert!(matches!(nowhere, Error::Io { .. }), "{nowhere}");
-        assert!(
-            load_directory(dir.path(), &[], 0)
-                .unwrap_err()
-                .to_string()
-                .contains("image size 0")
-        );
+        assert!(load_directory(dir.path(), &[], 0).unwrap_err().to_string().contains("image size 0"));
     }
 
     #[test]
     fn a_damaged_file_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        for name in [
-            "train-images-idx3-ubyte",
-            "train-labels-idx1-ubyte",
-            "t10k-images-idx3-ubyte",
-            "t10k-labels-idx1-ubyte",
-        ] {
+        for name in ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"] {
             let file = format!("mnist/{name}.gz");
-            put(
-                dir.path(),
-                &file,
-                &fs::read(datasets().join(&file)).unwrap(),
-            );
+            put(dir.path(), &file, &fs::read(datasets().join(&file)).unwrap());
         }
         let labels = dir.path().join("mnist/t10k-labels-idx1-ubyte.gz");
         let bytes = fs::read(&labels).unwrap();
         fs::write(&labels, &bytes[..bytes.len() - 9]).unwrap();
         let message = load_directory(dir.path(), &[], 28).unwrap_err().to_string();
-        assert!(
-            message.contains("t10k-labels-idx1-ubyte.gz: damaged or truncated gzip"),
-            "{message}"
-        );
+        assert!(message.contains("t10k-labels-idx1-ubyte.gz: damaged or truncated gzip"), "{message}");
     }
 }

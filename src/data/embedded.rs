@@ -10,10 +10,7 @@ const SIZE: (u32, u32) = (28, 28);
 /// Files of `datasets/`, with the names they have there (for messages).
 macro_rules! file {
     ($path:literal) => {
-        (
-            $path,
-            include_bytes!(concat!("../../datasets/", $path)).as_slice(),
-        )
+        ($path, include_bytes!(concat!("../../datasets/", $path)).as_slice())
     };
 }
 
@@ -37,25 +34,14 @@ pub fn embedded() -> Result<Dataset> {
         Ok(resize::image_set(raw, SIZE))
     };
     let text = |(name, bytes): (&str, &[u8])| -> Result<ImageSet> {
-        let raw = read::text(
-            name,
-            &read::unpack(name, bytes)?,
-            TextFormat::Optdigits,
-            classes.len(),
-        )?;
+        let raw = read::text(name, &read::unpack(name, bytes)?, TextFormat::Optdigits, classes.len())?;
         Ok(resize::image_set(raw, SIZE))
     };
     let mnist = Domain {
         name: "mnist".into(),
         origin: Origin::Genuine,
-        train: idx(
-            file!("mnist/train-images-idx3-ubyte.gz"),
-            file!("mnist/train-labels-idx1-ubyte.gz"),
-        )?,
-        test: idx(
-            file!("mnist/t10k-images-idx3-ubyte.gz"),
-            file!("mnist/t10k-labels-idx1-ubyte.gz"),
-        )?,
+        train: idx(file!("mnist/train-images-idx3-ubyte.gz"), file!("mnist/train-labels-idx1-ubyte.gz"))?,
+        test: idx(file!("mnist/t10k-images-idx3-ubyte.gz"), file!("mnist/t10k-labels-idx1-ubyte.gz"))?,
     };
     let optdigits = Domain {
         name: "optdigits".into(),
@@ -76,11 +62,7 @@ pub fn embedded() -> Result<Dataset> {
         train: mnist_m_style::train(&mnist.train),
         test: mnist_m_style::test(&mnist.test),
     };
-    Dataset::new(
-        "embedded",
-        classes,
-        vec![mnist, optdigits, synth_digits, mnist_m_style],
-    )
+    Dataset::new("embedded", classes, vec![mnist, optdigits, synth_digits, mnist_m_style])
 }
 
 #[cfg(test)]
@@ -101,11 +83,7 @@ mod tests {
     fn the_four_domains_are_there() {
         let set = embedded().unwrap();
         assert_eq!(set.image_size(), (28, 28));
-        let found: Vec<_> = set
-            .domains
-            .iter()
-            .map(|d| (d.title(), d.train.len(), d.test.len()))
-            .collect();
+        let found: Vec<_> = set.domains.iter().map(|d| (d.title(), d.train.len(), d.test.len())).collect();
         assert_eq!(
             found,
             [
@@ -120,11 +98,7 @@ mod tests {
                 let counts = split.class_counts(10);
                 assert_eq!(counts.iter().sum::<usize>(), split.len());
                 let mean = split.len() / 10;
-                assert!(
-                    counts.iter().all(|c| c.abs_diff(mean) <= 5),
-                    "{}: {counts:?}",
-                    domain.name
-                );
+                assert!(counts.iter().all(|c| c.abs_diff(mean) <= 5), "{}: {counts:?}", domain.name);
             }
         }
     }
@@ -132,41 +106,20 @@ mod tests {
     #[test]
     fn pixels_are_the_same_on_every_platform() {
         let set = embedded().unwrap();
-        let found: Vec<_> = set
-            .domains
-            .iter()
-            .map(|d| (d.name.as_str(), format!("{:08x}", checksum(d))))
-            .collect();
-        let pinned = [
-            ("mnist", ""),
-            ("optdigits", ""),
-            ("synth-digits", ""),
-            ("mnist-m-style", ""),
-        ];
+        let found: Vec<_> = set.domains.iter().map(|d| (d.name.as_str(), format!("{:08x}", checksum(d)))).collect();
+        let pinned = [("mnist", ""), ("optdigits", ""), ("synth-digits", ""), ("mnist-m-style", "")];
         assert_eq!(found, pinned.map(|(name, crc)| (name, crc.to_owned())));
     }
 
     #[test]
     fn no_image_is_flat_and_no_test_image_was_trained_on() {
         for domain in embedded().unwrap().domains {
-            let seen: std::collections::HashSet<_> = (0..domain.train.len())
-                .map(|i| domain.train.image(i))
-                .collect();
+            let seen: std::collections::HashSet<_> = (0..domain.train.len()).map(|i| domain.train.image(i)).collect();
             for i in 0..domain.test.len() {
                 let image = domain.test.image(i);
-                assert!(
-                    !seen.contains(image),
-                    "{} test image {i} is also a training image",
-                    domain.name
-                );
-                let (low, high) = image
-                    .iter()
-                    .fold((255, 0), |(l, h), &p| (p.min(l), p.max(h)));
-                assert!(
-                    high - low >= 50,
-                    "{} test image {i} is nearly flat: {low} to {high}",
-                    domain.name
-                );
+                assert!(!seen.contains(image), "{} test image {i} is also a training image", domain.name);
+                let (low, high) = image.iter().fold((255, 0), |(l, h), &p| (p.min(l), p.max(h)));
+                assert!(high - low >= 50, "{} test image {i} is nearly flat: {low} to {high}", domain.name);
             }
         }
     }

@@ -32,19 +32,10 @@ fn blend(digits: &ImageSet, scenes: usize, stream: &str) -> ImageSet {
         let left = dice.below((SCENE - width + 1) as u32) as usize;
         for (row, digit_row) in digits.image(i).chunks_exact(width * CHANNELS).enumerate() {
             let start = ((top + row) * SCENE + left) * CHANNELS;
-            pixels.extend(
-                digit_row
-                    .iter()
-                    .zip(&scene[start..])
-                    .map(|(&digit, &ground)| ground.abs_diff(digit)),
-            );
+            pixels.extend(digit_row.iter().zip(&scene[start..]).map(|(&digit, &ground)| ground.abs_diff(digit)));
         }
     }
-    ImageSet {
-        pixels,
-        labels: digits.labels.clone(),
-        ..*digits
-    }
+    ImageSet { pixels, labels: digits.labels.clone(), ..*digits }
 }
 
 /// A scene of `SCENE`×`SCENE` RGB pixels: soft noise between two colours, with edges of discs, bars and stripes in
@@ -74,25 +65,14 @@ fn add_shape(canvas: &mut [[i32; 3]], dice: &mut Dice) {
     let kind = dice.below(3);
     let size = dice.between(4, 24);
     // A direction: the distance along it is (dx·ax + dy·ay) / 16, exactly so for ax² + ay² = 256.
-    let (ax, ay) = [
-        (16, 0),
-        (15, 6),
-        (11, 11),
-        (6, 15),
-        (0, 16),
-        (-6, 15),
-        (-11, 11),
-        (-15, 6),
-    ][dice.below(8) as usize];
+    let (ax, ay) = [(16, 0), (15, 6), (11, 11), (6, 15), (0, 16), (-6, 15), (-11, 11), (-15, 6)][dice.below(8) as usize];
     for (i, pixel) in canvas.iter_mut().enumerate() {
         let (dx, dy) = ((i % SCENE) as i32 - cx, (i / SCENE) as i32 - cy);
         let along = (dx * ax + dy * ay) / 16;
         let inside = match kind {
             0 => dx * dx + dy * dy < size * size,
             1 => along.abs() < size / 3 + 1,
-            _ => {
-                dx * dx + dy * dy < 4 * size * size && along.rem_euclid(size / 2 + 2) < size / 4 + 1
-            }
+            _ => dx * dx + dy * dy < 4 * size * size && along.rem_euclid(size / 2 + 2) < size / 4 + 1,
         };
         if inside {
             *pixel = std::array::from_fn(|c| pixel[c] + (ink[c] - pixel[c]) * opacity / 256);
@@ -110,11 +90,7 @@ struct Lattice {
 impl Lattice {
     fn new(spacing: usize, dice: &mut Dice) -> Self {
         let across = SCENE / spacing + 2;
-        Self {
-            spacing,
-            across,
-            values: (0..across * across).map(|_| dice.between(0, 255)).collect(),
-        }
+        Self { spacing, across, values: (0..across * across).map(|_| dice.between(0, 255)).collect() }
     }
 
     fn at(&self, x: usize, y: usize) -> i32 {

@@ -144,16 +144,8 @@ impl Dataset {
     ///
     /// # Errors
     /// As [`check`](Self::check).
-    pub fn new(
-        name: impl Into<String>,
-        classes: Vec<String>,
-        domains: Vec<Domain>,
-    ) -> Result<Self> {
-        let dataset = Self {
-            name: name.into(),
-            classes,
-            domains,
-        };
+    pub fn new(name: impl Into<String>, classes: Vec<String>, domains: Vec<Domain>) -> Result<Self> {
+        let dataset = Self { name: name.into(), classes, domains };
         dataset.check()?;
         Ok(dataset)
     }
@@ -166,28 +158,16 @@ impl Dataset {
     pub fn check(&self) -> Result<()> {
         let name = &self.name;
         let Some(first) = self.domains.first() else {
-            return Err(Error::Data(format!(
-                "data set {name}: it has no domain; give at least one"
-            )));
+            return Err(Error::Data(format!("data set {name}: it has no domain; give at least one")));
         };
         let size = (first.train.height, first.train.width);
         for (d, domain) in self.domains.iter().enumerate() {
-            if self.domains[..d]
-                .iter()
-                .any(|other| other.name == domain.name)
-            {
-                return Err(Error::Data(format!(
-                    "data set {name}: two domains are called {}; rename one",
-                    domain.name
-                )));
+            if self.domains[..d].iter().any(|other| other.name == domain.name) {
+                return Err(Error::Data(format!("data set {name}: two domains are called {}; rename one", domain.name)));
             }
             for (split, set) in [("train", &domain.train), ("test", &domain.test)] {
-                check_set(set, size, self.classes.len()).map_err(|what| {
-                    Error::Data(format!(
-                        "data set {name}, domain {}, {split}: {what}",
-                        domain.name
-                    ))
-                })?;
+                check_set(set, size, self.classes.len())
+                    .map_err(|what| Error::Data(format!("data set {name}, domain {}, {split}: {what}", domain.name)))?;
             }
         }
         Ok(())
@@ -195,40 +175,23 @@ impl Dataset {
 
     /// Rows and columns of every image; `(0, 0)` of a hand-made data set without domains.
     pub fn image_size(&self) -> (u32, u32) {
-        self.domains
-            .first()
-            .map_or((0, 0), |d| (d.train.height, d.train.width))
+        self.domains.first().map_or((0, 0), |d| (d.train.height, d.train.width))
     }
 }
 
 /// What keeps `set` from being part of a data set of this image size and class count, in words.
-fn check_set(
-    set: &ImageSet,
-    (height, width): (u32, u32),
-    classes: usize,
-) -> std::result::Result<(), String> {
+fn check_set(set: &ImageSet, (height, width): (u32, u32), classes: usize) -> std::result::Result<(), String> {
     if set.is_empty() {
         return Err("there is no image; every domain needs at least one in each split".into());
     }
     if (set.height, set.width) != (height, width) || set.image_len() == 0 {
-        return Err(format!(
-            "images are {}×{} where {height}×{width} (and not empty) is wanted; resize them",
-            set.height, set.width
-        ));
+        return Err(format!("images are {}×{} where {height}×{width} (and not empty) is wanted; resize them", set.height, set.width));
     }
     if set.pixels.len() != set.len() * set.image_len() {
-        return Err(format!(
-            "{} labels need {} pixel bytes, but there are {}",
-            set.len(),
-            set.len() * set.image_len(),
-            set.pixels.len()
-        ));
+        return Err(format!("{} labels need {} pixel bytes, but there are {}", set.len(), set.len() * set.image_len(), set.pixels.len()));
     }
     match set.labels.iter().position(|&l| usize::from(l) >= classes) {
-        Some(i) => Err(format!(
-            "image {i} has label {}, but there are {classes} classes",
-            set.labels[i]
-        )),
+        Some(i) => Err(format!("image {i} has label {}, but there are {classes} classes", set.labels[i])),
         None => Ok(()),
     }
 }
@@ -243,21 +206,11 @@ mod tests {
     use super::*;
 
     fn set(labels: &[u8]) -> ImageSet {
-        ImageSet {
-            height: 1,
-            width: 2,
-            pixels: (0..6 * labels.len() as u8).collect(),
-            labels: labels.to_vec(),
-        }
+        ImageSet { height: 1, width: 2, pixels: (0..6 * labels.len() as u8).collect(), labels: labels.to_vec() }
     }
 
     fn domain(name: &str) -> Domain {
-        Domain {
-            name: name.into(),
-            origin: Origin::Genuine,
-            train: set(&[0, 1, 1]),
-            test: set(&[1]),
-        }
+        Domain { name: name.into(), origin: Origin::Genuine, train: set(&[0, 1, 1]), test: set(&[1]) }
     }
 
     #[test]
@@ -267,10 +220,7 @@ mod tests {
         assert_eq!(set.image(1), [6, 7, 8, 9, 10, 11]);
         assert_eq!(set.class_counts(2), [1, 0]);
         assert_eq!(domain("usps").title(), "usps (genuine)");
-        assert_eq!(
-            serde_json::to_string(&Origin::Generated).unwrap(),
-            "\"generated\""
-        );
+        assert_eq!(serde_json::to_string(&Origin::Generated).unwrap(), "\"generated\"");
     }
 
     #[test]
@@ -278,22 +228,13 @@ mod tests {
         let error = |change: fn(&mut Vec<Domain>)| {
             let mut domains = vec![domain("a"), domain("b")];
             change(&mut domains);
-            Dataset::new("demo", digit_names()[..2].to_vec(), domains)
-                .map(|_| ())
-                .unwrap_err()
-                .to_string()
+            Dataset::new("demo", digit_names()[..2].to_vec(), domains).map(|_| ()).unwrap_err().to_string()
         };
         assert!(error(|d| d.clear()).contains("no domain"));
         assert!(error(|d| d[1].name = "a".into()).contains("two domains are called a"));
         assert!(error(|d| d[1].test = set(&[])).contains("domain b, test: there is no image"));
         assert!(error(|d| d[1].train.width = 1).contains("images are 1×1 where 1×2"));
-        assert!(
-            error(|d| d[1].train.labels[2] = 7)
-                .contains("image 2 has label 7, but there are 2 classes")
-        );
-        assert!(
-            error(|d| d[0].train.pixels.truncate(5))
-                .contains("3 labels need 18 pixel bytes, but there are 5")
-        );
+        assert!(error(|d| d[1].train.labels[2] = 7).contains("image 2 has label 7, but there are 2 classes"));
+        assert!(error(|d| d[0].train.pixels.truncate(5)).contains("3 labels need 18 pixel bytes, but there are 5"));
     }
 }

@@ -21,15 +21,9 @@ const MAX_MEMORY: u64 = 512 << 20;
 /// [`Error::Config`] if `height` or `width` is 0 or above 16 384. Messages do not name the file, which is not known here.
 pub fn load_image(bytes: &[u8], height: u32, width: u32) -> Result<Vec<u8>> {
     if !(1..=MAX_SIDE).contains(&height) || !(1..=MAX_SIDE).contains(&width) {
-        return Err(Error::Config(format!(
-            "a picture cannot be resized to {height}×{width}; give sides from 1 to {MAX_SIDE}"
-        )));
+        return Err(Error::Config(format!("a picture cannot be resized to {height}×{width}; give sides from 1 to {MAX_SIDE}")));
     }
-    let image = decode(bytes).map_err(|e| {
-        Error::Data(format!(
-            "not a readable PNG or JPEG picture: {e}; convert or export it again"
-        ))
-    })?;
+    let image = decode(bytes).map_err(|e| Error::Data(format!("not a readable PNG or JPEG picture: {e}; convert or export it again")))?;
     let image = on_white(image);
     let from = (image.height(), image.width());
     Ok(resize::rgb(image.as_raw(), from, (height, width)))
@@ -84,14 +78,8 @@ mod tests {
     fn jpeg_grey_and_deep_pictures_are_read() {
         let grey = image::GrayImage::from_pixel(40, 30, image::Luma([200]));
         let jpeg = encoded(grey, ImageFormat::Jpeg);
-        assert!(
-            load_image(&jpeg, 28, 28)
-                .unwrap()
-                .iter()
-                .all(|&p| p.abs_diff(200) <= 2)
-        );
-        let deep =
-            image::ImageBuffer::<image::Luma<u16>, _>::from_pixel(3, 3, image::Luma([0x8080]));
+        assert!(load_image(&jpeg, 28, 28).unwrap().iter().all(|&p| p.abs_diff(200) <= 2));
+        let deep = image::ImageBuffer::<image::Luma<u16>, _>::from_pixel(3, 3, image::Luma([0x8080]));
         let png = encoded(DynamicImage::ImageLuma16(deep), ImageFormat::Png);
         assert_eq!(load_image(&png, 2, 2).unwrap(), [0x80; 12]);
     }

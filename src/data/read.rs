@@ -59,9 +59,7 @@ pub(super) fn unpack<'a>(file: &str, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>> {
         return Ok(Cow::Borrowed(bytes));
     }
     let mut content = Vec::new();
-    let read = MultiGzDecoder::new(bytes)
-        .take(MAX_UNPACKED + 1)
-        .read_to_end(&mut content);
+    let read = MultiGzDecoder::new(bytes).take(MAX_UNPACKED + 1).read_to_end(&mut content);
     read.map_err(|e| {
         let got = content.len();
         bad(file, format_args!("damaged or truncated gzip data after {got} unpacked bytes ({e}); fetch the file again"))
@@ -72,10 +70,7 @@ pub(super) fn unpack<'a>(file: &str, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>> {
 
 fn check_unpacked(file: &str, len: usize) -> Result<()> {
     if len as u64 > MAX_UNPACKED {
-        return Err(bad(
-            file,
-            "it unpacks to more than 1 GiB; split it, or use fewer images",
-        ));
+        return Err(bad(file, "it unpacks to more than 1 GiB; split it, or use fewer images"));
     }
     Ok(())
 }
@@ -84,13 +79,7 @@ fn check_unpacked(file: &str, len: usize) -> Result<()> {
 fn word(file: &str, bytes: &[u8], at: usize) -> Result<u32> {
     match bytes.get(at..).and_then(|rest| rest.first_chunk()) {
         Some(word) => Ok(u32::from_be_bytes(*word)),
-        None => Err(bad(
-            file,
-            format_args!(
-                "the file ends at byte {}, inside its header; fetch it again",
-                bytes.len()
-            ),
-        )),
+        None => Err(bad(file, format_args!("the file ends at byte {}, inside its header; fetch it again", bytes.len()))),
     }
 }
 
@@ -107,12 +96,7 @@ fn check_magic(file: &str, bytes: &[u8], wanted: u32, kind: &str) -> Result<()> 
         IDX_LABELS => "this is a label file; were images and labels swapped?",
         _ => "this is not such a file; fetch it again",
     };
-    Err(bad(
-        file,
-        format_args!(
-            "byte 0: magic number {magic:#010x}, but an IDX {kind} file starts with {wanted:#010x}; {hint}"
-        ),
-    ))
+    Err(bad(file, format_args!("byte 0: magic number {magic:#010x}, but an IDX {kind} file starts with {wanted:#010x}; {hint}")))
 }
 
 /// Images of an unpacked IDX file: magic `0x00000803`, count, rows, columns (big-endian words), then one byte a pixel.
@@ -137,22 +121,14 @@ pub(super) fn idx_images(file: &str, bytes: &[u8]) -> Result<RawImages> {
             ),
         ));
     }
-    Ok(RawImages {
-        height,
-        width,
-        channels: 1,
-        pixels: pixels.to_vec(),
-    })
+    Ok(RawImages { height, width, channels: 1, pixels: pixels.to_vec() })
 }
 
 fn side(file: &str, value: impl Into<u64>, what: &str) -> Result<usize> {
     let value = value.into();
     match usize::try_from(value) {
         Ok(side @ 1..=MAX_SIDE) => Ok(side),
-        _ => Err(bad(
-            file,
-            format_args!("{what} is {value}, but must be 1 to {MAX_SIDE}; the file is damaged"),
-        )),
+        _ => Err(bad(file, format_args!("{what} is {value}, but must be 1 to {MAX_SIDE}; the file is damaged"))),
     }
 }
 
@@ -175,15 +151,7 @@ pub(super) fn idx_labels(file: &str, bytes: &[u8], classes: usize) -> Result<Vec
         ));
     }
     match labels.iter().position(|&l| usize::from(l) >= classes) {
-        Some(i) => Err(bad(
-            file,
-            format_args!(
-                "byte {}: label {} of image {i} is not among 0 to {}",
-                8 + i,
-                labels[i],
-                classes - 1
-            ),
-        )),
+        Some(i) => Err(bad(file, format_args!("byte {}: label {} of image {i} is not among 0 to {}", 8 + i, labels[i], classes - 1))),
         None => Ok(labels.to_vec()),
     }
 }
@@ -192,20 +160,11 @@ pub(super) fn idx_labels(file: &str, bytes: &[u8], classes: usize) -> Result<Vec
 ///
 /// # Errors
 /// [`Error::Data`] when their numbers differ or there is none.
-pub(super) fn pair(
-    images_file: &str,
-    images: RawImages,
-    labels_file: &str,
-    labels: Vec<u8>,
-) -> Result<RawSet> {
+pub(super) fn pair(images_file: &str, images: RawImages, labels_file: &str, labels: Vec<u8>) -> Result<RawSet> {
     if images.len() != labels.len() {
         return Err(bad(
             images_file,
-            format_args!(
-                "it holds {} images, but {labels_file} holds {} labels; they must belong together",
-                images.len(),
-                labels.len()
-            ),
+            format_args!("it holds {} images, but {labels_file} holds {} labels; they must belong together", images.len(), labels.len()),
         ));
     }
     if labels.is_empty() {
@@ -237,9 +196,7 @@ impl TextFormat {
             TextFormat::Usps => (-1.0, 1.0),
             TextFormat::Optdigits => (0.0, 16.0),
         };
-        (low..=high)
-            .contains(&value)
-            .then(|| ((value - low) * 255.0 / (high - low)).round() as u8)
+        (low..=high).contains(&value).then(|| ((value - low) * 255.0 / (high - low)).round() as u8)
     }
 
     const fn range(self) -> &'static str {
@@ -256,25 +213,14 @@ impl TextFormat {
 /// [`Error::Data`] naming the file and line (from 1) for a wrong number of values, a value that is no number or out of
 /// range, a label that is not an integer below `classes`, and for a file without any row.
 pub(super) fn text(file: &str, bytes: &[u8], format: TextFormat, classes: usize) -> Result<RawSet> {
-    let content = std::str::from_utf8(bytes).map_err(|e| {
-        bad(
-            file,
-            format_args!(
-                "byte {}: not text; this is not a file of numbers, fetch it again",
-                e.valid_up_to()
-            ),
-        )
-    })?;
+    let content = std::str::from_utf8(bytes)
+        .map_err(|e| bad(file, format_args!("byte {}: not text; this is not a file of numbers, fetch it again", e.valid_up_to())))?;
     let (side, mut pixels, mut labels) = (format.side(), Vec::new(), Vec::new());
     let mut row: Vec<&str> = Vec::with_capacity(side * side + 1);
     for (i, line) in content.lines().enumerate() {
         let line_number = i + 1;
         row.clear();
-        row.extend(
-            line.split([' ', '\t', ','])
-                .map(str::trim)
-                .filter(|field| !field.is_empty()),
-        );
+        row.extend(line.split([' ', '\t', ',']).map(str::trim).filter(|field| !field.is_empty()));
         if row.is_empty() {
             continue;
         }
@@ -297,36 +243,19 @@ pub(super) fn text(file: &str, bytes: &[u8], format: TextFormat, classes: usize)
         match label.parse::<f32>() {
             Ok(l) if l >= 0.0 && l < classes as f32 && l.fract() == 0.0 => labels.push(l as u8),
             _ => {
-                return Err(bad(
-                    file,
-                    format_args!(
-                        "line {line_number}: label {label:?} is not an integer among 0 to {}",
-                        classes - 1
-                    ),
-                ));
+                return Err(bad(file, format_args!("line {line_number}: label {label:?} is not an integer among 0 to {}", classes - 1)));
             }
         }
         for value in values {
             match value.parse().ok().and_then(|v| format.pixel(v)) {
                 Some(pixel) => pixels.push(pixel),
                 None => {
-                    return Err(bad(
-                        file,
-                        format_args!(
-                            "line {line_number}: pixel {value:?} is not a number from {}",
-                            format.range()
-                        ),
-                    ));
+                    return Err(bad(file, format_args!("line {line_number}: pixel {value:?} is not a number from {}", format.range())));
                 }
             }
         }
     }
-    let images = RawImages {
-        height: side,
-        width: side,
-        channels: 1,
-        pixels,
-    };
+    let images = RawImages { height: side, width: side, channels: 1, pixels };
     pair(file, images, file, labels)
 }
 
@@ -336,24 +265,13 @@ pub(super) fn text(file: &str, bytes: &[u8], format: TextFormat, classes: usize)
 /// # Errors
 /// [`Error::Data`] naming the file and the array.
 pub(super) fn npz(file: &str, bytes: &[u8], classes: usize) -> Result<(RawSet, RawSet)> {
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|e| {
-        bad(
-            file,
-            format_args!("not a readable npz (zip) archive ({e}); fetch or save it again"),
-        )
-    })?;
+    let mut archive = ZipArchive::new(Cursor::new(bytes))
+        .map_err(|e| bad(file, format_args!("not a readable npz (zip) archive ({e}); fetch or save it again")))?;
     let mut split = |name: &str| {
         let images_file = format!("{file}, array {name}_images");
         let labels_file = format!("{file}, array {name}_labels");
-        let images = npy_images(
-            &images_file,
-            &member(file, &mut archive, &format!("{name}_images"))?,
-        )?;
-        let labels = npy_labels(
-            &labels_file,
-            &member(file, &mut archive, &format!("{name}_labels"))?,
-            classes,
-        )?;
+        let images = npy_images(&images_file, &member(file, &mut archive, &format!("{name}_images"))?)?;
+        let labels = npy_labels(&labels_file, &member(file, &mut archive, &format!("{name}_labels"))?, classes)?;
         pair(&images_file, images, &labels_file, labels)
     };
     Ok((split("train")?, split("test")?))
@@ -362,31 +280,19 @@ pub(super) fn npz(file: &str, bytes: &[u8], classes: usize) -> Result<(RawSet, R
 /// The unpacked bytes of array `name` of an archive.
 fn member(file: &str, archive: &mut ZipArchive<Cursor<&[u8]>>, name: &str) -> Result<Vec<u8>> {
     let Some(index) = archive.index_for_name(&format!("{name}.npy")) else {
-        let mut found: Vec<_> = archive
-            .file_names()
-            .filter_map(|n| Some(n.ok()?.trim_end_matches(".npy").to_owned()))
-            .collect();
+        let mut found: Vec<_> = archive.file_names().filter_map(|n| Some(n.ok()?.trim_end_matches(".npy").to_owned())).collect();
         found.sort_unstable();
         found.truncate(8);
         return Err(bad(
             file,
             format_args!(
                 "array {name} is missing (found: {}); save train_images, train_labels, test_images and test_labels",
-                if found.is_empty() {
-                    "none".to_owned()
-                } else {
-                    found.join(", ")
-                }
+                if found.is_empty() { "none".to_owned() } else { found.join(", ") }
             ),
         ));
     };
     let mut content = Vec::new();
-    let entry = archive.by_index(index).map_err(|e| {
-        bad(
-            file,
-            format_args!("array {name}: {e}; save the file again with numpy.savez"),
-        )
-    })?;
+    let entry = archive.by_index(index).map_err(|e| bad(file, format_args!("array {name}: {e}; save the file again with numpy.savez")))?;
     let read = entry.take(MAX_UNPACKED + 1).read_to_end(&mut content);
     read.map_err(|e| {
         let got = content.len();
@@ -409,17 +315,9 @@ struct Npy<'a> {
 /// This is hand-made because the crates for it multiply the shape unchecked and parse the dictionary with unbounded
 /// recursion, and so crash on hostile files; only the flat dictionaries that NumPy writes for plain arrays are taken.
 fn npy<'a>(file: &str, bytes: &'a [u8]) -> Result<Npy<'a>> {
-    let broken = |at: usize, what: &str| {
-        bad(
-            file,
-            format_args!("byte {at}: {what}; save it as a plain array with numpy.savez"),
-        )
-    };
+    let broken = |at: usize, what: &str| bad(file, format_args!("byte {at}: {what}; save it as a plain array with numpy.savez"));
     if !bytes.starts_with(b"\x93NUMPY") {
-        return Err(broken(
-            0,
-            "not a NumPy array, whose first bytes are \\x93NUMPY",
-        ));
+        return Err(broken(0, "not a NumPy array, whose first bytes are \\x93NUMPY"));
     }
     let (start, len) = match bytes[6..] {
         [1, _, a, b, ..] => (10, usize::from(u16::from_le_bytes([a, b]))),
@@ -430,8 +328,7 @@ fn npy<'a>(file: &str, bytes: &'a [u8]) -> Result<Npy<'a>> {
     let Some((header, data)) = bytes[start..].split_at_checked(len) else {
         return Err(broken(bytes.len(), "the array ends inside its header"));
     };
-    let header = std::str::from_utf8(header)
-        .map_err(|e| broken(start + e.valid_up_to(), "the header is not text"))?;
+    let header = std::str::from_utf8(header).map_err(|e| broken(start + e.valid_up_to(), "the header is not text"))?;
     // The text after `'key':`, without leading spaces.
     let value = |key: &str| -> Option<&'a str> {
         let at = header.find(&format!("'{key}'"))? + key.len() + 2;
@@ -439,45 +336,23 @@ fn npy<'a>(file: &str, bytes: &'a [u8]) -> Result<Npy<'a>> {
     };
     let missing = |key: &str| broken(start, &format!("the header has no readable {key}"));
 
-    let descr = value("descr")
-        .and_then(|v| v.strip_prefix('\'')?.split('\'').next())
-        .ok_or_else(|| missing("descr"))?;
+    let descr = value("descr").and_then(|v| v.strip_prefix('\'')?.split('\'').next()).ok_or_else(|| missing("descr"))?;
     match value("fortran_order").ok_or_else(|| missing("fortran_order"))? {
         v if v.starts_with("False") => {}
         _ => {
-            return Err(broken(
-                start,
-                "the array is in Fortran order; use numpy.ascontiguousarray",
-            ));
+            return Err(broken(start, "the array is in Fortran order; use numpy.ascontiguousarray"));
         }
     }
     let shape: Option<Vec<usize>> = value("shape")
         .and_then(|v| v.strip_prefix('(')?.split_once(')'))
-        .and_then(|(v, _)| {
-            v.split(',')
-                .map(str::trim)
-                .filter(|v| !v.is_empty())
-                .map(|v| v.parse().ok())
-                .collect()
-        });
+        .and_then(|(v, _)| v.split(',').map(str::trim).filter(|v| !v.is_empty()).map(|v| v.parse().ok()).collect());
     let shape = shape.ok_or_else(|| missing("shape"))?;
 
-    let item = descr
-        .get(2..)
-        .and_then(|n| n.parse::<usize>().ok())
-        .filter(|&n| n > 0);
+    let item = descr.get(2..).and_then(|n| n.parse::<usize>().ok()).filter(|&n| n > 0);
     let item = item.ok_or_else(|| broken(start, &format!("unknown element type {descr:?}")))?;
-    let wanted = shape
-        .iter()
-        .try_fold(item, |product, &n| product.checked_mul(n));
+    let wanted = shape.iter().try_fold(item, |product, &n| product.checked_mul(n));
     if wanted != Some(data.len()) {
-        return Err(broken(
-            start + len,
-            &format!(
-                "{} bytes of data do not fit shape {shape:?} of type {descr:?}",
-                data.len()
-            ),
-        ));
+        return Err(broken(start + len, &format!("{} bytes of data do not fit shape {shape:?} of type {descr:?}", data.len())));
     }
     Ok(Npy { descr, shape, data })
 }
@@ -485,61 +360,27 @@ fn npy<'a>(file: &str, bytes: &'a [u8]) -> Result<Npy<'a>> {
 fn npy_images(file: &str, bytes: &[u8]) -> Result<RawImages> {
     let array = npy(file, bytes)?;
     if !matches!(array.descr, "|u1" | "<u1" | ">u1" | "=u1") {
-        return Err(bad(
-            file,
-            format_args!(
-                "elements are of type {:?}, but images must be uint8",
-                array.descr
-            ),
-        ));
+        return Err(bad(file, format_args!("elements are of type {:?}, but images must be uint8", array.descr)));
     }
     let (height, width, channels) = match array.shape[..] {
         [_, height, width] => (height, width, 1),
         [_, height, width, channels @ (1 | 3)] => (height, width, channels),
         _ => {
-            return Err(bad(
-                file,
-                format_args!(
-                    "shape is {:?}, but must be N×H×W (grey) or N×H×W×3 (channels last)",
-                    array.shape
-                ),
-            ));
+            return Err(bad(file, format_args!("shape is {:?}, but must be N×H×W (grey) or N×H×W×3 (channels last)", array.shape)));
         }
     };
     let height = side(file, height as u64, "the image height")?;
     let width = side(file, width as u64, "the image width")?;
-    Ok(RawImages {
-        height,
-        width,
-        channels,
-        pixels: array.data.to_vec(),
-    })
+    Ok(RawImages { height, width, channels, pixels: array.data.to_vec() })
 }
 
 fn npy_labels(file: &str, bytes: &[u8], classes: usize) -> Result<Vec<u8>> {
     let array = npy(file, bytes)?;
     let [count] = array.shape[..] else {
-        return Err(bad(
-            file,
-            format_args!(
-                "shape is {:?}, but labels must be a single row",
-                array.shape
-            ),
-        ));
+        return Err(bad(file, format_args!("shape is {:?}, but labels must be a single row", array.shape)));
     };
-    let &[
-        order,
-        kind @ (b'i' | b'u'),
-        size @ (b'1' | b'2' | b'4' | b'8'),
-    ] = array.descr.as_bytes()
-    else {
-        return Err(bad(
-            file,
-            format_args!(
-                "elements are of type {:?}, but labels must be integers",
-                array.descr
-            ),
-        ));
+    let &[order, kind @ (b'i' | b'u'), size @ (b'1' | b'2' | b'4' | b'8')] = array.descr.as_bytes() else {
+        return Err(bad(file, format_args!("elements are of type {:?}, but labels must be integers", array.descr)));
     };
     let size = usize::from(size - b'0');
     let mut labels = Vec::with_capacity(count);
@@ -551,17 +392,11 @@ fn npy_labels(file: &str, bytes: &[u8], classes: usize) -> Result<Vec<u8>> {
         }
         let negative = kind == b'i' && little[size - 1] >= 0x80;
         little.resize(8, if negative { 0xff } else { 0 });
-        let label = little
-            .iter()
-            .rev()
-            .fold(0_i64, |value, &byte| (value << 8) | i64::from(byte));
+        let label = little.iter().rev().fold(0_i64, |value, &byte| (value << 8) | i64::from(byte));
         match u8::try_from(label) {
             Ok(l) if usize::from(l) < classes => labels.push(l),
             _ => {
-                return Err(bad(
-                    file,
-                    format_args!("row {i}: label {label} is not among 0 to {}", classes - 1),
-                ));
+                return Err(bad(file, format_args!("row {i}: label {label} is not among 0 to {}", classes - 1)));
             }
         }
     }
@@ -596,18 +431,11 @@ mod tests {
     }
 
     fn idx_label_file(labels: &[u8]) -> Vec<u8> {
-        [
-            [IDX_LABELS, labels.len() as u32]
-                .map(u32::to_be_bytes)
-                .concat(),
-            labels.to_vec(),
-        ]
-        .concat()
+        [[IDX_LABELS, labels.len() as u32].map(u32::to_be_bytes).concat(), labels.to_vec()].concat()
     }
 
     fn npy_file(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
-        let header =
-            format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+        let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
         let length = (header.len() as u16).to_le_bytes();
         [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), data].concat()
     }
@@ -615,9 +443,7 @@ mod tests {
     fn npz_file(arrays: &[(&str, Vec<u8>)]) -> Vec<u8> {
         let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
         for (name, content) in arrays {
-            writer
-                .start_file(format!("{name}.npy"), SimpleFileOptions::default())
-                .unwrap();
+            writer.start_file(format!("{name}.npy"), SimpleFileOptions::default()).unwrap();
             writer.write_all(content).unwrap();
         }
         writer.finish().unwrap().into_inner()
@@ -650,37 +476,19 @@ mod tests {
     #[test]
     fn idx_files_are_read() {
         let images = idx_images("f", &unpack("f", &gz(&idx(2))).unwrap()).unwrap();
-        assert_eq!(
-            (images.height, images.width, images.channels, images.len()),
-            (2, 3, 1, 2)
-        );
+        assert_eq!((images.height, images.width, images.channels, images.len()), (2, 3, 1, 2));
         assert_eq!(images.pixels[6..], [6, 7, 8, 9, 10, 11]);
-        assert_eq!(
-            idx_labels("f", &idx_label_file(&[9, 0]), 10).unwrap(),
-            [9, 0]
-        );
+        assert_eq!(idx_labels("f", &idx_label_file(&[9, 0]), 10).unwrap(), [9, 0]);
     }
 
     #[test]
     fn damaged_idx_files_are_told_with_the_byte() {
         let f = "the-file";
-        assert_says(
-            &message(idx_images(f, &idx_label_file(&[1, 2, 3]))),
-            &["byte 0", "0x00000801", "swapped"],
-        );
-        assert_says(
-            &message(idx_labels(f, &idx(1), 10)),
-            &["byte 0", "0x00000803", "swapped"],
-        );
-        assert_says(
-            &message(idx_images(f, b"GIF89a...")),
-            &["byte 0", "0x47494638", "not such a file"],
-        );
+        assert_says(&message(idx_images(f, &idx_label_file(&[1, 2, 3]))), &["byte 0", "0x00000801", "swapped"]);
+        assert_says(&message(idx_labels(f, &idx(1), 10)), &["byte 0", "0x00000803", "swapped"]);
+        assert_says(&message(idx_images(f, b"GIF89a...")), &["byte 0", "0x47494638", "not such a file"]);
         assert_says(&message(idx_images(f, &idx(1)[..14])), &["ends at byte 14"]);
-        assert_says(
-            &message(idx_images(f, &idx(2)[..20])),
-            &["byte 4", "2 images of 2×3", "12 bytes", "there are 4"],
-        );
+        assert_says(&message(idx_images(f, &idx(2)[..20])), &["byte 4", "2 images of 2×3", "12 bytes", "there are 4"]);
         // A count near 2³² is refused by comparing it with the file, before anything is allocated.
         let mut huge = idx(1);
         huge[4..8].copy_from_slice(&[0xff; 4]);
@@ -688,15 +496,9 @@ mod tests {
         let mut flat = idx(1);
         flat[11] = 0;
         assert_says(&message(idx_images(f, &flat)), &["byte 8", "height is 0"]);
-        assert_says(
-            &message(idx_labels(f, &idx_label_file(&[1, 10]), 10)),
-            &["byte 9", "label 10 of image 1", "0 to 9"],
-        );
+        assert_says(&message(idx_labels(f, &idx_label_file(&[1, 10]), 10)), &["byte 9", "label 10 of image 1", "0 to 9"]);
         let short = idx_label_file(&[1, 2, 3]);
-        assert_says(
-            &message(idx_labels(f, &short[..10], 10)),
-            &["3 labels", "2 bytes follow"],
-        );
+        assert_says(&message(idx_labels(f, &short[..10], 10)), &["3 labels", "2 bytes follow"]);
         let packed = gz(&idx(50));
         assert_says(&message(unpack(f, &packed[..packed.len() - 12])), &["gzip"]);
     }
@@ -704,46 +506,21 @@ mod tests {
     #[test]
     fn images_and_labels_must_match() {
         let images = || idx_images("a", &idx(2)).unwrap();
-        assert_says(
-            &message(pair("the-file", images(), "the-labels", vec![1])),
-            &["2 images", "the-labels holds 1"],
-        );
+        assert_says(&message(pair("the-file", images(), "the-labels", vec![1])), &["2 images", "the-labels holds 1"]);
         let none = idx_images("a", &idx(0)).unwrap();
-        assert_says(
-            &message(pair("the-file", none, "the-labels", vec![])),
-            &["no image"],
-        );
+        assert_says(&message(pair("the-file", none, "the-labels", vec![])), &["no image"]);
     }
 
     #[test]
     fn text_files_are_read() {
-        let usps = format!(
-            "6.0000{} \n\n9 1{}\n",
-            " -1.0".repeat(256),
-            " 0".repeat(255)
-        );
+        let usps = format!("6.0000{} \n\n9 1{}\n", " -1.0".repeat(256), " 0".repeat(255));
         let set = text("f", usps.as_bytes(), TextFormat::Usps, 10).unwrap();
         assert_eq!((set.images.height, set.images.len()), (16, 2));
         assert_eq!(set.labels, [6, 9]);
-        assert_eq!(
-            (
-                set.images.pixels[0],
-                set.images.pixels[256],
-                set.images.pixels[257]
-            ),
-            (0, 255, 128)
-        );
+        assert_eq!((set.images.pixels[0], set.images.pixels[256], set.images.pixels[257]), (0, 255, 128));
         let opt = format!("16,{}8,3\r\n", "0,".repeat(62));
         let set = text("f", opt.as_bytes(), TextFormat::Optdigits, 10).unwrap();
-        assert_eq!(
-            (
-                set.labels[0],
-                set.images.pixels[0],
-                set.images.pixels[1],
-                set.images.pixels[63]
-            ),
-            (3, 255, 0, 128)
-        );
+        assert_eq!((set.labels[0], set.images.pixels[0], set.images.pixels[1], set.images.pixels[63]), (3, 255, 0, 128));
     }
 
     #[test]
@@ -751,53 +528,22 @@ mod tests {
         let f = "the-file";
         let read = |content: &str| message(text(f, content.as_bytes(), TextFormat::Optdigits, 10));
         let good = format!("{}7\n", "0,".repeat(64));
-        assert_says(
-            &read(&format!("{good}{}7\n", "0,".repeat(63))),
-            &["line 2", "64 values", "make 65"],
-        );
-        assert_says(
-            &read(&format!("{}10\n", "0,".repeat(64))),
-            &["line 1", "label \"10\"", "0 to 9"],
-        );
-        assert_says(
-            &read(&format!("{good}17,{}1\n", "0,".repeat(63))),
-            &["line 2", "pixel \"17\"", "0 to 16"],
-        );
-        assert_says(
-            &read(&format!("NaN,{}1\n", "0,".repeat(63))),
-            &["line 1", "pixel \"NaN\""],
-        );
+        assert_says(&read(&format!("{good}{}7\n", "0,".repeat(63))), &["line 2", "64 values", "make 65"]);
+        assert_says(&read(&format!("{}10\n", "0,".repeat(64))), &["line 1", "label \"10\"", "0 to 9"]);
+        assert_says(&read(&format!("{good}17,{}1\n", "0,".repeat(63))), &["line 2", "pixel \"17\"", "0 to 16"]);
+        assert_says(&read(&format!("NaN,{}1\n", "0,".repeat(63))), &["line 1", "pixel \"NaN\""]);
         assert_says(&read(""), &["no image"]);
-        assert_says(
-            &message(text(f, b"1 2 \xff", TextFormat::Usps, 10)),
-            &["byte 4", "not text"],
-        );
+        assert_says(&message(text(f, b"1 2 \xff", TextFormat::Usps, 10)), &["byte 4", "not text"]);
     }
 
     #[test]
     fn npz_files_are_read() {
         let (train, test) = npz("f", &npz_file(&good_npz()), 10).unwrap();
         assert_eq!((train.labels, test.labels), (vec![7, 0, 9], vec![4]));
-        assert_eq!(
-            (
-                train.images.channels,
-                train.images.len(),
-                test.images.pixels[0]
-            ),
-            (3, 3, 6)
-        );
+        assert_eq!((train.images.channels, train.images.len(), test.images.pixels[0]), (3, 3, 6));
         // Every integer type and byte order.
-        for (descr, item) in [
-            ("|i1", &[5][..]),
-            (">i2", &[0, 5]),
-            ("<u4", &[5, 0, 0, 0]),
-            (">i8", &[0, 0, 0, 0, 0, 0, 0, 5]),
-        ] {
-            assert_eq!(
-                npy_labels("f", &npy_file(descr, "(1,)", item), 10).unwrap(),
-                [5],
-                "{descr}"
-            );
+        for (descr, item) in [("|i1", &[5][..]), (">i2", &[0, 5]), ("<u4", &[5, 0, 0, 0]), (">i8", &[0, 0, 0, 0, 0, 0, 0, 5])] {
+            assert_eq!(npy_labels("f", &npy_file(descr, "(1,)", item), 10).unwrap(), [5], "{descr}");
         }
         let grey = npy_images("f", &npy_file("|u1", "(2, 1, 3)", &[1; 6])).unwrap();
         assert_eq!((grey.channels, grey.len()), (1, 2));
@@ -812,60 +558,21 @@ mod tests {
             message(npz(f, &npz_file(&arrays), 10))
         };
         assert_says(&message(npz(f, b"PK no zip", 10)), &["not a readable npz"]);
-        assert_says(
-            &message(npz(f, &npz_file(&good_npz()[..3]), 10)),
-            &["test_labels is missing", "test_images, train_images"],
-        );
+        assert_says(&message(npz(f, &npz_file(&good_npz()[..3]), 10)), &["test_labels is missing", "test_images, train_images"]);
         let floats = npy_file("<f4", "(3, 1, 1)", &[0; 12]);
-        assert_says(
-            &with("train_images", floats.clone()),
-            &["train_images", "\"<f4\"", "must be uint8"],
-        );
-        assert_says(
-            &with("test_labels", npy_file("<f4", "(3,)", &[0; 12])),
-            &["test_labels", "must be integers"],
-        );
-        assert_says(
-            &with("train_images", npy_file("|u1", "(3, 3, 2, 2)", &[0; 36])),
-            &["[3, 3, 2, 2]", "channels last"],
-        );
-        assert_says(
-            &with("train_images", npy_file("|u1", "(9, 9, 9)", &[0; 36])),
-            &["36 bytes", "[9, 9, 9]"],
-        );
+        assert_says(&with("train_images", floats.clone()), &["train_images", "\"<f4\"", "must be uint8"]);
+        assert_says(&with("test_labels", npy_file("<f4", "(3,)", &[0; 12])), &["test_labels", "must be integers"]);
+        assert_says(&with("train_images", npy_file("|u1", "(3, 3, 2, 2)", &[0; 36])), &["[3, 3, 2, 2]", "channels last"]);
+        assert_says(&with("train_images", npy_file("|u1", "(9, 9, 9)", &[0; 36])), &["36 bytes", "[9, 9, 9]"]);
         let overflow = format!("({0}, {0}, {0})", u64::MAX);
-        assert_says(
-            &with("train_images", npy_file("|u1", &overflow, &[0; 36])),
-            &["do not fit"],
-        );
-        assert_says(
-            &with("train_images", npy_file("|u1", "(2, 2, 3)", &[0; 12])),
-            &["2 images", "3 labels"],
-        );
-        assert_says(
-            &with("test_labels", npy_file("|i1", "(1,)", &[0xff])),
-            &["row 0", "label -1", "0 to 9"],
-        );
-        let fortran = String::from_utf8_lossy(&npy_file("|u1", "(1, 1, 1)", b"x")[10..])
-            .replace("False", "True ");
-        let fortran = [
-            b"\x93NUMPY\x01\x00",
-            &(fortran.len() as u16 - 1).to_le_bytes()[..],
-            fortran.as_bytes(),
-        ]
-        .concat();
+        assert_says(&with("train_images", npy_file("|u1", &overflow, &[0; 36])), &["do not fit"]);
+        assert_says(&with("train_images", npy_file("|u1", "(2, 2, 3)", &[0; 12])), &["2 images", "3 labels"]);
+        assert_says(&with("test_labels", npy_file("|i1", "(1,)", &[0xff])), &["row 0", "label -1", "0 to 9"]);
+        let fortran = String::from_utf8_lossy(&npy_file("|u1", "(1, 1, 1)", b"x")[10..]).replace("False", "True ");
+        let fortran = [b"\x93NUMPY\x01\x00", &(fortran.len() as u16 - 1).to_le_bytes()[..], fortran.as_bytes()].concat();
         assert_says(&with("train_images", fortran), &["Fortran"]);
-        assert_says(
-            &with("train_images", b"\x93NUMPY\x01\x00\xff\xff{}".to_vec()),
-            &["inside its header"],
-        );
-        assert_says(
-            &with(
-                "train_images",
-                b"\x93NUMPY\x02\x00\xff\xff\xff\xff{".to_vec(),
-            ),
-            &["inside its header"],
-        );
+        assert_says(&with("train_images", b"\x93NUMPY\x01\x00\xff\xff{}".to_vec()), &["inside its header"]);
+        assert_says(&with("train_images", b"\x93NUMPY\x02\x00\xff\xff\xff\xff{".to_vec()), &["inside its header"]);
     }
 
     proptest! {

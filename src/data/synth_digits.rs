@@ -19,12 +19,7 @@ const CONTRAST: i32 = 60;
 
 /// The fonts of the training images and, none of them the same, of the test images.
 type FontFiles = &'static [fn() -> &'static [u8]];
-const TRAIN_FONTS: FontFiles = &[
-    dejavu::sans_mono::regular,
-    dejavu::serif::regular,
-    dejavu::sans::extra_light,
-    dejavu::serif::bold_italic,
-];
+const TRAIN_FONTS: FontFiles = &[dejavu::sans_mono::regular, dejavu::serif::regular, dejavu::sans::extra_light, dejavu::serif::bold_italic];
 const TEST_FONTS: FontFiles = &[dejavu::sans_mono::bold, dejavu::serif_condensed::regular];
 
 /// The outline of a digit, its box centred on the origin and one unit high; y grows downwards.
@@ -50,15 +45,9 @@ pub(super) fn test(count: usize) -> Result<ImageSet> {
 }
 
 fn images(count: usize, files: FontFiles, stream: &str) -> Result<ImageSet> {
-    let fonts = files
-        .iter()
-        .map(|file| digits(file()))
-        .collect::<Result<Vec<_>>>()?;
+    let fonts = files.iter().map(|file| digits(file())).collect::<Result<Vec<_>>>()?;
     let mut dice = Dice::new(GENERATOR_SEED, stream);
-    let mut painter = Painter {
-        raster: Rasterizer::new(CANVAS, CANVAS),
-        cover: vec![0.0; SIDE * SIDE],
-    };
+    let mut painter = Painter { raster: Rasterizer::new(CANVAS, CANVAS), cover: vec![0.0; SIDE * SIDE] };
     let mut pixels = Vec::with_capacity(count * SIDE * SIDE * CHANNELS);
     let mut labels = Vec::with_capacity(count);
     for i in 0..count {
@@ -67,41 +56,23 @@ fn images(count: usize, files: FontFiles, stream: &str) -> Result<ImageSet> {
         painter.paint(font, label, &mut dice, &mut pixels);
         labels.push(label as u8);
     }
-    Ok(ImageSet {
-        height: SIDE as u32,
-        width: SIDE as u32,
-        pixels,
-        labels,
-    })
+    Ok(ImageSet { height: SIDE as u32, width: SIDE as u32, pixels, labels })
 }
 
 /// The outlines of 0 to 9.
 fn digits(file: &'static [u8]) -> Result<Vec<Glyph>> {
-    let font = FontRef::try_from_slice(file)
-        .map_err(|e| Error::Data(format!("a DejaVu font: {e}; rebuild")))?;
+    let font = FontRef::try_from_slice(file).map_err(|e| Error::Data(format!("a DejaVu font: {e}; rebuild")))?;
     ('0'..='9')
         .map(|digit| {
             let outline = font.outline(font.glyph_id(digit));
-            let outline = outline.ok_or_else(|| {
-                Error::Data(format!("a DejaVu font lacks the digit {digit}; rebuild"))
-            })?;
+            let outline = outline.ok_or_else(|| Error::Data(format!("a DejaVu font lacks the digit {digit}; rebuild")))?;
             // Font units grow upwards and the box is stored with min.y above max.y, hence abs and the minus below.
             let bounds = outline.bounds;
             let height = (bounds.max.y - bounds.min.y).abs();
-            let middle = point(
-                (bounds.min.x + bounds.max.x) / 2.0,
-                (bounds.min.y + bounds.max.y) / 2.0,
-            );
+            let middle = point((bounds.min.x + bounds.max.x) / 2.0, (bounds.min.y + bounds.max.y) / 2.0);
             let place = |p: Point| point((p.x - middle.x) / height, -(p.y - middle.y) / height);
-            let curves = outline
-                .curves
-                .into_iter()
-                .map(|curve| map(curve, place))
-                .collect();
-            Ok(Glyph {
-                curves,
-                width: (bounds.max.x - bounds.min.x).abs() / height,
-            })
+            let curves = outline.curves.into_iter().map(|curve| map(curve, place)).collect();
+            Ok(Glyph { curves, width: (bounds.max.x - bounds.min.x).abs() / height })
         })
         .collect()
 }
@@ -156,14 +127,8 @@ impl Painter {
         let (shift_x, shift_y) = (dice.real(-2.5, 2.5), dice.real(-2.5, 2.5));
         let centre = CANVAS as f32 / 2.0;
         let place = move |p: Point, along: f32| {
-            let (x, y) = (
-                ((p.x + along) * stretch + p.y * slant) * height,
-                p.y * height,
-            );
-            point(
-                centre + shift_x + cos * x - sin * y,
-                centre + shift_y + sin * x + cos * y,
-            )
+            let (x, y) = (((p.x + along) * stretch + p.y * slant) * height, p.y * height);
+            point(centre + shift_x + cos * x - sin * y, centre + shift_y + sin * x + cos * y)
         };
 
         self.raster.reset(CANVAS, CANVAS);
@@ -180,24 +145,14 @@ impl Painter {
         };
         draw(label, 0.0);
         for direction in [-1.0, 1.0] {
-            let (neighbour, gap, wanted) = (
-                dice.below(10) as usize,
-                dice.real(0.1, 0.35),
-                !dice.one_in(3),
-            );
+            let (neighbour, gap, wanted) = (dice.below(10) as usize, dice.real(0.1, 0.35), !dice.one_in(3));
             if wanted {
-                draw(
-                    neighbour,
-                    direction * ((font[label].width + font[neighbour].width) / 2.0 + gap),
-                );
+                draw(neighbour, direction * ((font[label].width + font[neighbour].width) / 2.0 + gap));
             }
         }
         let cover = &mut self.cover;
         self.raster.for_each_pixel_2d(|x, y, part| {
-            let (x, y) = (
-                (x as usize).wrapping_sub(MARGIN),
-                (y as usize).wrapping_sub(MARGIN),
-            );
+            let (x, y) = ((x as usize).wrapping_sub(MARGIN), (y as usize).wrapping_sub(MARGIN));
             if x < SIDE && y < SIDE {
                 cover[y * SIDE + x] = part.clamp(0.0, 1.0);
             }

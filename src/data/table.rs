@@ -34,13 +34,7 @@ pub enum Splits {
 /// Counts beyond `classes` are not shown; missing ones count as 0.
 pub fn class_table(rows: &[ClientRow], classes: &[String], splits: Splits) -> String {
     let sum = |of: fn(&ClientRow) -> &Vec<usize>| {
-        (0..classes.len())
-            .map(|c| {
-                rows.iter()
-                    .map(|row| of(row).get(c).copied().unwrap_or(0))
-                    .sum()
-            })
-            .collect()
+        (0..classes.len()).map(|c| rows.iter().map(|row| of(row).get(c).copied().unwrap_or(0)).sum()).collect()
     };
     let total = ClientRow {
         name: "all".into(),
@@ -51,11 +45,7 @@ pub fn class_table(rows: &[ClientRow], classes: &[String], splits: Splits) -> St
         test: sum(|row| &row.test),
     };
     let texts = |cells: &[&str]| cells.iter().map(|&c| Cell::left(c)).collect::<Vec<_>>();
-    let counts = |counts: &[usize]| {
-        (0..classes.len())
-            .map(|c| Cell::count(counts.get(c).copied().unwrap_or(0)))
-            .collect::<Vec<_>>()
-    };
+    let counts = |counts: &[usize]| (0..classes.len()).map(|c| Cell::count(counts.get(c).copied().unwrap_or(0))).collect::<Vec<_>>();
 
     let mut lines = Vec::new();
     let mut head = texts(&["client", "domain", "budget"]);
@@ -63,11 +53,7 @@ pub fn class_table(rows: &[ClientRow], classes: &[String], splits: Splits) -> St
         head.extend(texts(&["split"]));
     }
     // Few columns are left for names, and the first letters tell most classes apart.
-    head.extend(
-        classes
-            .iter()
-            .map(|class| Cell::right(class.chars().take(5).collect::<String>())),
-    );
+    head.extend(classes.iter().map(|class| Cell::right(class.chars().take(5).collect::<String>())));
     head.extend(match splits {
         Splits::Train => ["train", "val", "test"].map(Cell::right).to_vec(),
         Splits::All => vec![Cell::right("images")],
@@ -82,17 +68,9 @@ pub fn class_table(rows: &[ClientRow], classes: &[String], splits: Splits) -> St
                 lines.push([name, counts(&row.train), totals.to_vec()].concat());
             }
             Splits::All => {
-                let parts = [
-                    ("train", &row.train),
-                    ("val", &row.validation),
-                    ("test", &row.test),
-                ];
+                let parts = [("train", &row.train), ("val", &row.validation), ("test", &row.test)];
                 for (i, (split, part)) in parts.into_iter().enumerate() {
-                    let name = if i == 0 {
-                        name.clone()
-                    } else {
-                        texts(&["", "", ""])
-                    };
+                    let name = if i == 0 { name.clone() } else { texts(&["", "", ""]) };
                     lines.push([name, texts(&[split]), counts(part), vec![total(part)]].concat());
                 }
             }
@@ -114,21 +92,12 @@ pub fn describe(dataset: &Dataset) -> String {
     );
     let mut head = ["domain", "origin", "split"].map(Cell::left).to_vec();
     head.push(Cell::right("images"));
-    head.extend(
-        dataset
-            .classes
-            .iter()
-            .map(|class| Cell::right(class.chars().take(5).collect::<String>())),
-    );
+    head.extend(dataset.classes.iter().map(|class| Cell::right(class.chars().take(5).collect::<String>())));
     let mut lines = vec![head];
     for domain in &dataset.domains {
         let origin = domain.origin.to_string();
         for (split, set) in [("train", &domain.train), ("test", &domain.test)] {
-            let named = if split == "train" {
-                [domain.name.as_str(), &origin, split]
-            } else {
-                ["", "", split]
-            };
+            let named = if split == "train" { [domain.name.as_str(), &origin, split] } else { ["", "", split] };
             let mut line = named.map(Cell::left).to_vec();
             line.push(Cell::count(set.len()));
             line.extend(set.class_counts(classes).into_iter().map(Cell::count));
@@ -147,26 +116,16 @@ struct Cell {
 
 impl Cell {
     fn left(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            right: false,
-        }
+        Self { text: text.into(), right: false }
     }
 
     fn right(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            right: true,
-        }
+        Self { text: text.into(), right: true }
     }
 
     /// A number; a dot for 0, so that missing classes are seen at once.
     fn count(n: usize) -> Self {
-        Self::right(if n == 0 {
-            "·".to_owned()
-        } else {
-            n.to_string()
-        })
+        Self::right(if n == 0 { "·".to_owned() } else { n.to_string() })
     }
 }
 
@@ -221,9 +180,7 @@ mod tests {
                 name: format!("{i}"),
                 domain: "meter-digits".into(),
                 budget: (*budget).into(),
-                train: (0..10)
-                    .map(|c| if c == 3 { 0 } else { 100 + c + i })
-                    .collect(),
+                train: (0..10).map(|c| if c == 3 { 0 } else { 100 + c + i }).collect(),
                 validation: vec![11; 10],
                 test: vec![2000; 10],
             })
@@ -241,11 +198,7 @@ client  domain        budget     0   1   2   3   4   5   6   7   8   9 train val
 all     2 clients              201 203 205   · 209 211 213 215 217 219  1893 220 40000
 ";
         let table = class_table(&rows(), &digit_names(), Splits::Train);
-        assert_eq!(
-            table.replace(' ', ""),
-            expected.replace(' ', ""),
-            "\n{table}"
-        );
+        assert_eq!(table.replace(' ', ""), expected.replace(' ', ""), "\n{table}");
         assert!(table.lines().all(|line| line.chars().count() <= 100));
     }
 
@@ -254,14 +207,7 @@ all     2 clients              201 203 205   · 209 211 213 215 217 219  1893 22
         let table = class_table(&rows(), &digit_names(), Splits::All);
         assert_eq!(table.lines().count(), 1 + 1 + 6 + 1 + 3, "\n{table}");
         assert!(table.lines().all(|line| line.chars().count() <= 100));
-        assert!(
-            table
-                .lines()
-                .nth(3)
-                .unwrap()
-                .trim_start()
-                .starts_with("val")
-        );
+        assert!(table.lines().nth(3).unwrap().trim_start().starts_with("val"));
     }
 
     #[test]
@@ -276,22 +222,9 @@ all     2 clients              201 203 205   · 209 211 213 215 217 219  1893 22
 
     #[test]
     fn description_names_origin_and_counts() {
-        let set = |labels: Vec<u8>| ImageSet {
-            height: 1,
-            width: 1,
-            pixels: vec![0; 3 * labels.len()],
-            labels,
-        };
-        let domain = |name: &str, origin| Domain {
-            name: name.into(),
-            origin,
-            train: set(vec![0, 0, 1]),
-            test: set(vec![1]),
-        };
-        let domains = vec![
-            domain("a", Origin::Genuine),
-            domain("longer", Origin::Generated),
-        ];
+        let set = |labels: Vec<u8>| ImageSet { height: 1, width: 1, pixels: vec![0; 3 * labels.len()], labels };
+        let domain = |name: &str, origin| Domain { name: name.into(), origin, train: set(vec![0, 0, 1]), test: set(vec![1]) };
+        let domains = vec![domain("a", Origin::Genuine), domain("longer", Origin::Generated)];
         let text = describe(&Dataset::new("demo", vec!["x".into(), "y".into()], domains).unwrap());
         assert_eq!(
             text,

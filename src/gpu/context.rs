@@ -87,8 +87,20 @@ async fn enumerate(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
     list
 }
 
+impl AdapterReport {
+    /// One line that tells the adapter: name, kind, backend, driver.
+    pub fn describe(&self) -> String {
+        describe_adapter(&self.info)
+    }
+}
+
+/// What to say where there is no adapter.
+pub fn no_adapter() -> String {
+    format!("no GPU adapter found: {HOW_TO_GET_AN_ADAPTER}")
+}
+
 /// One line that tells an adapter: name, kind, backend, driver.
-pub(crate) fn describe_adapter(info: &wgpu::AdapterInfo) -> String {
+fn describe_adapter(info: &wgpu::AdapterInfo) -> String {
     let kind = match info.device_type {
         wgpu::DeviceType::DiscreteGpu => "discrete GPU",
         wgpu::DeviceType::IntegratedGpu => "integrated GPU",
@@ -106,7 +118,7 @@ async fn choose(options: &GpuOptions) -> Result<wgpu::Adapter> {
     if list.is_empty() {
         // A browser does not enumerate; it hands out one adapter.
         let request = wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
-        return instance.request_adapter(&request).await.map_err(|_| Error::Gpu(format!("no GPU adapter found: {HOW_TO_GET_AN_ADAPTER}")));
+        return instance.request_adapter(&request).await.map_err(|_| Error::Gpu(no_adapter()));
     }
     let Some(wanted) = &options.adapter else {
         return Ok(list.remove(0));

@@ -4,6 +4,6 @@ mod context;
 mod program;
 mod readback;
 
-pub use context::{AdapterReport, Gpu, GpuOptions, adapters};
+pub use context::{AdapterReport, Gpu, GpuOptions, adapters, no_adapter};
 pub use program::{Active, Materials, Program};
 pub use readback::Staging;
