@@ -20,20 +20,15 @@ const ORDER: [&str; 8] = [
     "optdigits",
 ];
 
-/// Domains whose published images are themselves made by a program.
-const GENERATED: [&str; 4] = [
-    "synth-digits",
-    "font-digits",
-    "synth-font-digits",
-    "mnist-m-style",
-];
+/// Stand-ins that a generator made. (`synth-digits` on disk is taken for the published set of that name.)
+const GENERATED: [&str; 2] = ["font-digits", "mnist-m-style"];
 
 /// Reads the domains in the sub-folders of `dir` and resizes their images to `size`×`size` (antialiased bilinear).
 ///
 /// With `domains` empty, every sub-folder that holds a known set of files is taken, in the paper's order; else exactly
 /// the named ones, in the given order. Kinds of files: MNIST's four IDX files, USPS and optdigits text (all plain or
 /// gzipped), and `.npz` archives with `train_images`, `train_labels`, `test_images`, `test_labels`. Domains are
-/// [`Origin::Genuine`] but for those known to be rendered (`synth-digits`, `font-digits`).
+/// [`Origin::Genuine`] but for the generated stand-ins `font-digits` and `mnist-m-style`.
 ///
 /// # Errors
 /// [`Error::Io`] if something cannot be read; [`Error::Config`] if a named domain is not there, is named twice, or
