@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::read::{self, RawSet, TextFormat};
-use super::{Dataset, Domain, Origin, digit_names, resize};
+use super::{Dataset, Domain, Origin, digit_names, npz, resize};
 use crate::{Error, Result};
 
 /// The paper's order (budgets rise along it), each domain followed by what may stand in for it; others follow by name.
@@ -214,7 +214,7 @@ impl Source {
                 };
                 Ok((split(train)?, split(test)?))
             }
-            Source::Npz(path) => read::npz(&path.display().to_string(), &load(path)?, classes),
+            Source::Npz(path) => npz::parse(&path.display().to_string(), &load(path)?, classes),
         }
     }
 }

@@ -10,6 +10,8 @@ mod dice;
 mod directory;
 mod embedded;
 mod mnist_m_style;
+#[cfg(feature = "native")]
+mod npz;
 mod picture;
 mod read;
 mod resize;
