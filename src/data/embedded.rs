@@ -103,11 +103,14 @@ mod tests {
         }
     }
 
+    // Accuracies are compared across versions, so a change here is a change of the data sets, to be made on purpose.
+    // The generators use integers and IEEE-exact operations only; the resizing of optdigits is plain f32 in a fixed
+    // order, which Rust does not contract or reorder.
     #[test]
     fn pixels_are_the_same_on_every_platform() {
         let set = embedded().unwrap();
         let found: Vec<_> = set.domains.iter().map(|d| (d.name.as_str(), format!("{:08x}", checksum(d)))).collect();
-        let pinned = [("mnist", ""), ("optdigits", ""), ("synth-digits", ""), ("mnist-m-style", "")];
+        let pinned = [("mnist", "d45bb6d2"), ("optdigits", "4bfeaad3"), ("synth-digits", "d080c0a4"), ("mnist-m-style", "bf788b72")];
         assert_eq!(found, pinned.map(|(name, crc)| (name, crc.to_owned())));
     }
 

@@ -10,6 +10,8 @@ mod dice;
 mod directory;
 mod embedded;
 mod mnist_m_style;
+#[cfg(feature = "native")]
+mod npz;
 mod picture;
 mod read;
 mod resize;
@@ -37,15 +39,15 @@ pub const GENERATOR_SEED: u64 = 20_220_425;
 /// Channels of every image: red, green, blue.
 pub const CHANNELS: usize = 3;
 
-/// Whether the images of a domain were recorded from the world or made by this program.
+/// Whether the images of a domain are those of a published data set or were made in its manner.
 ///
-/// Shown wherever a domain is named, so that nobody takes an accuracy on generated images for one on real ones.
+/// Shown wherever a domain is named, so that nobody takes an accuracy on generated images for a published one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
-    /// Recorded images, at most rescaled and brought to three channels.
+    /// Images of a published data set as they are, at most rescaled and brought to three channels.
     Genuine,
-    /// Images drawn, or changed beyond rescaling, by this program.
+    /// Images drawn or blended by a generator, this program's own or another's.
     Generated,
 }
 

@@ -9,6 +9,8 @@ use crate::{Error, Result};
 
 /// Largest height or width that is decoded, in pixels.
 const MAX_SIDE: u32 = 16_384;
+/// Largest height or width that is resized to, as for data sets.
+const MAX_RESULT: u32 = 4096;
 /// Most memory that decoding may take, in bytes.
 const MAX_MEMORY: u64 = 512 << 20;
 
@@ -18,10 +20,10 @@ const MAX_MEMORY: u64 = 512 << 20;
 ///
 /// # Errors
 /// [`Error::Data`] if `bytes` is no PNG or JPEG, is damaged, or is larger than 16 384 pixels a side or 512 MiB decoded;
-/// [`Error::Config`] if `height` or `width` is 0 or above 16 384. Messages do not name the file, which is not known here.
+/// [`Error::Config`] if `height` or `width` is not 1 to 4096. Messages do not name the file, which is not known here.
 pub fn load_image(bytes: &[u8], height: u32, width: u32) -> Result<Vec<u8>> {
-    if !(1..=MAX_SIDE).contains(&height) || !(1..=MAX_SIDE).contains(&width) {
-        return Err(Error::Config(format!("a picture cannot be resized to {height}×{width}; give sides from 1 to {MAX_SIDE}")));
+    if !(1..=MAX_RESULT).contains(&height) || !(1..=MAX_RESULT).contains(&width) {
+        return Err(Error::Config(format!("a picture cannot be resized to {height}×{width}; give sides from 1 to {MAX_RESULT}")));
     }
     let image = decode(bytes).map_err(|e| Error::Data(format!("not a readable PNG or JPEG picture: {e}; convert or export it again")))?;
     let image = on_white(image);

@@ -86,7 +86,7 @@ impl BatchNorm {
                 "data",
                 &[Read, Read, Read, Read, Read, Read, Write],
                 vec![b.lanes, b.batch_sizes, b.z, b.moments, b.parameters, b.sums, b.gradient_image],
-                z.invocations(self.batch),
+                z.row_invocations(self.batch),
                 self.values() * 11,
                 payload * 3,
             ),

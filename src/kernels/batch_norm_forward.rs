@@ -50,7 +50,7 @@ impl BatchNorm {
             ],
             step_word: None,
             buffers: vec![b.lanes, b.batch_sizes, b.z, b.moments, b.parameters, b.y],
-            invocations: z.invocations(self.batch),
+            invocations: z.row_invocations(self.batch),
             workgroup: WORKGROUP,
             over: Over::Lanes,
             flops: self.values() * 4,

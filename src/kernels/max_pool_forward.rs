@@ -48,7 +48,7 @@ impl MaxPool {
 
     /// Bytes of one lane's indices.
     pub fn index_bytes(&self) -> u64 {
-        u64::from(ImageLayout::new(self.output, 0).invocations(self.batch)) * 4
+        u64::from(ImageLayout::new(self.output, 0).dense_blocks(self.batch)) * 4
     }
 
     pub(super) fn words(&self, x: ImageLayout, y: ImageLayout) -> Vec<u32> {
@@ -65,11 +65,12 @@ impl MaxPool {
             y.row(),
             y.image(),
             y.origin(0),
-            self.kernel.0,
-            self.kernel.1,
-            self.stride,
             self.padding,
         ]
+    }
+
+    pub(super) fn constants(&self) -> Vec<(&'static str, u32)> {
+        vec![("KERNEL_HEIGHT", self.kernel.0), ("KERNEL_WIDTH", self.kernel.1), ("STRIDE", self.stride)]
     }
 
     /// The forward dispatch, over lanes, between the given layouts.
@@ -79,13 +80,13 @@ impl MaxPool {
             kernel: Kernel {
                 shader: shader::max_pool_forward,
                 entry: "max_pool_forward",
-                constants: vec![],
+                constants: self.constants(),
                 access: &[Read, Read, Read, Write, Write],
             },
             words: self.words(x, y),
             step_word: None,
             buffers: vec![b.lanes, b.batch_sizes, b.x, b.y, b.indices],
-            invocations: y.invocations(self.batch),
+            invocations: y.row_invocations(self.batch),
             workgroup: WORKGROUP,
             over: Over::Lanes,
             flops: u64::from(self.kernel.0 * self.kernel.1) * u64::from(self.batch) * u64::from(self.output.len()),

@@ -208,9 +208,14 @@ impl ImageLayout {
         u64::from(batch) * u64::from(self.shape.len()) * 4
     }
 
-    /// Invocations for one thread a pixel block of `batch` images.
-    pub fn invocations(&self, batch: u32) -> u32 {
+    /// vec4 blocks of `batch` images without their borders.
+    pub fn dense_blocks(&self, batch: u32) -> u32 {
         batch * self.shape.height * self.shape.width * self.blocks()
+    }
+
+    /// Invocations for one a row and channel block of `batch` images.
+    pub fn row_invocations(&self, batch: u32) -> u32 {
+        batch * self.shape.height * self.blocks()
     }
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes resize_*.bin: a test pattern resized to 28x28 by Pillow (12.0, any recent version agrees), H·W·C bytes.
+"""Makes resize_*.bin: a test pattern resized to 28x28 by Pillow 13.0.0, H·W·C bytes.
 
     pip install pillow numpy && python3 make_resize.py
 """
