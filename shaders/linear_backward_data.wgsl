@@ -2,7 +2,8 @@
 //
 //   dx[lane][n][i] = Σ_o dz[n][o] · w[i][o]
 //
-// One invocation computes ROWS samples × 4 inputs.
+// dx is stored as the image that was flattened: in row, column, channel order, inside the border that its own layer's
+// backward wants. One invocation computes ROWS samples × 4 inputs.
 
 const ROWS: u32 = 8u;
 
@@ -12,6 +13,11 @@ struct Params {
   out_blocks: u32,
   parameter_stride: u32,
   weight: u32,
+  blocks: u32, // of a pixel of dx
+  width: u32,
+  row: u32,    // layout of dx, in vec4
+  image: u32,
+  origin: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -54,9 +60,11 @@ fn linear_backward_data(@builtin(global_invocation_id) id: vec3<u32>) {
       acc[r] = fma(vec4<f32>(v.w), w3, acc[r]);
     }
   }
+  let pixel = block / params.blocks;
+  let place = params.origin + pixel / params.width * params.row + pixel % params.width * params.blocks + block % params.blocks;
   for (var r = 0u; r < ROWS; r++) {
     if (first + r < valid) {
-      dx[(lane * params.batch + first + r) * params.in_blocks + block] = acc[r];
+      dx[(lane * params.batch + first + r) * params.image + place] = acc[r];
     }
   }
 }

@@ -1,11 +1,12 @@
 //! Fully connected layer, gradient with respect to the input; see `shaders/linear_backward_data.wgsl`.
 
 use super::linear_forward::{Buffers, Linear};
-use super::{Access::*, Dispatch, Kernel, Over, Tuning, WORKGROUP, shader};
+use super::{Access::*, Dispatch, ImageLayout, Kernel, Over, Tuning, WORKGROUP, shader};
 
 impl Linear {
-    /// The backward_data dispatch, over lanes: dx = dz · wᵀ.
-    pub fn backward_data(&self, label: &str, tuning: Tuning, b: Buffers) -> Dispatch {
+    /// The backward_data dispatch, over lanes: dx = dz · wᵀ, stored in the layout of the image that was flattened.
+    pub fn backward_data(&self, label: &str, dx: ImageLayout, tuning: Tuning, b: Buffers) -> Dispatch {
+        assert_eq!(dx.dense_blocks(1), self.in_blocks, "the layout is not of this layer's input");
         Dispatch {
             label: label.into(),
             kernel: Kernel {
@@ -14,7 +15,18 @@ impl Linear {
                 constants: vec![("ROWS", tuning.rows)],
                 access: &[Read, Read, Read, Read, Write],
             },
-            words: vec![self.batch, self.in_blocks, self.out_blocks, self.place.stride, self.place.weight],
+            words: vec![
+                self.batch,
+                self.in_blocks,
+                self.out_blocks,
+                self.place.stride,
+                self.place.weight,
+                dx.blocks(),
+                dx.shape.width,
+                dx.row(),
+                dx.image(),
+                dx.origin(0),
+            ],
             step_word: None,
             buffers: b.list(),
             invocations: self.batch.div_ceil(tuning.rows) * self.in_blocks,

@@ -218,6 +218,7 @@ fn backward(
                     let dx = new_gradient(plan);
                     out.push(linear.backward_data(
                         &format!("{label} backward_data"),
+                        dx.layout,
                         s.tuning,
                         buffers(dy.buffer, f.parameters, dx.buffer),
                     ));
