@@ -21,6 +21,7 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(
     name = "splitmix",
+    args_override_self = true,
     version,
     after_help = "Exit codes: 0 done, 1 run-time failure, 2 usage, configuration or data, 130 interrupted.\n\
                   Environment: SPLITMIX_DATA is the folder of data sets where --data-dir is not given, SPLITMIX_ADAPTER the \

@@ -1,0 +1,249 @@
+//! The `splitmix` program as its users run it: results, errors with their exit codes, interrupts, kills and resumes.
+//!
+//! The runs are as small as they can be: bases of width 1/64, two clients, a few rounds. An adapter is needed; without
+//! one these tests fail with the program's own advice.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn splitmix(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_splitmix"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// A training small enough for a software driver, in its own folder.
+fn training(out: &Path, more: &[&str]) -> Command {
+    let mut command = splitmix(&["train", "--domains", "optdigits,synth-digits", "--clients-per-domain", "1"]);
+    command.args(["--train-per-domain", "60", "--base-width", "1/64", "--budgets", "64-32", "--batch-size", "8"]);
+    command.args(["--rounds", "4", "--eval-batch-size", "400", "--out"]).arg(out).args(more);
+    command
+}
+
+fn output(command: &mut Command) -> Output {
+    command.output().expect("the program starts")
+}
+
+fn succeed(command: &mut Command) -> String {
+    let done = output(command);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).expect("text")
+}
+
+/// The command must fail with this code and one line of error that has all the words.
+fn fail(command: &mut Command, code: i32, words: &[&str]) {
+    let done = output(command);
+    let text = String::from_utf8_lossy(&done.stderr);
+    assert_eq!(done.status.code(), Some(code), "{text}");
+    let last = text.trim_end().lines().last().unwrap_or_default();
+    assert!(last.starts_with("splitmix: ") || text.contains("error: "), "not told as the program tells errors: {text}");
+    for word in words {
+        assert!(text.contains(word), "{word:?} is missing in: {text}");
+    }
+    assert!(!text.contains("panicked"), "{text}");
+}
+
+/// Values of every tensor of a checkpoint, as bits.
+fn tensors(path: &Path) -> BTreeMap<String, Vec<u8>> {
+    let bytes = std::fs::read(path).expect("a checkpoint");
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("safetensors");
+    file.tensors().into_iter().map(|(name, view)| (name, view.data().to_vec())).collect()
+}
+
+fn metrics(run: &Path) -> String {
+    std::fs::read_to_string(run.join("metrics.jsonl")).expect("metrics")
+}
+
+/// Waits until the run has metrics of so many rounds.
+fn wait_for_rounds(child: &mut Child, run: &Path, rounds: usize) {
+    let start = Instant::now();
+    loop {
+        let lines = std::fs::read_to_string(run.join("metrics.jsonl")).map_or(0, |text| text.lines().count());
+        if lines >= rounds {
+            return;
+        }
+        let ended = child.try_wait().expect("a child");
+        assert!(ended.is_none(), "the training ended before round {rounds}: {ended:?}");
+        assert!(start.elapsed() < Duration::from_secs(120), "round {rounds} took too long");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn a_run_is_the_same_to_the_bit_however_it_is_stopped_and_however_it_is_cut_into_waves() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let whole = path("whole");
+    let text = succeed(&mut training(&whole, &[]));
+    assert!(text.contains("optdigits (genuine)") && text.contains("synth-digits (generated)"), "{text}");
+    for file in ["config.toml", "metrics.jsonl", "timing.jsonl", "last.safetensors", "best.safetensors", "test.json"] {
+        assert!(whole.join(file).exists(), "{file} is missing");
+    }
+    assert_eq!(metrics(&whole).lines().count(), 4);
+    let same_as_whole = |run: &Path| {
+        assert_eq!(metrics(run), metrics(&whole), "{}", run.display());
+        assert_eq!(tensors(&run.join("last.safetensors")), tensors(&whole.join("last.safetensors")), "{}", run.display());
+        assert_eq!(tensors(&run.join("best.safetensors")), tensors(&whole.join("best.safetensors")), "{}", run.display());
+    };
+
+    // Once more, and with one lane a wave, and with bounds checks.
+    let waves = path("waves");
+    succeed(&mut training(&waves, &["--wave-lanes", "1"]));
+    same_as_whole(&waves);
+    let again = path("again");
+    succeed(&mut training(&again, &[]));
+    same_as_whole(&again);
+
+    // Killed without warning, then resumed.
+    let killed = path("killed");
+    let mut child = training(&killed, &[]).stderr(Stdio::null()).stdout(Stdio::null()).spawn().expect("the program starts");
+    wait_for_rounds(&mut child, &killed, 2);
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    succeed(&mut training(&killed, &["--resume"]));
+    same_as_whole(&killed);
+
+    // Interrupted as by Ctrl-C, then resumed.
+    let interrupted = path("interrupted");
+    let mut child = training(&interrupted, &[]).stderr(Stdio::null()).stdout(Stdio::null()).spawn().expect("the program starts");
+    wait_for_rounds(&mut child, &interrupted, 1);
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill");
+    assert!(sent.success());
+    let ended = child.wait().expect("ended");
+    // It may have been in its last round already.
+    assert!(matches!(ended.code(), Some(130 | 0)), "{ended:?}");
+    if ended.code() == Some(130) {
+        succeed(&mut training(&interrupted, &["--resume"]));
+    }
+    same_as_whole(&interrupted);
+
+    // A finished run's folder is not written over, and another setting is not resumed.
+    let before = metrics(&whole);
+    fail(&mut training(&whole, &[]), 2, &["already holds a run"]);
+    fail(&mut training(&whole, &["--resume", "--lr", "0.5"]), 2, &["lr is 0.5", "started with 0.01"]);
+    assert_eq!(metrics(&whole), before);
+
+    // Evaluation and prediction from the same checkpoint.
+    let model = whole.to_string_lossy().into_owned();
+    let json = path("report.json");
+    let text = succeed(&mut splitmix(&["eval", &model, "--widths", "1/64,1/32", "--clients", "--json", &json.to_string_lossy()]));
+    assert!(text.contains("1/64") && text.contains("optdigits-0"), "{text}");
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).expect("report")).expect("JSON");
+    let test: serde_json::Value = serde_json::from_slice(&std::fs::read(whole.join("test.json")).expect("report")).expect("JSON");
+    assert_eq!(report["widths"], test["widths"], "eval finds what the training's own test found");
+    let sheet = path("sheet.png");
+    succeed(&mut splitmix(&["data", "--clients", "--sheet", &sheet.to_string_lossy()]));
+    let picture = sheet.to_string_lossy().into_owned();
+    let text = succeed(&mut splitmix(&["predict", &picture, "--model", &model, "--context", "20", "--top", "2"]));
+    assert!(text.contains('%') && text.contains("sheet.png"), "{text}");
+
+    // What a model cannot do.
+    fail(&mut splitmix(&["eval", &model, "--widths", "1"]), 2, &["width 1", "1/32"]);
+    fail(&mut splitmix(&["predict", &model, "--model", &model]), 1, &["cannot read the picture"]);
+    let text_file = whole.join("config.toml").to_string_lossy().into_owned();
+    fail(&mut splitmix(&["predict", &text_file, "--model", &model]), 2, &["config.toml"]);
+    damaged_checkpoints(&whole.join("best.safetensors"), folder.path());
+}
+
+/// Damage that a checkpoint can come to, each told by the file's name.
+fn damaged_checkpoints(good: &Path, folder: &Path) {
+    let bytes = std::fs::read(good).expect("a checkpoint");
+    let eval = |name: &str, bytes: &[u8], words: &[&str]| {
+        let path = folder.join(name);
+        std::fs::write(&path, bytes).expect("written");
+        fail(&mut splitmix(&["eval", &path.to_string_lossy()]), 2, &[&[name], words].concat());
+    };
+    eval("truncated.safetensors", &bytes[..bytes.len() - 100], &[]);
+    eval("empty.safetensors", &[], &[]);
+    eval("text.safetensors", b"this is no checkpoint at all, only text", &[]);
+    // The header is JSON in JSON, so its quotes are escaped. One digit for another keeps all lengths.
+    let replaced = |from: &str, to: &str| {
+        let at = bytes.windows(from.len()).position(|w| w == from.as_bytes());
+        let at = at.unwrap_or_else(|| panic!("no {from} in the checkpoint"));
+        let mut changed = bytes.clone();
+        changed[at..at + to.len()].copy_from_slice(to.as_bytes());
+        changed
+    };
+    eval("newer.safetensors", &replaced("\\\"format\\\":1", "\\\"format\\\":9"), &["newer", "format 9"]);
+    eval("shape.safetensors", &replaced("[1,3,5,5]", "[3,1,5,5]"), &["0.conv1.weight"]);
+}
+
+#[test]
+fn bad_input_is_told_in_a_line_and_by_the_exit_code() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    let train = |more: &[&str]| training(&out, more);
+
+    // Adapters.
+    fail(&mut train(&["--adapter", "no such card"]), 2, &["no adapter matches", "no such card"]);
+    fail(&mut train(&["--adapter", "99"]), 2, &["no adapter matches"]);
+    let nowhere = folder.path().join("none.json");
+    let hide = |mut command: Command| {
+        command.env("VK_DRIVER_FILES", &nowhere).env("VK_ICD_FILENAMES", &nowhere);
+        command
+    };
+    fail(&mut hide(train(&[])), 1, &["no GPU adapter found", "mesa-vulkan-drivers"]);
+    fail(&mut hide(splitmix(&["devices"])), 1, &["no GPU adapter found"]);
+
+    // Options and files of options.
+    fail(&mut train(&["--budgets", "8-x"]), 2, &["budgets", "8-x"]);
+    fail(&mut train(&["--budgets", "128-32"]), 2, &["1/128", "1/64"]);
+    fail(&mut train(&["--rounds", "0"]), 2, &["rounds = 0"]);
+    fail(&mut train(&["--bn-mode", "tracked"]), 2, &["tracked", "batch"]);
+    fail(&mut train(&["--widths", "1/3"]), 2, &["widths", "1/3"]);
+    fail(&mut train(&["--no-such-option"]), 2, &["no-such-option"]);
+    let config = folder.path().join("config.toml");
+    let with_config = |text: &str, words: &[&str]| {
+        std::fs::write(&config, text).expect("written");
+        fail(&mut train(&["--config", &config.to_string_lossy()]), 2, words);
+    };
+    with_config("seed = 1\nlerning-rate = 0.1\n", &["config.toml, line 2", "lerning-rate"]);
+    with_config("lr = \"fast\"\n", &["config.toml, line 1", "lr"]);
+    with_config("lr = \n", &["config.toml, line 1"]);
+    fail(&mut train(&["--config", "no-such.toml"]), 1, &["no-such.toml"]);
+
+    // Data.
+    fail(&mut train(&["--domains", "svhn"]), 2, &["svhn", "optdigits"]);
+    let data = folder.path().join("data");
+    let directory = |words: &[&str], code| {
+        let mut command = splitmix(&["train", "--data", "directory", "--data-dir"]);
+        command.arg(&data).arg("--out").arg(&out);
+        fail(&mut command, code, words);
+    };
+    directory(&["data"], 1);
+    std::fs::create_dir_all(data.join("usps")).expect("a folder");
+    directory(&["data"], 2);
+    std::fs::create_dir_all(data.join("mnist")).expect("a folder");
+    let embedded = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets/mnist");
+    let files = ["train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"];
+    for file in files {
+        std::fs::copy(embedded.join(file), data.join("mnist").join(file)).expect("copied");
+    }
+    let truncated = std::fs::read(embedded.join(files[0])).expect("read");
+    std::fs::write(data.join("mnist").join(files[0]), &truncated[..truncated.len() / 2]).expect("written");
+    directory(&[files[0]], 2);
+
+    // Models and folders that are not there or cannot be written.
+    fail(&mut splitmix(&["eval", "no-such-model"]), 2, &["no-such-model"]);
+    fail(&mut train(&["--resume"]), 2, &["no run to resume"]);
+    let file = folder.path().join("a-file");
+    std::fs::write(&file, "kept").expect("written");
+    fail(&mut training(&file.join("run"), &[]), 1, &["a-file"]);
+    assert_eq!(std::fs::read_to_string(&file).expect("read"), "kept");
+    assert!(!out.exists(), "a run that failed before its first round leaves no folder");
+}
+
+#[test]
+fn every_option_is_documented() {
+    for command in ["train", "eval", "predict", "devices", "data", "bench", "self-test"] {
+        let help = succeed(&mut splitmix(&[command, "--help"]));
+        let lines: Vec<&str> = help.lines().collect();
+        for (i, line) in lines.iter().enumerate().filter(|(_, line)| line.trim_start().starts_with("--")) {
+            let own = line.trim_start().split("  ").nth(1).is_some();
+            let below = lines.get(i + 1).is_some_and(|next| !next.trim().is_empty() && !next.trim_start().starts_with("--"));
+            assert!(own || below, "{command}: {line} is not documented");
+        }
+    }
+}
