@@ -26,7 +26,7 @@ install_packages() {
   if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
     fail "$why is missing and needs root: apt-get install --no-install-recommends $*"
   fi
-  as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2 \
+  as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null \
     || fail "$why could not be installed: try it by hand: apt-get install --no-install-recommends $*"
 }
 
