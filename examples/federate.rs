@@ -15,9 +15,11 @@ async fn federate() -> Result<()> {
     let gpu = Gpu::open(&GpuOptions { adapter: std::env::var("SPLITMIX_ADAPTER").ok(), ..GpuOptions::default() }).await?;
     println!("adapter: {}", gpu.describe());
 
-    let dataset = splitmix_fl::data::embedded()?;
-    // The same options as `splitmix train --help` tells of, checked and completed by `validate`.
-    let config = TrainConfig { rounds: 3, clients_per_domain: 4, train_per_domain: Some(200), ..TrainConfig::default() };
+    let mut dataset = splitmix_fl::data::embedded()?;
+    dataset.domains.truncate(2); // mnist and optdigits
+    // The options that `splitmix train --help` tells of; `validate` checks and completes them.
+    let small = TrainConfig { clients_per_domain: 4, train_per_domain: Some(400), rounds: 5, ..TrainConfig::default() };
+    let config = TrainConfig { local_epochs: 4, lr: 0.05, ..small };
     let mut federation = Federation::new(gpu, &dataset, config.validate()?).await?;
 
     while federation.rounds_done < federation.config.rounds {
