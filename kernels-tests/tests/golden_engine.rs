@@ -108,7 +108,8 @@ async fn one_step(checked_shaders: bool, batch: u32) {
 
         // `bn1.1.output` is conv1's activation after its batch norm and ReLU.
         let names = [
-            "conv1.z", "conv1.y", "pool1", "conv2.z", "conv2.y", "pool2", "conv3.z", "conv3.y", "fc1.z", "fc1.y", "fc2.z", "fc2.y", "logits",
+            "conv1.z", "conv1.y", "pool1", "conv2.z", "conv2.y", "pool2", "conv3.z", "conv3.y", "fc1.z", "fc1.y", "fc2.z", "fc2.y",
+            "logits",
         ];
         let program = trainer.program();
         for (i, name) in names.iter().enumerate() {

@@ -231,7 +231,7 @@ pub struct Tuning {
 impl Tuning {
     /// Tiles that measured well on GPUs and, with long rows, on drivers that run on a CPU.
     pub fn new(is_cpu: bool) -> Tuning {
-        Tuning { pixels: if is_cpu { 14 } else { 7 }, rows: 8 }
+        Tuning { pixels: if is_cpu { 14 } else { 7 }, rows: if is_cpu { 16 } else { 8 } }
     }
 }
 
