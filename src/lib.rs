@@ -13,4 +13,5 @@ pub mod kernels;
 pub mod net;
 pub mod plan;
 pub mod run;
+pub mod verify;
 pub use error::{Error, Result};
