@@ -3,6 +3,8 @@
 #![warn(missing_docs)]
 
 #[cfg(feature = "native")]
+pub mod bench;
+#[cfg(feature = "native")]
 pub mod cli;
 pub mod data;
 pub mod engine;
