@@ -45,7 +45,7 @@ impl Case for GatherCase {
         let layout = ImageLayout::new(self.shape, 2);
         let bytes: Vec<u8> = (0..self.images as usize * each).map(|_| noise.below(256) as u8).collect();
         let labels: Vec<u32> = (0..self.images).map(|_| noise.below(10)).collect();
-        let chunk = (self.images / 2).next_multiple_of(4);
+        let chunk = (self.images / 2).max(1).next_multiple_of(4);
         let (head, tail) = bytes.split_at((chunk.min(self.images) as usize) * each);
         let mut pack = |label: &str, bytes: &[u8]| {
             let mut bytes = bytes.to_vec();
