@@ -16,7 +16,7 @@ struct Params {
   out_row: u32,          // stored row length, in vec4
   out_image: u32,        // stored image size, in vec4
   out_origin: u32,       // first pixel inside the border, in vec4
-  images_per_chunk: u32, // images in each of the four image buffers
+  images_per_chunk: u32, // images in the first of the two image buffers
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -57,8 +57,8 @@ fn gather_images(@builtin(global_invocation_id) id: vec3<u32>) {
   if (pixel == 0u) {
     batch_labels[slot * params.batch + n] = labels[image];
   }
-  let chunk = image / params.images_per_chunk;
-  let first = ((image % params.images_per_chunk) * pixels + pixel) * params.channels;
+  let chunk = min(image / params.images_per_chunk, 1u);
+  let first = ((image - chunk * params.images_per_chunk) * pixels + pixel) * params.channels;
   var value = vec4<f32>(0.0);
   for (var c = 0u; c < params.channels; c++) {
     value[c] = image_byte(chunk, first + c);

@@ -2,7 +2,8 @@
 //
 //   dw[lane][i][o] = Σ_n input[n][i] · dz[n][o],   db[lane][o] = Σ_n dz[n][o]
 //
-// One invocation computes 4 inputs × 4 outputs over the whole batch, in sample order, straight into the gradient.
+// One invocation computes 8 inputs × 8 outputs over the whole batch, in sample order, straight into the gradient. At an
+// odd end the second block of a pair repeats the first and is not written.
 
 struct Params {
   batch: u32,
@@ -23,33 +24,59 @@ struct Params {
 @compute @workgroup_size(64)
 fn linear_backward_weight(@builtin(global_invocation_id) id: vec3<u32>) {
   let lane = id.z;
-  let o = id.x % params.out_blocks;
-  let i = id.x / params.out_blocks;
+  let pairs = (params.out_blocks + 1u) / 2u;
+  let o = id.x % pairs * 2u;
+  let i = id.x / pairs * 2u;
   if (i >= params.in_blocks) {
     return;
   }
   let valid = batch_sizes[lanes[lane].x];
-  var g0 = vec4<f32>(0.0);
-  var g1 = vec4<f32>(0.0);
-  var g2 = vec4<f32>(0.0);
-  var g3 = vec4<f32>(0.0);
+  let two_in = i + 1u < params.in_blocks;
+  let two_out = o + 1u < params.out_blocks;
+  let i2 = select(i, i + 1u, two_in);
+  let o2 = select(o, o + 1u, two_out);
+  // Rows: the eight inputs. Columns: the two blocks of outputs.
+  var acc: array<vec4<f32>, 16>;
+  for (var j = 0u; j < 16u; j++) {
+    acc[j] = vec4<f32>(0.0);
+  }
   var bias = vec4<f32>(0.0);
+  var bias2 = vec4<f32>(0.0);
   for (var n = 0u; n < valid; n++) {
-    let v = input[(lane * params.batch + n) * params.in_blocks + i];
-    let g = dz[(lane * params.batch + n) * params.out_blocks + o];
-    g0 = fma(vec4<f32>(v.x), g, g0);
-    g1 = fma(vec4<f32>(v.y), g, g1);
-    g2 = fma(vec4<f32>(v.z), g, g2);
-    g3 = fma(vec4<f32>(v.w), g, g3);
+    let in_row = (lane * params.batch + n) * params.in_blocks;
+    let out_row = (lane * params.batch + n) * params.out_blocks;
+    let a = input[in_row + i];
+    let b = input[in_row + i2];
+    let g = dz[out_row + o];
+    let h = dz[out_row + o2];
+    for (var j = 0u; j < 4u; j++) {
+      acc[j] = fma(vec4<f32>(a[j]), g, acc[j]);
+      acc[4u + j] = fma(vec4<f32>(b[j]), g, acc[4u + j]);
+      acc[8u + j] = fma(vec4<f32>(a[j]), h, acc[8u + j]);
+      acc[12u + j] = fma(vec4<f32>(b[j]), h, acc[12u + j]);
+    }
     bias += g;
+    bias2 += h;
   }
   let theta = lane * params.parameter_stride;
-  let w = theta + params.weight + i * 4u * params.out_blocks + o;
-  gradient[w] = g0;
-  gradient[w + params.out_blocks] = g1;
-  gradient[w + 2u * params.out_blocks] = g2;
-  gradient[w + 3u * params.out_blocks] = g3;
+  for (var j = 0u; j < 4u; j++) {
+    let w = theta + params.weight + (i * 4u + j) * params.out_blocks + o;
+    let next = 4u * params.out_blocks;
+    gradient[w] = acc[j];
+    if (two_in) {
+      gradient[w + next] = acc[4u + j];
+    }
+    if (two_out) {
+      gradient[w + 1u] = acc[8u + j];
+    }
+    if (two_in && two_out) {
+      gradient[w + next + 1u] = acc[12u + j];
+    }
+  }
   if (i == 0u) {
     gradient[theta + params.bias + o] = bias;
+    if (two_out) {
+      gradient[theta + params.bias + o + 1u] = bias2;
+    }
   }
 }

@@ -3,6 +3,8 @@
 #![warn(missing_docs)]
 
 #[cfg(feature = "native")]
+pub mod bench;
+#[cfg(feature = "native")]
 pub mod cli;
 pub mod data;
 pub mod engine;
@@ -13,4 +15,5 @@ pub mod kernels;
 pub mod net;
 pub mod plan;
 pub mod run;
+pub mod verify;
 pub use error::{Error, Result};

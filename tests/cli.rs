@@ -18,7 +18,7 @@ fn splitmix(arguments: &[&str]) -> Command {
 fn training(out: &Path, more: &[&str]) -> Command {
     let mut command = splitmix(&["train", "--domains", "optdigits,synth-digits", "--clients-per-domain", "1"]);
     command.args(["--train-per-domain", "60", "--base-width", "1/64", "--budgets", "64-32", "--batch-size", "8"]);
-    command.args(["--rounds", "4", "--eval-batch-size", "400", "--out"]).arg(out).args(more);
+    command.args(["--rounds", "4", "--validate-every", "1", "--eval-batch-size", "400", "--out"]).arg(out).args(more);
     command
 }
 
@@ -122,7 +122,7 @@ fn a_run_is_the_same_to_the_bit_however_it_is_stopped_and_however_it_is_cut_into
     // A finished run's folder is not written over, and another setting is not resumed.
     let before = metrics(&whole);
     fail(&mut training(&whole, &[]), 2, &["already holds a run"]);
-    fail(&mut training(&whole, &["--resume", "--lr", "0.5"]), 2, &["lr is 0.5", "started with 0.01"]);
+    fail(&mut training(&whole, &["--resume", "--lr", "0.5"]), 2, &["lr is 0.5", "started with 0.05"]);
     assert_eq!(metrics(&whole), before);
 
     // Evaluation and prediction from the same checkpoint.

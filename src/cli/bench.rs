@@ -1,14 +1,62 @@
 //! `splitmix bench`
 
-use super::AdapterArgs;
-use crate::Result;
+use super::{AdapterArgs, print};
+use crate::bench::{self, BenchOptions};
+use crate::engine::Limit;
+use crate::fl::Ratio;
+use crate::run::config::{ByteSize, List};
+use crate::run::run_dir::write_atomically;
+use crate::{Error, Result};
+use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
+    /// Numbers of lanes to measure a step and a round with, separated by commas; 1,8,64,190 on a GPU and fewer on a
+    /// software driver when not given.
+    #[arg(long)]
+    lanes: Option<List<u32>>,
+    /// Number of lanes to measure every single dispatch with; 0 for none. The last of --lanes when only that is given.
+    #[arg(long)]
+    kernels_at: Option<u32>,
+    /// Images in a mini-batch.
+    #[arg(long)]
+    batch_size: Option<u32>,
+    /// Width of one base as a fraction of the full network.
+    #[arg(long)]
+    base_width: Option<Ratio>,
+    /// Most timings of which the best is taken.
+    #[arg(long)]
+    repeats: Option<u32>,
+    /// GPU memory to use at most, such as 2GiB.
+    #[arg(long)]
+    memory_limit: Option<ByteSize>,
+    /// Lanes trained at once at most.
+    #[arg(long)]
+    wave_lanes: Option<u32>,
+    /// Write the report to this file as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
     #[command(flatten)]
     adapter: AdapterArgs,
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
-    args.adapter.open().await.map(|_| ())
+    let gpu = args.adapter.open().await?;
+    let mut options = BenchOptions::for_adapter(&gpu);
+    if let Some(lanes) = args.lanes {
+        options.kernels_at = lanes.0.last().copied().unwrap_or(options.kernels_at);
+        options.lanes = lanes.0;
+    }
+    options.kernels_at = args.kernels_at.unwrap_or(options.kernels_at);
+    options.batch = args.batch_size.unwrap_or(options.batch);
+    options.base_width = args.base_width.unwrap_or(options.base_width);
+    options.repeats = args.repeats.unwrap_or(options.repeats);
+    options.limit = Limit { memory: args.memory_limit.map(|b| b.0), lanes: args.wave_lanes };
+    let report = bench::run(&gpu, &options, |what| eprintln!("{what}")).await?;
+    print(&report.to_string())?;
+    if let Some(path) = args.json {
+        let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::Data(format!("the report cannot be written: {e}")))?;
+        write_atomically(&path, &json)?;
+    }
+    Ok(())
 }

@@ -34,9 +34,6 @@ pub(super) fn run(args: Args) -> Result<()> {
     if options.data_dir.is_some() && options.data.is_none() {
         options.data = Some(crate::run::config::DataSource::Directory);
     }
-    if options.data == Some(crate::run::config::DataSource::Directory) && options.data_dir.is_none() {
-        options.data_dir = super::data_folder_of_environment();
-    }
     let config = effective(TrainConfig::load(args.config.as_deref(), options)?)?;
     let dataset = load_data(&config)?;
     print(&describe(&dataset))?;

@@ -46,11 +46,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
         resumed = Some((run_dir, checkpoint));
         config
     } else {
-        let mut options = args.options;
-        if options.data == Some(crate::run::config::DataSource::Directory) && options.data_dir.is_none() {
-            options.data_dir = super::data_folder_of_environment();
-        }
-        effective(TrainConfig::load(args.config.as_deref(), options)?)?
+        effective(TrainConfig::load(args.config.as_deref(), args.options)?)?
     };
     let interrupted = watch_for_interrupts()?;
 

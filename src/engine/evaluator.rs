@@ -33,6 +33,8 @@ pub struct Evaluator {
     slots_per_wave: u32,
     /// Dispatches of the last call.
     pub dispatches: u64,
+    /// Submits of the last call of [`Evaluator::submit`]: one a wave.
+    pub submits: u64,
 }
 
 impl Evaluator {
@@ -74,7 +76,17 @@ impl Evaluator {
         program.write(gpu, plan.widths, 0, bytemuck::cast_slice(&options.widths));
         let lanes: Vec<u32> = (0..slots).flat_map(|s| (0..bases).flat_map(move |b| [s, b, b, 0])).collect();
         program.write(gpu, plan.lanes, 0, bytemuck::cast_slice(&lanes));
-        Ok(Evaluator { program, plan, schedule, options, bases, classes: network.classes, slots_per_wave: slots, dispatches: 0 })
+        Ok(Evaluator {
+            program,
+            plan,
+            schedule,
+            options,
+            bases,
+            classes: network.classes,
+            slots_per_wave: slots,
+            dispatches: 0,
+            submits: 0,
+        })
     }
 
     /// Bytes of staging that so many batches need.
@@ -87,6 +99,11 @@ impl Evaluator {
         &self.program
     }
 
+    /// Batches of a full wave.
+    pub fn slots_per_wave(&self) -> u32 {
+        self.slots_per_wave
+    }
+
     /// Submits the evaluation of batches of image indices, each of one client. Their counters go to `staging` at
     /// `offset`, `[batch][width]`. Nothing is awaited.
     ///
@@ -94,12 +111,14 @@ impl Evaluator {
     /// [`Error::Gpu`] where the device was lost or refused an earlier call.
     pub fn submit(&mut self, gpu: &Gpu, batches: &[Vec<u32>], staging: &Staging, offset: u64) -> Result<()> {
         self.dispatches = 0;
+        self.submits = 0;
         let record = self.options.widths.len() as u64 * TOTALS_BYTES;
         for (wave, batches) in batches.chunks(self.slots_per_wave as usize).enumerate() {
             let mut encoder = self.encode(gpu, batches);
             let at = offset + wave as u64 * u64::from(self.slots_per_wave) * record;
             self.program.copy_out(&mut encoder, self.plan.totals, batches.len() as u64 * record, staging, at);
             gpu.queue.submit([encoder.finish()]);
+            self.submits += 1;
         }
         gpu.check()
     }

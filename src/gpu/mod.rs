@@ -3,7 +3,9 @@
 mod context;
 mod program;
 mod readback;
+mod timing;
 
 pub use context::{AdapterReport, Gpu, GpuOptions, adapters, no_adapter};
 pub use program::{Active, Materials, Program};
 pub use readback::Staging;
+pub use timing::Timestamps;

@@ -1,6 +1,6 @@
 //! A plan made real on a device: buffers, pipelines and bind groups built once, then recorded as often as needed.
 
-use super::{Gpu, Staging};
+use super::{Gpu, Staging, Timestamps};
 use crate::kernels::{BufferId, Dispatch, Over};
 use crate::plan::{Extent, Plan};
 use crate::{Error, Result};
@@ -36,6 +36,17 @@ pub struct Active {
     pub step: u32,
 }
 
+impl Active {
+    /// How many of what a dispatch runs over are at work: its z axis.
+    pub fn count(&self, over: Over) -> u32 {
+        match over {
+            Over::Lanes => self.lanes,
+            Over::Slots => self.slots,
+            Over::Fixed(n) => n,
+        }
+    }
+}
+
 struct Recorded {
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
@@ -44,6 +55,20 @@ struct Recorded {
     step_stride: u32,
     groups: u32,
     over: Over,
+}
+
+impl Recorded {
+    /// Records the dispatch for what is at work. Returns 1, or 0 where nothing is.
+    fn play(&self, pass: &mut wgpu::ComputePass, active: Active) -> u64 {
+        let z = active.count(self.over);
+        if z == 0 {
+            return 0;
+        }
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bind_group, &[self.offset + active.step * self.step_stride]);
+        pass.dispatch_workgroups(self.groups, 1, z);
+        1
+    }
 }
 
 /// Buffers and bind groups of a plan on one device.
@@ -253,19 +278,23 @@ impl Program {
         };
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(phase), timestamp_writes: None });
         let mut count = 0;
-        for (_, r) in self.recorded[p].iter().enumerate().filter(|(i, _)| wanted(*i)) {
-            let z = match r.over {
-                Over::Lanes => active.lanes,
-                Over::Slots => active.slots,
-                Over::Fixed(n) => n,
-            };
-            if z == 0 {
-                continue;
-            }
-            pass.set_pipeline(&r.pipeline);
-            pass.set_bind_group(0, &r.bind_group, &[r.offset + active.step * r.step_stride]);
-            pass.dispatch_workgroups(r.groups, 1, z);
-            count += 1;
+        for (_, recorded) in self.recorded[p].iter().enumerate().filter(|(i, _)| wanted(*i)) {
+            count += recorded.play(&mut pass, active);
+        }
+        count
+    }
+
+    /// Records every dispatch of a phase in a pass of its own, between timestamps: dispatch `i` is pass `i` of
+    /// `timestamps`, which must have room for them. Returns the number of dispatches.
+    pub fn encode_timed(&self, encoder: &mut wgpu::CommandEncoder, phase: &str, active: Active, timestamps: &Timestamps) -> u64 {
+        let Some(p) = self.plan.phases.iter().position(|(name, _)| *name == phase) else {
+            return 0;
+        };
+        let mut count = 0;
+        for (i, recorded) in self.recorded[p].iter().enumerate() {
+            let timestamp_writes = Some(timestamps.writes(i as u32));
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(phase), timestamp_writes });
+            count += recorded.play(&mut pass, active);
         }
         count
     }

@@ -9,7 +9,7 @@ pub struct GatherImages {
     pub batch: u32,
     /// Slots of a row of the schedule.
     pub slot_capacity: u32,
-    /// Images in each of the two image buffers.
+    /// Images in the first of the two image buffers.
     pub images_per_chunk: u32,
     /// Layout of the gathered input; at most four channels.
     pub input: ImageLayout,

@@ -24,7 +24,7 @@ impl Linear {
             ],
             step_word: None,
             buffers: b.list(),
-            invocations: self.in_blocks * self.out_blocks,
+            invocations: self.in_blocks.div_ceil(2) * self.out_blocks.div_ceil(2),
             workgroup: WORKGROUP,
             over: Over::Lanes,
             flops: self.flops(),

@@ -8,6 +8,7 @@
 pub mod batch_norm_backward;
 pub mod batch_norm_forward;
 pub mod batch_norm_statistics;
+pub mod ceilings;
 pub mod class_presence;
 pub mod conv2d_backward_data;
 pub mod conv2d_backward_weight;
@@ -64,6 +65,7 @@ pub mod shader {
         batch_norm_backward,
         batch_norm_forward,
         batch_norm_statistics,
+        ceilings,
         class_presence,
         conv2d_backward_data,
         conv2d_backward_weight,
@@ -231,7 +233,7 @@ pub struct Tuning {
 impl Tuning {
     /// Tiles that measured well on GPUs and, with long rows, on drivers that run on a CPU.
     pub fn new(is_cpu: bool) -> Tuning {
-        Tuning { pixels: if is_cpu { 14 } else { 7 }, rows: 8 }
+        Tuning { pixels: if is_cpu { 14 } else { 7 }, rows: if is_cpu { 16 } else { 8 } }
     }
 }
 

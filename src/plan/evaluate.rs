@@ -21,7 +21,7 @@ pub struct EvaluateSetting<'a> {
     pub widths: u32,
     /// Capacity of an evaluation batch.
     pub batch: u32,
-    /// Images in each of the two image chunks.
+    /// Images in the first of the two image chunks.
     pub images_per_chunk: u32,
     /// Most slots of a wave: the row length of the schedule.
     pub slot_capacity: u32,

@@ -25,7 +25,7 @@ pub struct TrainSetting<'a> {
     pub bases: u32,
     /// Capacity of a mini-batch.
     pub batch: u32,
-    /// Images in each of the two image chunks.
+    /// Images in the first of the two image chunks.
     pub images_per_chunk: u32,
     /// Most slots of a wave: the row length of the schedule.
     pub slot_capacity: u32,
@@ -203,7 +203,7 @@ fn backward(
         let is_first = i == 0;
         // Border that the layer before wants the gradient of its output in: batch norm works in place, so it passes on
         // what its convolution wants.
-        let wanted_border = if is_first { 0 } else { gradient_border(net, f, i - 1) };
+        let wanted_border = if is_first { 0 } else { gradient_border(f, i - 1) };
         let new_gradient = |plan: &mut Plan| {
             let layout = ImageLayout::new(f.inputs[i].layout.shape, wanted_border);
             let buffer = plan.buffer(format!("{label} input gradient"), Extent::PerLane(layout.bytes(s.batch)));
@@ -302,11 +302,11 @@ fn backward(
 }
 
 /// Border of the stored gradient of layer `i`'s output.
-fn gradient_border(net: &Network, f: &Forward, i: usize) -> u32 {
+fn gradient_border(f: &Forward, i: usize) -> u32 {
     match f.kept[i] {
         // The first layer's input needs no gradient in training.
         Kept::Conv { conv } if i > 0 => conv.gradient_border(),
-        Kept::BatchNorm { .. } if i > 0 => gradient_border(net, f, i - 1),
+        Kept::BatchNorm { .. } if i > 0 => gradient_border(f, i - 1),
         _ => 0,
     }
 }

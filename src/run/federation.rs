@@ -6,11 +6,9 @@ use super::config::TrainConfig;
 use super::metrics::{RoundMetrics, width_metrics};
 use super::model::{self, Images, Model, TestSettings, batches_of_clients, per_client};
 use crate::data::Dataset;
-use crate::engine::{ClientWork, EvaluateOptions, Evaluator, Limit, Server, Staging, TrainOptions, Trainer};
-use crate::fl::init::{Init, fan_in_scale, init_tensor, tensor_rng};
+use crate::engine::{ClientWork, EvaluateOptions, Evaluator, Limit, Staging, TrainOptions, Trainer};
 use crate::fl::{Client, Deck, DomainSizes, RoundPlan, Selection, Warning, batches, partition, plan_round};
 use crate::gpu::Gpu;
-use crate::net::TensorKind;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -69,20 +67,7 @@ impl Federation {
         let base_width = method.base_width();
         let network = model::network(NETWORK, base_width, dataset.classes.len())?;
         let bases = method.base_count()?;
-        let server = Server::new(&gpu, &network, bases as u32);
-        for base in 0..bases {
-            let tensors = network.tensors.iter().enumerate().map(|(i, t)| {
-                let kind = match t.kind {
-                    TensorKind::ConvWeight | TensorKind::LinearWeight { .. } => Init::Weight,
-                    TensorKind::Bias => Init::Bias { fan_in: t.fan_in },
-                    TensorKind::NormWeight => Init::Ones,
-                    TensorKind::NormBias => Init::Zeros,
-                };
-                let scale = fan_in_scale(config.rescale_init, t.first_layer, base_width);
-                (t.name.clone(), init_tensor(kind, &t.shape, scale, &mut tensor_rng(config.seed, base, i)))
-            });
-            server.upload(&gpu, &network, base as u32, &tensors.collect());
-        }
+        let server = model::initial_bases(&gpu, &network, bases, base_width, config.seed, config.rescale_init);
         let model = Model { network, server, method, classes: dataset.classes.len() };
         Federation::with_model(gpu, dataset, config, model, Deck::new(bases)?).await
     }
@@ -277,7 +262,7 @@ impl Federation {
                 base_width: method.base_width(),
                 max_width: method.full_width()?,
                 rounds_done: self.rounds_done,
-                best: self.selection.best.clone(),
+                best: self.selection.best,
                 deck: Some(self.deck.clone()),
                 config: self.config.clone(),
             },

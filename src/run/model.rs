@@ -3,9 +3,10 @@
 use super::checkpoint::{Checkpoint, Tensor, tensor_name};
 use crate::data::Dataset;
 use crate::engine::{EvaluateOptions, Evaluator, ImageStore, Limit, Server, Staging, Totals};
+use crate::fl::init::{Init, fan_in_scale, init_tensor, tensor_rng};
 use crate::fl::{Client, Method, Ratio, batches, selection};
 use crate::gpu::Gpu;
-use crate::net::{Network, Shape, digits};
+use crate::net::{Network, Shape, TensorKind, digits};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -30,6 +31,25 @@ pub fn network(name: &str, base_width: Ratio, classes: usize) -> Result<Network>
         "digits" => digits(base_width.numerator(), base_width.denominator(), classes as u32),
         other => Err(Error::Config(format!("no network named {other:?}: this version knows digits"))),
     }
+}
+
+/// Freshly initialised bases, from the seed alone (paper, section 3.2; `rescale_init` is its correction of the fan-in).
+pub fn initial_bases(gpu: &Gpu, network: &Network, bases: usize, base_width: Ratio, seed: u64, rescale_init: bool) -> Server {
+    let server = Server::new(gpu, network, bases as u32);
+    for base in 0..bases {
+        let tensors = network.tensors.iter().enumerate().map(|(i, t)| {
+            let kind = match t.kind {
+                TensorKind::ConvWeight | TensorKind::LinearWeight { .. } => Init::Weight,
+                TensorKind::Bias => Init::Bias { fan_in: t.fan_in },
+                TensorKind::NormWeight => Init::Ones,
+                TensorKind::NormBias => Init::Zeros,
+            };
+            let scale = fan_in_scale(rescale_init, t.first_layer, base_width);
+            (t.name.clone(), init_tensor(kind, &t.shape, scale, &mut tensor_rng(seed, base, i)))
+        });
+        server.upload(gpu, network, base as u32, &tensors.collect());
+    }
+    server
 }
 
 /// Names and PyTorch shapes of a network's tensors, as checkpoints are asked for them.

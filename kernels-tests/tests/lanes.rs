@@ -1,0 +1,216 @@
+//! What makes a round reproducible: a lane's bits depend neither on its neighbours nor on the waves nor on the run, the
+//! averages are the plain ones, and nothing outside a lane's own buffers is read or written.
+
+use splitmix_fl::engine::{ClientWork, EvaluateOptions, Evaluator, ImageStore, Limit, Server, Staging, Totals, TrainOptions, Trainer};
+use splitmix_fl::gpu::{Gpu, GpuOptions};
+use splitmix_fl::net::{Network, digits};
+use std::collections::BTreeMap;
+
+const BASES: u32 = 4;
+const IMAGES: usize = 60;
+const BATCH: u32 = 7;
+
+type Base = BTreeMap<String, Vec<f32>>;
+
+/// A small Digits base (5, 5 and 10 channels: none a multiple of four) on pseudo-random images.
+struct Bench {
+    gpu: Gpu,
+    network: Network,
+    images: ImageStore,
+    initial: Vec<Base>,
+}
+
+/// A value in [−1, 1) that only its two keys decide.
+fn noise(key: u32, i: usize) -> f32 {
+    let mut x = (key.wrapping_mul(0x9E37_79B9) ^ i as u32).wrapping_mul(0x85EB_CA6B);
+    x = (x ^ (x >> 13)).wrapping_mul(0xC2B2_AE35);
+    ((x ^ (x >> 16)) >> 8) as f32 / 8_388_608.0 - 1.0
+}
+
+impl Bench {
+    async fn new(checked_shaders: bool) -> Bench {
+        let adapter = std::env::var("SPLITMIX_ADAPTER").ok();
+        let gpu = Gpu::open(&GpuOptions { adapter, checked_shaders, ..Default::default() }).await;
+        let gpu = gpu.unwrap_or_else(|error| panic!("{error}"));
+        let network = digits(5, 64, 10).expect("a narrow base");
+        let pixels: Vec<u8> = (0..IMAGES * network.input.len() as usize).map(|i| (noise(1, i) * 127.0 + 128.0) as u8).collect();
+        let labels: Vec<u8> = (0..IMAGES).map(|i| (i * 7 % 10) as u8).collect();
+        // Two sets of odd sizes, as domains are.
+        let cut = 23;
+        let (a, b) = pixels.split_at(cut * network.input.len() as usize);
+        let images = ImageStore::new(&gpu, network.input, &[(a, &labels[..cut]), (b, &labels[cut..])]).expect("they fit");
+        let initial = (0..BASES)
+            .map(|b| {
+                let tensors = network.tensors.iter().enumerate().map(|(t, spec)| {
+                    let scale = 1.0 / (spec.fan_in.max(1) as f32).sqrt();
+                    let value = |i| if spec.fan_in == 0 { 1.0 + 0.2 * noise(t as u32, i) } else { scale * noise(b * 100 + t as u32, i) };
+                    (spec.name.clone(), (0..spec.len()).map(value).collect())
+                });
+                tensors.collect()
+            })
+            .collect();
+        Bench { gpu, network, images, initial }
+    }
+
+    /// One round from the initial bases. Returns the server's bases and every client's counters.
+    async fn round(&self, work: &[ClientWork], limit: Limit, guarded: bool) -> (Vec<Base>, Vec<Vec<Totals>>) {
+        let server = Server::new(&self.gpu, &self.network, BASES);
+        for (b, base) in self.initial.iter().enumerate() {
+            server.upload(&self.gpu, &self.network, b as u32, base);
+        }
+        let lanes = work.iter().map(|c| c.bases.len() as u32).sum();
+        let options = TrainOptions {
+            batch: BATCH,
+            scale: 64.0 / 5.0,
+            masked_loss: false,
+            momentum: 0.9,
+            weight_decay: 5e-4,
+            lanes,
+            steps: 4,
+            limit,
+            guarded,
+        };
+        let mut trainer = Trainer::new(&self.gpu, &self.network, &server, &self.images, options).await.expect("it fits");
+        let staging = Staging::new(&self.gpu, Trainer::staging_bytes(lanes));
+        trainer.round(&self.gpu, &server, work, 0.02, &staging, 0).expect("submitted");
+        let totals = Trainer::totals(work, &staging.read(&self.gpu).await.expect("read back"));
+        if guarded {
+            trainer.program().check_guards(&self.gpu).await.expect("no stray write");
+        }
+        (server.download(&self.gpu, &self.network).await.expect("read back"), totals)
+    }
+}
+
+/// Clients with different numbers of bases, images and steps, and partial batches. Base 3 is nobody's.
+fn ragged() -> Vec<ClientWork> {
+    let batches = |sizes: &[usize], first: usize| {
+        let mut next = first;
+        let cut = |size: &usize| {
+            next += size;
+            (next - size..next).map(|i| (i % IMAGES) as u32).collect()
+        };
+        sizes.iter().map(cut).collect()
+    };
+    vec![
+        ClientWork { batches: batches(&[7, 3], 0), bases: vec![(0, 0.125)] },
+        ClientWork { batches: batches(&[7, 7, 7, 2], 11), bases: vec![(0, 0.5), (2, 0.75)] },
+        ClientWork { batches: batches(&[5], 40), bases: vec![(2, 0.25), (0, 0.375), (1, 0.5)] },
+        ClientWork { batches: batches(&[7, 7, 4], 21), bases: vec![(1, 0.5)] },
+    ]
+}
+
+fn bits(bases: &[Base]) -> Vec<Vec<u32>> {
+    bases.iter().map(|b| b.values().flatten().map(|v| v.to_bits()).collect()).collect()
+}
+
+#[test]
+fn neither_waves_nor_guards_nor_another_run_change_a_bit() {
+    pollster::block_on(async {
+        let bench = Bench::new(false).await;
+        let work = ragged();
+        let (bases, totals) = bench.round(&work, Limit::default(), false).await;
+        assert_ne!(bits(&bases)[0], bits(&bench.initial)[0], "base 0 was trained");
+        assert_eq!(bits(&bases)[3], bits(&bench.initial)[3], "a base that nobody trained keeps its bits");
+        for (client, counters) in work.iter().zip(&totals) {
+            let images: usize = client.batches.iter().map(Vec::len).sum();
+            assert!(counters.iter().all(|t| t.samples as usize == images && t.loss.is_finite() && t.loss > 0.0), "{counters:?}");
+        }
+        for (lanes, guarded) in [(None, false), (None, true), (Some(1), false), (Some(2), true), (Some(3), false), (Some(5), false)] {
+            let (again, counters) = bench.round(&work, Limit { lanes, memory: None }, guarded).await;
+            assert_eq!(bits(&again), bits(&bases), "waves of {lanes:?} lanes, guarded: {guarded}");
+            assert_eq!(counters, totals, "waves of {lanes:?} lanes, guarded: {guarded}");
+        }
+    });
+}
+
+#[test]
+fn a_lane_alone_is_the_same_lane_among_many_and_the_average_is_the_plain_one() {
+    pollster::block_on(async {
+        let bench = Bench::new(false).await;
+        let work = ragged();
+        let (together, totals) = bench.round(&work, Limit::default(), false).await;
+        // Every lane alone, with weight one: the server then holds the lane's own parameters.
+        let mut averages: Vec<Vec<f64>> = bench.initial.iter().map(|b| vec![0.0; b.values().map(Vec::len).sum()]).collect();
+        for (c, client) in work.iter().enumerate() {
+            for (i, (base, weight)) in client.bases.iter().enumerate() {
+                let alone = vec![ClientWork { batches: client.batches.clone(), bases: vec![(*base, 1.0)] }];
+                let (bases, counters) = bench.round(&alone, Limit::default(), false).await;
+                assert_eq!(counters[0][0], totals[c][i], "client {c}, base {base}: counters of the lane alone");
+                let values = bases[*base as usize].values().flatten();
+                averages[*base as usize].iter_mut().zip(values).for_each(|(sum, v)| *sum += f64::from(*weight) * f64::from(*v));
+            }
+        }
+        for base in 0..3 {
+            let got: Vec<f32> = together[base].values().flatten().copied().collect();
+            for (i, (got, want)) in got.iter().zip(&averages[base]).enumerate() {
+                let allowed = 1e-6 * (want.abs() + 1.0);
+                assert!((f64::from(*got) - want).abs() <= allowed, "base {base}[{i}]: {got}, plain average {want}");
+            }
+        }
+        // One lane with weight one among the others: its base is its parameters, bit for bit those of the lane alone.
+        let mut pinned = work.clone();
+        pinned.iter_mut().for_each(|c| c.bases.retain(|(b, _)| *b != 2));
+        pinned[1].bases.push((2, 1.0));
+        let (among, _) = bench.round(&pinned, Limit::default(), false).await;
+        let alone = vec![ClientWork { batches: work[1].batches.clone(), bases: vec![(2, 1.0)] }];
+        let (alone, _) = bench.round(&alone, Limit::default(), false).await;
+        assert_eq!(bits(&among)[2], bits(&alone)[2]);
+    });
+}
+
+#[test]
+fn bounds_checks_change_no_bit() {
+    pollster::block_on(async {
+        let work = ragged();
+        let (trusted, _) = Bench::new(false).await.round(&work, Limit::default(), true).await;
+        let (checked, _) = Bench::new(true).await.round(&work, Limit::default(), true).await;
+        assert_eq!(bits(&trusted), bits(&checked));
+    });
+}
+
+#[test]
+fn evaluation_does_not_depend_on_waves_and_its_counters_are_those_of_its_logits() {
+    pollster::block_on(async {
+        let bench = Bench::new(false).await;
+        let server = Server::new(&bench.gpu, &bench.network, BASES);
+        for (b, base) in bench.initial.iter().enumerate() {
+            server.upload(&bench.gpu, &bench.network, b as u32, base);
+        }
+        let labels: Vec<u32> = (0..IMAGES).map(|i| (i * 7 % 10) as u32).collect();
+        let batches: Vec<Vec<u32>> = vec![(0..9).collect(), (9..11).collect(), (20..29).collect(), (50..56).collect(), vec![3, 1, 2]];
+        let mut results = Vec::new();
+        for (lanes, guarded) in [(None, true), (Some(1), false), (Some(9), false)] {
+            let limit = Limit { lanes, memory: None };
+            let options = EvaluateOptions { batch: 9, widths: vec![1, 3, 4], batches: batches.len() as u32, limit, guarded };
+            let mut evaluator = Evaluator::new(&bench.gpu, &bench.network, &server, &bench.images, options).await.expect("it fits");
+            let staging = Staging::new(&bench.gpu, evaluator.staging_bytes(batches.len()));
+            evaluator.submit(&bench.gpu, &batches, &staging, 0).expect("submitted");
+            let totals = evaluator.totals(&staging.read(&bench.gpu).await.expect("read back"));
+            let logits = evaluator.logits(&bench.gpu, &batches).await.expect("read back");
+            if guarded {
+                evaluator.program().check_guards(&bench.gpu).await.expect("no stray write");
+            }
+            results.push((totals, logits));
+        }
+        assert_eq!(results[0], results[1]);
+        assert_eq!(results[0], results[2]);
+
+        let (totals, logits) = &results[0];
+        for (w, rows) in logits.iter().enumerate() {
+            let mut rows = rows.iter();
+            for (batch, totals) in batches.iter().zip(totals) {
+                let (mut loss, mut correct) = (0.0f64, 0);
+                for image in batch {
+                    let row = rows.next().expect("a row an image");
+                    let label = labels[*image as usize] as usize;
+                    let sum: f64 = row.iter().map(|v| f64::from(*v).exp()).sum();
+                    loss += sum.ln() - f64::from(row[label]);
+                    let best = row.iter().enumerate().fold(0, |best, (c, v)| if *v > row[best] { c } else { best });
+                    correct += u32::from(best == label);
+                }
+                assert_eq!((totals[w].correct, totals[w].samples as usize), (correct, batch.len()));
+                assert!((f64::from(totals[w].loss) - loss).abs() < 1e-4 * loss, "{} against {loss}", totals[w].loss);
+            }
+        }
+    });
+}

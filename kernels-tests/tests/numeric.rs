@@ -1,0 +1,156 @@
+//! Every kernel against its twin over random shapes, between poisoned guards, with trusted and with checked shaders.
+//!
+//! A case is [`splitmix_fl::verify::Case`]; proptest draws its shape and shrinks a failing one. Shapes live in uniforms
+//! but for kernel width, stride and tile lengths, which are drawn from few values so that few variants are compiled.
+//! Needs an adapter: `SPLITMIX_ADAPTER` chooses one by a part of its name.
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use splitmix_fl::gpu::{Gpu, GpuOptions};
+use splitmix_fl::net::Shape;
+use splitmix_fl::verify::*;
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+
+/// Random cases of one kind on one device; the variants it compiles are kept.
+struct Bench {
+    gpu: Gpu,
+}
+
+impl Bench {
+    fn new(checked_shaders: bool) -> Bench {
+        let adapter = std::env::var("SPLITMIX_ADAPTER").ok();
+        let gpu = pollster::block_on(Gpu::open(&GpuOptions { adapter, checked_shaders, default_limits: true }));
+        Bench { gpu: gpu.unwrap_or_else(|error| panic!("{error}")) }
+    }
+
+    fn run(&self, case: &dyn Case) -> Result<(), String> {
+        let outcome = pollster::block_on(run(&self.gpu, case)).map_err(|error| format!("{} {}: {error}", case.op(), case.shape()))?;
+        match outcome.failure {
+            Some(failure) => Err(format!("{} {}: {failure}", case.op(), case.shape())),
+            None => Ok(()),
+        }
+    }
+
+    fn check<S: Strategy>(&self, cases: u32, strategy: S, case: impl Fn(S::Value) -> Option<Box<dyn Case>>)
+    where
+        S::Value: Debug,
+    {
+        let config = Config { cases, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
+        // The same cases every time: a failure can be run again.
+        let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+        let result = runner.run(&strategy, |value| {
+            let case = case(value).ok_or_else(|| TestCaseError::reject("no window fits"))?;
+            self.run(case.as_ref()).map_err(TestCaseError::fail)
+        });
+        result.unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+fn image(channels: std::ops::Range<u32>, most: u32) -> impl Strategy<Value = Shape> {
+    (channels, 1..most, 1..most).prop_map(|(channels, height, width)| Shape { channels, height, width })
+}
+
+fn direction() -> impl Strategy<Value = Direction> {
+    prop_oneof![Just(Direction::Forward), Just(Direction::BackwardData), Just(Direction::BackwardWeight)]
+}
+
+fn scale() -> impl Strategy<Value = f32> {
+    prop_oneof![Just(1.0), Just(8.0)]
+}
+
+fn all(checked_shaders: bool, cases: u32) {
+    let bench = Bench::new(checked_shaders);
+    // Widths of few lengths, so that the tiles are few; odd, even, one and prime among them.
+    let widths = prop_oneof![Just(1u32), Just(5), Just(8), Just(13)];
+    let geometry = (1u32..6, prop_oneof![Just(1u32), Just(3), Just(5)], 1u32..3, 0u32..3);
+    bench.check(
+        cases,
+        (direction(), 1usize..8, image(1..10, 11), widths, 1u32..10, geometry, scale(), any::<bool>(), any::<u64>()),
+        |(direction, batch, input, width, out_channels, (kernel_height, kernel_width, stride, padding), scale, input_per_slot, seed)| {
+            let input = Shape { width, ..input };
+            let kernel = (kernel_height, kernel_width);
+            let case = ConvCase { direction, batch, input, out_channels, kernel, stride, padding, scale, input_per_slot, seed };
+            case.is_valid().then(|| Box::new(case) as Box<dyn Case>)
+        },
+    );
+    bench.check(cases, (direction(), 1usize..21, image(1..10, 5), 1u32..20, scale(), any::<u64>()), |c| {
+        let (direction, batch, from, out_features, scale, seed) = c;
+        Some(Box::new(LinearCase { direction, batch, from, out_features, scale, seed }))
+    });
+    let means = prop_oneof![Just(0.0f32), Just(3.0), Just(-50.0)];
+    bench.check(cases, (any::<bool>(), 1usize..9, image(1..10, 20), any::<bool>(), means, scale(), any::<u64>()), |c| {
+        let (backward, batch, shape, relu, mean, scale, seed) = c;
+        // Over a single value the deviation is all rounding: a batch norm of one is never trained.
+        (batch > 2 || shape.height * shape.width > 3)
+            .then(|| Box::new(BatchNormCase { backward, batch, shape, relu, mean, scale, seed }) as Box<dyn Case>)
+    });
+    bench.check(cases, (any::<bool>(), 1usize..6, image(1..10, 14), 1u32..4, 1u32..4, 0u32..2, any::<u64>()), |c| {
+        let (backward, batch, input, kernel, stride, padding, seed) = c;
+        let case = MaxPoolCase { backward, batch, input, kernel, stride, padding, seed };
+        case.is_valid().then(|| Box::new(case) as Box<dyn Case>)
+    });
+    bench.check(cases / 2, (1usize..40, 1usize..40, any::<bool>(), 1.0f32..30.0, any::<u64>()), |c| {
+        let (batch, classes, masked, size, seed) = c;
+        Some(Box::new(LossCase { batch, classes, masked, size, seed }))
+    });
+    bench.check(cases / 2, (1usize..100, 1usize..200, any::<bool>(), any::<u64>()), |c| {
+        let (batch, classes, masked, seed) = c;
+        Some(Box::new(PresenceCase { batch, classes, masked, seed }))
+    });
+    bench.check(cases / 2, (1usize..7, image(1..5, 12), 1u32..30, 0u32..4, any::<u64>()), |c| {
+        let (batch, shape, images, step, seed) = c;
+        Some(Box::new(GatherCase { batch, shape, images, step, seed }))
+    });
+    bench.check(cases / 2, (1usize..20, 1usize..20, 1usize..9, any::<u64>()), |c| {
+        let (batch, classes, bases, seed) = c;
+        Some(Box::new(EnsembleCase { batch, classes, bases, seed }))
+    });
+    bench.check(cases / 4, (1u32..200, 1usize..8, any::<u64>()), |(length, steps, seed)| Some(Box::new(SgdCase { length, steps, seed })));
+    bench.check(cases / 4, (1u32..200, any::<u64>()), |(length, seed)| Some(Box::new(CopyCase { length, seed })));
+    bench.check(cases / 4, (1u32..200, any::<u64>()), |(length, seed)| Some(Box::new(AverageCase { length, seed })));
+}
+
+#[test]
+fn random_shapes_with_trusted_shaders() {
+    all(false, 120);
+}
+
+#[test]
+fn random_shapes_with_bounds_checks() {
+    all(true, 60);
+}
+
+#[test]
+fn the_self_tests_cases_with_bounds_checks() {
+    let bench = Bench::new(true);
+    for case in standard_cases() {
+        bench.run(case.as_ref()).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[test]
+fn the_self_test_passes() {
+    let bench = Bench::new(false);
+    let report = pollster::block_on(self_test(&bench.gpu, |_| {})).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(report.failed(), 0, "{report}");
+}
+
+#[test]
+fn every_entry_point_has_a_case() {
+    let tuning = splitmix_fl::kernels::Tuning::new(true);
+    let covered: BTreeSet<_> = standard_cases().iter().flat_map(|c| c.trial(tuning).entry_points()).collect();
+    let mut found = 0;
+    for shader in splitmix_fl::kernels::shader::ALL.iter().filter(|s| s.name != "ceilings") {
+        for line in shader.source.lines() {
+            // The line after @compute names the entry point.
+            if let Some(name) = line.strip_prefix("fn ").and_then(|rest| rest.split('(').next())
+                && line.contains("@builtin")
+            {
+                assert!(covered.contains(&(shader.name, name)), "{}::{name} has no case", shader.name);
+                found += 1;
+            }
+        }
+    }
+    assert_eq!(found, covered.len(), "entry points in the files and in the cases");
+}

@@ -1,0 +1,132 @@
+//! All of `shaders/` through naga: valid as the files stand and in every variant in use, within WebGPU's default limits,
+//! and bound as the Rust side says.
+
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+use naga::{AddressSpace, StorageAccess, TypeInner};
+use splitmix_fl::kernels::{Access, Dispatch, Tuning, shader};
+use splitmix_fl::net::digits;
+use splitmix_fl::plan::evaluate::{EvaluatePlan, EvaluateSetting};
+use splitmix_fl::plan::train::{TrainPlan, TrainSetting};
+use splitmix_fl::verify::standard_cases;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+fn parse(name: &str, source: &str) -> (naga::Module, naga::valid::ModuleInfo) {
+    let module = naga::front::wgsl::parse_str(source).unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
+    let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
+    (module, info.unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source))))
+}
+
+/// Default limits, by reflection: storage buffers, invocations, workgroup memory, the uniform block; no float atomics.
+fn within_limits(name: &str, module: &naga::Module, info: &naga::valid::ModuleInfo) {
+    for (i, entry) in module.entry_points.iter().enumerate() {
+        let used = info.get_entry_point(i);
+        let mut storage = 0;
+        for (handle, global) in module.global_variables.iter() {
+            if used[handle].is_empty() {
+                continue;
+            }
+            let size = module.types[global.ty].inner.size(module.to_ctx());
+            match global.space {
+                AddressSpace::Storage { .. } => storage += 1,
+                AddressSpace::Uniform => assert!(size <= 65_536, "{name}: uniform block of {size} bytes"),
+                AddressSpace::WorkGroup => assert!(size <= 16_384, "{name}: {size} bytes of workgroup memory"),
+                other => panic!("{name}: an unexpected address space {other:?}"),
+            }
+            if let TypeInner::Atomic(scalar) = module.types[global.ty].inner {
+                assert!(scalar.kind != naga::ScalarKind::Float, "{name}: a float atomic");
+            }
+        }
+        assert!(storage <= 8, "{name}::{} binds {storage} storage buffers", entry.name);
+        let [x, y, z] = entry.workgroup_size;
+        assert!(x * y * z <= 256, "{name}::{}: {} invocations a workgroup", entry.name, x * y * z);
+    }
+}
+
+#[test]
+fn the_files_are_the_embedded_ones_and_valid() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shaders");
+    let mut names = BTreeSet::new();
+    for entry in std::fs::read_dir(&folder).expect("shaders/") {
+        let path = entry.expect("a file").path();
+        assert_eq!(path.extension().and_then(|e| e.to_str()), Some("wgsl"), "{}", path.display());
+        let name = path.file_stem().and_then(|n| n.to_str()).expect("a name").to_string();
+        let source = std::fs::read_to_string(&path).expect("a text");
+        let embedded = shader::ALL.iter().find(|s| s.name == name).unwrap_or_else(|| panic!("{name}.wgsl is not embedded"));
+        assert_eq!(embedded.source, source, "{name}: built from another text");
+        let (module, info) = parse(&name, &source);
+        within_limits(&name, &module, &info);
+        names.insert(name);
+    }
+    assert_eq!(names.len(), shader::ALL.len());
+}
+
+/// The variant is valid, its uniform block is as long as the words passed, and its buffers are bound as declared.
+fn matches(dispatch: &Dispatch) {
+    let kernel = &dispatch.kernel;
+    let name = format!("{}::{} {:?} ({})", kernel.shader.name, kernel.entry, kernel.constants, dispatch.label);
+    let (module, info) = parse(&name, &kernel.source());
+    within_limits(&name, &module, &info);
+    let i = module.entry_points.iter().position(|e| e.name == kernel.entry).unwrap_or_else(|| panic!("{name}: no such entry point"));
+    assert_eq!(module.entry_points[i].workgroup_size, [dispatch.workgroup, 1, 1], "{name}");
+    let used = info.get_entry_point(i);
+    let mut bound = vec![None; kernel.access.len()];
+    for (handle, global) in module.global_variables.iter().filter(|(h, _)| !used[*h].is_empty()) {
+        let binding = global.binding.as_ref().unwrap_or_else(|| panic!("{name}: {:?} has no binding", global.name)).binding as usize;
+        match global.space {
+            AddressSpace::Uniform => {
+                let size = module.types[global.ty].inner.size(module.to_ctx());
+                assert_eq!((binding, size as usize), (0, dispatch.words.len() * 4), "{name}: the uniform block");
+            }
+            AddressSpace::Storage { access } => {
+                let access = if access.contains(StorageAccess::STORE) { Access::Write } else { Access::Read };
+                assert!(binding >= 1 && binding <= bound.len(), "{name}: binding {binding}");
+                bound[binding - 1] = Some(access);
+            }
+            other => panic!("{name}: {other:?}"),
+        }
+        let _ = handle;
+    }
+    let declared: Vec<Option<Access>> = kernel.access.iter().map(|a| Some(*a)).collect();
+    assert_eq!(bound, declared, "{name}");
+    assert_eq!(dispatch.buffers.len(), kernel.access.len(), "{name}");
+}
+
+#[test]
+fn every_variant_in_use_is_valid_and_bound_as_declared() {
+    let mut dispatches: Vec<Dispatch> = Vec::new();
+    for tuning in [Tuning::new(false), Tuning::new(true)] {
+        for (numerator, denominator) in [(1, 8), (1, 4), (1, 2), (1, 1), (3, 64)] {
+            let network = digits(numerator, denominator, 10).expect("a width");
+            let train = TrainSetting {
+                network: &network,
+                bases: 8,
+                batch: 32,
+                images_per_chunk: 100,
+                slot_capacity: 5,
+                lane_capacity: 9,
+                scale: 8.0,
+                masked_loss: true,
+                momentum: 0.9,
+                weight_decay: 5e-4,
+                tuning,
+            };
+            let evaluate =
+                EvaluateSetting { network: &network, bases: 8, widths: 4, batch: 128, images_per_chunk: 100, slot_capacity: 5, tuning };
+            for plan in [TrainPlan::new(&train).plan, EvaluatePlan::new(&evaluate).plan] {
+                dispatches.extend(plan.phases.into_iter().flat_map(|(_, d)| d));
+            }
+        }
+        for case in standard_cases() {
+            dispatches.extend_from_slice(case.trial(tuning).dispatches());
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for dispatch in &dispatches {
+        let key = format!("{:?} {}", dispatch.kernel, dispatch.words.len());
+        if seen.insert(key) {
+            matches(dispatch);
+        }
+    }
+    assert!(seen.len() > 40, "{} variants", seen.len());
+}

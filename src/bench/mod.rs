@@ -1,0 +1,439 @@
+//! How fast the engine is on an adapter, beside what that adapter can do.
+//!
+//! A figure alone says little about a machine nobody has seen, so the adapter's own ceilings are measured first:
+//! multiply–adds in registers, a copy, a dispatch that does nothing. Everything after is printed with the least time
+//! that its operations and its bytes would take at those ceilings. Images are noise from a fixed seed, and the learning
+//! rate is 0, so that the values stay ordinary however often a step is repeated: the time depends on neither.
+//!
+//! Every time is the best of several: what else runs on the machine can only add to it.
+
+mod ceilings;
+mod clock;
+mod report;
+mod table;
+mod workload;
+
+pub use report::{BenchReport, Bound, Case, Ceilings, Cost, KernelTable, KernelTime, Setting};
+
+use crate::engine::{ClientWork, EvaluateOptions, Evaluator, Limit, Staging, TrainOptions, Trainer};
+use crate::fl::Ratio;
+use crate::gpu::{Active, Gpu, Program};
+use crate::{Error, Result};
+use clock::Clock;
+use report::Work;
+use workload::Workload;
+
+/// What is measured.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BenchOptions {
+    /// Numbers of lanes (replicas trained at once) to measure steps and rounds with.
+    pub lanes: Vec<u32>,
+    /// Number of lanes with which every dispatch is timed by itself, in `lanes` or not; 0 for none.
+    pub kernels_at: u32,
+    /// Images of a mini-batch, at least 2.
+    pub batch: u32,
+    /// Width of a base of the Digits CNN.
+    pub base_width: Ratio,
+    /// Bases of the ensemble.
+    pub bases: u32,
+    /// Local steps of a round.
+    pub steps: u32,
+    /// Most times that a measurement is repeated; slow ones are repeated less.
+    pub repeats: u32,
+    /// How much of the GPU to take. Lanes beyond it run in waves.
+    pub limit: Limit,
+}
+
+impl BenchOptions {
+    /// The paper's setting, with as many lanes as a round of 50 clients has, or few on a driver that runs on the CPU.
+    pub fn for_adapter(gpu: &Gpu) -> BenchOptions {
+        let most = if gpu.is_cpu() { 8 } else { 190 };
+        BenchOptions {
+            lanes: if gpu.is_cpu() { vec![1, 2, 4, 8] } else { vec![1, 8, 64, 190] },
+            kernels_at: most,
+            batch: 32,
+            base_width: Ratio::EIGHTH,
+            bases: 8,
+            steps: 4,
+            repeats: 7,
+            limit: Limit::default(),
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        let fail = |why: &str| Err(Error::Config(format!("benchmark: {why}")));
+        if self.lanes.contains(&0) {
+            return fail("0 lanes have nothing to measure: ask for 1 or more");
+        }
+        if self.lanes.is_empty() && self.kernels_at == 0 {
+            return fail("nothing is asked for: give at least one number of lanes");
+        }
+        if self.batch < 2 {
+            return fail("the batch size must be at least 2: batch norm normalises over the batch");
+        }
+        if self.bases == 0 || self.steps == 0 || self.repeats == 0 {
+            return fail("bases, steps and repeats must be at least 1");
+        }
+        Ok(())
+    }
+}
+
+/// Measures the adapter and the engine on it. `progress` is told what is about to be measured.
+///
+/// # Errors
+/// [`Error::Config`] for options that make no sense or do not fit the adapter, [`Error::Gpu`] for the device's, and
+/// where what was timed did not count the samples it should have.
+pub async fn run(gpu: &Gpu, options: &BenchOptions, mut progress: impl FnMut(&str)) -> Result<BenchReport> {
+    options.check()?;
+    progress("the adapter's ceilings");
+    let mut clock = Clock::new(gpu, options.repeats);
+    let ceilings = ceilings::measure(&mut clock, options.limit).await?;
+
+    let workload = Workload::new(gpu, options)?;
+    let mut lanes = options.lanes.clone();
+    lanes.extend((options.kernels_at > 0).then_some(options.kernels_at));
+    lanes.sort_unstable();
+    lanes.dedup();
+    let mut kernels = None;
+    let mut cases = Vec::new();
+    for lanes in lanes {
+        let mut bench = CaseBench::new(&clock, &ceilings, &workload, lanes).await?;
+        if lanes == options.kernels_at {
+            progress(&format!("{lanes} lanes, every dispatch"));
+            kernels = Some(bench.kernels().await?);
+        }
+        progress(&format!("{lanes} lanes, steps and rounds"));
+        cases.push(bench.case().await?);
+    }
+    Ok(BenchReport {
+        version: env!("CARGO_PKG_VERSION").into(),
+        adapter: gpu.describe(),
+        setting: Setting {
+            network: workload.network.name.clone(),
+            base_width: options.base_width,
+            parameters: workload.network.parameters(),
+            macs: workload.network.macs(),
+            bases: options.bases,
+            batch: options.batch,
+            steps: options.steps,
+            repeats: options.repeats,
+        },
+        clock: clock.describe(),
+        ceilings,
+        kernels,
+        cases,
+    })
+}
+
+/// The programs for one number of lanes.
+struct CaseBench<'a> {
+    clock: &'a Clock<'a>,
+    ceilings: &'a Ceilings,
+    workload: &'a Workload,
+    work: Vec<ClientWork>,
+    /// What each wave has at work.
+    waves: Vec<Active>,
+    trainer: Trainer,
+    evaluator: Evaluator,
+    /// One batch of images a client's evaluation.
+    batches: Vec<Vec<u32>>,
+    staging: Staging,
+    lanes: u32,
+}
+
+impl<'a> CaseBench<'a> {
+    async fn new(clock: &'a Clock<'a>, ceilings: &'a Ceilings, workload: &'a Workload, lanes: u32) -> Result<CaseBench<'a>> {
+        let (gpu, o) = (clock.gpu, &workload.options);
+        let train = TrainOptions {
+            batch: o.batch,
+            scale: (1.0 / o.base_width.as_f64()) as f32,
+            masked_loss: false,
+            momentum: 0.9,
+            weight_decay: 5e-4,
+            lanes,
+            steps: o.steps,
+            limit: o.limit,
+            guarded: false,
+        };
+        let trainer = Trainer::new(gpu, &workload.network, &workload.server, &workload.images, train).await?;
+        let batches = workload.evaluation(lanes);
+        let evaluate =
+            EvaluateOptions { batch: o.batch, widths: workload.widths(), batches: batches.len() as u32, limit: o.limit, guarded: false };
+        let evaluator = Evaluator::new(gpu, &workload.network, &workload.server, &workload.images, evaluate).await?;
+        let staging = Staging::new(gpu, Trainer::staging_bytes(lanes) + evaluator.staging_bytes(batches.len()));
+        let work = workload.clients(lanes);
+        // The same split that the trainer makes. A wave that begins inside a client is taken for one that does not.
+        let count = lanes.div_ceil(trainer.lanes_per_wave());
+        let per_wave = lanes.div_ceil(count);
+        let active = |lanes| Active { lanes, slots: workload::first_lanes(&work, lanes).len() as u32, step: 0 };
+        let waves = (0..lanes).step_by(per_wave as usize).map(|first| active(per_wave.min(lanes - first))).collect();
+        Ok(CaseBench { clock, ceilings, workload, work, waves, trainer, evaluator, batches, staging, lanes })
+    }
+
+    /// A round of training and what it counted.
+    async fn round(&mut self, evaluate: bool) -> Result<()> {
+        let gpu = self.clock.gpu;
+        self.trainer.round(gpu, &self.workload.server, &self.work, 0.0, &self.staging, 0)?;
+        if evaluate {
+            self.evaluator.submit(gpu, &self.batches, &self.staging, Trainer::staging_bytes(self.lanes))?;
+        }
+        let bytes = self.staging.read(gpu).await?;
+        let (trained, evaluated) = bytes.split_at(Trainer::staging_bytes(self.lanes) as usize);
+        let o = &self.workload.options;
+        let lane_samples = o.steps * o.batch;
+        for t in Trainer::totals(&self.work, trained).iter().flatten() {
+            self.expect(t.samples, lane_samples, t.loss, "training")?;
+        }
+        if evaluate {
+            let batches = self.evaluator.totals(evaluated);
+            for t in batches.iter().take(self.batches.len()).flatten() {
+                self.expect(t.samples, o.batch, t.loss, "evaluation")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to time what did not do its work.
+    fn expect(&self, samples: u32, wanted: u32, loss: f32, what: &str) -> Result<()> {
+        if samples == wanted && loss.is_finite() {
+            return Ok(());
+        }
+        Err(Error::Gpu(format!(
+            "{what} of {} lanes counted {samples} samples of {wanted} with a loss of {loss}: this adapter computes wrongly, run the self-test",
+            self.lanes
+        )))
+    }
+
+    /// Leaves the buffers of both programs as a full wave's work leaves them, so that phases can be repeated by themselves.
+    async fn fill(&mut self) -> Result<()> {
+        let wave = workload::first_lanes(&self.work, self.waves[0].lanes);
+        let gpu = self.clock.gpu;
+        self.trainer.round(gpu, &self.workload.server, &wave, 0.0, &self.staging, 0)?;
+        self.evaluator.submit(gpu, &self.batches, &self.staging, Trainer::staging_bytes(self.lanes))?;
+        self.staging.read(gpu).await.map(|_| ())
+    }
+
+    /// Every dispatch of a wave's training and of its evaluation, each by itself.
+    async fn kernels(&mut self) -> Result<KernelTable> {
+        self.fill().await?;
+        let training = self.waves[0];
+        let evaluation = self.evaluation_wave();
+        let mut table =
+            KernelTable { lanes: training.lanes, clients: training.slots, evaluation_lanes: evaluation.lanes, rows: Vec::new() };
+        let phases = [
+            (self.trainer.program(), "start", training),
+            (self.trainer.program(), "step", training),
+            (self.trainer.program(), "finish", training),
+            (self.evaluator.program(), "evaluate", evaluation),
+        ];
+        for (program, phase, active) in phases {
+            let times = self.clock.dispatches(program, phase, active).await?;
+            for (dispatch, seconds) in program.plan.phase(phase).iter().zip(times) {
+                let work = Work::of_dispatch(dispatch, active);
+                table.rows.push(KernelTime {
+                    phase: phase.into(),
+                    dispatch: dispatch.label.clone(),
+                    kernel: format!("{}::{}", dispatch.kernel.shader.name, dispatch.kernel.entry),
+                    cost: Cost::new(self.ceilings, work, seconds, 1, 0),
+                });
+            }
+        }
+        Ok(table)
+    }
+
+    /// What the first wave of an evaluation has at work.
+    fn evaluation_wave(&self) -> Active {
+        let slots = self.evaluator.slots_per_wave().min(self.batches.len() as u32);
+        Active { lanes: slots * self.workload.options.bases, slots, step: 0 }
+    }
+
+    /// Steps, evaluations and rounds.
+    async fn case(&mut self) -> Result<Case> {
+        self.fill().await?;
+        let gpu = self.clock.gpu;
+        let bases = self.workload.options.bases;
+        let steps = u64::from(self.workload.options.steps);
+        let slots = self.batches.len() as u32;
+        let of_training = |phase| Work::of_waves(self.trainer.program(), phase, &self.waves);
+        let (start, step_work, finish) = (of_training("start"), of_training("step"), of_training("finish"));
+        let evaluation_work = Work::of_waves(self.evaluator.program(), "evaluate", &[Active { lanes: slots * bases, slots, step: 0 }]);
+        let round_work = start + step_work * steps + finish;
+
+        // Steps as the trainer submits them: one after the other, with no wait between.
+        let seconds = self.clock.best(async |n| {
+            self.clock.wall(|| {
+                for wave in (0..n).flat_map(|_| &self.waves) {
+                    submit(gpu, self.trainer.program(), "step", *wave);
+                }
+                Ok(())
+            })
+        });
+        let dispatches = self.trainer.program().plan.phase("step").len() * self.waves.len();
+        let step = Cost::new(self.ceilings, step_work, seconds.await?, dispatches as u64, self.waves.len() as u64);
+
+        let offset = Trainer::staging_bytes(self.lanes);
+        let seconds = self.clock.best(async |n| {
+            let (evaluator, batches, staging) = (&mut self.evaluator, &self.batches, &self.staging);
+            self.clock.wall(|| (0..n).try_for_each(|_| evaluator.submit(gpu, batches, staging, offset)))
+        });
+        let seconds = seconds.await?;
+        let evaluation = Cost::new(self.ceilings, evaluation_work, seconds, self.evaluator.dispatches, self.evaluator.submits);
+
+        let seconds = self.rounds(false).await?;
+        let round = Cost::new(self.ceilings, round_work, seconds, self.trainer.dispatches, self.trainer.submits);
+        let seconds = self.rounds(true).await?;
+        let dispatches = self.trainer.dispatches + self.evaluator.dispatches;
+        let submits = self.trainer.submits + self.evaluator.submits;
+        let round_and_validation = Cost::new(self.ceilings, round_work + evaluation_work, seconds, dispatches, submits);
+        Ok(Case {
+            lanes: self.lanes,
+            clients: self.work.len() as u32,
+            waves: self.waves.len() as u32,
+            lanes_per_wave: self.waves[0].lanes,
+            evaluation_lanes: slots * bases,
+            training_bytes: self.trainer.program().bytes,
+            evaluation_bytes: self.evaluator.program().bytes,
+            step,
+            evaluation,
+            round,
+            round_and_validation,
+        })
+    }
+
+    /// Seconds of a round, its readback and the host's part included.
+    async fn rounds(&mut self, evaluate: bool) -> Result<f64> {
+        let clock = self.clock;
+        clock
+            .best(async |n| {
+                let began = std::time::Instant::now();
+                for _ in 0..n {
+                    self.round(evaluate).await?;
+                }
+                Ok(began.elapsed().as_secs_f64())
+            })
+            .await
+    }
+}
+
+fn submit(gpu: &Gpu, program: &Program, phase: &str, active: Active) {
+    let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(phase) });
+    program.encode(&mut encoder, phase, active);
+    gpu.queue.submit([encoder.finish()]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::GpuOptions;
+
+    /// Opens the default adapter; the suite needs one, a software driver at the least.
+    async fn gpu(options: GpuOptions) -> Gpu {
+        Gpu::open(&options).await.unwrap_or_else(|error| panic!("this test needs a GPU adapter: {error}"))
+    }
+
+    fn tiny(gpu: &Gpu) -> BenchOptions {
+        let base_width = "1/32".parse().unwrap();
+        BenchOptions {
+            lanes: vec![1, 3],
+            kernels_at: 2,
+            batch: 4,
+            base_width,
+            bases: 2,
+            steps: 2,
+            repeats: 1,
+            ..BenchOptions::for_adapter(gpu)
+        }
+    }
+
+    fn assert_sound(cost: &Cost, what: &str) {
+        for value in [cost.seconds, cost.share, cost.bytes_per_second, cost.byte_floor] {
+            assert!(value.is_finite() && value > 0.0, "{what}: {cost:?}");
+        }
+        assert!(cost.flops_per_second.is_finite() && cost.arithmetic_floor.is_finite(), "{what}: {cost:?}");
+    }
+
+    #[test]
+    fn a_tiny_run_gives_finite_positive_figures_within_the_default_limits() {
+        pollster::block_on(async {
+            let gpu = gpu(GpuOptions { default_limits: true, checked_shaders: true, ..GpuOptions::default() }).await;
+            // Three lanes run in two waves.
+            let limit = Limit { lanes: Some(2), memory: Some(64 << 20) };
+            let mut told = 0;
+            let report = run(&gpu, &BenchOptions { limit, ..tiny(&gpu) }, |_| told += 1).await.unwrap();
+            assert_eq!(told, 5);
+            let c = report.ceilings;
+            for value in [c.flops_per_second, c.bytes_per_second, c.dispatch_seconds, c.submit_seconds] {
+                assert!(value.is_finite() && value > 0.0, "{c:?}");
+            }
+            assert_eq!(
+                report.cases.iter().map(|c| (c.lanes, c.waves, c.lanes_per_wave)).collect::<Vec<_>>(),
+                [(1, 1, 1), (2, 1, 2), (3, 2, 2)]
+            );
+            for case in &report.cases {
+                for (cost, what) in [
+                    (&case.step, "step"),
+                    (&case.evaluation, "evaluation"),
+                    (&case.round, "round"),
+                    (&case.round_and_validation, "round and validation"),
+                ] {
+                    assert_sound(cost, &format!("{what} of {} lanes", case.lanes));
+                }
+                assert!(case.round.flops >= 2 * case.step.flops && case.round.dispatches > 2 * case.step.dispatches);
+            }
+            let kernels = report.kernels.as_ref().expect("asked for");
+            for row in &kernels.rows {
+                assert_sound(&row.cost, &row.dispatch);
+            }
+            let step: u64 = kernels.rows.iter().filter(|r| r.phase == "step").map(|r| r.cost.flops).sum();
+            assert_eq!(step, report.cases[1].step.flops);
+            assert!(report.to_string().contains("conv1 forward"));
+        });
+    }
+
+    #[test]
+    fn dependent_dispatches_see_each_other_and_a_copy_is_one() {
+        use crate::gpu::Materials;
+        use crate::kernels::ceilings::{copy, count, fill, multiply_add};
+        use crate::plan::{Extent, Plan};
+        pollster::block_on(async {
+            let gpu = gpu(GpuOptions { default_limits: true, ..GpuOptions::default() }).await;
+            let mut plan = Plan::default();
+            let counter = plan.buffer("counter", Extent::Fixed(16));
+            let result = plan.buffer("result", Extent::Fixed(16));
+            let source = plan.buffer("source", Extent::PerLane(100 * 16));
+            let destination = plan.buffer("destination", Extent::PerLane(100 * 16));
+            let mut dispatches = vec![count(counter); 9];
+            dispatches.extend([multiply_add(100, result), fill(100, source), copy(100, source, destination)]);
+            plan.phases = vec![("all", dispatches)];
+            let materials = Materials { lanes: 3, slots: 1, steps: 1, guarded: true, ..Materials::default() };
+            let program = Program::new(&gpu, plan, materials).await.unwrap();
+            let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            program.encode(&mut encoder, "all", Active { lanes: 1, slots: 1, step: 0 });
+            program.encode_some(&mut encoder, "all", Active { lanes: 3, slots: 1, step: 0 }, |i| i > 8);
+            gpu.queue.submit([encoder.finish()]);
+            let read = program.read(&gpu, &[counter, result, source, destination]).await.unwrap();
+            assert_eq!(read[0][..4], 9u32.to_le_bytes());
+            assert_eq!(read[1], [0; 16], "the multiply–adds' result is not to be stored");
+            assert_eq!(read[2], read[3]);
+            let values: Vec<f32> = bytemuck::pod_collect_to_vec(&read[3]);
+            assert!(values.windows(2).all(|w| w[0] != w[1]) && values.iter().all(|v| v.is_finite()));
+            program.check_guards(&gpu).await.unwrap();
+        });
+    }
+
+    #[test]
+    fn nonsense_is_refused_in_words() {
+        pollster::block_on(async {
+            let gpu = gpu(GpuOptions::default()).await;
+            for (options, word) in [
+                (BenchOptions { lanes: vec![0], ..tiny(&gpu) }, "0 lanes"),
+                (BenchOptions { lanes: vec![], kernels_at: 0, ..tiny(&gpu) }, "at least one"),
+                (BenchOptions { batch: 1, ..tiny(&gpu) }, "at least 2"),
+                (BenchOptions { repeats: 0, ..tiny(&gpu) }, "at least 1"),
+            ] {
+                let error = run(&gpu, &options, |_| ()).await.unwrap_err();
+                assert!(matches!(&error, Error::Config(text) if text.contains(word)), "{error}");
+            }
+        });
+    }
+}

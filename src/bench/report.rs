@@ -1,0 +1,484 @@
+//! What a benchmark found: plain data for JSON, and tables to read.
+
+use super::table::Table;
+use crate::fl::Ratio;
+use crate::gpu::{Active, Program};
+use crate::kernels::Dispatch;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::ops::{Add, Mul};
+
+/// Everything that a benchmark found. Its `Display` is a page of aligned tables.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct BenchReport {
+    /// Version of this program.
+    pub version: String,
+    /// Name, kind, backend and driver of the adapter.
+    pub adapter: String,
+    /// What was trained.
+    pub setting: Setting,
+    /// How times were taken, in words.
+    pub clock: String,
+    /// What the adapter can do.
+    pub ceilings: Ceilings,
+    /// Every dispatch by itself, where it was asked for.
+    pub kernels: Option<KernelTable>,
+    /// Steps and rounds, by number of lanes, ascending.
+    pub cases: Vec<Case>,
+}
+
+/// What was trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Setting {
+    /// The network, as in `digits`.
+    pub network: String,
+    /// Width of one base.
+    pub base_width: Ratio,
+    /// Parameters of one base.
+    pub parameters: u64,
+    /// Multiply–accumulate operations of one image's forward through one base.
+    pub macs: u64,
+    /// Bases of the ensemble.
+    pub bases: u32,
+    /// Images of a mini-batch.
+    pub batch: u32,
+    /// Local steps of a round.
+    pub steps: u32,
+    /// Most times that a measurement was repeated.
+    pub repeats: u32,
+}
+
+/// What the adapter can do, measured by kernels that do one thing.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Ceilings {
+    /// f32 operations a second of fused multiply–adds in registers, each counted as two.
+    pub flops_per_second: f64,
+    /// Bytes read and written a second by a copy too large for a GPU's caches.
+    pub bytes_per_second: f64,
+    /// Seconds of a dispatch that does nothing but wait for the one before.
+    pub dispatch_seconds: f64,
+    /// Seconds of submitting one such dispatch and waiting for it.
+    pub submit_seconds: f64,
+}
+
+/// Which of the ceilings leaves a piece of work the longer least time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bound {
+    /// The multiply–adds.
+    Arithmetic,
+    /// The copy.
+    Bytes,
+}
+
+/// What a piece of work does, counted from its plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Work {
+    pub flops: u64,
+    pub bytes: u64,
+}
+
+impl Work {
+    /// Of one dispatch over what is at work.
+    pub fn of_dispatch(dispatch: &Dispatch, active: Active) -> Work {
+        Work { flops: dispatch.flops, bytes: dispatch.bytes } * u64::from(active.count(dispatch.over))
+    }
+
+    /// Of a phase, once for each wave.
+    pub fn of_waves(program: &Program, phase: &str, waves: &[Active]) -> Work {
+        let dispatches = program.plan.phase(phase);
+        waves.iter().flat_map(|w| dispatches.iter().map(|d| Work::of_dispatch(d, *w))).fold(Work::default(), Work::add)
+    }
+}
+
+impl Add for Work {
+    type Output = Work;
+    fn add(self, other: Work) -> Work {
+        Work { flops: self.flops + other.flops, bytes: self.bytes + other.bytes }
+    }
+}
+
+impl Mul<u64> for Work {
+    type Output = Work;
+    fn mul(self, times: u64) -> Work {
+        Work { flops: self.flops * times, bytes: self.bytes * times }
+    }
+}
+
+/// A measured time beside the work done in it and the least time that this work could take.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Cost {
+    /// Measured, in seconds.
+    pub seconds: f64,
+    /// Floating-point operations of the plan; a multiply–add counts two.
+    pub flops: u64,
+    /// Bytes that the plan's dispatches must move at the least: each reads its inputs once and writes its outputs once.
+    pub bytes: u64,
+    /// Operations a second.
+    pub flops_per_second: f64,
+    /// Of those bytes, a second.
+    pub bytes_per_second: f64,
+    /// Seconds of the operations at the multiply–add ceiling.
+    pub arithmetic_floor: f64,
+    /// Seconds of the bytes at the copy ceiling.
+    pub byte_floor: f64,
+    /// The longer floor.
+    pub bound: Bound,
+    /// The longer floor as a share of the measured time. It can pass 1 where the bytes stay in a cache.
+    pub share: f64,
+    /// Dispatches recorded.
+    pub dispatches: u64,
+    /// Submits made; 0 for a dispatch by itself.
+    pub submits: u64,
+}
+
+impl Cost {
+    /// `work` done in `seconds`, which must be above 0.
+    pub(super) fn new(ceilings: &Ceilings, work: Work, seconds: f64, dispatches: u64, submits: u64) -> Cost {
+        let (flops, bytes) = (work.flops as f64, work.bytes as f64);
+        let arithmetic_floor = flops / ceilings.flops_per_second;
+        let byte_floor = bytes / ceilings.bytes_per_second;
+        Cost {
+            seconds,
+            flops: work.flops,
+            bytes: work.bytes,
+            flops_per_second: flops / seconds,
+            bytes_per_second: bytes / seconds,
+            arithmetic_floor,
+            byte_floor,
+            bound: if arithmetic_floor >= byte_floor { Bound::Arithmetic } else { Bound::Bytes },
+            share: arithmetic_floor.max(byte_floor) / seconds,
+            dispatches,
+            submits,
+        }
+    }
+}
+
+/// Every dispatch of a wave by itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct KernelTable {
+    /// Lanes of the wave in training.
+    pub lanes: u32,
+    /// Clients of the wave.
+    pub clients: u32,
+    /// Lanes of the wave in evaluation.
+    pub evaluation_lanes: u32,
+    /// Every dispatch, in the order of their phases.
+    pub rows: Vec<KernelTime>,
+}
+
+/// One dispatch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct KernelTime {
+    /// `start`, `step` and `finish` of training, or `evaluate`.
+    pub phase: String,
+    /// What it is for, as in `conv1 forward`.
+    pub dispatch: String,
+    /// Shader and entry point.
+    pub kernel: String,
+    /// Time and work.
+    pub cost: Cost,
+}
+
+/// Steps and rounds with one number of lanes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Case {
+    /// Replicas trained: (client, base) pairs.
+    pub lanes: u32,
+    /// Clients they belong to.
+    pub clients: u32,
+    /// Waves that training took.
+    pub waves: u32,
+    /// Lanes of the largest wave.
+    pub lanes_per_wave: u32,
+    /// Lanes of the evaluation: all bases for one batch of every so many clients.
+    pub evaluation_lanes: u32,
+    /// Bytes of the training program's buffers.
+    pub training_bytes: u64,
+    /// Bytes of the evaluation program's buffers.
+    pub evaluation_bytes: u64,
+    /// One local step of all lanes: gather, forward, backward, SGD.
+    pub step: Cost,
+    /// All widths from one forward of the bases.
+    pub evaluation: Cost,
+    /// A round: download, local steps, averages and the readback of the counters.
+    pub round: Cost,
+    /// The same with the evaluation before the readback.
+    pub round_and_validation: Cost,
+}
+
+/// Four significant digits or so, in plain notation.
+fn number(value: f64) -> String {
+    match value.abs() {
+        v if v < 10.0 => format!("{value:.3}"),
+        v if v < 100.0 => format!("{value:.2}"),
+        v if v < 1000.0 => format!("{value:.1}"),
+        _ => format!("{value:.0}"),
+    }
+}
+
+fn milliseconds(seconds: f64) -> String {
+    number(seconds * 1e3)
+}
+
+fn giga(value: f64) -> String {
+    number(value * 1e-9)
+}
+
+fn mega(bytes: u64) -> String {
+    number(bytes as f64 * 1e-6)
+}
+
+/// As in `31% FMA`.
+fn share(cost: &Cost) -> String {
+    let ceiling = match cost.bound {
+        Bound::Arithmetic => "FMA ",
+        Bound::Bytes => "copy",
+    };
+    format!("{:.1}% {ceiling}", cost.share * 100.0)
+}
+
+fn plural(count: u32, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
+impl fmt::Display for BenchReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (s, c) = (&self.setting, &self.ceilings);
+        writeln!(f, "splitmix-fl {} on {}", self.version, self.adapter)?;
+        writeln!(
+            f,
+            "network:  {} at width {}: {} parameters, {} MMAC an image; {}, batches of {}, rounds of {}",
+            s.network,
+            s.base_width,
+            s.parameters,
+            number(s.macs as f64 * 1e-6),
+            plural(s.bases, "base"),
+            s.batch,
+            plural(s.steps, "step")
+        )?;
+        writeln!(f, "clock:    {}", self.clock)?;
+        writeln!(
+            f,
+            "ceilings: FMA {} GFLOP/s, copy {} GB/s, dependent dispatch {} µs, submit and wait {} µs",
+            giga(c.flops_per_second),
+            giga(c.bytes_per_second),
+            number(c.dispatch_seconds * 1e6),
+            number(c.submit_seconds * 1e6)
+        )?;
+        if let Some(kernels) = &self.kernels {
+            write!(f, "\n{kernels}")?;
+        }
+        for case in &self.cases {
+            write!(f, "\n{}", CasePage { case, setting: s })?;
+        }
+        if self.cases.len() > 1 {
+            writeln!(f, "\nA step and a round by lanes")?;
+            let mut table = Table::new(
+                1,
+                &[
+                    "lanes",
+                    "waves",
+                    "step ms",
+                    "ms a lane",
+                    "images/s",
+                    "GFLOP/s",
+                    "of ceiling",
+                    "round ms",
+                    "ms a lane",
+                    "with validation",
+                ],
+            );
+            for case in &self.cases {
+                let lanes = f64::from(case.lanes);
+                table.row([
+                    case.lanes.to_string(),
+                    case.waves.to_string(),
+                    milliseconds(case.step.seconds),
+                    milliseconds(case.step.seconds / lanes),
+                    format!("{:.0}", lanes * f64::from(s.batch) / case.step.seconds),
+                    giga(case.step.flops_per_second),
+                    share(&case.step),
+                    milliseconds(case.round.seconds),
+                    milliseconds(case.round.seconds / lanes),
+                    milliseconds(case.round_and_validation.seconds),
+                ]);
+            }
+            write!(f, "{table}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for KernelTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "Every dispatch, {} of {} ({} in evaluation)",
+            plural(self.lanes, "lane"),
+            plural(self.clients, "client"),
+            self.evaluation_lanes
+        )?;
+        let mut table = Table::new(1, &["", "ms", "of phase", "GFLOP", "GFLOP/s", "MB", "GB/s", "of ceiling"]);
+        for rows in self.rows.chunk_by(|a, b| a.phase == b.phase) {
+            let sum = |of: fn(&Cost) -> f64| rows.iter().map(|r| of(&r.cost)).sum::<f64>();
+            let seconds = sum(|c| c.seconds);
+            let (flops, bytes) = (sum(|c| c.flops as f64), sum(|c| c.bytes as f64));
+            table.row([
+                format!("{}, {}", rows[0].phase, plural(rows.len() as u32, "dispatch").replace("dispatchs", "dispatches")),
+                milliseconds(seconds),
+                "100.0%".into(),
+                giga(flops),
+                giga(flops / seconds),
+                number(bytes * 1e-6),
+                giga(bytes / seconds),
+                String::new(),
+            ]);
+            for r in rows {
+                table.row([
+                    format!("  {}", r.dispatch),
+                    milliseconds(r.cost.seconds),
+                    format!("{:.1}%", 100.0 * r.cost.seconds / seconds),
+                    giga(r.cost.flops as f64),
+                    giga(r.cost.flops_per_second),
+                    mega(r.cost.bytes),
+                    giga(r.cost.bytes_per_second),
+                    share(&r.cost),
+                ]);
+            }
+        }
+        write!(f, "{table}")
+    }
+}
+
+/// A case with what it takes to read it.
+struct CasePage<'a> {
+    case: &'a Case,
+    setting: &'a Setting,
+}
+
+impl fmt::Display for CasePage<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let c = self.case;
+        writeln!(
+            f,
+            "{} of {} in {} of up to {}; {} MB to train, {} MB to evaluate",
+            plural(c.lanes, "lane"),
+            plural(c.clients, "client"),
+            plural(c.waves, "wave"),
+            c.lanes_per_wave,
+            mega(c.training_bytes),
+            mega(c.evaluation_bytes)
+        )?;
+        let mut table =
+            Table::new(1, &["", "ms", "arithmetic floor", "byte floor", "of ceiling", "GFLOP", "GFLOP/s", "GB/s", "dispatches", "submits"]);
+        let steps = plural(self.setting.steps, "step");
+        for (name, cost) in [
+            ("training step".to_string(), &c.step),
+            (format!("evaluation, {} lanes", c.evaluation_lanes), &c.evaluation),
+            (format!("round of {steps}"), &c.round),
+            ("round and validation".to_string(), &c.round_and_validation),
+        ] {
+            table.row([
+                name,
+                milliseconds(cost.seconds),
+                milliseconds(cost.arithmetic_floor),
+                milliseconds(cost.byte_floor),
+                share(cost),
+                giga(cost.flops as f64),
+                giga(cost.flops_per_second),
+                giga(cost.bytes_per_second),
+                cost.dispatches.to_string(),
+                cost.submits.to_string(),
+            ]);
+        }
+        write!(f, "{table}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CEILINGS: Ceilings = Ceilings { flops_per_second: 1e9, bytes_per_second: 1e8, dispatch_seconds: 1e-6, submit_seconds: 1e-5 };
+
+    #[test]
+    fn a_cost_is_set_against_the_nearer_ceiling() {
+        // 1 ms of arithmetic and 4 ms of bytes at the ceilings, done in 5 ms.
+        let cost = Cost::new(&CEILINGS, Work { flops: 1_000_000, bytes: 400_000 }, 5e-3, 3, 1);
+        let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-9 * b, "{a} and {b}");
+        close(cost.arithmetic_floor, 1e-3);
+        close(cost.byte_floor, 4e-3);
+        close(cost.share, 0.8);
+        close(cost.flops_per_second, 2e8);
+        close(cost.bytes_per_second, 8e7);
+        assert_eq!(cost.bound, Bound::Bytes);
+        let cost = Cost::new(&CEILINGS, Work { flops: 8_000_000, bytes: 400_000 }, 16e-3, 3, 1);
+        assert_eq!(cost.bound, Bound::Arithmetic);
+        close(cost.share, 0.5);
+        assert_eq!(Cost::new(&CEILINGS, Work::default(), 1e-3, 1, 0).share, 0.0);
+    }
+
+    fn report() -> BenchReport {
+        let cost = Cost::new(&CEILINGS, Work { flops: 1_000_000, bytes: 400_000 }, 5e-3, 3, 1);
+        let case = |lanes| Case {
+            lanes,
+            clients: 1,
+            waves: 1,
+            lanes_per_wave: lanes,
+            evaluation_lanes: 8,
+            training_bytes: 1,
+            evaluation_bytes: 1,
+            step: cost,
+            evaluation: cost,
+            round: cost,
+            round_and_validation: cost,
+        };
+        let row = |phase: &str| KernelTime { phase: phase.into(), dispatch: "conv1".into(), kernel: "conv::forward".into(), cost };
+        BenchReport {
+            version: "1.2.3".into(),
+            adapter: "a GPU".into(),
+            setting: Setting {
+                network: "digits".into(),
+                base_width: Ratio::EIGHTH,
+                parameters: 224_194,
+                macs: 1_158_528,
+                bases: 8,
+                batch: 32,
+                steps: 4,
+                repeats: 5,
+            },
+            clock: "the host's".into(),
+            ceilings: CEILINGS,
+            kernels: Some(KernelTable { lanes: 8, clients: 1, evaluation_lanes: 8, rows: vec![row("step"), row("step"), row("finish")] }),
+            cases: vec![case(1), case(8)],
+        }
+    }
+
+    #[test]
+    fn json_keeps_everything() {
+        let report = report();
+        let text = serde_json::to_string(&report).unwrap();
+        assert!(text.contains("\"flops-per-second\":1000000000.0"), "{text}");
+        assert_eq!(serde_json::from_str::<BenchReport>(&text).unwrap(), report);
+    }
+
+    #[test]
+    fn the_page_sums_phases_and_prints_both_floors() {
+        let page = report().to_string();
+        let sum = page.lines().find(|l| l.starts_with("step, 2 dispatches")).expect("a line a phase");
+        assert_eq!(sum.split_whitespace().skip(3).collect::<Vec<_>>(), ["10.00", "100.0%", "0.002", "0.200", "0.800", "0.080"]);
+        let step = page.lines().find(|l| l.starts_with("training step")).expect("a line a cost");
+        let cells: Vec<_> = step.split_whitespace().skip(2).collect();
+        assert_eq!(cells, ["5.000", "1.000", "4.000", "80.0%", "copy", "0.001", "0.200", "0.080", "3", "1"]);
+        // The sweep, one line for each number of lanes.
+        assert!(page.lines().any(|l| l.split_whitespace().take(4).eq(["8", "1", "5.000", "0.625"])), "{page}");
+    }
+}

@@ -1,0 +1,47 @@
+//! What the adapter itself can do, for benchmarks; see `shaders/ceilings.wgsl`.
+
+use super::{Access, Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
+
+/// Turns of the loop of [`multiply_add`].
+const ROUNDS: u32 = 64;
+/// Operations of a turn: 32 multiply–adds of vec4.
+const TURN_FLOPS: u64 = 32 * 4 * 2;
+/// Factor and addend of the multiply–adds: the chains tend to y / (1 − x), an ordinary number.
+const X: f32 = 0.75;
+const Y: f32 = 0.5;
+
+/// Fused multiply–adds in registers by `invocations` a lane. `result` is at least one vec4, never written.
+pub fn multiply_add(invocations: u32, result: BufferId) -> Dispatch {
+    let flops = u64::from(invocations) * u64::from(ROUNDS) * TURN_FLOPS;
+    Dispatch { flops, ..dispatch("multiply_add", &[Write], invocations, vec![result]) }
+}
+
+/// Gives every vec4 of `length` a lane a value unlike its neighbours'.
+pub fn fill(length: u32, result: BufferId) -> Dispatch {
+    Dispatch { bytes: u64::from(length) * 16, ..dispatch("fill", &[Write], length, vec![result]) }
+}
+
+/// Copies `length` vec4 a lane.
+pub fn copy(length: u32, source: BufferId, destination: BufferId) -> Dispatch {
+    Dispatch { bytes: u64::from(length) * 32, ..dispatch("copy", &[Read, Write], length, vec![source, destination]) }
+}
+
+/// Adds one to the u32 at the start of `counter`, whatever the number of lanes: run it with one.
+pub fn count(counter: BufferId) -> Dispatch {
+    dispatch("count", &[Write], 1, vec![counter])
+}
+
+fn dispatch(entry: &'static str, access: &'static [Access], invocations: u32, buffers: Vec<BufferId>) -> Dispatch {
+    Dispatch {
+        label: entry.into(),
+        kernel: Kernel { shader: shader::ceilings, entry, constants: vec![("ROUNDS", ROUNDS)], access },
+        words: vec![invocations, X.to_bits(), Y.to_bits()],
+        step_word: None,
+        buffers,
+        invocations,
+        workgroup: WORKGROUP,
+        over: Over::Lanes,
+        flops: 0,
+        bytes: 0,
+    }
+}

@@ -1,0 +1,470 @@
+//! Cases of everything round the layers: gathering, loss, optimiser, download, average and mixing.
+
+use super::{Case, LANES, Noise, SLOTS, Trial, Want, batch_sizes, lane_table, place, size_table};
+use crate::gpu::Active;
+use crate::kernels::class_presence::{self, ClassPresence};
+use crate::kernels::copy_bases::{self, CopyBases};
+use crate::kernels::ensemble_mean::{self, EnsembleMean};
+use crate::kernels::gather_images::{self, GatherImages};
+use crate::kernels::sgd::{self, Sgd};
+use crate::kernels::softmax_cross_entropy::{self, SoftmaxCrossEntropy};
+use crate::kernels::weighted_average::{self, WeightedAverage, members};
+use crate::kernels::{ImageLayout, Tuning};
+use crate::net::Shape;
+use kernels_tests::shape;
+
+/// Gathering a mini-batch from two chunks of images.
+#[derive(Debug, Clone, Copy)]
+pub struct GatherCase {
+    /// Capacity of a mini-batch.
+    pub batch: usize,
+    /// Shape of an image, at most four channels.
+    pub shape: Shape,
+    /// Images in the set; the second chunk starts at the first multiple of four past the middle.
+    pub images: u32,
+    /// Local step whose row of the schedule is read.
+    pub step: u32,
+    /// Seed of the data.
+    pub seed: u64,
+}
+
+impl Case for GatherCase {
+    fn op(&self) -> &'static str {
+        "gather_images"
+    }
+
+    fn shape(&self) -> String {
+        let s = self.shape;
+        format!("{}×{}×{}×{} of {} images, step {}", self.batch, s.channels, s.height, s.width, self.images, self.step)
+    }
+
+    fn trial(&self, _: Tuning) -> Trial {
+        let mut noise = Noise::new(self.seed);
+        let mut t = Trial::default();
+        let (batch, each) = (self.batch, self.shape.len() as usize);
+        let layout = ImageLayout::new(self.shape, 2);
+        let bytes: Vec<u8> = (0..self.images as usize * each).map(|_| noise.below(256) as u8).collect();
+        let labels: Vec<u32> = (0..self.images).map(|_| noise.below(10)).collect();
+        let chunk = (self.images / 2).max(1).next_multiple_of(4);
+        let (head, tail) = bytes.split_at((chunk.min(self.images) as usize) * each);
+        let mut pack = |label: &str, bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            bytes.resize(bytes.len().next_multiple_of(4).max(4), 0xff);
+            t.words(label, bytemuck::pod_collect_to_vec(&bytes))
+        };
+        let images = [pack("images 0", head), pack("images 1", tail)];
+        let valid = batch_sizes(batch);
+        let mut schedule = vec![u32::MAX; (self.step as usize + 1) * SLOTS * (1 + batch)];
+        let mut want = vec![Want::Keep; SLOTS * layout.bytes(batch as u32) as usize / 4];
+        let mut want_labels = vec![Want::Keep; SLOTS * batch];
+        for slot in 0..SLOTS {
+            let row = (self.step as usize * SLOTS + slot) * (1 + batch);
+            schedule[row] = valid[slot] as u32;
+            let indices: Vec<u32> = (0..valid[slot]).map(|_| noise.below(self.images)).collect();
+            schedule[row + 1..row + 1 + indices.len()].copy_from_slice(&indices);
+            let image = shape::Image {
+                channels: self.shape.channels as usize,
+                height: self.shape.height as usize,
+                width: self.shape.width as usize,
+            };
+            let (x, batch_labels) = kernels_tests::gather_images::gather_images(&image, &bytes, &labels, &indices, valid[slot]);
+            let start = slot * layout.bytes(batch as u32) as usize / 4;
+            for n in 0..valid[slot] {
+                want_labels[slot * batch + n] = Want::Bits(batch_labels[n]);
+                for y in 0..image.height {
+                    for column in 0..image.width {
+                        for c in 0..4 {
+                            let from = ((n * image.channels + c) * image.height + y) * image.width + column;
+                            let value = if c < image.channels { x[from] } else { 0.0 };
+                            want[start + place(layout, n, c, y, column)] = Want::Near(value, 0.0);
+                        }
+                    }
+                }
+            }
+        }
+        let b = gather_images::Buffers {
+            schedule: t.words("schedule", schedule),
+            images,
+            labels: t.words("labels", labels),
+            input: t.output("input", want),
+            batch_labels: t.output("batch labels", want_labels),
+            batch_sizes: t.output("batch sizes", valid.iter().map(|v| Want::Bits(*v as u32)).collect()),
+        };
+        let kernel = GatherImages { batch: batch as u32, slot_capacity: SLOTS as u32, images_per_chunk: chunk, input: layout };
+        t.dispatches = vec![kernel.dispatch("case", b)];
+        t.active = Some(Active { lanes: 0, slots: SLOTS as u32, step: self.step });
+        t
+    }
+}
+
+/// Class multipliers, with or without the mask.
+#[derive(Debug, Clone, Copy)]
+pub struct PresenceCase {
+    /// Capacity of a mini-batch.
+    pub batch: usize,
+    /// Number of classes.
+    pub classes: usize,
+    /// Whether absent classes get 0.
+    pub masked: bool,
+    /// Seed of the data.
+    pub seed: u64,
+}
+
+/// Labels of every slot; those past the batch size name a class all the same.
+fn labels(noise: &mut Noise, batch: usize, classes: usize) -> Vec<u32> {
+    (0..SLOTS * batch).map(|_| noise.below(classes as u32)).collect()
+}
+
+impl Case for PresenceCase {
+    fn op(&self) -> &'static str {
+        "class_presence"
+    }
+
+    fn shape(&self) -> String {
+        format!("{} of {} classes{}", self.batch, self.classes, if self.masked { ", masked" } else { "" })
+    }
+
+    fn trial(&self, _: Tuning) -> Trial {
+        let mut noise = Noise::new(self.seed);
+        let mut t = Trial::default();
+        let labels = labels(&mut noise, self.batch, self.classes);
+        let valid = batch_sizes(self.batch);
+        let want = (0..SLOTS).flat_map(|s| {
+            let own = &labels[s * self.batch..(s + 1) * self.batch];
+            kernels_tests::class_presence::class_presence(own, valid[s], self.classes, self.masked)
+        });
+        let want = want.map(|v| Want::Bits((v as f32).to_bits())).collect();
+        let b = class_presence::Buffers {
+            batch_sizes: t.words("batch sizes", size_table(self.batch)),
+            batch_labels: t.words("batch labels", labels),
+            multiplier: t.output("multiplier", want),
+        };
+        let kernel = ClassPresence { batch: self.batch as u32, classes: self.classes as u32, masked: self.masked };
+        t.dispatches = vec![kernel.dispatch("case", b)];
+        t
+    }
+}
+
+/// Loss, gradient and counters.
+#[derive(Debug, Clone, Copy)]
+pub struct LossCase {
+    /// Capacity of a mini-batch.
+    pub batch: usize,
+    /// Number of classes.
+    pub classes: usize,
+    /// Whether classes absent from the batch are masked.
+    pub masked: bool,
+    /// Size of the logits: large ones must not overflow.
+    pub size: f32,
+    /// Seed of the data.
+    pub seed: u64,
+}
+
+/// Rows of logits as stored, those past `valid` and the padding all NaN.
+fn rows_of_logits(values: &[f64], batch: usize, valid: usize, classes: usize) -> Vec<f32> {
+    let row = classes.next_multiple_of(4);
+    let mut out = vec![f32::NAN; batch * row];
+    for n in 0..valid {
+        for c in 0..classes {
+            out[n * row + c] = values[n * classes + c] as f32;
+        }
+    }
+    out
+}
+
+impl Case for LossCase {
+    fn op(&self) -> &'static str {
+        "softmax_cross_entropy"
+    }
+
+    fn shape(&self) -> String {
+        format!("{} of {} classes, logits to ±{}{}", self.batch, self.classes, self.size, if self.masked { ", masked" } else { "" })
+    }
+
+    fn trial(&self, _: Tuning) -> Trial {
+        let mut noise = Noise::new(self.seed);
+        let mut t = Trial::default();
+        let (batch, classes, row) = (self.batch, self.classes, self.classes.next_multiple_of(4));
+        let labels = labels(&mut noise, batch, classes);
+        let valid = batch_sizes(batch);
+        let multipliers: Vec<Vec<f64>> = (0..SLOTS)
+            .map(|s| kernels_tests::class_presence::class_presence(&labels[s * batch..(s + 1) * batch], valid[s], classes, self.masked))
+            .collect();
+        let size = f64::from(self.size);
+        let mut stored = Vec::new();
+        let mut want_gradient = Vec::new();
+        let mut want_outcomes = Vec::new();
+        let mut want_totals = Vec::new();
+        let mut initial_totals = Vec::new();
+        for (l, lane) in LANES.iter().enumerate() {
+            let s = lane[0] as usize;
+            let logits: Vec<f64> = (0..valid[s] * classes).map(|_| f64::from((noise.value() * size) as f32)).collect();
+            let shape = shape::Logits { batch: valid[s], valid: valid[s], classes };
+            let own = &labels[s * batch..s * batch + valid[s]];
+            let twin = kernels_tests::softmax_cross_entropy::softmax_cross_entropy(&shape, &logits, own, &multipliers[s]);
+            stored.extend(rows_of_logits(&logits, batch, valid[s], classes));
+            let mut gradient = vec![Want::Keep; batch * row];
+            let mut outcomes = vec![Want::Keep; batch * 2];
+            for n in 0..valid[s] {
+                for c in 0..row {
+                    let value = if c < classes { twin.dlogits[n * classes + c] } else { 0.0 };
+                    gradient[n * row + c] = Want::Near(value, (1.0 + size) / valid[s] as f64);
+                }
+                outcomes[2 * n] = Want::Near(twin.loss[n], 2.0 * size + 1.0);
+                outcomes[2 * n + 1] = Want::Bits(f32::from(u8::from(twin.correct[n])).to_bits());
+            }
+            want_gradient.extend(gradient);
+            want_outcomes.extend(outcomes);
+            // The counters are added to.
+            let before = [1.5f32.to_bits(), 7, 11 + l as u32, 2];
+            let correct = twin.correct.iter().filter(|c| **c).count() as u32;
+            let loss: f64 = twin.loss.iter().sum();
+            want_totals.push(Want::Near(1.5 + loss, (2.0 * size + 1.0) * valid[s] as f64));
+            want_totals.extend([before[1] + correct, before[2] + valid[s] as u32, before[3] + 1].map(Want::Bits));
+            initial_totals.extend(before);
+        }
+        let totals = t.words("totals", initial_totals);
+        t.expect(totals, want_totals);
+        let b = softmax_cross_entropy::Buffers {
+            lanes: t.words("lanes", lane_table()),
+            batch_sizes: t.words("batch sizes", size_table(batch)),
+            logits: t.values("logits", &stored),
+            batch_labels: t.words("batch labels", labels),
+            multiplier: t.values("multiplier", &multipliers.iter().flatten().map(|v| *v as f32).collect::<Vec<_>>()),
+            dlogits: t.output("dlogits", want_gradient),
+            outcomes: t.output("outcomes", want_outcomes),
+            totals,
+        };
+        t.dispatches = SoftmaxCrossEntropy { batch: batch as u32, classes: classes as u32 }.dispatches("case", b).to_vec();
+        t
+    }
+}
+
+/// Steps of SGD with momentum and weight decay.
+#[derive(Debug, Clone, Copy)]
+pub struct SgdCase {
+    /// vec4 of a lane.
+    pub length: u32,
+    /// Steps on the same gradient.
+    pub steps: usize,
+    /// Seed of the data.
+    pub seed: u64,
+}
+
+impl Case for SgdCase {
+    fn op(&self) -> &'static str {
+        "sgd"
+    }
+
+    fn shape(&self) -> String {
+        format!("{} parameters, {} steps", self.length * 4, self.steps)
+    }
+
+    fn trial(&self, _: Tuning) -> Trial {
+        let mut noise = Noise::new(self.seed);
+        let mut t = Trial::default();
+        let n = LANES.len() * self.length as usize * 4;
+        let (theta, g, buf) = (noise.values(n), noise.values(n), noise.values(n));
+        let settings = kernels_tests::sgd::Sgd { learning_rate: 0.125, momentum: 0.875, weight_decay: 0.03125 };
+        let (mut theta_after, mut buf_after) = (theta.clone(), buf.clone());
+        for _ in 0..self.steps {
+            kernels_tests::sgd::sgd(&settings, &mut theta_after, &mut buf_after, &g);
+        }
+        let f32s = |v: &[f64]| v.iter().map(|v| *v as f32).collect::<Vec<_>>();
+        let near = |v: &[f64]| v.iter().map(|v| Want::Near(*v, 4.0)).collect::<Vec<_>>();
+        let b = sgd::Buffers {
+            gradient: t.values("gradient", &f32s(&g)),
+            momentum: t.values("momentum", &f32s(&buf)),
+            parameters: t.values("parameters", &f32s(&theta)),
+        };
+        t.expect(b.parameters, near(&theta_after));
+        t.expect(b.momentum, near(&buf_after));
+        t.expect(b.gradient, vec![Want::Keep; n]);
+        let kernel = Sgd { length: self.length, learning_rate: 0.125, momentum: 0.875, weight_decay: 0.03125 };
+        t.dispatches = vec![kernel.dispatch("case", b); self.steps];
+        t
+    }
+}
+
+/// Lanes downloading their bases.
+#[derive(Debug, Clone, Copy)]
+pub struct CopyCase {
+    /// vec4 of a base.
+    pub length: u32,
+    /// Seed of the data.
+    pub seed: u64,
+}
+
+impl Case for CopyCase {
+    fn op(&self) -> &'static str {
+        "copy_bases"
+    }
+
+    fn shape(&self) -> String {
+        format!("{} parameters", self.length * 4)
+    }
+
+    fn trial(&self, _: Tuning) -> Trial {
+        let mut noise = Noise::new(self.seed);
+        let mut t = Trial::default();
+        let server = noise.values(3 * self.length as usize * 4);
+        let bases: Vec<u32> = LANES.iter().map(|l| l[2]).collect();
+        let want = kernels_tests::copy_bases::copy_bases(3, &server, &bases);
+        let b = copy_bases::Buffers {
+            lanes: t.words("lanes", lane_table()),
+            server: t.values("server", &server.iter().map(|v| *v as f32).collect::<Vec<_>>()),
+            parameters: t.output("parameters", want.iter().map(|v| Want::Bits((*v as f32).to_bits())).collect()),
+            momentum: t.output("momentum", vec![Want::Bits(0); want.len()]),
+        };
+        t.dispatches = vec![CopyBases { length: self.length }.dispatch("case", b)];
+        t
+    }
+}
+
+/// The weighted average of a round in two waves; one base has no lane.
+#[derive(Debug, Clone, Copy)]
+pub struct AverageCase {
+    /// vec4 of a base.
+    pub length: u32,
+    /// Seed of the data.
+    pub seed: u64,
+}
+
+impl Case for AverageCase {
+    fn op(&self) -> &'static str {
+        "weighted_average"
+    }
+
+    fn shape(&self) -> String {
+        format!("{} parameters, 4 lanes of 3 bases, a wave on top of another", self.length * 4)
+    }
+
+    fn trial(&self, _: Tuning) -> Trial {
+        let mut noise = Noise::new(self.seed);
+        let mut t = Trial::default();
+        let row = self.length as usize * 4;
+        // Base 1 has no lane in this wave. What earlier waves have summed is added to.
+        let lanes = [(2u32, 0.5f32), (0, 0.25), (2, 0.125), (0, 0.75)];
+        let parameters = noise.values(lanes.len() * row);
+        let before = noise.values(3 * row);
+        let mut after = before.clone();
+        for (lane, (base, weight)) in lanes.iter().enumerate() {
+            for i in 0..row {
+                after[*base as usize * row + i] += f64::from(*weight) * parameters[lane * row + i];
+            }
+        }
+        let kernel = WeightedAverage { length: self.length, bases: 3, lane_capacity: 6 };
+        let mut table = members(3, &lanes);
+        table.resize(kernel.member_bytes() as usize / 4, u32::MAX);
+        let b = weighted_average::Buffers {
+            members: t.words("members", table),
+            parameters: t.values("parameters", &parameters.iter().map(|v| *v as f32).collect::<Vec<_>>()),
+            average: t.values("average", &before.iter().map(|v| *v as f32).collect::<Vec<_>>()),
+        };
+        t.expect(b.average, after.iter().map(|v| Want::Near(*v, 2.0)).collect());
+        t.dispatches = vec![kernel.dispatch("case", b)];
+        t
+    }
+}
+
+/// Mean logits of several widths, their losses and counters.
+#[derive(Debug, Clone, Copy)]
+pub struct EnsembleCase {
+    /// Capacity of a mini-batch.
+    pub batch: usize,
+    /// Number of classes.
+    pub classes: usize,
+    /// Number of bases; all widths from one base to all are mixed, the widest first.
+    pub bases: usize,
+    /// Seed of the data.
+    pub seed: u64,
+}
+
+impl Case for EnsembleCase {
+    fn op(&self) -> &'static str {
+        "ensemble_mean"
+    }
+
+    fn shape(&self) -> String {
+        format!("{} of {} classes, {} bases", self.batch, self.classes, self.bases)
+    }
+
+    fn trial(&self, _: Tuning) -> Trial {
+        let mut noise = Noise::new(self.seed);
+        let mut t = Trial::default();
+        let (batch, classes, bases, row) = (self.batch, self.classes, self.bases, self.classes.next_multiple_of(4));
+        let labels = labels(&mut noise, batch, classes);
+        let valid = batch_sizes(batch);
+        let widths: Vec<usize> = (1..=bases).rev().collect();
+        let mut stored = Vec::new();
+        let (mut want_mixed, mut want_outcomes, mut want_totals) = (Vec::new(), Vec::new(), Vec::new());
+        for s in 0..SLOTS {
+            let logits = noise.values(bases * valid[s] * classes);
+            for b in 0..bases {
+                let own = &logits[b * valid[s] * classes..(b + 1) * valid[s] * classes];
+                // Padded classes hold zeros, as a linear layer leaves them.
+                stored.extend(
+                    rows_of_logits(own, batch, valid[s], classes)
+                        .iter()
+                        .enumerate()
+                        .map(|(i, v)| if i / row < valid[s] && i % row >= classes { 0.0 } else { *v }),
+                );
+            }
+            let shape = shape::Logits { batch: valid[s], valid: valid[s], classes };
+            let own = &labels[s * batch..s * batch + valid[s]];
+            for mixed in kernels_tests::ensemble_mean::ensemble_mean(&shape, &logits, own, &widths) {
+                let mut out = vec![Want::Keep; batch * row];
+                let mut outcomes = vec![Want::Keep; batch * 2];
+                for n in 0..valid[s] {
+                    for c in 0..row {
+                        let value = if c < classes { mixed.logits[n * classes + c] } else { 0.0 };
+                        out[n * row + c] = Want::Near(value, 1.0);
+                    }
+                    outcomes[2 * n] = Want::Near(mixed.loss[n], 4.0);
+                    outcomes[2 * n + 1] = Want::Bits(f32::from(u8::from(mixed.correct[n])).to_bits());
+                }
+                want_mixed.extend(out);
+                want_outcomes.extend(outcomes);
+                let loss: f64 = mixed.loss.iter().sum();
+                want_totals.push(Want::Near(loss, 4.0 * valid[s] as f64));
+                let correct = mixed.correct.iter().filter(|c| **c).count() as u32;
+                want_totals.extend([correct, valid[s] as u32, 0].map(Want::Bits));
+            }
+        }
+        let b = ensemble_mean::Buffers {
+            batch_sizes: t.words("batch sizes", size_table(batch)),
+            logits: t.values("logits", &stored),
+            batch_labels: t.words("batch labels", labels),
+            widths: t.words("widths", widths.iter().map(|w| *w as u32).collect()),
+            mixed: t.output("mixed", want_mixed),
+            outcomes: t.output("outcomes", want_outcomes),
+            totals: t.output("totals", want_totals),
+        };
+        let kernel = EnsembleMean { batch: batch as u32, classes: classes as u32, bases: bases as u32, widths: widths.len() as u32 };
+        t.dispatches = kernel.dispatches("case", b).to_vec();
+        t
+    }
+}
+
+pub(super) fn standard() -> Vec<Box<dyn Case>> {
+    let image = |channels, height, width| Shape { channels, height, width };
+    let mut cases: Vec<Box<dyn Case>> = vec![
+        Box::new(GatherCase { batch: 5, shape: image(3, 28, 28), images: 30, step: 0, seed: 400 }),
+        Box::new(GatherCase { batch: 4, shape: image(1, 5, 3), images: 9, step: 2, seed: 401 }),
+        Box::new(GatherCase { batch: 3, shape: image(4, 2, 7), images: 16, step: 1, seed: 402 }),
+        Box::new(SgdCase { length: 70, steps: 1, seed: 410 }),
+        Box::new(SgdCase { length: 3, steps: 5, seed: 411 }),
+        Box::new(CopyCase { length: 70, seed: 420 }),
+        Box::new(AverageCase { length: 70, seed: 421 }),
+        Box::new(EnsembleCase { batch: 9, classes: 10, bases: 8, seed: 430 }),
+        Box::new(EnsembleCase { batch: 3, classes: 4, bases: 1, seed: 431 }),
+    ];
+    for masked in [false, true] {
+        for (seed, (batch, classes)) in [(9, 10), (70, 3), (1, 1), (6, 65)].into_iter().enumerate() {
+            cases.push(Box::new(PresenceCase { batch, classes, masked, seed: 440 + seed as u64 }));
+            let size = [4.0, 1.0, 1.0, 60.0][seed];
+            cases.push(Box::new(LossCase { batch, classes, masked, size, seed: 450 + seed as u64 }));
+        }
+    }
+    cases
+}

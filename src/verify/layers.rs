@@ -1,0 +1,404 @@
+//! Cases of the layers with weights: convolutions and linear layers, three directions each.
+
+use super::{Case, LANES, Noise, ROWS, SLOTS, Trial, Want, absolute, batch_sizes, lane_table, size_table, stored, wanted};
+use crate::kernels::conv2d_backward_data::{self, Conv2dBackwardData};
+use crate::kernels::conv2d_backward_weight::{self, Conv2dBackwardWeight};
+use crate::kernels::conv2d_forward::{self, Conv2d, Conv2dForward};
+use crate::kernels::linear_forward::{self, Linear};
+use crate::kernels::sum_partials::SumPartials;
+use crate::kernels::{ImageLayout, ParameterPlace, Tuning};
+use crate::net::Shape;
+use kernels_tests::conv2d_backward_data::conv2d_backward_data as twin_backward_data;
+use kernels_tests::conv2d_backward_weight::conv2d_backward_weight as twin_backward_weight;
+use kernels_tests::conv2d_forward::conv2d_forward as twin_forward;
+use kernels_tests::{linear_backward_data, linear_backward_weight, linear_forward as linear_twin, shape};
+
+/// Which gradient, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Output from input.
+    Forward,
+    /// Gradient of the input.
+    BackwardData,
+    /// Gradient of weight and bias.
+    BackwardWeight,
+}
+
+/// One direction of a convolution.
+#[derive(Debug, Clone, Copy)]
+pub struct ConvCase {
+    /// Direction.
+    pub direction: Direction,
+    /// Capacity of a mini-batch.
+    pub batch: usize,
+    /// Shape of an input image.
+    pub input: Shape,
+    /// Output channels.
+    pub out_channels: u32,
+    /// Height and width of the kernel.
+    pub kernel: (u32, u32),
+    /// Stride.
+    pub stride: u32,
+    /// Zero padding, less than both kernel sizes.
+    pub padding: u32,
+    /// The layer correction.
+    pub scale: f32,
+    /// Whether lanes of a slot share its images.
+    pub input_per_slot: bool,
+    /// Seed of the data.
+    pub seed: u64,
+}
+
+impl ConvCase {
+    /// Whether at least one window fits; a case that does not cannot run.
+    pub fn is_valid(&self) -> bool {
+        Conv2d::new(self.input, self.out_channels, self.kernel, self.stride, self.padding).is_some()
+    }
+}
+
+/// Weights of every parameter row among NaN, and the place where they lie.
+struct Rows {
+    place: ParameterPlace,
+    weights: Vec<Vec<f64>>,
+    biases: Vec<Vec<f64>>,
+    words: Vec<f32>,
+}
+
+/// `weight(o, i, tap)` of padded shape `out × inputs × taps` in each row, zero where `real` says so.
+fn rows(
+    noise: &mut Noise,
+    out: usize,
+    inputs: usize,
+    taps: usize,
+    real: impl Fn(usize, usize) -> bool,
+    at: impl Fn(usize, usize, usize) -> usize,
+) -> Rows {
+    // A gap before, between and after, so that a wrong offset shows.
+    let blocks = out * inputs * taps / 4;
+    let place = ParameterPlace { stride: (3 + blocks + out / 4 + 2) as u32, weight: 3, bias: Some((3 + blocks) as u32) };
+    let mut words = vec![f32::NAN; ROWS * place.stride as usize * 4];
+    let (mut weights, mut biases) = (Vec::new(), Vec::new());
+    for row in 0..ROWS {
+        let start = (row * place.stride as usize + place.weight as usize) * 4;
+        let mut weight = vec![0.0; out * inputs * taps];
+        for o in 0..out {
+            for i in 0..inputs {
+                for t in 0..taps {
+                    let value = if real(o, i) { noise.value() } else { 0.0 };
+                    weight[(o * inputs + i) * taps + t] = value;
+                    words[start + at(o, i, t)] = value as f32;
+                }
+            }
+        }
+        let bias: Vec<f64> = (0..out).map(|o| if real(o, 0) { noise.value() } else { 0.0 }).collect();
+        for (o, b) in bias.iter().enumerate() {
+            words[start + blocks * 4 + o] = *b as f32;
+        }
+        weights.push(weight);
+        biases.push(bias);
+    }
+    Rows { place, weights, biases, words }
+}
+
+impl Case for ConvCase {
+    fn op(&self) -> &'static str {
+        match self.direction {
+            Direction::Forward => "conv2d_forward",
+            Direction::BackwardData => "conv2d_backward_data",
+            Direction::BackwardWeight => "conv2d_backward_weight",
+        }
+    }
+
+    fn shape(&self) -> String {
+        let (i, k) = (self.input, self.kernel);
+        format!(
+            "{}×{}×{}×{} → {}, kernel {}×{}, stride {}, padding {}, scale {}{}",
+            self.batch,
+            i.channels,
+            i.height,
+            i.width,
+            self.out_channels,
+            k.0,
+            k.1,
+            self.stride,
+            self.padding,
+            self.scale,
+            if self.input_per_slot { ", images per slot" } else { "" }
+        )
+    }
+
+    fn trial(&self, tuning: Tuning) -> Trial {
+        let conv = Conv2d::new(self.input, self.out_channels, self.kernel, self.stride, self.padding).expect("a window fits");
+        let mut noise = Noise::new(self.seed);
+        let mut t = Trial::default();
+        let batch = self.batch;
+        // One pixel more of border than needed, so that origins are not taken for granted.
+        let input = ImageLayout::new(conv.input, conv.input_border() + 1);
+        let dz_layout = ImageLayout::new(conv.output, conv.gradient_border() + 1);
+        let (ci, co) = (input.blocks() as usize * 4, dz_layout.blocks() as usize * 4);
+        let (kh, kw) = (self.kernel.0 as usize, self.kernel.1 as usize);
+        let real = |o: usize, i: usize| o < self.out_channels as usize && i < self.input.channels as usize;
+        let r = rows(&mut noise, co, ci, kh * kw, real, |o, i, tap| (tap * ci + i) * co + o);
+        let lanes = t.words("lanes", lane_table());
+        let sizes = t.words("batch sizes", size_table(batch));
+        let twin = |valid: usize| shape::Conv2d {
+            batch: valid,
+            in_channels: ci,
+            in_height: conv.input.height as usize,
+            in_width: conv.input.width as usize,
+            out_channels: co,
+            kernel_height: kh,
+            kernel_width: kw,
+            stride: self.stride as usize,
+            padding: self.padding as usize,
+        };
+        let valid: Vec<usize> = LANES.iter().map(|l| batch_sizes(batch)[l[0] as usize]).collect();
+
+        // Inputs per slot or lane.
+        let sources = if self.input_per_slot { SLOTS } else { LANES.len() };
+        let source_valid = |s: usize| if self.input_per_slot { batch_sizes(batch)[s] } else { valid[s] };
+        let images: Vec<Vec<f64>> = (0..sources).map(|s| noise.images(source_valid(s), input)).collect();
+        let source = |lane: usize| if self.input_per_slot { LANES[lane][0] as usize } else { lane };
+        let store_inputs = |t: &mut Trial| {
+            let all: Vec<f32> = (0..sources).flat_map(|s| stored(input, batch, source_valid(s), &images[s])).collect();
+            t.values("input", &all)
+        };
+        let gradients: Vec<Vec<f64>> = valid.iter().map(|v| noise.images(*v, dz_layout)).collect();
+        let store_gradients = |t: &mut Trial| {
+            let all: Vec<f32> = valid.iter().zip(&gradients).flat_map(|(v, g)| stored(dz_layout, batch, *v, g)).collect();
+            t.values("dz", &all)
+        };
+
+        match self.direction {
+            Direction::Forward => {
+                let output = ImageLayout::new(conv.output, 2);
+                let want = (0..LANES.len()).flat_map(|lane| {
+                    let (x, row) = (&images[source(lane)], LANES[lane][1] as usize);
+                    let (w, b, scale) = (&r.weights[row], &r.biases[row], f64::from(self.scale));
+                    let z = twin_forward(&twin(valid[lane]), x, w, b, scale);
+                    let size = twin_forward(&twin(valid[lane]), &absolute(x), &absolute(w), &absolute(b), scale.abs());
+                    wanted(output, batch, valid[lane], &z, &size)
+                });
+                let want = want.collect();
+                let b = conv2d_forward::Buffers {
+                    lanes,
+                    batch_sizes: sizes,
+                    input: store_inputs(&mut t),
+                    parameters: t.values("parameters", &r.words),
+                    output: t.output("z", want),
+                };
+                let kernel = Conv2dForward {
+                    conv,
+                    batch: batch as u32,
+                    input,
+                    output,
+                    input_per_slot: self.input_per_slot,
+                    place: r.place,
+                    scale: self.scale,
+                    tuning,
+                };
+                t.dispatches = vec![kernel.dispatch("case", b)];
+            }
+            Direction::BackwardData => {
+                let dx = ImageLayout::new(conv.input, 1);
+                let want = (0..LANES.len()).flat_map(|lane| {
+                    let (g, w) = (&gradients[lane], &r.weights[LANES[lane][1] as usize]);
+                    let value = twin_backward_data(&twin(valid[lane]), g, w);
+                    let size = twin_backward_data(&twin(valid[lane]), &absolute(g), &absolute(w));
+                    wanted(dx, batch, valid[lane], &value, &size)
+                });
+                let want = want.collect();
+                let b = conv2d_backward_data::Buffers {
+                    lanes,
+                    batch_sizes: sizes,
+                    dz: store_gradients(&mut t),
+                    parameters: t.values("parameters", &r.words),
+                    dx: t.output("dx", want),
+                };
+                let kernel = Conv2dBackwardData { conv, batch: batch as u32, dx, dz: dz_layout, place: r.place, tuning };
+                t.dispatches = vec![kernel.dispatch("case", b)];
+            }
+            Direction::BackwardWeight => {
+                let kernel =
+                    Conv2dBackwardWeight { conv, batch: batch as u32, input, input_per_slot: self.input_per_slot, dz: dz_layout, tuning };
+                let stride = r.place.stride as usize * 4;
+                let mut want = vec![Want::Keep; LANES.len() * stride];
+                for lane in 0..LANES.len() {
+                    let (x, g) = (&images[source(lane)], &gradients[lane]);
+                    let (dw, db) = twin_backward_weight(&twin(valid[lane]), x, g);
+                    let (sw, sb) = twin_backward_weight(&twin(valid[lane]), &absolute(x), &absolute(g));
+                    let start = lane * stride + r.place.weight as usize * 4;
+                    for o in 0..co {
+                        for i in 0..ci {
+                            for tap in 0..kh * kw {
+                                let from = (o * ci + i) * kh * kw + tap;
+                                want[start + (tap * ci + i) * co + o] = Want::Near(dw[from], sw[from]);
+                            }
+                        }
+                        want[start + kh * kw * ci * co + o] = Want::Near(db[o], sb[o]);
+                    }
+                }
+                let b = conv2d_backward_weight::Buffers {
+                    lanes,
+                    batch_sizes: sizes,
+                    input: store_inputs(&mut t),
+                    dz: store_gradients(&mut t),
+                    partial: t.scratch("parts", kernel.partial_bytes() * LANES.len() as u64),
+                };
+                let gradient = t.output("gradient", want);
+                let sum = SumPartials {
+                    length: kernel.partial_stride(),
+                    parts: kernel.parts(),
+                    partial_stride: kernel.partial_stride(),
+                    parameter_stride: r.place.stride,
+                    offset: r.place.weight,
+                };
+                t.dispatches = vec![kernel.dispatch("case", b), sum.dispatch("sum", b.partial, gradient)];
+            }
+        }
+        t
+    }
+}
+
+/// One direction of a linear layer.
+#[derive(Debug, Clone, Copy)]
+pub struct LinearCase {
+    /// Direction.
+    pub direction: Direction,
+    /// Capacity of a mini-batch.
+    pub batch: usize,
+    /// The image that is flattened, or (features, 1, 1).
+    pub from: Shape,
+    /// Output features.
+    pub out_features: u32,
+    /// The layer correction.
+    pub scale: f32,
+    /// Seed of the data.
+    pub seed: u64,
+}
+
+impl Case for LinearCase {
+    fn op(&self) -> &'static str {
+        match self.direction {
+            Direction::Forward => "linear_forward",
+            Direction::BackwardData => "linear_backward_data",
+            Direction::BackwardWeight => "linear_backward_weight",
+        }
+    }
+
+    fn shape(&self) -> String {
+        let f = self.from;
+        format!("{}×({}×{}×{}) → {}, scale {}", self.batch, f.channels, f.height, f.width, self.out_features, self.scale)
+    }
+
+    fn trial(&self, tuning: Tuning) -> Trial {
+        let mut noise = Noise::new(self.seed);
+        let mut t = Trial::default();
+        let batch = self.batch;
+        let flat = ImageLayout::new(self.from, 0);
+        let out = ImageLayout::new(Shape { channels: self.out_features, height: 1, width: 1 }, 0);
+        let (channels, area) = (flat.blocks() as usize * 4, (self.from.height * self.from.width) as usize);
+        let (inputs, outputs) = (channels * area, out.blocks() as usize * 4);
+        let real = |o: usize, i: usize| o < self.out_features as usize && i / area < self.from.channels as usize;
+        // The twin flattens channel by channel, the engine pixel by pixel.
+        let r = rows(&mut noise, outputs, inputs, 1, real, |o, i, _| ((i % area) * channels + i / area) * outputs + o);
+        let linear = Linear { batch: batch as u32, in_blocks: flat.image(), out_blocks: out.image(), place: r.place };
+        let twin = |valid| shape::Linear { batch: valid, in_features: inputs, out_features: outputs };
+        let valid: Vec<usize> = LANES.iter().map(|l| batch_sizes(batch)[l[0] as usize]).collect();
+        let images: Vec<Vec<f64>> = valid.iter().map(|v| noise.images(*v, flat)).collect();
+        let gradients: Vec<Vec<f64>> = valid.iter().map(|v| noise.images(*v, out)).collect();
+        let lanes = t.words("lanes", lane_table());
+        let sizes = t.words("batch sizes", size_table(batch));
+        let all = |layout: ImageLayout, data: &[Vec<f64>]| -> Vec<f32> {
+            valid.iter().zip(data).flat_map(|(v, d)| stored(layout, batch, *v, d)).collect()
+        };
+        let buffers = |input, other, output| linear_forward::Buffers { lanes, batch_sizes: sizes, input, other, output };
+        match self.direction {
+            Direction::Forward => {
+                let want = (0..LANES.len()).flat_map(|lane| {
+                    let (x, row) = (&images[lane], LANES[lane][1] as usize);
+                    let (w, b, scale) = (&r.weights[row], &r.biases[row], f64::from(self.scale));
+                    let z = linear_twin::linear_forward(&twin(valid[lane]), x, w, b, scale);
+                    let size = linear_twin::linear_forward(&twin(valid[lane]), &absolute(x), &absolute(w), &absolute(b), scale.abs());
+                    wanted(out, batch, valid[lane], &z, &size)
+                });
+                let want = want.collect();
+                let b = buffers(t.values("input", &all(flat, &images)), t.values("parameters", &r.words), t.output("z", want));
+                t.dispatches = vec![linear.forward("case", self.scale, tuning, b)];
+            }
+            Direction::BackwardData => {
+                let dx = ImageLayout::new(self.from, 2);
+                let want = (0..LANES.len()).flat_map(|lane| {
+                    let (g, w) = (&gradients[lane], &r.weights[LANES[lane][1] as usize]);
+                    let value = linear_backward_data::linear_backward_data(&twin(valid[lane]), g, w);
+                    let size = linear_backward_data::linear_backward_data(&twin(valid[lane]), &absolute(g), &absolute(w));
+                    wanted(dx, batch, valid[lane], &value, &size)
+                });
+                let want = want.collect();
+                let b = buffers(t.values("dz", &all(out, &gradients)), t.values("parameters", &r.words), t.output("dx", want));
+                t.dispatches = vec![linear.backward_data("case", dx, tuning, b)];
+            }
+            Direction::BackwardWeight => {
+                let stride = r.place.stride as usize * 4;
+                let mut want = vec![Want::Keep; LANES.len() * stride];
+                for lane in 0..LANES.len() {
+                    let (x, g) = (&images[lane], &gradients[lane]);
+                    let (dw, db) = linear_backward_weight::linear_backward_weight(&twin(valid[lane]), x, g);
+                    let (sw, sb) = linear_backward_weight::linear_backward_weight(&twin(valid[lane]), &absolute(x), &absolute(g));
+                    let start = lane * stride + r.place.weight as usize * 4;
+                    for o in 0..outputs {
+                        for i in 0..inputs {
+                            let at = start + ((i % area) * channels + i / area) * outputs + o;
+                            want[at] = Want::Near(dw[o * inputs + i], sw[o * inputs + i]);
+                        }
+                        want[start + inputs * outputs + o] = Want::Near(db[o], sb[o]);
+                    }
+                }
+                let b = buffers(t.values("input", &all(flat, &images)), t.values("dz", &all(out, &gradients)), t.output("gradient", want));
+                t.dispatches = vec![linear.backward_weight("case", b)];
+            }
+        }
+        t
+    }
+}
+
+const DIRECTIONS: [Direction; 3] = [Direction::Forward, Direction::BackwardData, Direction::BackwardWeight];
+
+pub(super) fn standard() -> Vec<Box<dyn Case>> {
+    let mut cases: Vec<Box<dyn Case>> = Vec::new();
+    let image = |channels, height, width| Shape { channels, height, width };
+    // (batch, input, out, kernel, stride, padding, images per slot): the Digits CNN's own, then odd ones.
+    let convolutions = [
+        (3, image(3, 28, 28), 8, (5, 5), 1, 2, true),
+        (3, image(8, 14, 14), 8, (5, 5), 1, 2, false),
+        (5, image(8, 7, 7), 16, (5, 5), 1, 2, false),
+        (2, image(1, 1, 1), 1, (1, 1), 1, 0, true),
+        (4, image(5, 9, 11), 6, (3, 3), 1, 1, false),
+        (2, image(3, 13, 10), 7, (3, 5), 1, 0, false),
+        (3, image(4, 9, 16), 5, (3, 3), 2, 1, false),
+        (2, image(2, 23, 19), 3, (11, 11), 4, 2, true),
+        (3, image(9, 6, 5), 4, (1, 1), 2, 0, false),
+    ];
+    for (seed, (batch, input, out_channels, kernel, stride, padding, input_per_slot)) in convolutions.into_iter().enumerate() {
+        for direction in DIRECTIONS {
+            let scale = if seed % 2 == 0 { 8.0 } else { 1.0 };
+            let seed = seed as u64;
+            cases.push(Box::new(ConvCase { direction, batch, input, out_channels, kernel, stride, padding, scale, input_per_slot, seed }));
+        }
+    }
+    let linears = [
+        (7, image(16, 7, 7), 256),
+        (18, image(256, 1, 1), 64),
+        (5, image(64, 1, 1), 10),
+        (1, image(1, 1, 1), 1),
+        (9, image(5, 2, 3), 7),
+        (35, image(13, 1, 1), 9),
+    ];
+    for (seed, (batch, from, out_features)) in linears.into_iter().enumerate() {
+        for direction in DIRECTIONS {
+            let scale = if seed % 2 == 0 { 8.0 } else { 1.0 };
+            cases.push(Box::new(LinearCase { direction, batch, from, out_features, scale, seed: 100 + seed as u64 }));
+        }
+    }
+    cases
+}

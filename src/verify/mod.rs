@@ -1,0 +1,318 @@
+//! Numeric verification: every kernel against its f64 twin on this adapter.
+//!
+//! A [`Case`] is one kernel at one shape. It makes its inputs from a seed, has the twin (`kernels_tests`) say what every
+//! stored value must become, and everything else is poison: NaN in the samples past a batch's end, in other parameters'
+//! places and round every buffer. A kernel that reads what it must not turns its result into NaN, one that writes what
+//! it must not changes a bit that is compared. [`self_test`] runs a fixed list of cases and whole steps; the crate
+//! `kernels-tests` runs random ones.
+
+mod activations;
+mod bookkeeping;
+mod layers;
+mod steps;
+
+pub use activations::{BatchNormCase, MaxPoolCase};
+pub use bookkeeping::{AverageCase, CopyCase, EnsembleCase, GatherCase, LossCase, PresenceCase, SgdCase};
+pub use layers::{ConvCase, Direction, LinearCase};
+
+use crate::Result;
+use crate::gpu::{Active, Gpu, Materials, Program};
+use crate::kernels::{BufferId, Dispatch, ImageLayout, Tuning};
+use crate::plan::{Extent, Plan};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::fmt;
+
+/// One kernel at one shape.
+pub trait Case {
+    /// The kernel and direction, as in `conv2d_forward`.
+    fn op(&self) -> &'static str;
+    /// The shape, for tables and failures.
+    fn shape(&self) -> String;
+    /// Inputs, dispatches and what must come out.
+    fn trial(&self, tuning: Tuning) -> Trial;
+}
+
+/// What one stored 32-bit word must become.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Want {
+    /// Stay as it was, bit for bit.
+    Keep,
+    /// Come near this value; the allowed error grows with the magnitude, the sum of the terms' sizes.
+    Near(f64, f64),
+    /// Become exactly these bits.
+    Bits(u32),
+}
+
+/// A kernel call with all its data.
+#[derive(Default)]
+pub struct Trial {
+    plan: Plan,
+    dispatches: Vec<Dispatch>,
+    /// Initial words of every buffer.
+    initial: Vec<Vec<u32>>,
+    expected: Vec<(BufferId, Vec<Want>)>,
+    active: Option<Active>,
+}
+
+/// Error that every result may have, whatever its magnitude.
+const ABSOLUTE: f64 = 1e-6;
+/// Error as a share of the magnitude: about eighty roundings of f32.
+const RELATIVE: f64 = 1e-5;
+
+impl Trial {
+    /// A buffer with these words in it.
+    fn words(&mut self, label: &str, words: Vec<u32>) -> BufferId {
+        self.initial.push(words);
+        let bytes = self.initial.last().map_or(0, |w| w.len() as u64 * 4);
+        self.plan.buffer(label, Extent::Fixed(bytes))
+    }
+
+    /// A buffer with these values in it.
+    fn values(&mut self, label: &str, values: &[f32]) -> BufferId {
+        self.words(label, values.iter().map(|v| v.to_bits()).collect())
+    }
+
+    /// An output: poisoned with NaN where it is expected to change, and zero where it is expected to stay.
+    fn output(&mut self, label: &str, want: Vec<Want>) -> BufferId {
+        let initial = want.iter().map(|w| if *w == Want::Keep { 0 } else { f32::NAN.to_bits() }).collect();
+        let id = self.words(label, initial);
+        self.expected.push((id, want));
+        id
+    }
+
+    /// A buffer between two stages, poisoned, whose result is not looked at.
+    fn scratch(&mut self, label: &str, bytes: u64) -> BufferId {
+        self.words(label, vec![f32::NAN.to_bits(); (bytes / 4) as usize])
+    }
+
+    /// Expects a buffer that is read, too, to end like this.
+    fn expect(&mut self, id: BufferId, want: Vec<Want>) {
+        self.expected.push((id, want));
+    }
+
+    /// Entry points that the trial runs, as (shader, entry point).
+    pub fn entry_points(&self) -> Vec<(&'static str, &'static str)> {
+        self.dispatches.iter().map(|d| (d.kernel.shader.name, d.kernel.entry)).collect()
+    }
+
+    /// The dispatches.
+    pub fn dispatches(&self) -> &[Dispatch] {
+        &self.dispatches
+    }
+}
+
+/// How a case ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Worst error as a share of the allowed.
+    pub worst: f64,
+    /// Where and how it failed: the worst word's place, value and error.
+    pub failure: Option<String>,
+}
+
+/// Runs one case between guards.
+///
+/// # Errors
+/// [`crate::Error::Gpu`] where the device refuses a shader or is lost. A wrong result is no error but an [`Outcome`].
+pub async fn run(gpu: &Gpu, case: &dyn Case) -> Result<Outcome> {
+    let trial = case.trial(gpu.tuning());
+    let active = trial.active.unwrap_or(Active { lanes: LANES.len() as u32, slots: SLOTS as u32, step: 0 });
+    let mut plan = trial.plan;
+    plan.phases = vec![("case", trial.dispatches)];
+    let materials = Materials { lanes: 1, slots: 1, steps: active.step + 1, external: vec![], guarded: true };
+    let program = Program::new(gpu, plan, materials).await?;
+    for (i, words) in trial.initial.iter().enumerate() {
+        program.write(gpu, BufferId(i), 0, bytemuck::cast_slice(words));
+    }
+    let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("case") });
+    program.encode(&mut encoder, "case", active);
+    gpu.queue.submit([encoder.finish()]);
+    let ids: Vec<BufferId> = trial.expected.iter().map(|(id, _)| *id).collect();
+    let results = program.read(gpu, &ids).await?;
+
+    let mut outcome = Outcome { worst: 0.0, failure: None };
+    for ((id, want), bytes) in trial.expected.iter().zip(results) {
+        let got: Vec<u32> = bytemuck::pod_collect_to_vec(&bytes);
+        for (i, want) in want.iter().enumerate() {
+            let (share, wanted) = match *want {
+                Want::Keep if got[i] == trial.initial[id.0][i] => continue,
+                Want::Keep => (f64::INFINITY, "an untouched word".to_string()),
+                Want::Bits(bits) if got[i] == bits => continue,
+                Want::Bits(bits) => (f64::INFINITY, format!("{bits}")),
+                Want::Near(value, magnitude) => {
+                    let error = (f64::from(f32::from_bits(got[i])) - value).abs();
+                    let share = error / (ABSOLUTE + RELATIVE * magnitude);
+                    (if share.is_nan() { f64::INFINITY } else { share }, format!("{value:e}"))
+                }
+            };
+            if share > outcome.worst {
+                outcome.worst = share;
+                if share > 1.0 {
+                    let label = &program.plan.buffers[id.0].label;
+                    let value = f32::from_bits(got[i]);
+                    outcome.failure = Some(format!(
+                        "{label}[{i}]: got {value:e} ({}), want {wanted}, error {:.0}% of the allowed",
+                        got[i],
+                        100.0 * share
+                    ));
+                }
+            }
+        }
+    }
+    if let Err(error) = program.check_guards(gpu).await {
+        outcome = Outcome { worst: f64::INFINITY, failure: Some(error.to_string()) };
+    }
+    Ok(outcome)
+}
+
+/// One line of a [`SelfTest`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Kernel or property.
+    pub op: String,
+    /// Shape.
+    pub shape: String,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// What a self-test found.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SelfTest {
+    /// A line a check.
+    pub rows: Vec<Row>,
+}
+
+impl SelfTest {
+    /// Number of checks that failed.
+    pub fn failed(&self) -> usize {
+        self.rows.iter().filter(|r| r.outcome.failure.is_some()).count()
+    }
+}
+
+impl fmt::Display for SelfTest {
+    /// A table, the failures after it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.rows.iter().map(|r| r.op.chars().count()).max().unwrap_or(0).max(2);
+        writeln!(f, "{:width$}  error / allowed          shape", "op")?;
+        for row in &self.rows {
+            let verdict = if row.outcome.failure.is_some() { "FAILED" } else { "ok" };
+            writeln!(f, "{:width$}  {:>14.1}%  {verdict:6}  {}", row.op, 100.0 * row.outcome.worst, row.shape)?;
+        }
+        for row in self.rows.iter().filter(|r| r.outcome.failure.is_some()) {
+            writeln!(f, "{} {}: {}", row.op, row.shape, row.outcome.failure.as_deref().unwrap_or_default())?;
+        }
+        writeln!(f, "{} passed, {} failed", self.rows.len() - self.failed(), self.failed())
+    }
+}
+
+/// Runs [`standard_cases`] and the whole-step checks, telling of each row as it is done.
+///
+/// # Errors
+/// [`crate::Error::Gpu`] where the device refuses a shader or is lost.
+pub async fn self_test(gpu: &Gpu, mut told: impl FnMut(&Row)) -> Result<SelfTest> {
+    let mut report = SelfTest::default();
+    let mut add = |row: Row| {
+        told(&row);
+        report.rows.push(row);
+    };
+    for case in standard_cases() {
+        let outcome = run(gpu, case.as_ref()).await?;
+        add(Row { op: case.op().to_string(), shape: case.shape(), outcome });
+    }
+    for row in steps::checks(gpu).await? {
+        add(row);
+    }
+    Ok(report)
+}
+
+/// The fixed cases of the self-test: the Digits CNN's own layers at r = 1/8, odd and tiny shapes, every kernel.
+pub fn standard_cases() -> Vec<Box<dyn Case>> {
+    let mut cases = layers::standard();
+    cases.extend(activations::standard());
+    cases.extend(bookkeeping::standard());
+    cases
+}
+
+/// Slots of a trial, and each lane's (slot, parameter row, base). Lanes of one slot share its images; rows are permuted.
+const SLOTS: usize = 3;
+const LANES: [[u32; 4]; 4] = [[0, 2, 1, 0], [1, 0, 0, 0], [2, 3, 1, 0], [1, 1, 2, 0]];
+const ROWS: usize = 4;
+
+/// Valid samples of each slot: a full batch, part of one, a single sample.
+fn batch_sizes(batch: usize) -> [usize; SLOTS] {
+    [batch, batch - batch / 3, 1]
+}
+
+fn lane_table() -> Vec<u32> {
+    LANES.iter().flatten().copied().collect()
+}
+
+fn size_table(batch: usize) -> Vec<u32> {
+    batch_sizes(batch).iter().map(|n| *n as u32).collect()
+}
+
+/// Pseudo-random numbers of a case.
+struct Noise(ChaCha8Rng);
+
+impl Noise {
+    fn new(seed: u64) -> Noise {
+        Noise(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    /// Uniform in [−1, 1), exact in f32.
+    fn value(&mut self) -> f64 {
+        f64::from(self.0.next_u32() >> 8) / 8_388_608.0 - 1.0
+    }
+
+    fn below(&mut self, n: u32) -> u32 {
+        self.0.next_u32() % n
+    }
+
+    fn values(&mut self, n: usize) -> Vec<f64> {
+        (0..n).map(|_| self.value()).collect()
+    }
+
+    /// N·C·H·W images whose channels past `channels` are zero: what padded channels hold.
+    fn images(&mut self, batch: usize, layout: ImageLayout) -> Vec<f64> {
+        let (padded, area) = (layout.blocks() as usize * 4, (layout.shape.height * layout.shape.width) as usize);
+        let real = layout.shape.channels as usize;
+        (0..batch * padded * area).map(|i| if i / area % padded < real { self.value() } else { 0.0 }).collect()
+    }
+}
+
+/// Place of (sample, padded channel, row, column) in a buffer of stored images, in words.
+fn place(layout: ImageLayout, n: usize, c: usize, y: usize, x: usize) -> usize {
+    let block = n as u32 * layout.image() + layout.origin(0) + y as u32 * layout.row() + x as u32 * layout.blocks() + c as u32 / 4;
+    (block * 4) as usize + c % 4
+}
+
+/// Calls `f(index in N·C·H·W with padded channels, place in the stored buffer)` for so many samples.
+fn for_each_pixel(layout: ImageLayout, samples: usize, mut f: impl FnMut(usize, usize)) {
+    let (c, h, w) = (layout.blocks() as usize * 4, layout.shape.height as usize, layout.shape.width as usize);
+    for n in 0..samples {
+        for i in 0..c * h * w {
+            f(n * c * h * w + i, place(layout, n, i / (h * w), i / w % h, i % w));
+        }
+    }
+}
+
+/// Images as a kernel reads them: zero borders, samples past `valid` all NaN.
+fn stored(layout: ImageLayout, batch: usize, valid: usize, images: &[f64]) -> Vec<f32> {
+    let mut out = vec![0.0; layout.bytes(batch as u32) as usize / 4];
+    out[layout.bytes(valid as u32) as usize / 4..].fill(f32::NAN);
+    for_each_pixel(layout, valid, |i, at| out[at] = images[i] as f32);
+    out
+}
+
+/// What stored images must become: near the twin's, borders and samples past `valid` untouched.
+fn wanted(layout: ImageLayout, batch: usize, valid: usize, images: &[f64], magnitude: &[f64]) -> Vec<Want> {
+    let mut out = vec![Want::Keep; layout.bytes(batch as u32) as usize / 4];
+    for_each_pixel(layout, valid, |i, at| out[at] = Want::Near(images[i], magnitude[i]));
+    out
+}
+
+fn absolute(values: &[f64]) -> Vec<f64> {
+    values.iter().map(|v| v.abs()).collect()
+}
