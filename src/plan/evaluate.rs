@@ -34,7 +34,7 @@ pub struct EvaluateSetting<'a> {
 pub struct EvaluatePlan {
     /// Buffers and dispatches.
     pub plan: Plan,
-    /// vec4<u32> of each lane: slot, parameter row, base, 0.
+    /// `vec4<u32>` of each lane: slot, parameter row, base, 0.
     pub lanes: BufferId,
     /// `[step][slot][1 + batch]` (external); a step is a wave.
     pub schedule: BufferId,

@@ -48,7 +48,7 @@ pub struct TrainSetting<'a> {
 pub struct TrainPlan {
     /// Buffers and dispatches.
     pub plan: Plan,
-    /// vec4<u32> of each lane: slot, parameter row, base, 0.
+    /// `vec4<u32>` of each lane: slot, parameter row, base, 0.
     pub lanes: BufferId,
     /// `[step][slot][1 + batch]` (external).
     pub schedule: BufferId,

@@ -152,9 +152,10 @@ fn twin_step(bench: &Bench, work: &ClientWork, got: &BTreeMap<String, Vec<f32>>,
         let error = distance(&mut got[name].iter().zip(want).map(|(g, w)| f64::from(*g) - w));
         let moved = distance(&mut initial[name].iter().zip(want).map(|(i, w)| i - w));
         let share = error / (1e-5 + 0.02 * moved);
-        if !(share <= outcome.worst) {
+        let share = if share.is_nan() { f64::INFINITY } else { share };
+        if share > outcome.worst {
             outcome.worst = share;
-            if !(share <= 1.0) {
+            if share > 1.0 {
                 outcome.failure = Some(format!("{name} is {error:e} from the twin's after moving {moved:e}"));
             }
         }
