@@ -18,8 +18,7 @@ async fn federate() -> Result<()> {
     let mut dataset = splitmix_fl::data::embedded()?;
     dataset.domains.truncate(2); // mnist and optdigits
     // The options that `splitmix train --help` tells of; `validate` checks and completes them.
-    let small = TrainConfig { clients_per_domain: 4, train_per_domain: Some(400), rounds: 5, ..TrainConfig::default() };
-    let config = TrainConfig { local_epochs: 4, lr: 0.05, ..small };
+    let config = TrainConfig { rounds: 4, local_epochs: 2, train_per_domain: Some(400), ..TrainConfig::default() };
     let mut federation = Federation::new(gpu, &dataset, config.validate()?).await?;
 
     while federation.rounds_done < federation.config.rounds {
