@@ -44,11 +44,15 @@ fn batch_norm_forward(@builtin(global_invocation_id) id: vec3<u32>) {
   let deviation = moments[index + 1u];
   let weight = parameters[theta + params.weight];
   let bias = parameters[theta + params.bias];
-  let floor = select(-3.4e38, 0.0, params.relu == 1u);
   let source = (lane * params.batch + n) * params.in_image + params.in_origin + line * params.in_row + block;
   let target_row = (lane * params.batch + n) * params.out_image + params.out_origin + line * params.out_row + block;
   for (var x = 0u; x < params.width; x++) {
     let x_hat = (z[source + x * params.blocks] - mean) * deviation;
-    y[target_row + x * params.blocks] = max(fma(x_hat, weight, bias), vec4<f32>(floor));
+    var out = fma(x_hat, weight, bias);
+    if (params.relu == 1u) {
+      // Not max: it may drop a NaN, and a diverged lane would look sound.
+      out = select(out, vec4<f32>(0.0), out < vec4<f32>(0.0));
+    }
+    y[target_row + x * params.blocks] = out;
   }
 }

@@ -7,6 +7,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use splitmix_fl::gpu::{Gpu, GpuOptions};
+use splitmix_fl::kernels::Tuning;
 use splitmix_fl::net::Shape;
 use splitmix_fl::verify::*;
 use std::collections::BTreeSet;
@@ -24,12 +25,16 @@ impl Bench {
         Bench { gpu: gpu.unwrap_or_else(|error| panic!("{error}")) }
     }
 
+    /// The case with the tiles of GPUs and with those of CPU drivers.
     fn run(&self, case: &dyn Case) -> Result<(), String> {
-        let outcome = pollster::block_on(run(&self.gpu, case)).map_err(|error| format!("{} {}: {error}", case.op(), case.shape()))?;
-        match outcome.failure {
-            Some(failure) => Err(format!("{} {}: {failure}", case.op(), case.shape())),
-            None => Ok(()),
+        for tuning in [Tuning::new(false), Tuning::new(true)] {
+            let outcome = pollster::block_on(run_tuned(&self.gpu, case, tuning));
+            let outcome = outcome.map_err(|error| format!("{} {}: {error}", case.op(), case.shape()))?;
+            if let Some(failure) = outcome.failure {
+                return Err(format!("{} {} with {tuning:?}: {failure}", case.op(), case.shape()));
+            }
         }
+        Ok(())
     }
 
     fn check<S: Strategy>(&self, cases: u32, strategy: S, case: impl Fn(S::Value) -> Option<Box<dyn Case>>)

@@ -237,9 +237,11 @@ impl Tuning {
     }
 }
 
-/// Pixels an invocation computes in a row of `width`: at most `most`, with the least work done twice, then the longest.
+/// Pixels an invocation computes in a row of `width`, at most `most`: the tile that costs the row least. The last tile
+/// of a row may overlap the one before (its pixels are then computed twice), which beats short tiles: each pays for the
+/// input beyond its edges, about three pixels' worth.
 pub fn pixels_per_invocation(width: u32, most: u32) -> u32 {
-    (1..=most.min(width)).min_by_key(|p| (width.div_ceil(*p) * p - width, u32::MAX - p)).unwrap_or(1)
+    (1..=most.min(width)).min_by_key(|p| (width.div_ceil(*p) * (p + 3), u32::MAX - p)).unwrap_or(1)
 }
 
 /// Image rows in a part of a two-stage reduction: about 256 pixels, so that parts are many but not tiny.
@@ -263,12 +265,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tiles_waste_nothing_where_they_can() {
+    fn tiles_are_long_and_waste_little() {
         assert_eq!(pixels_per_invocation(28, 14), 14);
         assert_eq!(pixels_per_invocation(28, 7), 7);
         assert_eq!(pixels_per_invocation(14, 14), 14);
         assert_eq!(pixels_per_invocation(7, 14), 7);
-        assert_eq!(pixels_per_invocation(32, 7), 4);
+        assert_eq!(pixels_per_invocation(16, 7), 6);
+        assert_eq!(pixels_per_invocation(31, 7), 7);
         assert_eq!(pixels_per_invocation(1, 7), 1);
     }
 

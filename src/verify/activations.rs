@@ -96,7 +96,7 @@ impl Case for BatchNormCase {
 
         let lanes = t.words("lanes", lane_table());
         let sizes = t.words("batch sizes", size_table(batch));
-        let all: Vec<f32> = (0..LANES.len()).flat_map(|l| stored(z_layout, batch, valid[l], &z[l])).collect();
+        let all: Vec<f32> = (0..LANES.len()).flat_map(|l| stored(z_layout, batch, valid[l], &z[l], 0, f32::NAN)).collect();
         let z_buffer = t.values("z", &all);
         let parameters = t.values("parameters", &words);
         let partials = t.scratch("parts", norm.partial_bytes() * LANES.len() as u64);
@@ -127,7 +127,7 @@ impl Case for BatchNormCase {
             return t;
         }
         let dy: Vec<Vec<f64>> = valid.iter().map(|v| noise.images(*v, y_layout)).collect();
-        let all: Vec<f32> = (0..LANES.len()).flat_map(|l| stored(y_layout, batch, valid[l], &dy[l])).collect();
+        let all: Vec<f32> = (0..LANES.len()).flat_map(|l| stored(y_layout, batch, valid[l], &dy[l], 0, f32::NAN)).collect();
         let gradient_image = t.values("dy", &all);
         let sums = t.scratch("sums", norm.moment_bytes() * LANES.len() as u64);
         let stride = place.stride as usize * 4;
@@ -238,7 +238,7 @@ impl Case for MaxPoolCase {
         }
         if self.backward {
             let dy: Vec<Vec<f64>> = valid.iter().map(|v| noise.images(*v, y_layout)).collect();
-            let all: Vec<f32> = (0..LANES.len()).flat_map(|l| stored(y_layout, batch, valid[l], &dy[l])).collect();
+            let all: Vec<f32> = (0..LANES.len()).flat_map(|l| stored(y_layout, batch, valid[l], &dy[l], 0, f32::NAN)).collect();
             let want = (0..LANES.len()).flat_map(|l| {
                 let dx = twin_pool_backward(&twin(valid[l]), &dy[l], &forward[l].1);
                 let magnitude = vec![(self.kernel * self.kernel) as f64; dx.len()];
@@ -255,7 +255,8 @@ impl Case for MaxPoolCase {
             t.dispatches = vec![pool.backward("case", x_layout, y_layout, b)];
             return t;
         }
-        let all: Vec<f32> = (0..LANES.len()).flat_map(|l| stored(x_layout, batch, valid[l], &x[l])).collect();
+        // A NaN loses every comparison; a huge value wins it.
+        let all: Vec<f32> = (0..LANES.len()).flat_map(|l| stored(x_layout, batch, valid[l], &x[l], 0, 1e30)).collect();
         let want = (0..LANES.len()).flat_map(|l| {
             let mut want = vec![Want::Keep; y_layout.bytes(batch as u32) as usize / 4];
             for_each_pixel(y_layout, valid[l], |i, at| want[at] = Want::Bits((forward[l].0[i] as f32).to_bits()));

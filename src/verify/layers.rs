@@ -160,12 +160,15 @@ impl Case for ConvCase {
         let images: Vec<Vec<f64>> = (0..sources).map(|s| noise.images(source_valid(s), input)).collect();
         let source = |lane: usize| if self.input_per_slot { LANES[lane][0] as usize } else { lane };
         let store_inputs = |t: &mut Trial| {
-            let all: Vec<f32> = (0..sources).flat_map(|s| stored(input, batch, source_valid(s), &images[s])).collect();
+            let all: Vec<f32> =
+                (0..sources).flat_map(|s| stored(input, batch, source_valid(s), &images[s], conv.input_border(), f32::NAN)).collect();
             t.values("input", &all)
         };
         let gradients: Vec<Vec<f64>> = valid.iter().map(|v| noise.images(*v, dz_layout)).collect();
+        // Only backward_data looks past the gradient's edge.
+        let ring = if self.direction == Direction::BackwardData { conv.gradient_border() } else { 0 };
         let store_gradients = |t: &mut Trial| {
-            let all: Vec<f32> = valid.iter().zip(&gradients).flat_map(|(v, g)| stored(dz_layout, batch, *v, g)).collect();
+            let all: Vec<f32> = valid.iter().zip(&gradients).flat_map(|(v, g)| stored(dz_layout, batch, *v, g, ring, f32::NAN)).collect();
             t.values("dz", &all)
         };
 
@@ -310,7 +313,7 @@ impl Case for LinearCase {
         let lanes = t.words("lanes", lane_table());
         let sizes = t.words("batch sizes", size_table(batch));
         let all = |layout: ImageLayout, data: &[Vec<f64>]| -> Vec<f32> {
-            valid.iter().zip(data).flat_map(|(v, d)| stored(layout, batch, *v, d)).collect()
+            valid.iter().zip(data).flat_map(|(v, d)| stored(layout, batch, *v, d, 0, f32::NAN)).collect()
         };
         let buffers = |input, other, output| linear_forward::Buffers { lanes, batch_sizes: sizes, input, other, output };
         match self.direction {

@@ -18,6 +18,7 @@ pub use layers::{ConvCase, Direction, LinearCase};
 use crate::Result;
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::{BufferId, Dispatch, ImageLayout, Tuning};
+use crate::net::Shape;
 use crate::plan::{Extent, Plan};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -73,10 +74,9 @@ impl Trial {
         self.words(label, values.iter().map(|v| v.to_bits()).collect())
     }
 
-    /// An output: poisoned with NaN where it is expected to change, and zero where it is expected to stay.
+    /// An output, all poison before: a word that must stay is noticed whatever is written over it, a zero, too.
     fn output(&mut self, label: &str, want: Vec<Want>) -> BufferId {
-        let initial = want.iter().map(|w| if *w == Want::Keep { 0 } else { f32::NAN.to_bits() }).collect();
-        let id = self.words(label, initial);
+        let id = self.words(label, vec![u32::MAX; want.len()]);
         self.expected.push((id, want));
         id
     }
@@ -111,12 +111,20 @@ pub struct Outcome {
     pub failure: Option<String>,
 }
 
-/// Runs one case between guards.
+/// Runs one case between guards, with the tiles that this adapter gets.
+///
+/// # Errors
+/// As [`run_tuned`].
+pub async fn run(gpu: &Gpu, case: &dyn Case) -> Result<Outcome> {
+    run_tuned(gpu, case, gpu.tuning()).await
+}
+
+/// Runs one case between guards, with any tiles.
 ///
 /// # Errors
 /// [`crate::Error::Gpu`] where the device refuses a shader or is lost. A wrong result is no error but an [`Outcome`].
-pub async fn run(gpu: &Gpu, case: &dyn Case) -> Result<Outcome> {
-    let trial = case.trial(gpu.tuning());
+pub async fn run_tuned(gpu: &Gpu, case: &dyn Case, tuning: Tuning) -> Result<Outcome> {
+    let trial = case.trial(tuning);
     let active = trial.active.unwrap_or(Active { lanes: LANES.len() as u32, slots: SLOTS as u32, step: 0 });
     let mut plan = trial.plan;
     plan.phases = vec![("case", trial.dispatches)];
@@ -298,10 +306,15 @@ fn for_each_pixel(layout: ImageLayout, samples: usize, mut f: impl FnMut(usize, 
     }
 }
 
-/// Images as a kernel reads them: zero borders, samples past `valid` all NaN.
-fn stored(layout: ImageLayout, batch: usize, valid: usize, images: &[f64]) -> Vec<f32> {
-    let mut out = vec![0.0; layout.bytes(batch as u32) as usize / 4];
-    out[layout.bytes(valid as u32) as usize / 4..].fill(f32::NAN);
+/// Images as a kernel reads them: a border of zeros `ring` pixels wide, and poison in the rest of the border and in the
+/// samples past `valid`.
+fn stored(layout: ImageLayout, batch: usize, valid: usize, images: &[f64], ring: u32, poison: f32) -> Vec<f32> {
+    let mut out = vec![poison; layout.bytes(batch as u32) as usize / 4];
+    let s = layout.shape;
+    // The image with its ring is an image of the same rows, deeper in a narrower border.
+    let ringed = Shape { height: s.height + 2 * ring, width: s.width + 2 * ring, ..s };
+    let inner = ImageLayout { shape: ringed, border: layout.border - ring };
+    for_each_pixel(inner, valid, |_, at| out[at] = 0.0);
     for_each_pixel(layout, valid, |i, at| out[at] = images[i] as f32);
     out
 }
