@@ -1,13 +1,13 @@
 //! `splitmix data`
 
 use super::train::client_rows;
-use super::{effective, load_data, print};
+use super::{configuration, load_data, print};
 use crate::Result;
 use crate::data::contact_sheet;
 use crate::data::{Splits, class_table, describe};
 use crate::fl::{DomainSizes, partition};
+use crate::run::TrainOverrides;
 use crate::run::run_dir::write_atomically;
-use crate::run::{TrainConfig, TrainOverrides};
 use std::path::PathBuf;
 
 #[derive(clap::Args)]
@@ -29,12 +29,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result<()> {
-    let mut options = args.options;
-    // Naming a folder is asking for what is in it.
-    if options.data_dir.is_some() && options.data.is_none() {
-        options.data = Some(crate::run::config::DataSource::Directory);
-    }
-    let config = effective(TrainConfig::load(args.config.as_deref(), options)?)?;
+    let config = configuration(args.config.as_deref(), args.options)?;
     let dataset = load_data(&config)?;
     print(&describe(&dataset))?;
     if args.clients {

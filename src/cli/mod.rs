@@ -10,11 +10,11 @@ mod train;
 
 use crate::data::{self as sets, Dataset};
 use crate::gpu::{Gpu, GpuOptions};
-use crate::run::TrainConfig;
 use crate::run::config::DataSource;
+use crate::run::{TrainConfig, TrainOverrides};
 use crate::{Error, Result};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Split-Mix federated learning on any GPU: train an ensemble of narrow networks federatedly, mix any width afterwards.
@@ -103,6 +103,14 @@ async fn open_gpu(adapter: Option<String>, checked_shaders: bool) -> Result<Gpu>
 /// The folder of data sets that the environment names.
 fn data_folder_of_environment() -> Option<PathBuf> {
     std::env::var_os("SPLITMIX_DATA").filter(|path| !path.is_empty()).map(PathBuf::from)
+}
+
+/// The configuration of a file and flags, validated. A data folder among the flags asks for what is in it.
+fn configuration(file: Option<&Path>, mut flags: TrainOverrides) -> Result<TrainConfig> {
+    if flags.data_dir.is_some() && flags.data.is_none() {
+        flags.data = Some(DataSource::Directory);
+    }
+    effective(TrainConfig::load(file, flags)?)
 }
 
 /// Fills in the environment's data folder, then validates.

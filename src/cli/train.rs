@@ -1,6 +1,6 @@
 //! `splitmix train`
 
-use super::{effective, load_data, open_gpu, percent, print, table};
+use super::{configuration, effective, load_data, open_gpu, percent, print, table};
 use crate::data::{ClientRow, Splits, class_table};
 use crate::data::{Dataset, ImageSet};
 use crate::fl::Client;
@@ -46,7 +46,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
         resumed = Some((run_dir, checkpoint));
         config
     } else {
-        effective(TrainConfig::load(args.config.as_deref(), args.options)?)?
+        configuration(args.config.as_deref(), args.options)?
     };
     let interrupted = watch_for_interrupts()?;
 
