@@ -229,6 +229,7 @@ impl Progress {
     fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.abandon();
+            eprintln!();
         }
     }
 }
