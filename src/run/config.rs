@@ -135,7 +135,7 @@ options! {
         ["Training"] clients_per_round: usize;
         /// Adapter to run on: a part of its name; the fastest when not given.
         ["Run"] adapter: String;
-        /// GPU memory to use at most, such as 2GiB or 500MB; what the adapter offers when not given.
+        /// GPU memory to use at most, such as 2GiB or 500MB; 4GiB when not given.
         ["Run"] memory_limit: ByteSize;
         /// Lanes trained at once at most; as many as memory allows when not given. It does not change the result.
         ["Run"] wave_lanes: usize;
