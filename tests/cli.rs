@@ -140,6 +140,29 @@ fn a_run_is_the_same_to_the_bit_however_it_is_stopped_and_however_it_is_cut_into
     let text = succeed(&mut splitmix(&["predict", &picture, "--model", &model, "--context", "20", "--top", "2"]));
     assert!(text.contains('%') && text.contains("sheet.png"), "{text}");
 
+    // The same parameters from a file that knows only PyTorch's names, as another program would write it.
+    let bytes = std::fs::read(whole.join("best.safetensors")).expect("a checkpoint");
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("safetensors");
+    let bare = path("bare.safetensors");
+    std::fs::write(&bare, safetensors::serialize(file.tensors(), None).expect("bytes")).expect("written");
+    let bare = bare.to_string_lossy().into_owned();
+    fail(&mut splitmix(&["eval", &bare]), 2, &["imported"]);
+    let imported = path("imported.safetensors");
+    let import = |to: &Path| {
+        let mut command = splitmix(&["import", &bare, "--domains", "optdigits,synth-digits", "--clients-per-domain", "1"]);
+        command
+            .args(["--train-per-domain", "60", "--base-width", "1/64", "--budgets", "64-32", "--eval-batch-size", "400", "--to"])
+            .arg(to);
+        command
+    };
+    succeed(&mut import(&imported));
+    assert_eq!(tensors(&imported), tensors(&whole.join("best.safetensors")));
+    fail(&mut import(&imported), 2, &["imported.safetensors"]);
+    let again = path("imported.json");
+    succeed(&mut splitmix(&["eval", &imported.to_string_lossy(), "--json", &again.to_string_lossy()]));
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&again).expect("report")).expect("JSON");
+    assert_eq!(report["widths"], test["widths"], "imported parameters are the same model");
+
     // What a model cannot do.
     fail(&mut splitmix(&["eval", &model, "--widths", "1"]), 2, &["width 1", "1/32"]);
     fail(&mut splitmix(&["predict", &model, "--model", &model]), 1, &["cannot read the picture"]);
@@ -238,7 +261,7 @@ fn bad_input_is_told_in_a_line_and_by_the_exit_code() {
 
 #[test]
 fn every_option_is_documented() {
-    for command in ["train", "eval", "predict", "devices", "data", "bench", "self-test"] {
+    for command in ["train", "eval", "predict", "import", "devices", "data", "bench", "self-test"] {
         let help = succeed(&mut splitmix(&[command, "--help"]));
         let lines: Vec<&str> = help.lines().collect();
         for (i, line) in lines.iter().enumerate().filter(|(_, line)| line.trim_start().starts_with("--")) {

@@ -4,6 +4,7 @@ mod bench;
 mod data;
 mod devices;
 mod eval;
+mod import;
 mod predict;
 mod self_test;
 mod train;
@@ -40,6 +41,8 @@ enum Command {
     Eval(eval::Args),
     /// Classify pictures with a checkpoint.
     Predict(predict::Args),
+    /// Make a checkpoint of parameters that another program trained, such as the authors'.
+    Import(Box<import::Args>),
     /// List the adapters of this machine.
     Devices(devices::Args),
     /// Show the data sets and what each client holds, or draw a sheet of samples.
@@ -63,6 +66,7 @@ pub fn main() -> ExitCode {
             Command::Train(args) => train::run(*args).await,
             Command::Eval(args) => eval::run(args).await,
             Command::Predict(args) => predict::run(args).await,
+            Command::Import(args) => import::run(*args),
             Command::Devices(args) => devices::run(args).await,
             Command::Data(args) => data::run(*args),
             Command::Bench(args) => bench::run(args).await,

@@ -129,7 +129,7 @@ impl Checkpoint {
         let Some(header) = metadata else {
             return Err(Error::Data(format!(
                 "{file}: no splitmix metadata: this is not a checkpoint of splitmix; parameters of another program \
-                 have to be imported"
+                 have to be imported: splitmix import"
             )));
         };
         if let Some((name, problem)) = tensors.iter().find_map(|(name, read)| Some((name, read.as_ref().err()?))) {

@@ -1,0 +1,63 @@
+//! `splitmix import`
+
+use super::{configuration, print};
+use crate::run::checkpoint::{import, tensor_name};
+use crate::run::model::{network, wanted_tensors};
+use crate::run::run_dir::write_atomically;
+use crate::run::{Checkpoint, Header, TrainOverrides};
+use crate::{Error, Result};
+use std::path::PathBuf;
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// Parameters of another program, such as the authors': a safetensors file with PyTorch's names and shapes. A PyTorch
+    /// file becomes one by safetensors.torch.save_file(torch.load(FILE)["server_model"]["server"], OUT).
+    file: PathBuf,
+    /// The checkpoint to write.
+    #[arg(long, value_name = "FILE")]
+    to: PathBuf,
+    /// TOML file with the options that the parameters were trained with; flags win.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    options: TrainOverrides,
+}
+
+/// Classes of the Digits domains.
+const CLASSES: usize = 10;
+
+pub(super) fn run(args: Args) -> Result<()> {
+    let config = configuration(args.config.as_deref(), args.options)?;
+    let method = config.method();
+    let network = network("digits", method.base_width(), CLASSES)?;
+    let bytes = std::fs::read(&args.file).map_err(|source| Error::Io { action: "cannot read", path: args.file.clone(), source })?;
+    let bases = method.base_count()?;
+    let imported = import(&bytes, &args.file.display().to_string(), &wanted_tensors(&network), bases)?;
+    let tensors = imported.bases.into_iter().enumerate().flat_map(|(b, tensors)| {
+        let named = network.tensors.iter().zip(tensors);
+        named.map(move |(spec, tensor)| (tensor_name(b, &spec.name), tensor)).collect::<Vec<_>>()
+    });
+    let checkpoint = Checkpoint {
+        header: Header {
+            network: network.name.clone(),
+            classes: CLASSES,
+            image: [network.input.channels, network.input.height, network.input.width].map(|n| n as usize),
+            bases,
+            base_width: method.base_width(),
+            max_width: method.full_width()?,
+            rounds_done: 0,
+            best: None,
+            deck: None,
+            config,
+        },
+        tensors: tensors.collect(),
+    };
+    if args.to.exists() {
+        return Err(Error::Config(format!("{} is there already: name another file with --to", args.to.display())));
+    }
+    write_atomically(&args.to, &checkpoint.to_bytes()?)?;
+    if !imported.unused.is_empty() {
+        eprintln!("note: not used: {}", imported.unused.join(", "));
+    }
+    print(&format!("{bases} bases in {}\n", args.to.display()))
+}
