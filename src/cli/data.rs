@@ -5,9 +5,8 @@ use super::{configuration, load_data, print};
 use crate::Result;
 use crate::data::contact_sheet;
 use crate::data::{Splits, class_table, describe};
-use crate::fl::{DomainSizes, partition};
-use crate::run::TrainOverrides;
 use crate::run::run_dir::write_atomically;
+use crate::run::{TrainOverrides, model};
 use std::path::PathBuf;
 
 #[derive(clap::Args)]
@@ -33,9 +32,7 @@ pub(super) fn run(args: Args) -> Result<()> {
     let dataset = load_data(&config)?;
     print(&describe(&dataset))?;
     if args.clients {
-        let sizes: Vec<DomainSizes> =
-            dataset.domains.iter().map(|d| DomainSizes { name: d.name.clone(), train: d.train.len(), test: d.test.len() }).collect();
-        let parts = partition::partition(&sizes, &config.partition_settings(), &config.method())?;
+        let parts = model::partition(&dataset, &config)?;
         print(&format!("\n{}", class_table(&client_rows(&parts.clients, &dataset), &dataset.classes, Splits::All)))?;
         for warning in &parts.warnings {
             eprintln!("note: {warning}");

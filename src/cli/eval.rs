@@ -2,9 +2,8 @@
 
 use super::train::{client_rows, report_table};
 use super::{effective, load_data, open_gpu, percent, print, table};
-use crate::fl::{DomainSizes, partition};
 use crate::run::config::{ByteSize, DataSource, Widths};
-use crate::run::model::{Images, Model, TestSettings};
+use crate::run::model::{self, Images, Model, TestSettings};
 use crate::run::run_dir::{BEST, read_checkpoint, write_atomically};
 use crate::run::{Checkpoint, TrainConfig};
 use crate::{Error, Result};
@@ -87,9 +86,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     if model.classes != dataset.classes.len() {
         return Err(Error::Data(format!("the model knows {} classes, the data has {}", model.classes, dataset.classes.len())));
     }
-    let sizes: Vec<DomainSizes> =
-        dataset.domains.iter().map(|d| DomainSizes { name: d.name.clone(), train: d.train.len(), test: d.test.len() }).collect();
-    let clients = partition::partition(&sizes, &config.partition_settings(), &model.method)?.clients;
+    let clients = model::partition(&dataset, &config)?.clients;
     let images = Images::new(&gpu, &dataset, model.network.input)?;
     let settings = TestSettings { widths, batch, limit: config.limit() };
     let report = model.test(&gpu, &images, &clients, &settings).await?;

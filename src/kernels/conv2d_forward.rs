@@ -1,7 +1,7 @@
 //! Convolution, forward; see `shaders/conv2d_forward.wgsl`. Also the convolution's geometry, shared by its three directions.
 
 use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, ParameterPlace, Tuning, WORKGROUP, pixels_per_invocation, shader};
-use crate::net::Shape;
+use crate::net::{Shape, positions};
 
 /// A convolution's geometry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub struct Conv2d {
 impl Conv2d {
     /// The convolution of `input` by a kernel; `None` where not one window fits or the padding reaches the kernel's size.
     pub fn new(input: Shape, out_channels: u32, kernel: (u32, u32), stride: u32, padding: u32) -> Option<Conv2d> {
-        let size = |n: u32, k: u32| (n + 2 * padding).checked_sub(k).map(|n| n / stride + 1);
+        let size = |n: u32, k: u32| positions(n, k, stride, padding);
         if padding >= kernel.0.min(kernel.1) {
             return None;
         }

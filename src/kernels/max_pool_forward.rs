@@ -1,7 +1,7 @@
 //! Max-pooling, forward; see `shaders/max_pool_forward.wgsl`. Also the geometry that both directions share.
 
 use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader};
-use crate::net::Shape;
+use crate::net::{Shape, positions};
 
 /// A max-pooling layer's geometry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub struct Buffers {
 impl MaxPool {
     /// The pooling of `input`; `None` where not one window fits, or window and padding are out of range.
     pub fn new(batch: u32, input: Shape, kernel: (u32, u32), stride: u32, padding: u32) -> Option<MaxPool> {
-        let size = |n: u32, k: u32| (n + 2 * padding).checked_sub(k).map(|n| n / stride + 1);
+        let size = |n: u32, k: u32| positions(n, k, stride, padding);
         if kernel.0 > 15 || kernel.1 > 15 || padding > kernel.0.min(kernel.1) / 2 {
             return None;
         }

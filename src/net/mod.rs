@@ -200,8 +200,13 @@ impl Network {
     }
 }
 
+/// Positions of a window of length `kernel` along `length` padded pixels, or `None` where not even one fits.
+pub(crate) fn positions(length: u32, kernel: u32, stride: u32, padding: u32) -> Option<u32> {
+    (length + 2 * padding).checked_sub(kernel).map(|rest| rest / stride + 1)
+}
+
 /// Output size of a sliding window, or `None` where not even one fits.
 fn window(shape: Shape, kernel: u32, stride: u32, padding: u32) -> Option<(u32, u32)> {
-    let size = |n: u32| (n + 2 * padding).checked_sub(kernel).map(|n| n / stride + 1);
+    let size = |n: u32| positions(n, kernel, stride, padding);
     Some((size(shape.height)?, size(shape.width)?))
 }

@@ -1,16 +1,15 @@
 //! The federated loop: a round plans who trains what, trains every lane on the GPU, averages each base, validates, and
 //! reads its counters back once.
 
-use super::checkpoint::{Checkpoint, Header, Tensor};
+use super::checkpoint::{Checkpoint, Header};
 use super::config::TrainConfig;
 use super::metrics::{RoundMetrics, width_metrics};
 use super::model::{self, Images, Model, TestSettings, batches_of_clients, per_client};
 use crate::data::Dataset;
 use crate::engine::{ClientWork, EvaluateOptions, Evaluator, Limit, Staging, TrainOptions, Trainer};
-use crate::fl::{Client, Deck, DomainSizes, RoundPlan, Selection, Warning, batches, partition, plan_round};
+use crate::fl::{Client, Deck, RoundPlan, Selection, Warning, batches, plan_round};
 use crate::gpu::Gpu;
 use crate::{Error, Result};
-use std::collections::BTreeMap;
 
 /// A federation in training.
 pub struct Federation {
@@ -96,9 +95,7 @@ impl Federation {
     }
 
     async fn with_model(gpu: Gpu, dataset: &Dataset, config: TrainConfig, model: Model, deck: Deck) -> Result<Federation> {
-        let sizes: Vec<DomainSizes> =
-            dataset.domains.iter().map(|d| DomainSizes { name: d.name.clone(), train: d.train.len(), test: d.test.len() }).collect();
-        let parts = partition::partition(&sizes, &config.partition_settings(), &model.method)?;
+        let parts = model::partition(dataset, &config)?;
         let clients = parts.clients;
         let images = Images::new(&gpu, dataset, model.network.input)?;
         let limit = config.limit();
@@ -275,13 +272,7 @@ impl Federation {
     /// # Errors
     /// [`Error::Data`] where tensors are missing or have other shapes.
     pub fn load_bases(&self, checkpoint: Checkpoint, file: &str) -> Result<()> {
-        let bases = checkpoint.take_parameters(&model::wanted_tensors(&self.model.network), file)?;
-        for (base, tensors) in bases.into_iter().enumerate() {
-            let specs = self.model.network.tensors.iter();
-            let named: BTreeMap<String, Vec<f32>> = specs.zip(tensors).map(|(s, t): (_, Tensor)| (s.name.clone(), t.data)).collect();
-            self.model.server.upload(&self.gpu, &self.model.network, base as u32, &named);
-        }
-        Ok(())
+        self.model.load_bases(&self.gpu, checkpoint, file)
     }
 
     /// Accuracy of the server's bases on the clients' test images.

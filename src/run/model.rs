@@ -1,10 +1,11 @@
 //! A trained ensemble on a GPU: what a checkpoint becomes, to be evaluated at any width or asked for predictions.
 
 use super::checkpoint::{Checkpoint, Tensor, tensor_name};
+use super::config::TrainConfig;
 use crate::data::Dataset;
 use crate::engine::{EvaluateOptions, Evaluator, ImageStore, Limit, Server, Staging, Totals};
 use crate::fl::init::{Init, fan_in_scale, init_tensor, tensor_rng};
-use crate::fl::{Client, Method, Ratio, batches, selection};
+use crate::fl::{Client, DomainSizes, Method, Partition, Ratio, batches, selection};
 use crate::gpu::Gpu;
 use crate::net::{Network, Shape, TensorKind, digits};
 use crate::{Error, Result};
@@ -57,6 +58,15 @@ pub fn wanted_tensors(network: &Network) -> Vec<(String, Vec<usize>)> {
     network.tensors.iter().map(|t| (t.name.clone(), t.shape.clone())).collect()
 }
 
+/// The clients of a data set under a run's options.
+///
+/// # Errors
+/// As [`crate::fl::partition()`].
+pub fn partition(dataset: &Dataset, config: &TrainConfig) -> Result<Partition> {
+    let sizes = dataset.domains.iter().map(|d| DomainSizes { name: d.name.clone(), train: d.train.len(), test: d.test.len() });
+    crate::fl::partition::partition(&sizes.collect::<Vec<_>>(), &config.partition_settings(), &config.method())
+}
+
 impl Model {
     /// Uploads the bases of a checkpoint. `file` is its name in errors.
     ///
@@ -67,13 +77,23 @@ impl Model {
         let network = network(&header.network, header.base_width, header.classes)?;
         let method = header.config.method();
         let classes = header.classes;
-        let bases = checkpoint.take_parameters(&wanted_tensors(&network), file)?;
-        let server = Server::new(gpu, &network, bases.len() as u32);
+        let server = Server::new(gpu, &network, header.bases as u32);
+        let model = Model { network, server, method, classes };
+        model.load_bases(gpu, checkpoint, file)?;
+        Ok(model)
+    }
+
+    /// Replaces the bases by those of a checkpoint of the same ensemble. `file` is its name in errors.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where tensors are missing or have other shapes than the network's.
+    pub fn load_bases(&self, gpu: &Gpu, checkpoint: Checkpoint, file: &str) -> Result<()> {
+        let bases = checkpoint.take_parameters(&wanted_tensors(&self.network), file)?;
         for (base, tensors) in bases.into_iter().enumerate() {
-            let named = network.tensors.iter().zip(tensors).map(|(spec, t)| (spec.name.clone(), t.data)).collect();
-            server.upload(gpu, &network, base as u32, &named);
+            let named = self.network.tensors.iter().zip(tensors).map(|(spec, t)| (spec.name.clone(), t.data)).collect();
+            self.server.upload(gpu, &self.network, base as u32, &named);
         }
-        Ok(Model { network, server, method, classes })
+        Ok(())
     }
 
     /// The bases as a checkpoint holds them.
