@@ -1,13 +1,17 @@
-// Batch normalisation and ReLU, forward, for every lane at once:
+// Batch normalisation, ReLU and max-pooling, forward, for every lane at once:
 //
-//   y[lane][n][y][x][c] = max(0, γ[c] · (z − mean[c]) / √(var[c] + ε) + β[c])      (the max only where relu = 1)
+//   a[lane][n][y][x][c] = max(0, γ[c] · (z − mean[c]) / √(var[c] + ε) + β[c])      (the max only where relu = 1)
+//   y[lane][n][v][u][c] = max of a over the POOL × POOL window (v, u); a itself where POOL = 1
 //
-// One invocation an image row × 4 channels: the channels' constants are loaded once and no pixel costs a division.
+// Windows do not overlap; rows and columns left over at the end belong to none. The normalised image is never stored: the
+// backward finds each maximum again. One invocation an output row × 4 channels.
+
+const POOL: u32 = 1u;
 
 struct Params {
   batch: u32,
   blocks: u32,
-  height: u32,
+  height: u32,   // of y
   width: u32,
   in_row: u32,   // layout of z, in vec4
   in_image: u32,
@@ -44,15 +48,19 @@ fn batch_norm_forward(@builtin(global_invocation_id) id: vec3<u32>) {
   let deviation = moments[index + 1u];
   let weight = parameters[theta + params.weight];
   let bias = parameters[theta + params.bias];
-  let source = (lane * params.batch + n) * params.in_image + params.in_origin + line * params.in_row + block;
+  let source = (lane * params.batch + n) * params.in_image + params.in_origin + line * POOL * params.in_row + block;
   let target_row = (lane * params.batch + n) * params.out_image + params.out_origin + line * params.out_row + block;
-  for (var x = 0u; x < params.width; x++) {
-    let x_hat = (z[source + x * params.blocks] - mean) * deviation;
-    var out = fma(x_hat, weight, bias);
-    if (params.relu == 1u) {
+  for (var u = 0u; u < params.width; u++) {
+    var best = vec4<f32>(0.0);
+    for (var i = 0u; i < POOL * POOL; i++) {
+      let x_hat = (z[source + i / POOL * params.in_row + (u * POOL + i % POOL) * params.blocks] - mean) * deviation;
+      let a = fma(x_hat, weight, bias);
       // Not max: it may drop a NaN, and a diverged lane would look sound.
-      out = select(out, vec4<f32>(0.0), out < vec4<f32>(0.0));
+      best = select(best, a, (a > best) | (a != a) | vec4<bool>(i == 0u));
     }
-    y[target_row + x * params.blocks] = out;
+    if (params.relu == 1u) {
+      best = select(best, vec4<f32>(0.0), best < vec4<f32>(0.0));
+    }
+    y[target_row + u * params.blocks] = best;
   }
 }

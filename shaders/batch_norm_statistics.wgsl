@@ -1,10 +1,13 @@
-// Batch statistics of every channel of every lane, in two stages (Chan et al.'s pairwise update, so that a large mean
-// does not cancel the variance):
+// Batch statistics of every channel of every lane:
 //
-//   partial: mean and sum of squared deviations of each part, a part being `rows_per_part` consecutive image rows
-//   merge:   moments[lane][c] = (mean, 1 / √(var + ε)), var biased, over the valid samples' pixels
+//   moments[lane][c] = (mean, 1 / √(var + ε)), var biased, over the valid samples' pixels
 //
-// partial: one invocation a (part, channel block). merge: one invocation a channel block, parts in their order.
+// One workgroup a lane and GROUP channel blocks. An invocation takes whole image rows of one block: mean and sum of squared
+// deviations of each row, merged row by row (Chan et al.'s pairwise update, so that a large mean does not cancel the
+// variance); then the invocations' results are merged in their order, 16 by 16.
+
+const GROUP: u32 = 1u; // 1, 2 or 4, a divisor of blocks
+const ROWS: u32 = 256u / GROUP; // image rows at a time
 
 struct Params {
   batch: u32,
@@ -14,8 +17,6 @@ struct Params {
   row: u32,    // layout of z, in vec4
   image: u32,
   origin: u32,
-  rows_per_part: u32,
-  parts: u32,  // capacity: parts of a full batch
   epsilon: f32,
 }
 
@@ -23,70 +24,70 @@ struct Params {
 @group(0) @binding(1) var<storage, read> lanes: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> batch_sizes: array<u32>;
 @group(0) @binding(3) var<storage, read> z: array<vec4<f32>>;
-// [lane][part][block] of (mean, squared deviations)
-@group(0) @binding(4) var<storage, read_write> partials: array<vec4<f32>>;
+// [lane][block] of (mean, reciprocal standard deviation)
+@group(0) @binding(4) var<storage, read_write> moments: array<vec4<f32>>;
 
-@compute @workgroup_size(64)
-fn partial(@builtin(global_invocation_id) id: vec3<u32>) {
-  let lane = id.z;
-  let block = id.x % params.blocks;
-  let part = id.x / params.blocks;
+// Number of values, their mean, their sum of squared deviations.
+struct Part {
+  count: f32,
+  mean: vec4<f32>,
+  squares: vec4<f32>,
+}
+
+var<workgroup> parts: array<Part, 256>;
+
+fn merged(a: Part, b: Part) -> Part {
+  let total = a.count + b.count;
+  let share = b.count / max(total, 1.0);
+  let delta = b.mean - a.mean;
+  let mean = fma(delta, vec4<f32>(share), a.mean);
+  return Part(total, mean, a.squares + b.squares + delta * delta * (a.count * share));
+}
+
+@compute @workgroup_size(256)
+fn batch_norm_statistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) index: u32) {
+  let lane = group.z;
+  let block = group.x * GROUP + index % GROUP;
   let rows = batch_sizes[lanes[lane].x] * params.height;
-  let first = part * params.rows_per_part;
-  if (first >= rows) {
-    return;
-  }
-  let last = min(first + params.rows_per_part, rows);
-  let count = f32((last - first) * params.width);
   let lane_start = lane * params.batch * params.image + params.origin + block;
+  let width = f32(params.width);
 
-  var sum = vec4<f32>(0.0);
-  for (var r = first; r < last; r++) {
+  var mine = Part(0.0, vec4<f32>(0.0), vec4<f32>(0.0));
+  for (var r = index / GROUP; r < rows; r += ROWS) {
     let start = lane_start + (r / params.height) * params.image + (r % params.height) * params.row;
+    var sum = vec4<f32>(0.0);
     for (var x = 0u; x < params.width; x++) {
       sum += z[start + x * params.blocks];
     }
-  }
-  let mean = sum / count;
-  var squares = vec4<f32>(0.0);
-  for (var r = first; r < last; r++) {
-    let start = lane_start + (r / params.height) * params.image + (r % params.height) * params.row;
+    let mean = sum / width;
+    var squares = vec4<f32>(0.0);
     for (var x = 0u; x < params.width; x++) {
       let d = z[start + x * params.blocks] - mean;
       squares = fma(d, d, squares);
     }
+    mine = merged(mine, Part(width, mean, squares));
   }
-  let index = ((lane * params.parts + part) * params.blocks + block) * 2u;
-  partials[index] = mean;
-  partials[index + 1u] = squares;
-}
-
-@group(0) @binding(3) var<storage, read> parts: array<vec4<f32>>;
-// [lane][block] of (mean, reciprocal standard deviation)
-@group(0) @binding(4) var<storage, read_write> moments: array<vec4<f32>>;
-
-@compute @workgroup_size(64)
-fn merge(@builtin(global_invocation_id) id: vec3<u32>) {
-  let lane = id.z;
-  let block = id.x;
-  if (block >= params.blocks) {
-    return;
+  parts[index] = mine;
+  workgroupBarrier();
+  // The invocations of a block are GROUP apart; each of the first 16 of them merges its share of ROWS.
+  if (index < 16u * GROUP) {
+    let first = index / GROUP * (ROWS / 16u);
+    mine = parts[first * GROUP + index % GROUP];
+    for (var i = 1u; i < ROWS / 16u; i++) {
+      mine = merged(mine, parts[(first + i) * GROUP + index % GROUP]);
+    }
   }
-  let rows = batch_sizes[lanes[lane].x] * params.height;
-  var count = 0.0;
-  var mean = vec4<f32>(0.0);
-  var squares = vec4<f32>(0.0);
-  for (var part = 0u; part * params.rows_per_part < rows; part++) {
-    let first = part * params.rows_per_part;
-    let part_count = f32((min(first + params.rows_per_part, rows) - first) * params.width);
-    let index = ((lane * params.parts + part) * params.blocks + block) * 2u;
-    let total = count + part_count;
-    let delta = parts[index] - mean;
-    mean = fma(delta, vec4<f32>(part_count / total), mean);
-    squares = squares + parts[index + 1u] + delta * delta * (count * part_count / total);
-    count = total;
+  workgroupBarrier();
+  if (index < 16u * GROUP) {
+    parts[index] = mine;
   }
-  let index = (lane * params.blocks + block) * 2u;
-  moments[index] = mean;
-  moments[index + 1u] = inverseSqrt(squares / max(count, 1.0) + params.epsilon);
+  workgroupBarrier();
+  if (index < GROUP) {
+    for (var i = 1u; i < 16u; i++) {
+      mine = merged(mine, parts[i * GROUP + index]);
+    }
+    let place = (lane * params.blocks + block) * 2u;
+    moments[place] = mine.mean;
+    moments[place + 1u] = inverseSqrt(mine.squares / max(mine.count, 1.0) + params.epsilon);
+  }
 }

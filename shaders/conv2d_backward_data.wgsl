@@ -1,15 +1,23 @@
 // 2-D convolution, gradient with respect to its input, for every lane at once:
 //
-//   dx[lane][n][y][x][ci] = Σ_{ky,kx,co} dz[n][(y + pad − ky) / S][(x + pad − kx) / S][co] · w[ky][kx][ci][co]
+//   dx[lane][n][y][x][ci] = Σ_{co,ky,kx} dz[n][(y + pad − ky) / S][(x + pad − kx) / S][co] · w[ky][kx][ci][co]
 //
 // over the taps where the division is exact and the output pixel exists. dz is stored with a zero border of
 // kernel − 1 − pad where S = 1, so no load is tested; a strided convolution tests each load instead.
-// One invocation computes PIXELS input pixels of a row × 4 input channels.
+// The tiles and the ways of sharing weights are those of conv2d_forward: one invocation holds ROWS rows × PIXELS pixels ×
+// BLOCKS blocks of input channels, and slides the kernel backwards, last tap first.
 
 const KERNEL_WIDTH: u32 = 5u;
 const STRIDE: u32 = 1u;
 const PIXELS: u32 = 7u;
+const ROWS: u32 = 1u; // 1 where STRIDE is not
+const BLOCKS: u32 = 1u; // 1, 2 or 4, a divisor of in_blocks
+const STAGED: u32 = 0u; // 1: weights go through workgroup memory
+const CHUNK: u32 = 65536u; // output blocks staged at a time
+const STAGE: u32 = 1u; // vec4 of workgroup memory: CHUNK · kernel height · KERNEL_WIDTH · 4 · BLOCKS where staged
+const SUBGROUP: u32 = 1u; // invocations that share their loads of weights
 const SPAN: u32 = PIXELS + KERNEL_WIDTH - 1u;
+const LOADS: u32 = (4u * BLOCKS + SUBGROUP - 1u) / SUBGROUP;
 
 struct Params {
   batch: u32,
@@ -27,7 +35,8 @@ struct Params {
   out_origin: u32,   // S = 1: of the tap (ky, kx) = (kernel − 1, kernel − 1) of input pixel (0, 0); S > 1: of dz (0, 0)
   kernel_height: u32,
   padding: u32,
-  segments: u32,
+  segments: u32,     // tiles of a row
+  bands: u32,        // tiles of a column
   parameter_stride: u32,
   weight: u32,
 }
@@ -39,24 +48,53 @@ struct Params {
 @group(0) @binding(4) var<storage, read> parameters: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> dx: array<vec4<f32>>;
 
-// Adds one tap of the kernel row whose first weight is `first`.
-fn tap(kx: u32, first: u32, row: ptr<function, array<vec4<f32>, SPAN>>, acc: ptr<function, array<vec4<f32>, PIXELS>>) {
-  let w = first + kx * params.in_blocks * 4u * params.out_blocks;
-  let a = parameters[w];
-  let b = parameters[w + params.out_blocks];
-  let c = parameters[w + 2u * params.out_blocks];
-  let d = parameters[w + 3u * params.out_blocks];
-  let w0 = vec4<f32>(a.x, b.x, c.x, d.x);
-  let w1 = vec4<f32>(a.y, b.y, c.y, d.y);
-  let w2 = vec4<f32>(a.z, b.z, c.z, d.z);
-  let w3 = vec4<f32>(a.w, b.w, c.w, d.w);
-  for (var p = 0u; p < PIXELS; p++) {
-    let v = (*row)[p + KERNEL_WIDTH - 1u - kx];
-    var sum = fma(vec4<f32>(v.x), w0, (*acc)[p]);
-    sum = fma(vec4<f32>(v.y), w1, sum);
-    sum = fma(vec4<f32>(v.z), w2, sum);
-    (*acc)[p] = fma(vec4<f32>(v.w), w3, sum);
+// [co block][ky][kx][block][ci] of the chunk at work.
+var<workgroup> stage: array<vec4<f32>, STAGE>;
+
+alias Tile = array<array<array<vec4<f32>, PIXELS>, BLOCKS>, ROWS>;
+alias Weights = array<vec4<f32>, LOADS>;
+alias Window = array<array<vec4<f32>, SPAN>, ROWS>;
+
+// The value that invocation `i` of the subgroup holds: a shuffle, put here by the loader where SUBGROUP is above 1.
+fn from_invocation(value: vec4<f32>, i: u32) -> vec4<f32> { return value; }
+
+// Adds one tap's products for channel block `b`. `w` holds the weights [block][ci], spread over the subgroup.
+fn multiply(kx: u32, b: u32, w: ptr<function, Weights>, rows: ptr<function, Window>, acc: ptr<function, Tile>) {
+  let c0 = from_invocation((*w)[4u * b / SUBGROUP], 4u * b % SUBGROUP);
+  let c1 = from_invocation((*w)[(4u * b + 1u) / SUBGROUP], (4u * b + 1u) % SUBGROUP);
+  let c2 = from_invocation((*w)[(4u * b + 2u) / SUBGROUP], (4u * b + 2u) % SUBGROUP);
+  let c3 = from_invocation((*w)[(4u * b + 3u) / SUBGROUP], (4u * b + 3u) % SUBGROUP);
+  let w0 = vec4<f32>(c0.x, c1.x, c2.x, c3.x);
+  let w1 = vec4<f32>(c0.y, c1.y, c2.y, c3.y);
+  let w2 = vec4<f32>(c0.z, c1.z, c2.z, c3.z);
+  let w3 = vec4<f32>(c0.w, c1.w, c2.w, c3.w);
+  for (var r = 0u; r < ROWS; r++) {
+    for (var p = 0u; p < PIXELS; p++) {
+      let v = (*rows)[r][p + KERNEL_WIDTH - 1u - kx];
+      var sum = fma(vec4<f32>(v.x), w0, (*acc)[r][b][p]);
+      sum = fma(vec4<f32>(v.y), w1, sum);
+      sum = fma(vec4<f32>(v.z), w2, sum);
+      (*acc)[r][b][p] = fma(vec4<f32>(v.w), w3, sum);
+    }
   }
+}
+
+// Adds one tap. `first` is the kernel row's first weight, in the stage or in the parameters.
+fn tap(kx: u32, first: u32, rank: u32, rows: ptr<function, Window>, acc: ptr<function, Tile>) {
+  var w: Weights;
+  for (var j = 0u; j < LOADS; j++) {
+    let k = min(j * SUBGROUP + rank % SUBGROUP, 4u * BLOCKS - 1u);
+    if (STAGED == 1u) {
+      w[j] = stage[first + kx * 4u * BLOCKS + k];
+    } else {
+      w[j] = parameters[first + (kx * params.in_blocks * 4u + k) * params.out_blocks];
+    }
+  }
+  // Written out, here and below, so that every driver keeps the tiles in registers: some unroll no loop of this size.
+  multiply(kx, 0u, &w, rows, acc);
+  if (BLOCKS > 1u) { multiply(kx, 1u, &w, rows, acc); }
+  if (BLOCKS > 2u) { multiply(kx, 2u, &w, rows, acc); }
+  if (BLOCKS > 3u) { multiply(kx, 3u, &w, rows, acc); }
 }
 
 // dz at output row (ty − ky) / STRIDE and column (tx − back) / STRIDE where both divide and exist, else 0.
@@ -74,55 +112,98 @@ fn strided(first: u32, ty: u32, ky: u32, tx: u32, back: u32) -> vec4<f32> {
 }
 
 @compute @workgroup_size(64)
-fn conv2d_backward_data(@builtin(global_invocation_id) id: vec3<u32>) {
-  let lane = id.z;
-  let block = id.x % params.in_blocks;
-  let segment = (id.x / params.in_blocks) % params.segments;
-  let row_index = id.x / (params.in_blocks * params.segments);
-  let y = row_index % params.in_height;
-  let n = row_index / params.in_height;
-  if (n >= batch_sizes[lanes[lane].x]) {
-    return;
-  }
+fn conv2d_backward_data(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(local_invocation_index) rank: u32,
+) {
+  let lane = group.z;
+  let size = batch_sizes[lanes[lane].x];
+  let groups = params.in_blocks / BLOCKS;
+  let block = group.x % groups * BLOCKS;
+  let tile = group.x / groups * 64u + local.x;
+  let segment = tile % params.segments;
+  let band = tile / params.segments % params.bands;
+  let n = tile / (params.segments * params.bands);
+  // Nobody leaves early, for loads are shared: an invocation past the batch repeats its last sample and stores nothing.
+  let sample = min(n, max(size, 1u) - 1u);
+  let y = min(band * ROWS, params.in_height - ROWS);
   let x = min(segment * PIXELS, params.in_width - PIXELS);
   let theta = lanes[lane].y * params.parameter_stride + params.weight;
-  let image = (lane * params.batch + n) * params.out_image + params.out_origin;
-  let in_channels = params.in_blocks * 4u;
+  let image = (lane * params.batch + sample) * params.out_image + params.out_origin;
+  let corner = image + y * params.out_row + x * params.out_blocks;
+  let kernel_row = KERNEL_WIDTH * params.in_blocks * 4u * params.out_blocks;
+  let last = params.kernel_height - 1u;
 
-  var acc: array<vec4<f32>, PIXELS>;
-  for (var p = 0u; p < PIXELS; p++) {
-    acc[p] = vec4<f32>(0.0);
-  }
-  for (var ky = 0u; ky < params.kernel_height; ky++) {
-    for (var co = 0u; co < params.out_blocks; co++) {
-      let first = theta + (ky * KERNEL_WIDTH * in_channels + block * 4u) * params.out_blocks + co;
-      var row: array<vec4<f32>, SPAN>;
-      if (STRIDE == 1u) {
-        let source_row = image + (y + params.kernel_height - 1u - ky) * params.out_row + x * params.out_blocks + co;
-        for (var i = 0u; i < SPAN; i++) {
-          row[i] = dz[source_row + i * params.out_blocks];
-        }
-      } else {
-        // Every output pixel that column x + i of the widened gradient stands for, or none.
-        for (var i = 0u; i < SPAN; i++) {
-          row[i] = strided(image + co, y + params.padding, ky, x + i + params.padding, KERNEL_WIDTH - 1u);
-        }
-      }
-      // Written out, so that every driver keeps the tiles in registers: some unroll no loop of this size.
-      tap(0u, first, &row, &acc);
-      if (KERNEL_WIDTH > 1u) { tap(1u, first, &row, &acc); }
-      if (KERNEL_WIDTH > 2u) { tap(2u, first, &row, &acc); }
-      if (KERNEL_WIDTH > 3u) { tap(3u, first, &row, &acc); }
-      if (KERNEL_WIDTH > 4u) { tap(4u, first, &row, &acc); }
-      if (KERNEL_WIDTH > 5u) { tap(5u, first, &row, &acc); }
-      if (KERNEL_WIDTH > 6u) { tap(6u, first, &row, &acc); }
-      for (var kx = 7u; kx < KERNEL_WIDTH; kx++) {
-        tap(kx, first, &row, &acc);
+  var acc: Tile;
+  for (var r = 0u; r < ROWS; r++) {
+    for (var b = 0u; b < BLOCKS; b++) {
+      for (var p = 0u; p < PIXELS; p++) {
+        acc[r][b][p] = vec4<f32>(0.0);
       }
     }
   }
-  let target_row = (lane * params.batch + n) * params.in_image + params.in_origin + y * params.in_row + block;
-  for (var p = 0u; p < PIXELS; p++) {
-    dx[target_row + (x + p) * params.in_blocks] = acc[p];
+  for (var chunk = 0u; chunk < params.out_blocks; chunk += CHUNK) {
+    let end = min(chunk + CHUNK, params.out_blocks);
+    if (STAGED == 1u) {
+      workgroupBarrier();
+      let taps = params.kernel_height * KERNEL_WIDTH;
+      for (var i = local.x; i < (end - chunk) * taps * 4u * BLOCKS; i += 64u) {
+        let t = i / (4u * BLOCKS);
+        let row = t % taps * params.in_blocks * 4u + block * 4u + i % (4u * BLOCKS);
+        stage[i] = parameters[theta + row * params.out_blocks + chunk + t / taps];
+      }
+      workgroupBarrier();
+    }
+    for (var co = chunk; co < end; co++) {
+      // Row r of the window is gradient row r + t, which meets kernel row last − t: all but the last move up.
+      var rows: Window;
+      for (var r = 1u; r < ROWS; r++) {
+        for (var i = 0u; i < SPAN; i++) {
+          rows[r][i] = dz[corner + co + (r - 1u) * params.out_row + i * params.out_blocks];
+        }
+      }
+      for (var t = 0u; t < params.kernel_height; t++) {
+        let ky = last - t;
+        for (var r = 1u; r < ROWS; r++) {
+          rows[r - 1u] = rows[r];
+        }
+        if (STRIDE == 1u) {
+          let newest = corner + co + (ROWS - 1u + t) * params.out_row;
+          for (var i = 0u; i < SPAN; i++) {
+            rows[ROWS - 1u][i] = dz[newest + i * params.out_blocks];
+          }
+        } else {
+          // Every output pixel that column x + i of the widened gradient stands for, or none.
+          for (var i = 0u; i < SPAN; i++) {
+            rows[ROWS - 1u][i] = strided(image + co, y + params.padding, ky, x + i + params.padding, KERNEL_WIDTH - 1u);
+          }
+        }
+        var first = theta + ky * kernel_row + block * 4u * params.out_blocks + co;
+        if (STAGED == 1u) {
+          first = ((co - chunk) * params.kernel_height + ky) * KERNEL_WIDTH * 4u * BLOCKS;
+        }
+        tap(0u, first, rank, &rows, &acc);
+        if (KERNEL_WIDTH > 1u) { tap(1u, first, rank, &rows, &acc); }
+        if (KERNEL_WIDTH > 2u) { tap(2u, first, rank, &rows, &acc); }
+        if (KERNEL_WIDTH > 3u) { tap(3u, first, rank, &rows, &acc); }
+        if (KERNEL_WIDTH > 4u) { tap(4u, first, rank, &rows, &acc); }
+        if (KERNEL_WIDTH > 5u) { tap(5u, first, rank, &rows, &acc); }
+        if (KERNEL_WIDTH > 6u) { tap(6u, first, rank, &rows, &acc); }
+        for (var kx = 7u; kx < KERNEL_WIDTH; kx++) {
+          tap(kx, first, rank, &rows, &acc);
+        }
+      }
+    }
+  }
+  if (n < size) {
+    for (var r = 0u; r < ROWS; r++) {
+      let target_row = (lane * params.batch + n) * params.in_image + params.in_origin + (y + r) * params.in_row + block;
+      for (var b = 0u; b < BLOCKS; b++) {
+        for (var p = 0u; p < PIXELS; p++) {
+          dx[target_row + (x + p) * params.in_blocks + b] = acc[r][b][p];
+        }
+      }
+    }
   }
 }

@@ -4,14 +4,17 @@
 //   partial[lane][part][bias][co]       = Σ_{n in part, y, x} dz[n][y][x][co]
 //
 // A part is `samples_per_part` consecutive samples; `sum_partials` adds the parts in order, so the result is the same
-// bits in every run. One invocation holds one kernel row: KERNEL_WIDTH × 4 input × 4 output channels in registers.
+// bits in every run. One invocation holds KERNEL_ROWS kernel rows, all or one: KERNEL_ROWS × KERNEL_WIDTH taps × 4 input
+// × 4 output channels in registers. Down a column of segments, an input row serves one kernel row after the other.
 
 const KERNEL_WIDTH: u32 = 5u;
+const KERNEL_ROWS: u32 = 1u; // the kernel's height or 1; 1 where STRIDE is not
 const STRIDE: u32 = 1u;
 const PIXELS: u32 = 7u;
 const IN_LANES: u32 = 4u; // input channels in use in each block; below 4 only where there is one block
 const SPAN: u32 = (PIXELS - 1u) * STRIDE + KERNEL_WIDTH;
-const TILE: u32 = KERNEL_WIDTH * 4u;
+alias Tile = array<array<vec4<f32>, KERNEL_WIDTH * 4u>, KERNEL_ROWS>;
+alias Window = array<array<vec4<f32>, SPAN>, KERNEL_ROWS>;
 
 struct Params {
   batch: u32,
@@ -41,28 +44,25 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> partial: array<vec4<f32>>;
 
 // Adds one tap's products of a row segment.
-fn tap(
-  kx: u32,
-  row: ptr<function, array<vec4<f32>, SPAN>>,
-  gradients: ptr<function, array<vec4<f32>, PIXELS>>,
-  acc: ptr<function, array<vec4<f32>, TILE>>,
-) {
-  var a = (*acc)[kx * 4u];
-  var b = (*acc)[kx * 4u + 1u];
-  var c = (*acc)[kx * 4u + 2u];
-  var d = (*acc)[kx * 4u + 3u];
-  for (var p = 0u; p < PIXELS; p++) {
-    let v = (*row)[p * STRIDE + kx];
-    let g = (*gradients)[p];
-    a = fma(vec4<f32>(v.x), g, a);
-    if (IN_LANES > 1u) { b = fma(vec4<f32>(v.y), g, b); }
-    if (IN_LANES > 2u) { c = fma(vec4<f32>(v.z), g, c); }
-    if (IN_LANES > 3u) { d = fma(vec4<f32>(v.w), g, d); }
+fn tap(kx: u32, rows: ptr<function, Window>, gradients: ptr<function, array<vec4<f32>, PIXELS>>, acc: ptr<function, Tile>) {
+  for (var r = 0u; r < KERNEL_ROWS; r++) {
+    var a = (*acc)[r][kx * 4u];
+    var b = (*acc)[r][kx * 4u + 1u];
+    var c = (*acc)[r][kx * 4u + 2u];
+    var d = (*acc)[r][kx * 4u + 3u];
+    for (var p = 0u; p < PIXELS; p++) {
+      let v = (*rows)[r][p * STRIDE + kx];
+      let g = (*gradients)[p];
+      a = fma(vec4<f32>(v.x), g, a);
+      if (IN_LANES > 1u) { b = fma(vec4<f32>(v.y), g, b); }
+      if (IN_LANES > 2u) { c = fma(vec4<f32>(v.z), g, c); }
+      if (IN_LANES > 3u) { d = fma(vec4<f32>(v.w), g, d); }
+    }
+    (*acc)[r][kx * 4u] = a;
+    (*acc)[r][kx * 4u + 1u] = b;
+    (*acc)[r][kx * 4u + 2u] = c;
+    (*acc)[r][kx * 4u + 3u] = d;
   }
-  (*acc)[kx * 4u] = a;
-  (*acc)[kx * 4u + 1u] = b;
-  (*acc)[kx * 4u + 2u] = c;
-  (*acc)[kx * 4u + 3u] = d;
 }
 
 @compute @workgroup_size(64)
@@ -71,55 +71,69 @@ fn conv2d_backward_weight(@builtin(global_invocation_id) id: vec3<u32>) {
   let slot = lanes[lane].x;
   let co = id.x % params.out_blocks;
   let ci = (id.x / params.out_blocks) % params.in_blocks;
-  let ky = (id.x / (params.out_blocks * params.in_blocks)) % params.kernel_height;
-  let part = id.x / (params.out_blocks * params.in_blocks * params.kernel_height);
+  let bands = params.kernel_height / KERNEL_ROWS;
+  let ky = (id.x / (params.out_blocks * params.in_blocks)) % bands * KERNEL_ROWS;
+  let part = id.x / (params.out_blocks * params.in_blocks * bands);
   if (part >= params.parts) {
     return;
   }
   let source = select(lane, slot, params.input_per_slot == 1u);
   let last = min((part + 1u) * params.samples_per_part, batch_sizes[slot]);
 
-  var acc: array<vec4<f32>, TILE>;
-  for (var i = 0u; i < TILE; i++) {
-    acc[i] = vec4<f32>(0.0);
+  var acc: Tile;
+  for (var r = 0u; r < KERNEL_ROWS; r++) {
+    for (var i = 0u; i < KERNEL_WIDTH * 4u; i++) {
+      acc[r][i] = vec4<f32>(0.0);
+    }
   }
   var bias = vec4<f32>(0.0);
   for (var n = part * params.samples_per_part; n < last; n++) {
-    for (var y = 0u; y < params.out_height; y++) {
-      let in_row = (source * params.batch + n) * params.in_image + params.in_origin + (y * STRIDE + ky) * params.in_row + ci;
-      let dz_row = (lane * params.batch + n) * params.out_image + params.out_origin + y * params.out_row + co;
-      for (var segment = 0u; segment < params.segments; segment++) {
-        // The last segment ends at the row's end; pixels an earlier one has counted weigh nothing.
-        let fresh = segment * PIXELS;
-        let x = min(fresh, params.out_width - PIXELS);
-        var row: array<vec4<f32>, SPAN>;
+    for (var segment = 0u; segment < params.segments; segment++) {
+      // The last segment ends at the row's end; pixels an earlier one has counted weigh nothing.
+      let fresh = segment * PIXELS;
+      let x = min(fresh, params.out_width - PIXELS);
+      let corner = (source * params.batch + n) * params.in_image + params.in_origin + ky * params.in_row + x * STRIDE * params.in_blocks + ci;
+      var dz_row = (lane * params.batch + n) * params.out_image + params.out_origin + x * params.out_blocks + co;
+      // Row r of the window is input row y · S + ky + r: all but the last move up, the last is loaded.
+      var rows: Window;
+      for (var r = 1u; r < KERNEL_ROWS; r++) {
         for (var i = 0u; i < SPAN; i++) {
-          row[i] = input[in_row + (x * STRIDE + i) * params.in_blocks];
+          rows[r][i] = input[corner + (r - 1u) * params.in_row + i * params.in_blocks];
+        }
+      }
+      for (var y = 0u; y < params.out_height; y++) {
+        for (var r = 1u; r < KERNEL_ROWS; r++) {
+          rows[r - 1u] = rows[r];
+        }
+        let newest = corner + (y * STRIDE + KERNEL_ROWS - 1u) * params.in_row;
+        for (var i = 0u; i < SPAN; i++) {
+          rows[KERNEL_ROWS - 1u][i] = input[newest + i * params.in_blocks];
         }
         var gradients: array<vec4<f32>, PIXELS>;
         for (var p = 0u; p < PIXELS; p++) {
-          gradients[p] = select(dz[dz_row + (x + p) * params.out_blocks], vec4<f32>(0.0), x + p < fresh);
+          gradients[p] = select(dz[dz_row + p * params.out_blocks], vec4<f32>(0.0), x + p < fresh);
           bias += gradients[p];
         }
+        dz_row += params.out_row;
         // Written out, so that every driver keeps the tiles in registers: some unroll no loop of this size.
-        tap(0u, &row, &gradients, &acc);
-        if (KERNEL_WIDTH > 1u) { tap(1u, &row, &gradients, &acc); }
-        if (KERNEL_WIDTH > 2u) { tap(2u, &row, &gradients, &acc); }
-        if (KERNEL_WIDTH > 3u) { tap(3u, &row, &gradients, &acc); }
-        if (KERNEL_WIDTH > 4u) { tap(4u, &row, &gradients, &acc); }
-        if (KERNEL_WIDTH > 5u) { tap(5u, &row, &gradients, &acc); }
-        if (KERNEL_WIDTH > 6u) { tap(6u, &row, &gradients, &acc); }
+        tap(0u, &rows, &gradients, &acc);
+        if (KERNEL_WIDTH > 1u) { tap(1u, &rows, &gradients, &acc); }
+        if (KERNEL_WIDTH > 2u) { tap(2u, &rows, &gradients, &acc); }
+        if (KERNEL_WIDTH > 3u) { tap(3u, &rows, &gradients, &acc); }
+        if (KERNEL_WIDTH > 4u) { tap(4u, &rows, &gradients, &acc); }
+        if (KERNEL_WIDTH > 5u) { tap(5u, &rows, &gradients, &acc); }
+        if (KERNEL_WIDTH > 6u) { tap(6u, &rows, &gradients, &acc); }
         for (var kx = 7u; kx < KERNEL_WIDTH; kx++) {
-          tap(kx, &row, &gradients, &acc);
+          tap(kx, &rows, &gradients, &acc);
         }
       }
     }
   }
   let base = (lane * params.parts + part) * params.partial_stride;
-  for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
-    for (var j = 0u; j < 4u; j++) {
-      let channel = ci * 4u + j;
-      partial[base + ((ky * KERNEL_WIDTH + kx) * params.in_blocks * 4u + channel) * params.out_blocks + co] = acc[kx * 4u + j];
+  for (var r = 0u; r < KERNEL_ROWS; r++) {
+    for (var i = 0u; i < KERNEL_WIDTH * 4u; i++) {
+      let tap_row = ((ky + r) * KERNEL_WIDTH + i / 4u) * params.in_blocks * 4u + ci * 4u + i % 4u;
+      partial[base + tap_row * params.out_blocks + co] = acc[r][i];
     }
   }
   if (ky == 0u && ci == 0u) {

@@ -3,9 +3,12 @@
 //   dx[lane][n][i] = Σ_o dz[n][o] · w[i][o]
 //
 // dx is stored as the image that was flattened: in row, column, channel order, inside the border that its own layer's
-// backward wants. One invocation computes ROWS samples × 4 inputs.
+// backward wants. Tiles and sharing are those of linear_forward: ROWS samples × BLOCKS blocks of inputs.
 
 const ROWS: u32 = 8u;
+const BLOCKS: u32 = 1u;
+const SUBGROUP: u32 = 1u; // invocations that share their loads of samples
+const LOADS: u32 = (ROWS + SUBGROUP - 1u) / SUBGROUP;
 
 struct Params {
   batch: u32,
@@ -27,44 +30,71 @@ struct Params {
 @group(0) @binding(4) var<storage, read> parameters: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> dx: array<vec4<f32>>;
 
+// The value that invocation `i` of the subgroup holds: a shuffle, put here by the loader where SUBGROUP is above 1.
+fn from_invocation(value: vec4<f32>, i: u32) -> vec4<f32> { return value; }
+
 @compute @workgroup_size(64)
-fn linear_backward_data(@builtin(global_invocation_id) id: vec3<u32>) {
+fn linear_backward_data(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_index) rank: u32) {
   let lane = id.z;
   let valid = batch_sizes[lanes[lane].x];
-  let block = id.x % params.in_blocks;
-  let first = id.x / params.in_blocks * ROWS;
-  if (first >= valid) {
-    return;
-  }
-  var acc: array<vec4<f32>, ROWS>;
-  var row: array<u32, ROWS>;
+  // Whole subgroups work on the same samples.
+  let groups = ((params.in_blocks + BLOCKS - 1u) / BLOCKS + SUBGROUP - 1u) / SUBGROUP * SUBGROUP;
+  let block = id.x % groups * BLOCKS;
+  let first = id.x / groups * ROWS;
+  var acc: array<array<vec4<f32>, BLOCKS>, ROWS>;
+  var row: array<u32, LOADS>;
+  var w: array<u32, BLOCKS>;
   for (var r = 0u; r < ROWS; r++) {
-    acc[r] = vec4<f32>(0.0);
-    row[r] = (lane * params.batch + min(first + r, valid - 1u)) * params.out_blocks;
-  }
-  let w = lanes[lane].y * params.parameter_stride + params.weight + block * 4u * params.out_blocks;
-  for (var o = 0u; o < params.out_blocks; o++) {
-    let a = parameters[w + o];
-    let b = parameters[w + params.out_blocks + o];
-    let c = parameters[w + 2u * params.out_blocks + o];
-    let d = parameters[w + 3u * params.out_blocks + o];
-    let w0 = vec4<f32>(a.x, b.x, c.x, d.x);
-    let w1 = vec4<f32>(a.y, b.y, c.y, d.y);
-    let w2 = vec4<f32>(a.z, b.z, c.z, d.z);
-    let w3 = vec4<f32>(a.w, b.w, c.w, d.w);
-    for (var r = 0u; r < ROWS; r++) {
-      let v = dz[row[r] + o];
-      acc[r] = fma(vec4<f32>(v.x), w0, acc[r]);
-      acc[r] = fma(vec4<f32>(v.y), w1, acc[r]);
-      acc[r] = fma(vec4<f32>(v.z), w2, acc[r]);
-      acc[r] = fma(vec4<f32>(v.w), w3, acc[r]);
+    for (var b = 0u; b < BLOCKS; b++) {
+      acc[r][b] = vec4<f32>(0.0);
     }
   }
-  let pixel = block / params.blocks;
-  let place = params.origin + pixel / params.width * params.row + pixel % params.width * params.blocks + block % params.blocks;
-  for (var r = 0u; r < ROWS; r++) {
-    if (first + r < valid) {
-      dx[(lane * params.batch + first + r) * params.image + place] = acc[r];
+  for (var j = 0u; j < LOADS; j++) {
+    let n = min(first + min(j * SUBGROUP + rank % SUBGROUP, ROWS - 1u), max(valid, 1u) - 1u);
+    row[j] = (lane * params.batch + n) * params.out_blocks;
+  }
+  for (var b = 0u; b < BLOCKS; b++) {
+    w[b] = lanes[lane].y * params.parameter_stride + params.weight + min(block + b, params.in_blocks - 1u) * 4u * params.out_blocks;
+  }
+  for (var o = 0u; o < params.out_blocks; o++) {
+    var g: array<vec4<f32>, LOADS>;
+    for (var j = 0u; j < LOADS; j++) {
+      g[j] = dz[row[j] + o];
+    }
+    var w0: array<vec4<f32>, BLOCKS>;
+    var w1: array<vec4<f32>, BLOCKS>;
+    var w2: array<vec4<f32>, BLOCKS>;
+    var w3: array<vec4<f32>, BLOCKS>;
+    for (var b = 0u; b < BLOCKS; b++) {
+      let c0 = parameters[w[b] + o];
+      let c1 = parameters[w[b] + params.out_blocks + o];
+      let c2 = parameters[w[b] + 2u * params.out_blocks + o];
+      let c3 = parameters[w[b] + 3u * params.out_blocks + o];
+      w0[b] = vec4<f32>(c0.x, c1.x, c2.x, c3.x);
+      w1[b] = vec4<f32>(c0.y, c1.y, c2.y, c3.y);
+      w2[b] = vec4<f32>(c0.z, c1.z, c2.z, c3.z);
+      w3[b] = vec4<f32>(c0.w, c1.w, c2.w, c3.w);
+    }
+    for (var r = 0u; r < ROWS; r++) {
+      let v = from_invocation(g[r / SUBGROUP], r % SUBGROUP);
+      for (var b = 0u; b < BLOCKS; b++) {
+        var sum = fma(vec4<f32>(v.x), w0[b], acc[r][b]);
+        sum = fma(vec4<f32>(v.y), w1[b], sum);
+        sum = fma(vec4<f32>(v.z), w2[b], sum);
+        acc[r][b] = fma(vec4<f32>(v.w), w3[b], sum);
+      }
+    }
+  }
+  for (var b = 0u; b < BLOCKS; b++) {
+    let i = block + b;
+    if (i < params.in_blocks) {
+      let pixel = i / params.blocks;
+      let place = params.origin + pixel / params.width * params.row + pixel % params.width * params.blocks + i % params.blocks;
+      for (var r = 0u; r < ROWS; r++) {
+        if (first + r < valid) {
+          dx[(lane * params.batch + first + r) * params.image + place] = acc[r][b];
+        }
+      }
     }
   }
 }

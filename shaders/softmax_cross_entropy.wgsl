@@ -1,16 +1,25 @@
-// Softmax cross entropy of every lane's own logits, its gradient, and the counters of the run.
-// With u_c = logit_c · multiplier_c (the multipliers are 1 for the plain loss, 0 for absent classes in the masked one):
+// The classifier and its loss, for every lane at once, in one dispatch: a linear layer, the softmax cross entropy of its
+// logits, their gradient, and the counters of the run.
 //
-//   loss:  losses[lane][n] = log Σ_c e^{u_c} − u_label,   dlogits = multiplier · (softmax(u) − onehot(label)) / valid,
-//          correct[lane][n] = 1 where the label is the first maximum of all logits, unmasked
-//   count: totals[lane] += (Σ_n loss, Σ_n correct, valid, 1)
+//   logits[lane][n] = bias + Σ_i input[n][i] · w[i]
+//   with u_c = logit_c · k_c, where k_c is 0 for the classes absent from the slot's batch under the masked loss, else 1:
+//   loss_n  = log Σ_c e^{u_c} − u_label,   dlogits = k · (softmax(u) − onehot(label)) / count,
+//   count being valid for the gradient of the mean loss, 1 for that of the summed loss;
+//   totals[lane] += (Σ_n loss_n, number of n whose label is the first maximum of all logits, unmasked, valid, 1)
 //
-// loss: one invocation a sample; count: one a lane, samples in their order.
+// One workgroup a lane, an invocation a sample, 64 samples at a time; the first invocation adds them in their order.
+
+const CLASSES: u32 = 10u;
+const BLOCKS: u32 = (CLASSES + 3u) / 4u;
 
 struct Params {
   batch: u32,
-  classes: u32,
-  blocks: u32, // vec4 of one row of logits
+  in_blocks: u32,
+  parameter_stride: u32,
+  weight: u32,
+  bias: u32,
+  masked: u32, // 1: masked loss
+  summed: u32, // 1: gradient of the summed loss, 0: of the mean
 }
 
 struct Totals {
@@ -23,33 +32,44 @@ struct Totals {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> lanes: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> batch_sizes: array<u32>;
-@group(0) @binding(3) var<storage, read> logits: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> batch_labels: array<u32>;
-@group(0) @binding(5) var<storage, read> multiplier: array<f32>;
-@group(0) @binding(6) var<storage, read_write> dlogits: array<vec4<f32>>;
-// [lane][n] of (loss, 1 or 0 for correct)
-@group(0) @binding(7) var<storage, read_write> outcomes: array<vec2<f32>>;
+@group(0) @binding(3) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> parameters: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> batch_labels: array<u32>;
+@group(0) @binding(6) var<storage, read_write> logits: array<vec4<f32>>;
+@group(0) @binding(7) var<storage, read_write> dlogits: array<vec4<f32>>;
+@group(0) @binding(8) var<storage, read_write> totals: array<Totals>;
 
-@compute @workgroup_size(64)
-fn loss(@builtin(global_invocation_id) id: vec3<u32>) {
-  let lane = id.z;
-  let slot = lanes[lane].x;
-  let n = id.x;
-  let valid = batch_sizes[slot];
-  if (n >= valid) {
-    return;
+var<workgroup> multiplier: array<f32, CLASSES>;
+// (loss, 1 or 0 for correct) of each sample at work.
+var<workgroup> outcomes: array<vec2<f32>, 64>;
+
+fn linear(lane: u32, n: u32) {
+  let theta = lanes[lane].y * params.parameter_stride;
+  let source = (lane * params.batch + n) * params.in_blocks;
+  for (var b = 0u; b < BLOCKS; b++) {
+    var sum = parameters[theta + params.bias + b];
+    var w = theta + params.weight + b;
+    for (var i = 0u; i < params.in_blocks; i++) {
+      let v = input[source + i];
+      sum = fma(vec4<f32>(v.x), parameters[w], sum);
+      sum = fma(vec4<f32>(v.y), parameters[w + BLOCKS], sum);
+      sum = fma(vec4<f32>(v.z), parameters[w + 2u * BLOCKS], sum);
+      sum = fma(vec4<f32>(v.w), parameters[w + 3u * BLOCKS], sum);
+      w += 4u * BLOCKS;
+    }
+    logits[(lane * params.batch + n) * BLOCKS + b] = sum;
   }
-  let row = (lane * params.batch + n) * params.blocks;
-  let label = batch_labels[slot * params.batch + n];
-  let classes = slot * params.classes;
+}
 
+fn loss(lane: u32, n: u32, label: u32, count: f32) -> vec2<f32> {
+  let row = (lane * params.batch + n) * BLOCKS;
   var top = 0.0;       // largest masked logit, for a stable softmax
   var best = 0.0;      // largest logit of all classes
   var best_class = 0u;
   var own = 0.0;
-  for (var c = 0u; c < params.classes; c++) {
+  for (var c = 0u; c < CLASSES; c++) {
     let v = logits[row + c / 4u][c % 4u];
-    let u = v * multiplier[classes + c];
+    let u = v * multiplier[c];
     if (c == 0u || u > top) {
       top = u;
     }
@@ -62,40 +82,64 @@ fn loss(@builtin(global_invocation_id) id: vec3<u32>) {
     }
   }
   var sum = 0.0;
-  for (var c = 0u; c < params.classes; c++) {
-    sum += exp(logits[row + c / 4u][c % 4u] * multiplier[classes + c] - top);
+  for (var c = 0u; c < CLASSES; c++) {
+    sum += exp(logits[row + c / 4u][c % 4u] * multiplier[c] - top);
   }
-  for (var b = 0u; b < params.blocks; b++) {
+  for (var b = 0u; b < BLOCKS; b++) {
     var g = vec4<f32>(0.0);
     for (var j = 0u; j < 4u; j++) {
       let c = b * 4u + j;
-      if (c < params.classes) {
-        let k = multiplier[classes + c];
+      if (c < CLASSES) {
+        let k = multiplier[c];
         let p = exp(logits[row + b][j] * k - top) / sum;
-        g[j] = k * (p - select(0.0, 1.0, c == label)) / f32(valid);
+        g[j] = k * (p - select(0.0, 1.0, c == label)) / count;
       }
     }
     dlogits[row + b] = g;
   }
-  outcomes[lane * params.batch + n] = vec2<f32>(log(sum) + top - own, select(0.0, 1.0, best_class == label));
+  return vec2<f32>(log(sum) + top - own, select(0.0, 1.0, best_class == label));
 }
 
-@group(0) @binding(3) var<storage, read> results: array<vec2<f32>>;
-@group(0) @binding(4) var<storage, read_write> totals: array<Totals>;
-
-@compute @workgroup_size(1)
-fn count(@builtin(global_invocation_id) id: vec3<u32>) {
-  let lane = id.z;
-  let valid = batch_sizes[lanes[lane].x];
+@compute @workgroup_size(64)
+fn softmax_cross_entropy(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) index: u32) {
+  let lane = group.z;
+  let slot = lanes[lane].x;
+  let valid = batch_sizes[slot];
+  for (var c = index; c < CLASSES; c += 64u) {
+    var present = 1.0;
+    if (params.masked == 1u) {
+      present = 0.0;
+      for (var n = 0u; n < valid; n++) {
+        if (batch_labels[slot * params.batch + n] == c) {
+          present = 1.0;
+        }
+      }
+    }
+    multiplier[c] = present;
+  }
+  workgroupBarrier();
+  let count = select(f32(valid), 1.0, params.summed == 1u);
   var sum = 0.0;
   var correct = 0u;
-  for (var n = 0u; n < valid; n++) {
-    let result = results[lane * params.batch + n];
-    sum += result.x;
-    correct += u32(result.y);
+  for (var start = 0u; start < params.batch; start += 64u) {
+    let n = start + index;
+    if (n < valid) {
+      linear(lane, n);
+      outcomes[index] = loss(lane, n, batch_labels[slot * params.batch + n], count);
+    }
+    workgroupBarrier();
+    if (index == 0u && start < valid) {
+      for (var i = 0u; i < min(64u, valid - start); i++) {
+        sum += outcomes[i].x;
+        correct += u32(outcomes[i].y);
+      }
+    }
+    workgroupBarrier();
   }
-  totals[lane].loss += sum;
-  totals[lane].correct += correct;
-  totals[lane].samples += valid;
-  totals[lane].steps += 1u;
+  if (index == 0u) {
+    totals[lane].loss += sum;
+    totals[lane].correct += correct;
+    totals[lane].samples += valid;
+    totals[lane].steps += 1u;
+  }
 }

@@ -14,7 +14,6 @@
 pub mod batch_norm_backward;
 pub mod batch_norm_forward;
 pub mod batch_norm_statistics;
-pub mod class_presence;
 pub mod compare;
 pub mod conv2d_backward_data;
 pub mod conv2d_backward_weight;

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use crate::batch_norm_backward::batch_norm_backward;
 use crate::batch_norm_forward::{Normalization, batch_norm_forward};
 use crate::batch_norm_statistics::{Statistics, batch_norm_statistics};
-use crate::class_presence::class_presence;
 use crate::conv2d_backward_data::conv2d_backward_data;
 use crate::conv2d_backward_weight::conv2d_backward_weight;
 use crate::conv2d_forward::conv2d_forward;
@@ -16,7 +15,7 @@ use crate::max_pool_backward::max_pool_backward;
 use crate::max_pool_forward::max_pool_forward;
 use crate::sgd::{Sgd, sgd};
 use crate::shape::{BatchNorm, Conv2d, Image, Linear, Logits, Pool2d, check_len};
-use crate::softmax_cross_entropy::{CrossEntropy, softmax_cross_entropy};
+use crate::softmax_cross_entropy::{CrossEntropy, class_presence, softmax_cross_entropy};
 
 /// Tensors by name, each flat and row-major.
 pub type Tensors = BTreeMap<String, Vec<f64>>;

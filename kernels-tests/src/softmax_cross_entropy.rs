@@ -1,4 +1,4 @@
-//! Twin of `softmax_cross_entropy.wgsl`.
+//! Twin of `softmax_cross_entropy.wgsl`, but for the classifier, which is [`crate::linear_forward`]'s.
 
 use crate::shape::{Logits, check_len};
 
@@ -24,7 +24,7 @@ impl CrossEntropy {
 ///
 /// `logits` is `[batch][classes]`, `labels` `[batch]` (each below `classes`), `multiplier` `[classes]`: all ones for
 /// the plain loss; for the masked one, 0 for the classes absent from the batch
-/// ([`class_presence`](crate::class_presence::class_presence)). A masked logit still counts in the softmax, as
+/// ([`class_presence`]). A masked logit still counts in the softmax, as
 /// exp(0). Correctness is judged on the logits as they are; of equal maxima the first wins.
 pub fn softmax_cross_entropy(shape: &Logits, logits: &[f64], labels: &[u32], multiplier: &[f64]) -> CrossEntropy {
     let Logits { batch, valid, classes } = *shape;
@@ -49,6 +49,15 @@ pub fn softmax_cross_entropy(shape: &Logits, logits: &[f64], labels: &[u32], mul
     result
 }
 
+/// The multiplier of each class's logit in the loss, `[classes]`.
+///
+/// With `masked`, 1 for the classes found among the first `valid` labels and 0 for the others; else all ones. Labels
+/// are below `classes`.
+pub fn class_presence(labels: &[u32], valid: usize, classes: usize, masked: bool) -> Vec<f64> {
+    let present = |class: usize| labels[..valid].contains(&(class as u32));
+    (0..classes).map(|class| if !masked || present(class) { 1.0 } else { 0.0 }).collect()
+}
+
 /// `ln Σ exp(values)`, safe for large values.
 pub(crate) fn log_sum_exp(values: &[f64]) -> f64 {
     let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -69,7 +78,6 @@ pub(crate) fn argmax(values: &[f64]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::class_presence::class_presence;
     use crate::gradient_check::{assert_gradient, random};
     use proptest::prelude::*;
 
@@ -115,5 +123,11 @@ mod tests {
         let result = softmax_cross_entropy(&shape, &[1e4, 1e4], &[0], &[1.0, 1.0]);
         assert!((result.loss[0] - 2f64.ln()).abs() < 1e-9);
         assert!(result.correct[0]);
+    }
+
+    #[test]
+    fn only_valid_labels_count() {
+        assert_eq!(class_presence(&[2, 0, 2, 1], 3, 4, true), [1.0, 0.0, 1.0, 0.0]);
+        assert_eq!(class_presence(&[2, 0, 2, 1], 3, 4, false), [1.0; 4]);
     }
 }

@@ -113,6 +113,9 @@ async fn one_step(checked_shaders: bool, batch: u32) {
         ];
         let program = trainer.program();
         for (i, name) in names.iter().enumerate() {
+            if ["conv1.y", "conv2.y"].contains(name) {
+                continue; // Pooled on the way and never stored: its maxima are compared as pool1 and pool2.
+            }
             let suffix = format!(".{i}.output");
             let (_, id, layout) = trainer.plan.named.iter().find(|(n, _, _)| n.ends_with(&suffix)).expect("a named activation");
             let bytes = program.read(&bench.gpu, &[*id]).await.expect("read back").remove(0);
@@ -139,7 +142,7 @@ async fn one_step(checked_shaders: bool, batch: u32) {
     evaluator.program().check_guards(&bench.gpu).await.expect("no stray write");
     let checksums: Vec<String> = bench.network.tensors.iter().map(|t| format!("initial_checksums/{}", t.name)).collect();
     let apart: Vec<&str> = ["images", "labels"].into_iter().chain(checksums.iter().map(String::as_str)).collect();
-    check(forward.all_compared(&apart));
+    check(forward.all_compared(&[apart.as_slice(), &["conv1.y", "conv2.y"]].concat()));
 }
 
 #[test]

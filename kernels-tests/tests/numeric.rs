@@ -1,7 +1,7 @@
 //! Every kernel against its twin over random shapes, between poisoned guards, with trusted and with checked shaders.
 //!
 //! A case is [`splitmix_fl::verify::Case`]; proptest draws its shape and shrinks a failing one. Shapes live in uniforms
-//! but for kernel width, stride and tile lengths, which are drawn from few values so that few variants are compiled.
+//! but for kernel sizes, strides and tile lengths, which are drawn from few values so that few variants are compiled.
 //! Needs an adapter: `SPLITMIX_ADAPTER` chooses one by a part of its name.
 
 use proptest::prelude::*;
@@ -25,16 +25,30 @@ impl Bench {
         Bench { gpu: gpu.unwrap_or_else(|error| panic!("{error}")) }
     }
 
-    /// The case with the tiles of GPUs and with those of CPU drivers.
-    fn run(&self, case: &dyn Case) -> Result<(), String> {
-        for tuning in [Tuning::new(false), Tuning::new(true)] {
-            let outcome = pollster::block_on(run_tuned(&self.gpu, case, tuning));
-            let outcome = outcome.map_err(|error| format!("{} {}: {error}", case.op(), case.shape()))?;
-            if let Some(failure) = outcome.failure {
-                return Err(format!("{} {} with {tuning:?}: {failure}", case.op(), case.shape()));
+    fn run(&self, case: &dyn Case, tuning: Tuning) -> Result<(), String> {
+        let outcome = pollster::block_on(run_tuned(&self.gpu, case, tuning));
+        let outcome = outcome.map_err(|error| format!("{} {}: {error}", case.op(), case.shape()))?;
+        match outcome.failure {
+            Some(failure) => Err(format!("{} {} with {tuning:?}: {failure}", case.op(), case.shape())),
+            None => Ok(()),
+        }
+    }
+
+    /// The case with the variant that a GPU gets and with another, drawn by the shape: each costs a compilation.
+    fn run_two(&self, case: &dyn Case) -> Result<(), String> {
+        let candidates = Tuning::candidates(self.gpu.traits());
+        let drawn = case.shape().bytes().fold(7usize, |hash, b| hash.wrapping_mul(31).wrapping_add(usize::from(b))) % candidates.len();
+        self.run(case, Tuning::baseline())?;
+        self.run(case, candidates[drawn])
+    }
+
+    /// The self-test's cases with a share of all variants.
+    fn standard(&self, wanted: impl Fn(usize) -> bool) {
+        for (_, tuning) in Tuning::candidates(self.gpu.traits()).into_iter().enumerate().filter(|(i, _)| wanted(*i)) {
+            for case in standard_cases() {
+                self.run(case.as_ref(), tuning).unwrap_or_else(|error| panic!("{error}"));
             }
         }
-        Ok(())
     }
 
     fn check<S: Strategy>(&self, cases: u32, strategy: S, case: impl Fn(S::Value) -> Option<Box<dyn Case>>)
@@ -46,7 +60,7 @@ impl Bench {
         let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
         let result = runner.run(&strategy, |value| {
             let case = case(value).ok_or_else(|| TestCaseError::reject("no window fits"))?;
-            self.run(case.as_ref()).map_err(TestCaseError::fail)
+            self.run_two(case.as_ref()).map_err(TestCaseError::fail)
         });
         result.unwrap_or_else(|error| panic!("{error}"));
     }
@@ -84,24 +98,27 @@ fn all(checked_shaders: bool, cases: u32) {
         Some(Box::new(LinearCase { direction, batch, from, out_features, scale, seed }))
     });
     let means = prop_oneof![Just(0.0f32), Just(3.0), Just(-50.0)];
-    bench.check(cases, (any::<bool>(), 1usize..9, image(1..10, 20), any::<bool>(), means, scale(), any::<u64>()), |c| {
-        let (backward, batch, shape, relu, mean, scale, seed) = c;
+    let norm = (any::<bool>(), 1usize..9, image(1..10, 20), any::<bool>(), 1u32..4, means, scale(), any::<u64>());
+    bench.check(cases, norm, |(backward, batch, shape, relu, pool, mean, scale, seed)| {
         // Over a single value the deviation is all rounding: a batch norm of one is never trained.
-        (batch > 2 || shape.height * shape.width > 3)
-            .then(|| Box::new(BatchNormCase { backward, batch, shape, relu, mean, scale, seed }) as Box<dyn Case>)
+        (pool <= shape.height.min(shape.width) && (batch > 2 || shape.height * shape.width > 3))
+            .then(|| Box::new(BatchNormCase { backward, batch, shape, relu, pool, features: false, mean, scale, seed }) as Box<dyn Case>)
+    });
+    let means = prop_oneof![Just(0.0f32), Just(3.0), Just(-50.0)];
+    bench.check(cases / 2, (any::<bool>(), 3usize..40, 1u32..70, any::<bool>(), means, scale(), any::<u64>()), |c| {
+        let (backward, batch, channels, relu, mean, scale, seed) = c;
+        let shape = Shape { channels, height: 1, width: 1 };
+        Some(Box::new(BatchNormCase { backward, batch, shape, relu, pool: 1, features: true, mean, scale, seed }))
     });
     bench.check(cases, (any::<bool>(), 1usize..6, image(1..10, 14), 1u32..4, 1u32..4, 0u32..2, any::<u64>()), |c| {
         let (backward, batch, input, kernel, stride, padding, seed) = c;
         let case = MaxPoolCase { backward, batch, input, kernel, stride, padding, seed };
         case.is_valid().then(|| Box::new(case) as Box<dyn Case>)
     });
-    bench.check(cases / 2, (1usize..40, 1usize..40, any::<bool>(), 1.0f32..30.0, any::<u64>()), |c| {
-        let (batch, classes, masked, size, seed) = c;
-        Some(Box::new(LossCase { batch, classes, masked, size, seed }))
-    });
-    bench.check(cases / 2, (1usize..100, 1usize..200, any::<bool>(), any::<u64>()), |c| {
-        let (batch, classes, masked, seed) = c;
-        Some(Box::new(PresenceCase { batch, classes, masked, seed }))
+    let classes = prop_oneof![Just(1usize), Just(2), Just(10), Just(13), Just(70)];
+    bench.check(cases / 2, (1usize..150, 1usize..40, classes, any::<bool>(), any::<bool>(), 1.0f32..20.0, any::<u64>()), |c| {
+        let (batch, in_features, classes, masked, summed, size, seed) = c;
+        Some(Box::new(LossCase { batch, in_features, classes, masked, summed, size, seed }))
     });
     bench.check(cases / 2, (1usize..7, image(1..5, 12), 1u32..30, 0u32..4, any::<u64>()), |c| {
         let (batch, shape, images, step, seed) = c;
@@ -128,10 +145,17 @@ fn random_shapes_with_bounds_checks() {
 
 #[test]
 fn the_self_tests_cases_with_bounds_checks() {
-    let bench = Bench::new(true);
-    for case in standard_cases() {
-        bench.run(case.as_ref()).unwrap_or_else(|error| panic!("{error}"));
-    }
+    Bench::new(true).standard(|i| i == 0);
+}
+
+#[test]
+fn the_self_tests_cases_with_every_other_variant() {
+    Bench::new(false).standard(|i| i % 2 == 1);
+}
+
+#[test]
+fn the_self_tests_cases_with_the_other_variants() {
+    Bench::new(false).standard(|i| i % 2 == 0 && i > 0);
 }
 
 #[test]
@@ -143,18 +167,13 @@ fn the_self_test_passes() {
 
 #[test]
 fn every_entry_point_has_a_case() {
-    let tuning = splitmix_fl::kernels::Tuning::new(true);
-    let covered: BTreeSet<_> = standard_cases().iter().flat_map(|c| c.trial(tuning).entry_points()).collect();
+    let covered: BTreeSet<_> = standard_cases().iter().flat_map(|c| c.trial(Tuning::baseline()).entry_points()).collect();
     let mut found = 0;
     for shader in splitmix_fl::kernels::shader::ALL.iter().filter(|s| s.name != "ceilings") {
-        for line in shader.source.lines() {
-            // The line after @compute names the entry point.
-            if let Some(name) = line.strip_prefix("fn ").and_then(|rest| rest.split('(').next())
-                && line.contains("@builtin")
-            {
-                assert!(covered.contains(&(shader.name, name)), "{}::{name} has no case", shader.name);
-                found += 1;
-            }
+        let module = naga::front::wgsl::parse_str(shader.source).unwrap_or_else(|error| panic!("{}: {error}", shader.name));
+        for entry in module.entry_points {
+            assert!(covered.iter().any(|c| *c == (shader.name, entry.name.as_str())), "{}::{} has no case", shader.name, entry.name);
+            found += 1;
         }
     }
     assert_eq!(found, covered.len(), "entry points in the files and in the cases");

@@ -3,7 +3,7 @@
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, StorageAccess, TypeInner};
-use splitmix_fl::kernels::{Access, Dispatch, Tuning, shader};
+use splitmix_fl::kernels::{Access, Dispatch, Traits, Tuning, shader};
 use splitmix_fl::net::digits;
 use splitmix_fl::plan::evaluate::{EvaluatePlan, EvaluateSetting};
 use splitmix_fl::plan::train::{TrainPlan, TrainSetting};
@@ -11,9 +11,9 @@ use splitmix_fl::verify::standard_cases;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-fn parse(name: &str, source: &str) -> (naga::Module, naga::valid::ModuleInfo) {
+fn parse(name: &str, source: &str, capabilities: Capabilities) -> (naga::Module, naga::valid::ModuleInfo) {
     let module = naga::front::wgsl::parse_str(source).unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)));
-    let info = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
+    let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module);
     (module, info.unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source))))
 }
 
@@ -54,7 +54,7 @@ fn the_files_are_the_embedded_ones_and_valid() {
         let source = std::fs::read_to_string(&path).expect("a text");
         let embedded = shader::ALL.iter().find(|s| s.name == name).unwrap_or_else(|| panic!("{name}.wgsl is not embedded"));
         assert_eq!(embedded.source, source, "{name}: built from another text");
-        let (module, info) = parse(&name, &source);
+        let (module, info) = parse(&name, &source, Capabilities::empty());
         within_limits(&name, &module, &info);
         names.insert(name);
     }
@@ -65,13 +65,17 @@ fn the_files_are_the_embedded_ones_and_valid() {
 fn matches(dispatch: &Dispatch) {
     let kernel = &dispatch.kernel;
     let name = format!("{}::{} {:?} ({})", kernel.shader.name, kernel.entry, kernel.constants, dispatch.label);
-    let (module, info) = parse(&name, &kernel.source());
+    let capabilities = if kernel.shares_loads() { Capabilities::SUBGROUP } else { Capabilities::empty() };
+    let (module, info) = parse(&name, &kernel.source(), capabilities);
     within_limits(&name, &module, &info);
     let i = module.entry_points.iter().position(|e| e.name == kernel.entry).unwrap_or_else(|| panic!("{name}: no such entry point"));
     assert_eq!(module.entry_points[i].workgroup_size, [dispatch.workgroup, 1, 1], "{name}");
     let used = info.get_entry_point(i);
     let mut bound = vec![None; kernel.access.len()];
-    for (handle, global) in module.global_variables.iter().filter(|(h, _)| !used[*h].is_empty()) {
+    for (_, global) in module.global_variables.iter().filter(|(h, _)| !used[*h].is_empty()) {
+        if global.space == AddressSpace::WorkGroup {
+            continue;
+        }
         let binding = global.binding.as_ref().unwrap_or_else(|| panic!("{name}: {:?} has no binding", global.name)).binding as usize;
         match global.space {
             AddressSpace::Uniform => {
@@ -85,7 +89,6 @@ fn matches(dispatch: &Dispatch) {
             }
             other => panic!("{name}: {other:?}"),
         }
-        let _ = handle;
     }
     let declared: Vec<Option<Access>> = kernel.access.iter().map(|a| Some(*a)).collect();
     assert_eq!(bound, declared, "{name}");
@@ -95,7 +98,7 @@ fn matches(dispatch: &Dispatch) {
 #[test]
 fn every_variant_in_use_is_valid_and_bound_as_declared() {
     let mut dispatches: Vec<Dispatch> = Vec::new();
-    for tuning in [Tuning::new(false), Tuning::new(true)] {
+    for tuning in Tuning::candidates(Traits { is_cpu: true, subgroup: Some(8), workgroup_memory: 32_768 }) {
         for (numerator, denominator) in [(1, 8), (1, 4), (1, 2), (1, 1), (3, 64)] {
             let network = digits(numerator, denominator, 10).expect("a width");
             let train = TrainSetting {

@@ -1,6 +1,6 @@
 //! Choosing an adapter, opening its device, and keeping its errors until somebody asks.
 
-use crate::kernels::{Access, Kernel, Tuning};
+use crate::kernels::{Access, Kernel, Traits, Tuning};
 use crate::{Error, Result};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -148,7 +148,8 @@ impl Gpu {
         let adapter = choose(options).await?;
         let info = adapter.get_info();
         let limits = if options.default_limits { wgpu::Limits::default() } else { adapter.limits() };
-        let features = adapter.features() & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES);
+        let features = adapter.features()
+            & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES | wgpu::Features::SUBGROUP);
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("splitmix"),
@@ -203,9 +204,19 @@ impl Gpu {
         self.info.device_type == wgpu::DeviceType::Cpu
     }
 
-    /// Tile sizes for this adapter.
+    /// What this device's kernels are chosen by.
+    pub fn traits(&self) -> Traits {
+        let one_size = self.info.subgroup_min_size == self.info.subgroup_max_size;
+        Traits {
+            is_cpu: self.is_cpu(),
+            subgroup: (one_size && self.features.contains(wgpu::Features::SUBGROUP)).then_some(self.info.subgroup_min_size),
+            workgroup_memory: self.limits.max_compute_workgroup_storage_size,
+        }
+    }
+
+    /// The kernels' variants for this device.
     pub fn tuning(&self) -> Tuning {
-        Tuning::new(self.is_cpu())
+        Tuning::new(self.traits())
     }
 
     /// Largest storage buffer that can be bound, in bytes.
@@ -257,7 +268,7 @@ impl Gpu {
             layout: Some(&layout.pipeline),
             module: &module,
             entry_point: Some(kernel.entry),
-            // The engine clears or writes everything it reads; none of the kernels uses workgroup memory.
+            // The kernels write everything that they read of workgroup memory.
             compilation_options: wgpu::PipelineCompilationOptions { zero_initialize_workgroup_memory: false, ..Default::default() },
             cache: None,
         });

@@ -1,9 +1,9 @@
-//! Batch normalisation and ReLU, backward; see `shaders/batch_norm_backward.wgsl`.
+//! Batch normalisation, ReLU and max-pooling, backward; see `shaders/batch_norm_backward.wgsl`.
 
-use super::batch_norm_statistics::BatchNorm;
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, rows_per_part, shader};
+use super::batch_norm_statistics::{BatchNorm, REDUCTION};
+use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader};
 
-/// Buffers of the three stages.
+/// Buffers of both stages.
 #[derive(Debug, Clone, Copy)]
 pub struct Buffers {
     /// `vec4<u32>` of each lane: slot, parameter row, base, 0.
@@ -16,19 +16,19 @@ pub struct Buffers {
     pub moments: BufferId,
     /// Rows of parameters.
     pub parameters: BufferId,
-    /// In: gradient of the output; out, in its place: gradient of the convolution or linear layer's plain output.
-    pub gradient_image: BufferId,
-    /// Between the stages: `[lane][part][block]` of (Σ dy, Σ dy·x̂).
-    pub partials: BufferId,
-    /// Between the stages: `[lane][block]` of the same over all parts.
+    /// Gradient of the pooled output.
+    pub dy: BufferId,
+    /// Between the stages: `[lane][block]` of (mean, 1 / √(var + ε), Σ g, Σ g·x̂).
     pub sums: BufferId,
     /// Out: dγ and dβ in the lanes' gradient rows.
     pub gradient: BufferId,
+    /// Out: gradient of the convolution or linear layer's plain output.
+    pub dz: BufferId,
 }
 
 impl BatchNorm {
-    /// The three stages, over lanes. `dy` is the layout of the gradient that dz replaces; `scale` the layer correction.
-    pub fn backward(&self, label: &str, dy: ImageLayout, scale: f32, b: Buffers) -> [Dispatch; 3] {
+    /// Both stages, over lanes. `dy` and `dz` are the layouts of the gradients, `scale` the layer correction.
+    pub fn backward(&self, label: &str, dy: ImageLayout, dz: ImageLayout, scale: f32, b: Buffers) -> [Dispatch; 2] {
         let z = &self.z;
         let words = vec![
             self.batch,
@@ -41,55 +41,52 @@ impl BatchNorm {
             dy.row(),
             dy.image(),
             dy.origin(0),
-            rows_per_part(z.shape.width),
-            self.parts(),
+            dz.row(),
+            dz.image(),
+            dz.origin(0),
             self.place.stride,
             self.place.weight,
             self.beta(),
             u32::from(self.relu),
             scale.to_bits(),
         ];
-        let stage = |name: &str, entry, access, buffers, invocations, flops, bytes| Dispatch {
-            label: format!("{label} {name}"),
-            kernel: Kernel { shader: shader::batch_norm_backward, entry, constants: vec![], access },
-            words: words.clone(),
-            step_word: None,
-            buffers,
-            invocations,
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops,
-            bytes,
-        };
-        let payload = z.payload(self.batch);
+        let constants = vec![("POOL", self.pool), ("GROUP", self.group())];
+        let (z_bytes, dy_bytes) = (z.payload(self.batch), dy.payload(self.batch));
         [
-            stage(
-                "backward, sums",
-                "partial",
-                &[Read, Read, Read, Read, Read, Read, Write],
-                vec![b.lanes, b.batch_sizes, b.z, b.moments, b.parameters, b.gradient_image, b.partials],
-                self.parts() * z.blocks(),
-                self.values() * 7,
-                payload * 2 + self.partial_bytes(),
-            ),
-            stage(
-                "backward, sums merged",
-                "merge",
-                &[Read, Read, Read, Write, Write],
-                vec![b.lanes, b.batch_sizes, b.partials, b.sums, b.gradient],
-                z.blocks(),
-                u64::from(self.parts() * z.blocks()) * 4 * 2,
-                self.partial_bytes() + self.moment_bytes(),
-            ),
-            stage(
-                "backward",
-                "data",
-                &[Read, Read, Read, Read, Read, Read, Write],
-                vec![b.lanes, b.batch_sizes, b.z, b.moments, b.parameters, b.sums, b.gradient_image],
-                z.row_invocations(self.batch),
-                self.values() * 11,
-                payload * 3,
-            ),
+            Dispatch {
+                label: format!("{label} backward, sums"),
+                kernel: Kernel {
+                    shader: shader::batch_norm_backward,
+                    entry: "sums_of_gradients",
+                    constants: constants.clone(),
+                    access: &[Read, Read, Read, Read, Read, Read, Write, Write],
+                },
+                words: words.clone(),
+                step_word: None,
+                buffers: vec![b.lanes, b.batch_sizes, b.z, b.parameters, b.dy, b.moments, b.sums, b.gradient],
+                invocations: z.blocks() / self.group() * REDUCTION,
+                workgroup: REDUCTION,
+                over: Over::Lanes,
+                flops: self.values() * 7,
+                bytes: z_bytes + dy_bytes + self.sum_bytes(),
+            },
+            Dispatch {
+                label: format!("{label} backward"),
+                kernel: Kernel {
+                    shader: shader::batch_norm_backward,
+                    entry: "data",
+                    constants,
+                    access: &[Read, Read, Read, Read, Read, Read, Write],
+                },
+                words,
+                step_word: None,
+                buffers: vec![b.lanes, b.batch_sizes, b.z, b.parameters, b.dy, b.sums, b.dz],
+                invocations: self.batch * z.shape.height.div_ceil(self.pool) * z.blocks(),
+                workgroup: WORKGROUP,
+                over: Over::Lanes,
+                flops: self.values() * 11,
+                bytes: 2 * z_bytes + dy_bytes,
+            },
         ]
     }
 }

@@ -1,4 +1,4 @@
-//! Batch normalisation and ReLU, forward; see `shaders/batch_norm_forward.wgsl`.
+//! Batch normalisation, ReLU and max-pooling, forward; see `shaders/batch_norm_forward.wgsl`.
 
 use super::batch_norm_statistics::BatchNorm;
 use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader};
@@ -16,27 +16,28 @@ pub struct Buffers {
     pub moments: BufferId,
     /// Rows of parameters.
     pub parameters: BufferId,
-    /// Out: the layer's output.
+    /// Out: the layer's output, pooled.
     pub y: BufferId,
 }
 
 impl BatchNorm {
-    /// The dispatch, over lanes, writing `y` in the given layout.
+    /// The dispatch, over lanes, writing the pooled output in the layout `y`.
     pub fn forward(&self, label: &str, y: ImageLayout, b: Buffers) -> Dispatch {
         let z = &self.z;
+        assert!(y.shape.height == z.shape.height / self.pool && y.shape.width == z.shape.width / self.pool, "{y:?} is not what is left");
         Dispatch {
             label: label.into(),
             kernel: Kernel {
                 shader: shader::batch_norm_forward,
                 entry: "batch_norm_forward",
-                constants: vec![],
+                constants: vec![("POOL", self.pool)],
                 access: &[Read, Read, Read, Read, Read, Write],
             },
             words: vec![
                 self.batch,
                 z.blocks(),
-                z.shape.height,
-                z.shape.width,
+                y.shape.height,
+                y.shape.width,
                 z.row(),
                 z.image(),
                 z.origin(0),
@@ -50,11 +51,11 @@ impl BatchNorm {
             ],
             step_word: None,
             buffers: vec![b.lanes, b.batch_sizes, b.z, b.moments, b.parameters, b.y],
-            invocations: z.row_invocations(self.batch),
+            invocations: y.row_invocations(self.batch),
             workgroup: WORKGROUP,
             over: Over::Lanes,
             flops: self.values() * 4,
-            bytes: z.payload(self.batch) * 2,
+            bytes: z.payload(self.batch) + y.payload(self.batch),
         }
     }
 }

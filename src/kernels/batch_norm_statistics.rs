@@ -1,8 +1,8 @@
 //! Batch statistics; see `shaders/batch_norm_statistics.wgsl`. Also the geometry that batch norm's kernels share.
 
-use super::{Access::*, BufferId, Dispatch, EPSILON, ImageLayout, Kernel, Over, ParameterPlace, WORKGROUP, rows_per_part, shader};
+use super::{Access::*, BufferId, Dispatch, EPSILON, ImageLayout, Kernel, Over, ParameterPlace, shader};
 
-/// A batch norm layer over the output of a convolution or linear layer.
+/// A batch norm layer over the output of a convolution or linear layer, with the ReLU and the max-pooling after it.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchNorm {
     /// Capacity of a mini-batch.
@@ -13,22 +13,32 @@ pub struct BatchNorm {
     pub place: ParameterPlace,
     /// Whether a ReLU follows.
     pub relu: bool,
+    /// Side and stride of the max-pooling's windows; 1 where there is none.
+    pub pool: u32,
 }
 
+/// Invocations of a workgroup that reduces a lane's channel blocks.
+pub(super) const REDUCTION: u32 = 256;
+
 impl BatchNorm {
-    /// Parts of a full batch in the two-stage reductions.
-    pub fn parts(&self) -> u32 {
-        (self.batch * self.z.shape.height).div_ceil(rows_per_part(self.z.shape.width))
-    }
-
-    /// Bytes of one lane's parts.
-    pub fn partial_bytes(&self) -> u64 {
-        u64::from(self.parts()) * self.moment_bytes()
-    }
-
-    /// Bytes of one lane's moments, or of its two gradient sums.
+    /// Bytes of one lane's moments: (mean, 1 / √(var + ε)) of each channel.
     pub fn moment_bytes(&self) -> u64 {
         u64::from(self.z.blocks()) * 32
+    }
+
+    /// Bytes of what [`BatchNorm::backward`] keeps of one lane between its stages: the moments and two sums.
+    pub fn sum_bytes(&self) -> u64 {
+        2 * self.moment_bytes()
+    }
+
+    /// Whether z is a row of features and no image, with kernels of its own ([`super::batch_norm_features`]).
+    pub fn is_features(&self) -> bool {
+        self.z.shape.height * self.z.shape.width == 1 && self.z.border == 0 && self.pool == 1
+    }
+
+    /// Channel blocks that one reducing workgroup takes.
+    pub(super) fn group(&self) -> u32 {
+        [4, 2, 1].into_iter().find(|g| self.z.blocks().is_multiple_of(*g)).unwrap_or(1)
     }
 
     pub(super) fn values(&self) -> u64 {
@@ -40,7 +50,7 @@ impl BatchNorm {
     }
 }
 
-/// Buffers of both stages.
+/// Buffers of the statistics.
 #[derive(Debug, Clone, Copy)]
 pub struct Buffers {
     /// `vec4<u32>` of each lane: slot, parameter row, base, 0.
@@ -49,54 +59,30 @@ pub struct Buffers {
     pub batch_sizes: BufferId,
     /// The layer's input.
     pub z: BufferId,
-    /// Between the stages: `[lane][part][block]` of (mean, squared deviations).
-    pub partials: BufferId,
     /// Out: `[lane][block]` of (mean, 1 / √(var + ε)).
     pub moments: BufferId,
 }
 
 impl BatchNorm {
-    /// Both stages, over lanes.
-    pub fn statistics(&self, label: &str, b: Buffers) -> [Dispatch; 2] {
+    /// The dispatch, over lanes.
+    pub fn statistics(&self, label: &str, b: Buffers) -> Dispatch {
         let z = &self.z;
-        let words = vec![
-            self.batch,
-            z.blocks(),
-            z.shape.height,
-            z.shape.width,
-            z.row(),
-            z.image(),
-            z.origin(0),
-            rows_per_part(z.shape.width),
-            self.parts(),
-            EPSILON.to_bits(),
-        ];
-        let kernel = |entry| Kernel { shader: shader::batch_norm_statistics, entry, constants: vec![], access: &[Read, Read, Read, Write] };
-        [
-            Dispatch {
-                label: format!("{label} statistics"),
-                kernel: kernel("partial"),
-                words: words.clone(),
-                step_word: None,
-                buffers: vec![b.lanes, b.batch_sizes, b.z, b.partials],
-                invocations: self.parts() * z.blocks(),
-                workgroup: WORKGROUP,
-                over: Over::Lanes,
-                flops: self.values() * 4,
-                bytes: z.payload(self.batch) + self.partial_bytes(),
+        Dispatch {
+            label: label.into(),
+            kernel: Kernel {
+                shader: shader::batch_norm_statistics,
+                entry: "batch_norm_statistics",
+                constants: vec![("GROUP", self.group())],
+                access: &[Read, Read, Read, Write],
             },
-            Dispatch {
-                label: format!("{label} statistics, merged"),
-                kernel: kernel("merge"),
-                words,
-                step_word: None,
-                buffers: vec![b.lanes, b.batch_sizes, b.partials, b.moments],
-                invocations: z.blocks(),
-                workgroup: WORKGROUP,
-                over: Over::Lanes,
-                flops: u64::from(self.parts() * z.blocks()) * 4 * 8,
-                bytes: self.partial_bytes() + self.moment_bytes(),
-            },
-        ]
+            words: vec![self.batch, z.blocks(), z.shape.height, z.shape.width, z.row(), z.image(), z.origin(0), EPSILON.to_bits()],
+            step_word: None,
+            buffers: vec![b.lanes, b.batch_sizes, b.z, b.moments],
+            invocations: z.blocks() / self.group() * REDUCTION,
+            workgroup: REDUCTION,
+            over: Over::Lanes,
+            flops: self.values() * 4,
+            bytes: z.payload(self.batch) + self.moment_bytes(),
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Convolution, gradient with respect to the input; see `shaders/conv2d_backward_data.wgsl`.
 
 use super::conv2d_forward::Conv2d;
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, ParameterPlace, Tuning, WORKGROUP, pixels_per_invocation, shader};
+use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, ParameterPlace, Tile, Tuning, WORKGROUP, shader};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +16,7 @@ pub struct Conv2dBackwardData {
     pub dz: ImageLayout,
     /// Where the weights lie.
     pub place: ParameterPlace,
-    /// Tile sizes.
+    /// Which variant.
     pub tuning: Tuning,
 }
 
@@ -39,8 +39,10 @@ impl Conv2dBackwardData {
     /// The dispatch, over lanes.
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         let c = &self.conv;
-        let pixels = pixels_per_invocation(c.input.width, self.tuning.pixels);
-        let segments = c.input.width.div_ceil(pixels);
+        let tile = Tile::new(c.input.height, c.input.width, self.dx.blocks(), c.stride, self.tuning);
+        let (segments, bands) = tile.grid(c.input.height, c.input.width);
+        let mut constants = vec![("KERNEL_WIDTH", c.kernel_width), ("STRIDE", c.stride)];
+        constants.extend(tile.constants(self.dz.blocks(), c.kernel_height * c.kernel_width, self.tuning));
         let origin = if c.stride == 1 {
             // The tap (kernel − 1, kernel − 1) of input pixel (0, 0), where the border may be wider than one axis needs.
             let (up, left) = (c.kernel_height - 1 - c.padding, c.kernel_width - 1 - c.padding);
@@ -54,7 +56,7 @@ impl Conv2dBackwardData {
             kernel: Kernel {
                 shader: shader::conv2d_backward_data,
                 entry: "conv2d_backward_data",
-                constants: vec![("KERNEL_WIDTH", c.kernel_width), ("STRIDE", c.stride), ("PIXELS", pixels)],
+                constants,
                 access: &[Read, Read, Read, Read, Write],
             },
             words: vec![
@@ -74,12 +76,13 @@ impl Conv2dBackwardData {
                 c.kernel_height,
                 c.padding,
                 segments,
+                bands,
                 self.place.stride,
                 self.place.weight,
             ],
             step_word: None,
             buffers: vec![b.lanes, b.batch_sizes, b.dz, b.parameters, b.dx],
-            invocations: self.batch * c.input.height * segments * self.dx.blocks(),
+            invocations: tile.invocations(self.batch, c.input.height, c.input.width, self.dx.blocks()),
             workgroup: WORKGROUP,
             over: Over::Lanes,
             flops: 2 * c.macs(self.batch),

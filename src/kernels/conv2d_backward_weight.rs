@@ -16,7 +16,7 @@ pub struct Conv2dBackwardWeight {
     pub input_per_slot: bool,
     /// Layout of dz.
     pub dz: ImageLayout,
-    /// Tile sizes.
+    /// Which variant.
     pub tuning: Tuning,
 }
 
@@ -35,13 +35,27 @@ pub struct Buffers {
     pub partial: BufferId,
 }
 
-/// Samples that one invocation sums.
-const SAMPLES_PER_PART: u32 = 4;
-
 impl Conv2dBackwardWeight {
+    /// Kernel rows that one invocation holds: all, or one.
+    fn kernel_rows(&self) -> u32 {
+        let c = &self.conv;
+        if c.stride == 1 && c.kernel_height * c.kernel_width <= self.tuning.taps { c.kernel_height } else { 1 }
+    }
+
+    /// Invocations of one part.
+    fn invocations_per_part(&self) -> u32 {
+        self.conv.kernel_height / self.kernel_rows() * self.input.blocks() * self.dz.blocks()
+    }
+
+    /// Samples of a part: as many as leave the wanted number of invocations.
+    fn samples_per_part(&self) -> u32 {
+        let parts = self.tuning.partial_invocations.div_ceil(self.invocations_per_part());
+        (self.batch / parts).max(1)
+    }
+
     /// Parts of a full batch.
     pub fn parts(&self) -> u32 {
-        self.batch.div_ceil(SAMPLES_PER_PART)
+        self.batch.div_ceil(self.samples_per_part())
     }
 
     /// vec4 of one part: the weights, then the bias.
@@ -64,7 +78,13 @@ impl Conv2dBackwardWeight {
             kernel: Kernel {
                 shader: shader::conv2d_backward_weight,
                 entry: "conv2d_backward_weight",
-                constants: vec![("KERNEL_WIDTH", c.kernel_width), ("STRIDE", c.stride), ("PIXELS", pixels), ("IN_LANES", c.in_lanes())],
+                constants: vec![
+                    ("KERNEL_WIDTH", c.kernel_width),
+                    ("KERNEL_ROWS", self.kernel_rows()),
+                    ("STRIDE", c.stride),
+                    ("PIXELS", pixels),
+                    ("IN_LANES", c.in_lanes()),
+                ],
                 access: &[Read, Read, Read, Read, Write],
             },
             words: vec![
@@ -83,12 +103,12 @@ impl Conv2dBackwardWeight {
                 c.output.width.div_ceil(pixels),
                 u32::from(self.input_per_slot),
                 self.parts(),
-                SAMPLES_PER_PART,
+                self.samples_per_part(),
                 self.partial_stride(),
             ],
             step_word: None,
             buffers: vec![b.lanes, b.batch_sizes, b.input, b.dz, b.partial],
-            invocations: self.parts() * c.kernel_height * self.input.blocks() * self.dz.blocks(),
+            invocations: self.parts() * self.invocations_per_part(),
             workgroup: WORKGROUP,
             over: Over::Lanes,
             flops: 2 * c.macs(self.batch),

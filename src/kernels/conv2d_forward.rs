@@ -1,6 +1,6 @@
 //! Convolution, forward; see `shaders/conv2d_forward.wgsl`. Also the convolution's geometry, shared by its three directions.
 
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, ParameterPlace, Tuning, WORKGROUP, pixels_per_invocation, shader};
+use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, ParameterPlace, Tile, Tuning, WORKGROUP, shader};
 use crate::net::{Shape, positions};
 
 /// A convolution's geometry.
@@ -78,7 +78,7 @@ pub struct Conv2dForward {
     pub place: ParameterPlace,
     /// Factor on the result: the layer correction 1/r in training, else 1.
     pub scale: f32,
-    /// Tile sizes.
+    /// Which variant.
     pub tuning: Tuning,
 }
 
@@ -101,16 +101,13 @@ impl Conv2dForward {
     /// The dispatch, over lanes.
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         let c = &self.conv;
-        let pixels = pixels_per_invocation(c.output.width, self.tuning.pixels);
-        let segments = c.output.width.div_ceil(pixels);
+        let tile = Tile::new(c.output.height, c.output.width, self.output.blocks(), c.stride, self.tuning);
+        let (segments, bands) = tile.grid(c.output.height, c.output.width);
+        let mut constants = vec![("KERNEL_WIDTH", c.kernel_width), ("STRIDE", c.stride), ("IN_LANES", c.in_lanes())];
+        constants.extend(tile.constants(self.input.blocks(), c.kernel_height * c.kernel_width, self.tuning));
         Dispatch {
             label: label.into(),
-            kernel: Kernel {
-                shader: shader::conv2d_forward,
-                entry: "conv2d_forward",
-                constants: vec![("KERNEL_WIDTH", c.kernel_width), ("STRIDE", c.stride), ("PIXELS", pixels), ("IN_LANES", c.in_lanes())],
-                access: &[Read, Read, Read, Read, Write],
-            },
+            kernel: Kernel { shader: shader::conv2d_forward, entry: "conv2d_forward", constants, access: &[Read, Read, Read, Read, Write] },
             words: vec![
                 self.batch,
                 self.input.blocks(),
@@ -125,6 +122,7 @@ impl Conv2dForward {
                 self.output.origin(0),
                 c.kernel_height,
                 segments,
+                bands,
                 u32::from(self.input_per_slot),
                 self.place.stride,
                 self.place.weight,
@@ -134,7 +132,7 @@ impl Conv2dForward {
             ],
             step_word: None,
             buffers: vec![b.lanes, b.batch_sizes, b.input, b.parameters, b.output],
-            invocations: self.batch * c.output.height * segments * self.output.blocks(),
+            invocations: tile.invocations(self.batch, c.output.height, c.output.width, self.output.blocks()),
             workgroup: WORKGROUP,
             over: Over::Lanes,
             flops: 2 * c.macs(self.batch),

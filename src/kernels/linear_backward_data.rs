@@ -1,18 +1,19 @@
 //! Fully connected layer, gradient with respect to the input; see `shaders/linear_backward_data.wgsl`.
 
-use super::linear_forward::{Buffers, Linear};
+use super::linear_forward::{Buffers, Linear, LinearTile};
 use super::{Access::*, Dispatch, ImageLayout, Kernel, Over, Tuning, WORKGROUP, shader};
 
 impl Linear {
     /// The backward_data dispatch, over lanes: dx = dz · wᵀ, stored in the layout of the image that was flattened.
     pub fn backward_data(&self, label: &str, dx: ImageLayout, tuning: Tuning, b: Buffers) -> Dispatch {
         assert_eq!(dx.dense_blocks(1), self.in_blocks, "the layout is not of this layer's input");
+        let tile = LinearTile::new(self.in_blocks, tuning);
         Dispatch {
             label: label.into(),
             kernel: Kernel {
                 shader: shader::linear_backward_data,
                 entry: "linear_backward_data",
-                constants: vec![("ROWS", tuning.rows)],
+                constants: tile.constants(),
                 access: &[Read, Read, Read, Read, Write],
             },
             words: vec![
@@ -29,7 +30,7 @@ impl Linear {
             ],
             step_word: None,
             buffers: b.list(),
-            invocations: self.batch.div_ceil(tuning.rows) * self.in_blocks,
+            invocations: tile.invocations(self.batch, self.in_blocks),
             workgroup: WORKGROUP,
             over: Over::Lanes,
             flops: self.flops(),

@@ -47,15 +47,40 @@ impl Buffers {
     }
 }
 
+/// The tile of a linear layer's forward or backward_data over `features` blocks: samples, blocks of features, and
+/// invocations that share loads. Layers too narrow for a subgroup share nothing.
+pub(super) struct LinearTile {
+    rows: u32,
+    blocks: u32,
+    subgroup: u32,
+}
+
+impl LinearTile {
+    pub fn new(features: u32, tuning: Tuning) -> LinearTile {
+        let shared = features >= tuning.subgroup * tuning.blocks;
+        let (blocks, subgroup) = if shared { (tuning.blocks, tuning.subgroup) } else { (1, 1) };
+        LinearTile { rows: tuning.rows, blocks, subgroup }
+    }
+
+    pub fn constants(&self) -> Vec<(&'static str, u32)> {
+        vec![("ROWS", self.rows), ("BLOCKS", self.blocks), ("SUBGROUP", self.subgroup)]
+    }
+
+    pub fn invocations(&self, batch: u32, features: u32) -> u32 {
+        features.div_ceil(self.blocks).next_multiple_of(self.subgroup) * batch.div_ceil(self.rows)
+    }
+}
+
 impl Linear {
     /// The forward dispatch, over lanes: z = scale · (input · w + bias).
     pub fn forward(&self, label: &str, scale: f32, tuning: Tuning, b: Buffers) -> Dispatch {
+        let tile = LinearTile::new(self.out_blocks, tuning);
         Dispatch {
             label: label.into(),
             kernel: Kernel {
                 shader: shader::linear_forward,
                 entry: "linear_forward",
-                constants: vec![("ROWS", tuning.rows)],
+                constants: tile.constants(),
                 access: &[Read, Read, Read, Read, Write],
             },
             words: vec![
@@ -69,7 +94,7 @@ impl Linear {
             ],
             step_word: None,
             buffers: b.list(),
-            invocations: self.batch.div_ceil(tuning.rows) * self.out_blocks,
+            invocations: tile.invocations(self.batch, self.out_blocks),
             workgroup: WORKGROUP,
             over: Over::Lanes,
             flops: self.flops(),

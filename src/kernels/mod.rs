@@ -6,10 +6,10 @@
 //! read nor written.
 
 pub mod batch_norm_backward;
+pub mod batch_norm_features;
 pub mod batch_norm_forward;
 pub mod batch_norm_statistics;
 pub mod ceilings;
-pub mod class_presence;
 pub mod conv2d_backward_data;
 pub mod conv2d_backward_weight;
 pub mod conv2d_forward;
@@ -63,10 +63,10 @@ pub mod shader {
     use super::Shader;
     shaders!(
         batch_norm_backward,
+        batch_norm_features,
         batch_norm_forward,
         batch_norm_statistics,
         ceilings,
-        class_presence,
         conv2d_backward_data,
         conv2d_backward_weight,
         conv2d_forward,
@@ -120,7 +120,18 @@ impl Kernel {
             let end = start + source[start..].find(';').expect("a constant ends in a semicolon");
             source.replace_range(start..end, &format!("{value}u"));
         }
+        if self.shares_loads() {
+            // WGSL has no way to make a builtin depend on a constant.
+            source = source
+                .replace("{ return value; }", "{ return subgroupShuffle(value, i); }")
+                .replace("@builtin(local_invocation_index) rank", "@builtin(subgroup_invocation_id) rank");
+        }
         source
+    }
+
+    /// Whether the variant shuffles values between the invocations of a subgroup.
+    pub fn shares_loads(&self) -> bool {
+        self.constants.iter().any(|(name, value)| *name == "SUBGROUP" && *value > 1)
     }
 }
 
@@ -221,19 +232,146 @@ impl ImageLayout {
     }
 }
 
-/// Sizes of register tiles, a pure function of the adapter (never of the number of lanes).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which variant of a kernel runs: a pure function of the adapter and the shape, never of the number of lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Tuning {
-    /// Most pixels of a row that one invocation of a convolution computes.
+    /// Invocations that share loads by shuffles, where a subgroup has this fixed size; 1: none do. For drivers that run
+    /// on a CPU: there a load costs more than the arithmetic on what it loads.
+    pub subgroup: u32,
+    /// vec4 of workgroup memory that a convolution may stage its weights in; 0: they are not staged.
+    pub stage: u32,
+    /// Most pixels of a row in a convolution's tile.
     pub pixels: u32,
+    /// Most vec4 accumulators in a convolution's tile of rows × pixels × channel blocks.
+    pub tile: u32,
+    /// Most taps whose weight gradients one invocation holds (4 × 4 channels each); fewer than the kernel has: one row.
+    pub taps: u32,
+    /// Invocations a lane that the first stage of a weight gradient should have at the least.
+    pub partial_invocations: u32,
     /// Samples that one invocation of a linear layer computes.
     pub rows: u32,
+    /// Blocks of features that it computes of each.
+    pub blocks: u32,
+    /// Blocks of inputs and of outputs in a linear layer's tile of weight gradients.
+    pub weight_tile: (u32, u32),
+}
+
+/// What a [`Tuning`] is chosen by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Traits {
+    /// The driver runs on the CPU.
+    pub is_cpu: bool,
+    /// Size of a subgroup where the device has subgroup operations and only one size.
+    pub subgroup: Option<u32>,
+    /// Bytes of workgroup memory a workgroup may have.
+    pub workgroup_memory: u32,
 }
 
 impl Tuning {
-    /// Tiles that measured well on GPUs and, with long rows, on drivers that run on a CPU.
-    pub fn new(is_cpu: bool) -> Tuning {
-        Tuning { pixels: if is_cpu { 14 } else { 7 }, rows: if is_cpu { 16 } else { 8 } }
+    /// The tiles that measured best: small ones in registers with staged weights on GPUs, large ones with shared loads
+    /// on drivers that run on a CPU (`docs/performance.md`).
+    pub fn new(traits: Traits) -> Tuning {
+        if traits.is_cpu {
+            Tuning {
+                subgroup: traits.subgroup.filter(|n| n.is_power_of_two() && *n <= WORKGROUP).unwrap_or(1),
+                stage: 0,
+                pixels: 8,
+                tile: 32,
+                taps: 25,
+                partial_invocations: 16,
+                rows: 16,
+                blocks: 2,
+                weight_tile: (2, 4),
+            }
+        } else {
+            Tuning {
+                subgroup: 1,
+                stage: (traits.workgroup_memory / 16).min(1024),
+                pixels: 8,
+                tile: 8,
+                taps: 0,
+                partial_invocations: 640,
+                rows: 8,
+                blocks: 1,
+                weight_tile: (2, 2),
+            }
+        }
+    }
+
+    /// What every device of WebGPU's default limits runs.
+    pub fn baseline() -> Tuning {
+        Tuning::new(Traits { is_cpu: false, subgroup: None, workgroup_memory: 16_384 })
+    }
+
+    /// Variants worth trying on a device, the one of [`Tuning::new`] first: for benchmarks, and for the numeric suite,
+    /// which runs them all.
+    pub fn candidates(traits: Traits) -> Vec<Tuning> {
+        let cpu = Tuning::new(Traits { is_cpu: true, ..traits });
+        let gpu = Tuning::new(Traits { is_cpu: false, ..traits });
+        let mut list = vec![
+            Tuning::new(traits),
+            gpu,
+            Tuning { stage: 0, ..gpu },
+            Tuning { tile: 16, ..gpu },
+            Tuning { pixels: 4, tile: 4, rows: 16, ..gpu },
+            Tuning { subgroup: 1, ..cpu },
+            cpu,
+            Tuning { pixels: 14, tile: 14, rows: 32, blocks: 1, weight_tile: (1, 8), ..cpu },
+            Tuning { tile: 16, rows: 8, weight_tile: (1, 4), ..cpu },
+        ];
+        let mut seen = std::collections::HashSet::new();
+        list.retain(|t| seen.insert(*t));
+        list
+    }
+}
+
+/// The part of a convolution's output that one invocation holds in registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tile {
+    /// Rows.
+    pub rows: u32,
+    /// Pixels of each.
+    pub pixels: u32,
+    /// Blocks of channels of each.
+    pub blocks: u32,
+}
+
+impl Tile {
+    /// The tile for an image of `height` × `width` pixels of `blocks` channel blocks; of one row where `stride` is not 1.
+    pub fn new(height: u32, width: u32, blocks: u32, stride: u32, tuning: Tuning) -> Tile {
+        let pixels = pixels_per_invocation(width, tuning.pixels.min(tuning.tile));
+        let room = tuning.tile / pixels;
+        let blocks = [4, 2, 1].into_iter().find(|b| *b <= room.max(1) && blocks.is_multiple_of(*b)).unwrap_or(1);
+        let most = if stride == 1 { (room / blocks).clamp(1, height) } else { 1 };
+        let rows = (1..=most).min_by_key(|r| (height.div_ceil(*r) * (r + 1), u32::MAX - r)).unwrap_or(1);
+        Tile { rows, pixels, blocks }
+    }
+
+    /// Tiles in a row and in a column of the image.
+    pub fn grid(&self, height: u32, width: u32) -> (u32, u32) {
+        (width.div_ceil(self.pixels), height.div_ceil(self.rows))
+    }
+
+    /// Invocations for `batch` images: whole workgroups, each on one group of channel blocks.
+    pub fn invocations(&self, batch: u32, height: u32, width: u32, blocks: u32) -> u32 {
+        let (segments, bands) = self.grid(height, width);
+        (batch * segments * bands).next_multiple_of(WORKGROUP) * (blocks / self.blocks)
+    }
+
+    /// The constants of a kernel with this tile, whose weights come in `depth` blocks of `taps` taps each.
+    pub(crate) fn constants(&self, depth: u32, taps: u32, tuning: Tuning) -> Vec<(&'static str, u32)> {
+        let of_a_block = taps * 4 * self.blocks;
+        let chunk = depth.min(tuning.stage / of_a_block);
+        let staged = chunk > 0;
+        vec![
+            ("PIXELS", self.pixels),
+            ("ROWS", self.rows),
+            ("BLOCKS", self.blocks),
+            ("STAGED", u32::from(staged)),
+            ("CHUNK", if staged { chunk } else { 65_536 }),
+            ("STAGE", if staged { chunk * of_a_block } else { 1 }),
+            ("SUBGROUP", tuning.subgroup),
+        ]
     }
 }
 
@@ -242,11 +380,6 @@ impl Tuning {
 /// input beyond its edges, about three pixels' worth.
 pub fn pixels_per_invocation(width: u32, most: u32) -> u32 {
     (1..=most.min(width)).min_by_key(|p| (width.div_ceil(*p) * (p + 3), u32::MAX - p)).unwrap_or(1)
-}
-
-/// Image rows in a part of a two-stage reduction: about 256 pixels, so that parts are many but not tiny.
-pub fn rows_per_part(width: u32) -> u32 {
-    (256 / width).max(1)
 }
 
 /// Where a layer's parameters lie in the rows of a parameter buffer, in vec4.
@@ -273,6 +406,51 @@ mod tests {
         assert_eq!(pixels_per_invocation(16, 7), 6);
         assert_eq!(pixels_per_invocation(31, 7), 7);
         assert_eq!(pixels_per_invocation(1, 7), 1);
+    }
+
+    #[test]
+    fn tiles_fill_the_registers_and_fit_the_image() {
+        let cpu = Tuning::new(Traits { is_cpu: true, subgroup: Some(8), workgroup_memory: 32_768 });
+        let tile = |h, w, b, s, t| Tile::new(h, w, b, s, t);
+        assert_eq!(tile(28, 28, 2, 1, cpu), Tile { rows: 2, pixels: 7, blocks: 2 });
+        assert_eq!(tile(14, 14, 2, 1, cpu), Tile { rows: 2, pixels: 7, blocks: 2 });
+        assert_eq!(tile(7, 7, 4, 1, cpu), Tile { rows: 1, pixels: 7, blocks: 4 });
+        assert_eq!(tile(32, 32, 16, 2, cpu), Tile { rows: 1, pixels: 8, blocks: 4 });
+        assert_eq!(tile(1, 1, 3, 1, cpu), Tile { rows: 1, pixels: 1, blocks: 1 });
+        assert_eq!(tile(28, 28, 16, 1, Tuning::baseline()), Tile { rows: 1, pixels: 7, blocks: 1 });
+        for tuning in Tuning::candidates(Traits { is_cpu: true, subgroup: Some(8), workgroup_memory: 32_768 }) {
+            for (height, width, blocks) in [(28, 28, 2), (7, 7, 4), (3, 61, 5), (1, 1, 1), (63, 2, 6)] {
+                let t = tile(height, width, blocks, 1, tuning);
+                assert!(t.rows <= height && t.pixels <= width && blocks % t.blocks == 0, "{t:?}");
+                assert!(t.rows * t.pixels * t.blocks <= tuning.tile.max(1), "{t:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn variants_are_chosen_by_the_adapter() {
+        let traits = Traits { is_cpu: true, subgroup: Some(8), workgroup_memory: 32_768 };
+        assert_eq!(Tuning::new(traits).subgroup, 8);
+        assert_eq!(Tuning::new(Traits { subgroup: None, ..traits }).subgroup, 1);
+        assert_eq!(Tuning::new(Traits { subgroup: Some(128), ..traits }).subgroup, 1, "a subgroup larger than the workgroup");
+        let gpu = Traits { is_cpu: false, ..traits };
+        assert_eq!((Tuning::new(gpu).subgroup, Tuning::new(gpu).stage), (1, 1024), "staged within 16 KiB whatever is offered");
+        assert_eq!(Tuning::new(gpu), Tuning::baseline());
+        let constants = |depth, taps, blocks| {
+            let list = Tile { rows: 1, pixels: 7, blocks }.constants(depth, taps, Tuning::baseline());
+            list.iter().filter(|(n, _)| ["STAGED", "CHUNK", "STAGE"].contains(n)).map(|(_, v)| *v).collect::<Vec<_>>()
+        };
+        assert_eq!(constants(2, 25, 1), [1, 2, 200], "all weights at once");
+        assert_eq!(constants(16, 25, 1), [1, 10, 1000], "as many blocks as fit");
+        assert_eq!(constants(16, 400, 1), [0, 65_536, 1], "not one block fits");
+    }
+
+    #[test]
+    fn shared_loads_are_shuffles() {
+        let kernel = |n| Kernel { shader: shader::linear_forward, entry: "linear_forward", constants: vec![("SUBGROUP", n)], access: &[] };
+        assert!(kernel(8).source().contains("subgroupShuffle(value, i)"));
+        assert!(kernel(8).source().contains("@builtin(subgroup_invocation_id) rank"));
+        assert!(!kernel(1).source().contains("subgroupShuffle"));
     }
 
     #[test]

@@ -1,77 +1,71 @@
-//! Softmax cross entropy, its gradient and the counters; see `shaders/softmax_cross_entropy.wgsl`.
+//! The classifier, softmax cross entropy, its gradient and the counters; see `shaders/softmax_cross_entropy.wgsl`.
 
+use super::linear_forward::Linear;
 use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
 
-/// What the kernels are given.
+/// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
 pub struct SoftmaxCrossEntropy {
-    /// Capacity of a mini-batch.
-    pub batch: u32,
+    /// The classifier.
+    pub linear: Linear,
     /// Number of classes.
     pub classes: u32,
+    /// Whether classes absent from the batch are masked in the loss.
+    pub masked: bool,
+    /// Whether the gradient is that of the summed loss and not of the mean.
+    pub summed: bool,
 }
 
-/// Buffers of both entry points.
+/// Its buffers.
 #[derive(Debug, Clone, Copy)]
 pub struct Buffers {
     /// `vec4<u32>` of each lane: slot, parameter row, base, 0.
     pub lanes: BufferId,
     /// u32 valid samples of each slot.
     pub batch_sizes: BufferId,
-    /// `[lane][n][block]` logits.
-    pub logits: BufferId,
+    /// `[lane][n][block]` input of the classifier.
+    pub input: BufferId,
+    /// Rows of parameters.
+    pub parameters: BufferId,
     /// `[slot][n]` u32.
     pub batch_labels: BufferId,
-    /// `[slot][class]` f32.
-    pub multiplier: BufferId,
-    /// Out: gradient of the mean loss.
+    /// Out: `[lane][n][block]` logits.
+    pub logits: BufferId,
+    /// Out: gradient of the loss with respect to them.
     pub dlogits: BufferId,
-    /// Between the entry points: `[lane][n]` of (loss, correct).
-    pub outcomes: BufferId,
     /// Out, added to: per lane (loss f32, correct, samples, steps u32).
     pub totals: BufferId,
 }
 
 impl SoftmaxCrossEntropy {
-    /// Loss, gradient and correctness of every sample, then the lane's counters; over lanes.
-    pub fn dispatches(&self, label: &str, b: Buffers) -> [Dispatch; 2] {
-        let words = vec![self.batch, self.classes, self.classes.div_ceil(4)];
-        let values = u64::from(self.batch) * u64::from(self.classes);
-        [
-            Dispatch {
-                label: label.into(),
-                kernel: Kernel {
-                    shader: shader::softmax_cross_entropy,
-                    entry: "loss",
-                    constants: vec![],
-                    access: &[Read, Read, Read, Read, Read, Write, Write],
-                },
-                words: words.clone(),
-                step_word: None,
-                buffers: vec![b.lanes, b.batch_sizes, b.logits, b.batch_labels, b.multiplier, b.dlogits, b.outcomes],
-                invocations: self.batch,
-                workgroup: WORKGROUP,
-                over: Over::Lanes,
-                flops: values * 10,
-                bytes: values * 8,
+    /// The dispatch, over lanes.
+    pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
+        let linear = &self.linear;
+        let values = u64::from(linear.batch) * u64::from(self.classes);
+        Dispatch {
+            label: label.into(),
+            kernel: Kernel {
+                shader: shader::softmax_cross_entropy,
+                entry: "softmax_cross_entropy",
+                constants: vec![("CLASSES", self.classes)],
+                access: &[Read, Read, Read, Read, Read, Write, Write, Write],
             },
-            Dispatch {
-                label: format!("{label}, counters"),
-                kernel: Kernel {
-                    shader: shader::softmax_cross_entropy,
-                    entry: "count",
-                    constants: vec![],
-                    access: &[Read, Read, Read, Write],
-                },
-                words,
-                step_word: None,
-                buffers: vec![b.lanes, b.batch_sizes, b.outcomes, b.totals],
-                invocations: 1,
-                workgroup: 1,
-                over: Over::Lanes,
-                flops: u64::from(self.batch) * 2,
-                bytes: u64::from(self.batch) * 8 + 32,
-            },
-        ]
+            words: vec![
+                linear.batch,
+                linear.in_blocks,
+                linear.place.stride,
+                linear.place.weight,
+                linear.place.bias.expect("a linear layer has a bias"),
+                u32::from(self.masked),
+                u32::from(self.summed),
+            ],
+            step_word: None,
+            buffers: vec![b.lanes, b.batch_sizes, b.input, b.parameters, b.batch_labels, b.logits, b.dlogits, b.totals],
+            invocations: WORKGROUP,
+            workgroup: WORKGROUP,
+            over: Over::Lanes,
+            flops: linear.flops() + values * 10,
+            bytes: linear.bytes() + values * 4,
+        }
     }
 }

@@ -69,7 +69,17 @@ impl EvaluatePlan {
         let gather = GatherImages { batch: s.batch, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk, input: layout }
             .dispatch("gather", gather_images::Buffers { schedule, images, labels, input: input.buffer, batch_labels, batch_sizes });
         // No layer correction outside training.
-        let setting = Setting { network: net, batch: s.batch, tuning: s.tuning, scale: 1.0, input, lanes, batch_sizes, parameters: server };
+        let setting = Setting {
+            network: net,
+            batch: s.batch,
+            tuning: s.tuning,
+            scale: 1.0,
+            input,
+            lanes,
+            batch_sizes,
+            parameters: server,
+            with_loss: false,
+        };
         let f = forward::build(&mut plan, &setting);
 
         let rows = u64::from(s.widths) * u64::from(s.batch);

@@ -6,8 +6,8 @@ use crate::kernels::conv2d_forward::{Conv2d, Conv2dForward};
 use crate::kernels::linear_forward::Linear;
 use crate::kernels::max_pool_forward::MaxPool;
 use crate::kernels::{
-    BufferId, Dispatch, ImageLayout, ParameterPlace, Tuning, batch_norm_forward, batch_norm_statistics, conv2d_forward, linear_forward,
-    max_pool_forward,
+    BufferId, Dispatch, ImageLayout, ParameterPlace, Tuning, batch_norm_features, batch_norm_forward, batch_norm_statistics,
+    conv2d_forward, linear_forward, max_pool_forward,
 };
 use crate::net::{Layer, Network, TensorKind};
 
@@ -21,10 +21,23 @@ pub(super) struct Activation {
 /// What the forward of one layer leaves for its backward.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kept {
-    Conv { conv: Conv2d },
-    Linear { linear: Linear },
-    BatchNorm { norm: BatchNorm, z: Activation, moments: BufferId, partials: BufferId },
-    MaxPool { pool: MaxPool, indices: BufferId },
+    Conv {
+        conv: Conv2d,
+    },
+    Linear {
+        linear: Linear,
+    },
+    BatchNorm {
+        norm: BatchNorm,
+        z: Activation,
+        moments: BufferId,
+    },
+    MaxPool {
+        pool: MaxPool,
+        indices: BufferId,
+    },
+    /// A max-pooling that the batch norm before it did.
+    Pooled,
 }
 
 /// The buffers that every lane or slot needs, and the forward's dispatches.
@@ -34,6 +47,8 @@ pub(super) struct Forward {
     pub parameters: BufferId,
     /// Input of each layer.
     pub inputs: Vec<Activation>,
+    /// Output of each layer; none where it is not stored: of a batch norm that pools.
+    pub outputs: Vec<Option<Activation>>,
     pub logits: Activation,
     pub kept: Vec<Kept>,
     pub dispatches: Vec<Dispatch>,
@@ -50,6 +65,8 @@ pub(super) struct Setting<'a> {
     pub lanes: BufferId,
     pub batch_sizes: BufferId,
     pub parameters: BufferId,
+    /// Whether the classifier's own dispatch is left out: the loss computes the logits.
+    pub with_loss: bool,
 }
 
 /// Layout of the gathered input images: bordered for the first layer.
@@ -82,19 +99,24 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
     let mut inputs = Vec::new();
     let mut kept = Vec::new();
     let mut current = s.input;
-    // One scratch buffer for the parts of every batch norm: each is read before the next is written.
-    let largest_parts = |net: &Network| {
-        (0..net.layers.len())
-            .filter(|i| matches!(net.layers[*i], Layer::BatchNorm { .. }))
-            .map(|i| batch_norm(net, s.batch, i, ImageLayout::new(net.input_of(i), 0)).partial_bytes())
-            .max()
-            .unwrap_or(16)
-    };
-    let partials = plan.buffer("batch norm parts", Extent::PerLane(largest_parts(net)));
+    let mut outputs: Vec<Option<Activation>> = Vec::new();
     for (i, layer) in net.layers.iter().enumerate() {
         inputs.push(current);
         let name = layer.name();
-        let out_layout = ImageLayout::new(net.shapes[i], border_for(net, i + 1));
+        if let (Some(Kept::BatchNorm { norm, .. }), Layer::MaxPool { .. }) = (kept.last(), layer)
+            && norm.pool > 1
+        {
+            kept.push(Kept::Pooled);
+            outputs.push(Some(current));
+            continue;
+        }
+        // A max-pooling right after a batch norm is done by it.
+        let pool = match layer {
+            Layer::BatchNorm { .. } => net.layers.get(i + 1).map_or(1, pooled_by_norm),
+            _ => 1,
+        };
+        let last = if pool > 1 { i + 1 } else { i };
+        let out_layout = ImageLayout::new(net.shapes[last], border_for(net, last + 1));
         let scale = if net.is_rescaled(i) { s.scale } else { 1.0 };
         let label = match layer {
             Layer::MaxPool { .. } => format!("layer {i} max_pool"),
@@ -130,6 +152,12 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
             Layer::Linear { .. } => {
                 let linear =
                     Linear { batch: s.batch, in_blocks: current.layout.image(), out_blocks: out_layout.image(), place: place(net, i) };
+                if s.with_loss && i + 1 == net.layers.len() {
+                    kept.push(Kept::Linear { linear });
+                    outputs.push(Some(output));
+                    current = output;
+                    continue;
+                }
                 dispatches.push(linear.forward(
                     &format!("{label} forward"),
                     scale,
@@ -145,25 +173,19 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
                 kept.push(Kept::Linear { linear });
             }
             Layer::BatchNorm { .. } => {
-                let norm = batch_norm(net, s.batch, i, current.layout);
+                let norm = batch_norm(net, s.batch, i, current.layout, pool);
                 let moments = plan.buffer(format!("{label} moments"), Extent::PerLane(norm.moment_bytes()));
-                dispatches.extend(norm.statistics(
-                    &label,
-                    batch_norm_statistics::Buffers { lanes: s.lanes, batch_sizes: s.batch_sizes, z: current.buffer, partials, moments },
-                ));
-                dispatches.push(norm.forward(
-                    &format!("{label} forward"),
-                    out_layout,
-                    batch_norm_forward::Buffers {
-                        lanes: s.lanes,
-                        batch_sizes: s.batch_sizes,
-                        z: current.buffer,
-                        moments,
-                        parameters: s.parameters,
-                        y: output.buffer,
-                    },
-                ));
-                kept.push(Kept::BatchNorm { norm, z: current, moments, partials });
+                let (lanes, batch_sizes, z, parameters) = (s.lanes, s.batch_sizes, current.buffer, s.parameters);
+                if norm.is_features() {
+                    let b = batch_norm_features::Buffers { lanes, batch_sizes, z, parameters, moments };
+                    dispatches.push(norm.features_forward(&format!("{label} forward"), b, output.buffer));
+                } else {
+                    let b = batch_norm_statistics::Buffers { lanes, batch_sizes, z, moments };
+                    dispatches.push(norm.statistics(&format!("{label} statistics"), b));
+                    let b = batch_norm_forward::Buffers { lanes, batch_sizes, z, moments, parameters, y: output.buffer };
+                    dispatches.push(norm.forward(&format!("{label} forward"), out_layout, b));
+                }
+                kept.push(Kept::BatchNorm { norm, z: current, moments });
             }
             Layer::MaxPool { kernel, stride, padding } => {
                 let pool = MaxPool::new(s.batch, net.input_of(i), (kernel, kernel), stride, padding).expect("checked by the network");
@@ -177,13 +199,28 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
                 kept.push(Kept::MaxPool { pool, indices });
             }
         }
+        outputs.push((pool == 1).then_some(output));
         current = output;
     }
-    Forward { lanes: s.lanes, batch_sizes: s.batch_sizes, parameters: s.parameters, inputs, logits: current, kept, dispatches }
+    Forward { lanes: s.lanes, batch_sizes: s.batch_sizes, parameters: s.parameters, inputs, outputs, logits: current, kept, dispatches }
 }
 
-fn batch_norm(net: &Network, batch: u32, i: usize, z: ImageLayout) -> BatchNorm {
+/// The stored outputs by layer, for tests.
+pub(super) fn named(net: &Network, f: &Forward) -> Vec<(String, BufferId, ImageLayout)> {
+    let stored = net.layers.iter().enumerate().zip(&f.outputs);
+    stored.filter_map(|((i, l), o)| o.map(|o| (format!("{}.{i}.output", l.name()), o.buffer, o.layout))).collect()
+}
+
+/// Side of the windows where the layer is a max-pooling that a batch norm before it can do: windows side by side.
+fn pooled_by_norm(layer: &Layer) -> u32 {
+    match *layer {
+        Layer::MaxPool { kernel, stride, padding: 0 } if kernel == stride => kernel,
+        _ => 1,
+    }
+}
+
+fn batch_norm(net: &Network, batch: u32, i: usize, z: ImageLayout, pool: u32) -> BatchNorm {
     let relu = matches!(net.layers[i], Layer::BatchNorm { relu: true, .. });
     debug_assert!(net.tensors.iter().any(|t| t.kind == TensorKind::NormWeight));
-    BatchNorm { batch, z, place: place(net, i), relu }
+    BatchNorm { batch, z, place: place(net, i), relu, pool }
 }

@@ -1,10 +1,13 @@
 //! Plans: the buffers of a computation and the list of dispatches over them, built from a network without a GPU.
 //!
-//! [`train`] is the local work of a wave of lanes, [`evaluate`] a forward of every base and the mixing of their logits.
+//! [`train`] is the local work of a wave of lanes, [`evaluate`] a forward of every base and the mixing of their logits,
+//! [`input_gradient`] what one step of an attack on the images needs.
 //! A plan knows nothing of wgpu: [`crate::gpu::Program`] makes buffers and pipelines from it.
 
+mod backward;
 pub mod evaluate;
 mod forward;
+pub mod input_gradient;
 pub mod train;
 
 use crate::kernels::{BufferId, Dispatch, Over};

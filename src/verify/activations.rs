@@ -3,7 +3,9 @@
 use super::{Case, LANES, Noise, ROWS, Trial, Want, batch_sizes, for_each_pixel, lane_table, place, size_table, stored, wanted};
 use crate::kernels::batch_norm_statistics::{self, BatchNorm};
 use crate::kernels::max_pool_forward::{self, MaxPool};
-use crate::kernels::{EPSILON, ImageLayout, ParameterPlace, Tuning, batch_norm_backward, batch_norm_forward, max_pool_backward};
+use crate::kernels::{
+    EPSILON, ImageLayout, ParameterPlace, Tuning, batch_norm_backward, batch_norm_features, batch_norm_forward, max_pool_backward,
+};
 use crate::net::Shape;
 use kernels_tests::batch_norm_backward::batch_norm_backward as twin_backward;
 use kernels_tests::batch_norm_forward::{Normalization, batch_norm_forward as twin_forward};
@@ -12,7 +14,7 @@ use kernels_tests::max_pool_backward::max_pool_backward as twin_pool_backward;
 use kernels_tests::max_pool_forward::max_pool_forward as twin_pool_forward;
 use kernels_tests::shape;
 
-/// Batch norm with ReLU: statistics, then forward or backward from them.
+/// Batch norm with ReLU and max-pooling: statistics, then forward or backward from them.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchNormCase {
     /// Backward, or statistics and forward.
@@ -23,6 +25,10 @@ pub struct BatchNormCase {
     pub shape: Shape,
     /// Whether a ReLU follows.
     pub relu: bool,
+    /// Side of the max-pooling's windows after it, at most the image's height and width; 1 for none.
+    pub pool: u32,
+    /// Run the kernels for features; the shape must be of one pixel, without pooling.
+    pub features: bool,
     /// Added to all inputs: a large mean must not cancel the variance.
     pub mean: f32,
     /// Factor on the gradient: the layer correction.
@@ -33,20 +39,26 @@ pub struct BatchNormCase {
 
 impl Case for BatchNormCase {
     fn op(&self) -> &'static str {
-        if self.backward { "batch_norm_backward" } else { "batch_norm_forward" }
+        match (self.features, self.backward) {
+            (false, false) => "batch_norm_forward",
+            (false, true) => "batch_norm_backward",
+            (true, false) => "batch_norm_features, forward",
+            (true, true) => "batch_norm_features, backward",
+        }
     }
 
     fn shape(&self) -> String {
         let s = self.shape;
         format!(
-            "{}×{}×{}×{}, mean {}, scale {}{}",
+            "{}×{}×{}×{}, mean {}, scale {}{}{}",
             self.batch,
             s.channels,
             s.height,
             s.width,
             self.mean,
             self.scale,
-            if self.relu { ", ReLU" } else { "" }
+            if self.relu { ", ReLU" } else { "" },
+            if self.pool > 1 { format!(", max-pooling {}", self.pool) } else { String::new() }
         )
     }
 
@@ -54,8 +66,11 @@ impl Case for BatchNormCase {
         let mut noise = Noise::new(self.seed);
         let mut t = Trial::default();
         let batch = self.batch;
-        let z_layout = ImageLayout::new(self.shape, 1);
-        let y_layout = ImageLayout::new(self.shape, 2);
+        let pooled = Shape { height: self.shape.height / self.pool, width: self.shape.width / self.pool, ..self.shape };
+        let border = |wide| if self.features { 0 } else { wide };
+        let z_layout = ImageLayout::new(self.shape, border(1));
+        let y_layout = ImageLayout::new(pooled, border(2));
+        let dz_layout = ImageLayout::new(self.shape, border(3));
         let channels = z_layout.blocks() as usize * 4;
         let (real, pixels) = (self.shape.channels as usize, (self.shape.height * self.shape.width) as usize);
 
@@ -73,7 +88,7 @@ impl Case for BatchNormCase {
             }
             affine.push((words[start + 4..][..channels].iter().map(|v| f64::from(*v)).collect::<Vec<_>>(), beta));
         }
-        let norm = BatchNorm { batch: batch as u32, z: z_layout, place, relu: self.relu };
+        let norm = BatchNorm { batch: batch as u32, z: z_layout, place, relu: self.relu, pool: self.pool };
         let twin = |valid| shape::BatchNorm { batch: valid, valid, channels, pixels };
         let valid: Vec<usize> = LANES.iter().map(|l| batch_sizes(batch)[l[0] as usize]).collect();
         // Rounded to f32 here, so that the twin sees what the kernel sees.
@@ -91,6 +106,20 @@ impl Case for BatchNormCase {
             let (gamma, beta) = &affine[LANES[lane][1] as usize];
             Normalization { gamma, beta, eps: f64::from(EPSILON), relu: self.relu }
         };
+        let pool_twin = |valid| shape::Pool2d {
+            batch: valid,
+            channels,
+            in_height: self.shape.height as usize,
+            in_width: self.shape.width as usize,
+            kernel: self.pool as usize,
+            stride: self.pool as usize,
+            padding: 0,
+        };
+        // The whole normalised image, then its maxima and their places.
+        let normalised: Vec<Vec<f64>> =
+            (0..LANES.len()).map(|l| twin_forward(&twin(valid[l]), &z[l], &statistics[l], &normalization(l))).collect();
+        let maxima: Vec<_> = (0..LANES.len()).map(|l| twin_pool_forward(&pool_twin(valid[l]), &normalised[l])).collect();
+        let out_pixels = (pooled.height * pooled.width) as usize;
         // ‖x̂‖ is at most √m and its error grows with the mean over the deviation.
         let size = 2.0 + f64::from(self.mean.abs());
 
@@ -99,7 +128,6 @@ impl Case for BatchNormCase {
         let all: Vec<f32> = (0..LANES.len()).flat_map(|l| stored(z_layout, batch, valid[l], &z[l], 0, f32::NAN)).collect();
         let z_buffer = t.values("z", &all);
         let parameters = t.values("parameters", &words);
-        let partials = t.scratch("parts", norm.partial_bytes() * LANES.len() as u64);
         // [lane][block] of (mean ×4, deviation ×4).
         let mut moments_want = vec![Want::Keep; LANES.len() * channels * 2];
         for (lane, s) in statistics.iter().enumerate() {
@@ -112,29 +140,41 @@ impl Case for BatchNormCase {
             }
         }
         let moments = t.output("moments", moments_want);
-        t.dispatches =
-            norm.statistics("case", batch_norm_statistics::Buffers { lanes, batch_sizes: sizes, z: z_buffer, partials, moments }).to_vec();
-        if !self.backward {
+        let b = batch_norm_features::Buffers { lanes, batch_sizes: sizes, z: z_buffer, parameters, moments };
+        if !self.features {
+            t.dispatches =
+                vec![norm.statistics("case", batch_norm_statistics::Buffers { lanes, batch_sizes: sizes, z: z_buffer, moments })];
+        }
+        if !self.backward || self.features {
             let want = (0..LANES.len()).flat_map(|l| {
-                let y = twin_forward(&twin(valid[l]), &z[l], &statistics[l], &normalization(l));
-                let sizes: Vec<f64> = spread(&statistics[l].variance, pixels, y.len()).iter().map(|d| size * d.max(1.0)).collect();
-                wanted(y_layout, batch, valid[l], &y, &sizes)
+                let y = &maxima[l].0;
+                let sizes: Vec<f64> = spread(&statistics[l].variance, out_pixels, y.len()).iter().map(|d| size * d.max(1.0)).collect();
+                wanted(y_layout, batch, valid[l], y, &sizes)
             });
             let want = want.collect();
             let y = t.output("y", want);
-            let b = batch_norm_forward::Buffers { lanes, batch_sizes: sizes, z: z_buffer, moments, parameters, y };
-            t.dispatches.push(norm.forward("case", y_layout, b));
+            t.dispatches.push(if self.features {
+                norm.features_forward("case", b, y)
+            } else {
+                norm.forward(
+                    "case",
+                    y_layout,
+                    batch_norm_forward::Buffers { lanes, batch_sizes: sizes, z: z_buffer, moments, parameters, y },
+                )
+            });
+        }
+        if !self.backward {
             return t;
         }
         let dy: Vec<Vec<f64>> = valid.iter().map(|v| noise.images(*v, y_layout)).collect();
         let all: Vec<f32> = (0..LANES.len()).flat_map(|l| stored(y_layout, batch, valid[l], &dy[l], 0, f32::NAN)).collect();
-        let gradient_image = t.values("dy", &all);
-        let sums = t.scratch("sums", norm.moment_bytes() * LANES.len() as u64);
+        let dy_buffer = t.values("dy", &all);
         let stride = place.stride as usize * 4;
         let mut want_gradient = vec![Want::Keep; LANES.len() * stride];
         let mut want_dz = Vec::new();
         for lane in 0..LANES.len() {
-            let g = twin_backward(&twin(valid[lane]), &dy[lane], &z[lane], &statistics[lane], &normalization(lane), f64::from(self.scale));
+            let dy = twin_pool_backward(&pool_twin(valid[lane]), &dy[lane], &maxima[lane].1);
+            let g = twin_backward(&twin(valid[lane]), &dy, &z[lane], &statistics[lane], &normalization(lane), f64::from(self.scale));
             let m = (valid[lane] * pixels) as f64;
             for c in 0..channels {
                 want_gradient[lane * stride + 4 + c] = Want::Near(g.dgamma[c], m * size);
@@ -142,22 +182,19 @@ impl Case for BatchNormCase {
             }
             let spread = spread(&statistics[lane].variance, pixels, g.dz.len());
             let sizes: Vec<f64> = spread.iter().map(|d| 6.0 * size * d * f64::from(self.scale)).collect();
-            want_dz.extend(wanted(y_layout, batch, valid[lane], &g.dz, &sizes));
+            want_dz.extend(wanted(dz_layout, batch, valid[lane], &g.dz, &sizes));
         }
-        t.expect(gradient_image, want_dz);
         let gradient = t.output("gradient", want_gradient);
-        let b = batch_norm_backward::Buffers {
-            lanes,
-            batch_sizes: sizes,
-            z: z_buffer,
-            moments,
-            parameters,
-            gradient_image,
-            partials,
-            sums,
-            gradient,
-        };
-        t.dispatches.extend(norm.backward("case", y_layout, self.scale, b));
+        if self.features {
+            t.expect(dy_buffer, want_dz);
+            t.dispatches.push(norm.features_backward("case", self.scale, b, dy_buffer, gradient));
+        } else {
+            let sums = t.scratch("sums", norm.sum_bytes() * LANES.len() as u64);
+            let dz = t.output("dz", want_dz);
+            let (z, batch_sizes) = (z_buffer, sizes);
+            let b = batch_norm_backward::Buffers { lanes, batch_sizes, z, moments, parameters, dy: dy_buffer, sums, gradient, dz };
+            t.dispatches.extend(norm.backward("case", y_layout, dz_layout, self.scale, b));
+        }
         t
     }
 }
@@ -285,16 +322,24 @@ pub(super) fn standard() -> Vec<Box<dyn Case>> {
     let image = |channels, height, width| Shape { channels, height, width };
     let mut cases: Vec<Box<dyn Case>> = Vec::new();
     let norms = [
-        (3, image(8, 28, 28), true, 0.0, 8.0),
-        (5, image(16, 7, 7), true, 0.5, 8.0),
-        (18, image(64, 1, 1), true, 0.0, 1.0),
-        (4, image(5, 3, 2), false, 1.0, 1.0),
-        (6, image(1, 11, 9), true, 100.0, 1.0),
-        (2, image(3, 1, 270), true, 0.0, 2.0),
+        (3, image(8, 28, 28), true, 2, 0.0, 8.0),
+        (4, image(8, 14, 14), true, 2, 0.0, 8.0),
+        (5, image(16, 7, 7), true, 1, 0.5, 8.0),
+        (18, image(64, 1, 1), true, 1, 0.0, 1.0),
+        (4, image(5, 3, 2), false, 1, 1.0, 1.0),
+        (6, image(1, 11, 9), true, 2, 100.0, 1.0),
+        (2, image(3, 1, 270), true, 1, 0.0, 2.0),
+        (3, image(10, 7, 8), false, 3, -2.0, 4.0),
+        (2, image(4, 300, 3), true, 3, 0.0, 1.0),
     ];
-    for (seed, (batch, shape, relu, mean, scale)) in norms.into_iter().enumerate() {
+    for (seed, (batch, shape, relu, pool, mean, scale)) in norms.into_iter().enumerate() {
         for backward in [false, true] {
-            cases.push(Box::new(BatchNormCase { backward, batch, shape, relu, mean, scale, seed: 200 + seed as u64 }));
+            let seed = 200 + seed as u64;
+            let case = BatchNormCase { backward, batch, shape, relu, pool, features: false, mean, scale, seed };
+            cases.push(Box::new(case));
+            if (shape.height, shape.width) == (1, 1) {
+                cases.push(Box::new(BatchNormCase { features: true, ..case }));
+            }
         }
     }
     let pools = [

@@ -1,17 +1,19 @@
 //! Cases of everything round the layers: gathering, loss, optimiser, download, average and mixing.
 
-use super::{Case, LANES, Noise, SLOTS, Trial, Want, batch_sizes, lane_table, place, size_table};
+use super::{Case, LANES, Noise, ROWS, SLOTS, Trial, Want, batch_sizes, lane_table, place, size_table};
 use crate::gpu::Active;
-use crate::kernels::class_presence::{self, ClassPresence};
 use crate::kernels::copy_bases::{self, CopyBases};
 use crate::kernels::ensemble_mean::{self, EnsembleMean};
 use crate::kernels::gather_images::{self, GatherImages};
+use crate::kernels::linear_forward::Linear;
 use crate::kernels::sgd::{self, Sgd};
 use crate::kernels::softmax_cross_entropy::{self, SoftmaxCrossEntropy};
 use crate::kernels::weighted_average::{self, WeightedAverage, members};
-use crate::kernels::{ImageLayout, Tuning};
+use crate::kernels::{ImageLayout, ParameterPlace, Tuning};
 use crate::net::Shape;
+use kernels_tests::linear_forward::linear_forward;
 use kernels_tests::shape;
+use kernels_tests::softmax_cross_entropy::{class_presence, softmax_cross_entropy as softmax_twin};
 
 /// Gathering a mini-batch from two chunks of images.
 #[derive(Debug, Clone, Copy)]
@@ -97,67 +99,9 @@ impl Case for GatherCase {
     }
 }
 
-/// Class multipliers, with or without the mask.
-#[derive(Debug, Clone, Copy)]
-pub struct PresenceCase {
-    /// Capacity of a mini-batch.
-    pub batch: usize,
-    /// Number of classes.
-    pub classes: usize,
-    /// Whether absent classes get 0.
-    pub masked: bool,
-    /// Seed of the data.
-    pub seed: u64,
-}
-
 /// Labels of every slot; those past the batch size name a class all the same.
 fn labels(noise: &mut Noise, batch: usize, classes: usize) -> Vec<u32> {
     (0..SLOTS * batch).map(|_| noise.below(classes as u32)).collect()
-}
-
-impl Case for PresenceCase {
-    fn op(&self) -> &'static str {
-        "class_presence"
-    }
-
-    fn shape(&self) -> String {
-        format!("{} of {} classes{}", self.batch, self.classes, if self.masked { ", masked" } else { "" })
-    }
-
-    fn trial(&self, _: Tuning) -> Trial {
-        let mut noise = Noise::new(self.seed);
-        let mut t = Trial::default();
-        let labels = labels(&mut noise, self.batch, self.classes);
-        let valid = batch_sizes(self.batch);
-        let want = (0..SLOTS).flat_map(|s| {
-            let own = &labels[s * self.batch..(s + 1) * self.batch];
-            kernels_tests::class_presence::class_presence(own, valid[s], self.classes, self.masked)
-        });
-        let want = want.map(|v| Want::Bits((v as f32).to_bits())).collect();
-        let b = class_presence::Buffers {
-            batch_sizes: t.words("batch sizes", size_table(self.batch)),
-            batch_labels: t.words("batch labels", labels),
-            multiplier: t.output("multiplier", want),
-        };
-        let kernel = ClassPresence { batch: self.batch as u32, classes: self.classes as u32, masked: self.masked };
-        t.dispatches = vec![kernel.dispatch("case", b)];
-        t
-    }
-}
-
-/// Loss, gradient and counters.
-#[derive(Debug, Clone, Copy)]
-pub struct LossCase {
-    /// Capacity of a mini-batch.
-    pub batch: usize,
-    /// Number of classes.
-    pub classes: usize,
-    /// Whether classes absent from the batch are masked.
-    pub masked: bool,
-    /// Size of the logits: large ones must not overflow.
-    pub size: f32,
-    /// Seed of the data.
-    pub seed: u64,
 }
 
 /// Rows of logits as stored, those past `valid` and the padding all NaN.
@@ -172,49 +116,102 @@ fn rows_of_logits(values: &[f64], batch: usize, valid: usize, classes: usize) ->
     out
 }
 
+/// The classifier, its loss, the gradient and the counters.
+#[derive(Debug, Clone, Copy)]
+pub struct LossCase {
+    /// Capacity of a mini-batch.
+    pub batch: usize,
+    /// Features that the classifier is given.
+    pub in_features: usize,
+    /// Number of classes.
+    pub classes: usize,
+    /// Whether classes absent from the batch are masked.
+    pub masked: bool,
+    /// Gradient of the summed loss and not of the mean.
+    pub summed: bool,
+    /// Size of the weights: large logits must not overflow.
+    pub size: f32,
+    /// Seed of the data.
+    pub seed: u64,
+}
+
 impl Case for LossCase {
     fn op(&self) -> &'static str {
         "softmax_cross_entropy"
     }
 
     fn shape(&self) -> String {
-        format!("{} of {} classes, logits to ±{}{}", self.batch, self.classes, self.size, if self.masked { ", masked" } else { "" })
+        format!(
+            "{} × {} features, {} classes, weights to ±{}{}{}",
+            self.batch,
+            self.in_features,
+            self.classes,
+            self.size,
+            if self.masked { ", masked" } else { "" },
+            if self.summed { ", summed" } else { "" }
+        )
     }
 
     fn trial(&self, _: Tuning) -> Trial {
         let mut noise = Noise::new(self.seed);
         let mut t = Trial::default();
         let (batch, classes, row) = (self.batch, self.classes, self.classes.next_multiple_of(4));
+        let (features, in_row) = (self.in_features, self.in_features.next_multiple_of(4));
         let labels = labels(&mut noise, batch, classes);
         let valid = batch_sizes(batch);
-        let multipliers: Vec<Vec<f64>> = (0..SLOTS)
-            .map(|s| kernels_tests::class_presence::class_presence(&labels[s * batch..(s + 1) * batch], valid[s], classes, self.masked))
-            .collect();
-        let size = f64::from(self.size);
+        // One row of parameters for every row of the table: weights [i][o], then the bias, among NaN.
+        let blocks = (row / 4) as u32;
+        let place = ParameterPlace { stride: (in_row as u32 + 1) * blocks + 2, weight: 1, bias: Some(1 + in_row as u32 * blocks) };
+        let stride = place.stride as usize * 4;
+        let mut words = vec![f32::NAN; ROWS * stride];
+        let mut layers = Vec::new();
+        for r in 0..ROWS {
+            words[r * stride + 4..][..(in_row + 1) * row].fill(0.0);
+            let weight: Vec<f64> = (0..classes * features).map(|_| f64::from((noise.value() * f64::from(self.size)) as f32)).collect();
+            let bias: Vec<f64> = (0..classes).map(|_| noise.value()).collect();
+            for c in 0..classes {
+                for i in 0..features {
+                    words[r * stride + 4 + i * row + c] = weight[c * features + i] as f32;
+                }
+                words[r * stride + 4 + in_row * row + c] = bias[c] as f32;
+            }
+            layers.push((weight, bias));
+        }
         let mut stored = Vec::new();
+        let mut want_logits = Vec::new();
         let mut want_gradient = Vec::new();
-        let mut want_outcomes = Vec::new();
         let mut want_totals = Vec::new();
         let mut initial_totals = Vec::new();
         for (l, lane) in LANES.iter().enumerate() {
             let s = lane[0] as usize;
-            let logits: Vec<f64> = (0..valid[s] * classes).map(|_| f64::from((noise.value() * size) as f32)).collect();
-            let shape = shape::Logits { batch: valid[s], valid: valid[s], classes };
+            let (weight, bias) = &layers[lane[1] as usize];
+            let input: Vec<f64> = noise.values(valid[s] * features);
+            let shape = shape::Linear { batch: valid[s], in_features: features, out_features: classes };
+            let logits = linear_forward(&shape, &input, weight, bias, 1.0);
+            let absolute = |v: &[f64]| v.iter().map(|v| v.abs()).collect::<Vec<_>>();
+            let sizes = linear_forward(&shape, &absolute(&input), &absolute(weight), &absolute(bias), 1.0);
+            let size = sizes.iter().copied().fold(1.0, f64::max);
             let own = &labels[s * batch..s * batch + valid[s]];
-            let twin = kernels_tests::softmax_cross_entropy::softmax_cross_entropy(&shape, &logits, own, &multipliers[s]);
-            stored.extend(rows_of_logits(&logits, batch, valid[s], classes));
-            let mut gradient = vec![Want::Keep; batch * row];
-            let mut outcomes = vec![Want::Keep; batch * 2];
+            let multiplier = class_presence(own, valid[s], classes, self.masked);
+            let twin = softmax_twin(&shape::Logits { batch: valid[s], valid: valid[s], classes }, &logits, own, &multiplier);
+            let mut rows = vec![f32::NAN; batch * in_row];
+            let (mut lane_logits, mut gradient) = (vec![Want::Keep; batch * row], vec![Want::Keep; batch * row]);
+            let count = if self.summed { valid[s] as f64 } else { 1.0 };
             for n in 0..valid[s] {
-                for c in 0..row {
-                    let value = if c < classes { twin.dlogits[n * classes + c] } else { 0.0 };
-                    gradient[n * row + c] = Want::Near(value, (1.0 + size) / valid[s] as f64);
+                rows[n * in_row..][..in_row].fill(0.0);
+                for i in 0..features {
+                    rows[n * in_row + i] = input[n * features + i] as f32;
                 }
-                outcomes[2 * n] = Want::Near(twin.loss[n], 2.0 * size + 1.0);
-                outcomes[2 * n + 1] = Want::Bits(f32::from(u8::from(twin.correct[n])).to_bits());
+                for c in 0..row {
+                    let at = n * classes + c;
+                    let (logit, g) = if c < classes { (logits[at], twin.dlogits[at] * count) } else { (0.0, 0.0) };
+                    lane_logits[n * row + c] = Want::Near(logit, size);
+                    gradient[n * row + c] = Want::Near(g, (1.0 + size) * count / valid[s] as f64);
+                }
             }
+            stored.extend(rows);
+            want_logits.extend(lane_logits);
             want_gradient.extend(gradient);
-            want_outcomes.extend(outcomes);
             // The counters are added to.
             let before = [1.5f32.to_bits(), 7, 11 + l as u32, 2];
             let correct = twin.correct.iter().filter(|c| **c).count() as u32;
@@ -228,14 +225,16 @@ impl Case for LossCase {
         let b = softmax_cross_entropy::Buffers {
             lanes: t.words("lanes", lane_table()),
             batch_sizes: t.words("batch sizes", size_table(batch)),
-            logits: t.values("logits", &stored),
+            input: t.values("input", &stored),
+            parameters: t.values("parameters", &words),
             batch_labels: t.words("batch labels", labels),
-            multiplier: t.values("multiplier", &multipliers.iter().flatten().map(|v| *v as f32).collect::<Vec<_>>()),
+            logits: t.output("logits", want_logits),
             dlogits: t.output("dlogits", want_gradient),
-            outcomes: t.output("outcomes", want_outcomes),
             totals,
         };
-        t.dispatches = SoftmaxCrossEntropy { batch: batch as u32, classes: classes as u32 }.dispatches("case", b).to_vec();
+        let linear = Linear { batch: batch as u32, in_blocks: in_row as u32 / 4, out_blocks: blocks, place };
+        let kernel = SoftmaxCrossEntropy { linear, classes: classes as u32, masked: self.masked, summed: self.summed };
+        t.dispatches = vec![kernel.dispatch("case", b)];
         t
     }
 }
@@ -460,10 +459,10 @@ pub(super) fn standard() -> Vec<Box<dyn Case>> {
         Box::new(EnsembleCase { batch: 3, classes: 4, bases: 1, seed: 431 }),
     ];
     for masked in [false, true] {
-        for (seed, (batch, classes)) in [(9, 10), (70, 3), (1, 1), (6, 65)].into_iter().enumerate() {
-            cases.push(Box::new(PresenceCase { batch, classes, masked, seed: 440 + seed as u64 }));
-            let size = [4.0, 1.0, 1.0, 60.0][seed];
-            cases.push(Box::new(LossCase { batch, classes, masked, size, seed: 450 + seed as u64 }));
+        for (seed, (batch, in_features, classes)) in [(9, 64, 10), (70, 6, 3), (1, 1, 1), (130, 33, 65)].into_iter().enumerate() {
+            let size = [0.5, 1.0, 1.0, 30.0][seed];
+            let seed = 450 + seed as u64;
+            cases.push(Box::new(LossCase { batch, in_features, classes, masked, summed: masked, size, seed }));
         }
     }
     cases

@@ -358,7 +358,7 @@ impl Case for LinearCase {
                     }
                 }
                 let b = buffers(t.values("input", &all(flat, &images)), t.values("dz", &all(out, &gradients)), t.output("gradient", want));
-                t.dispatches = vec![linear.backward_weight("case", b)];
+                t.dispatches = vec![linear.backward_weight("case", tuning, b)];
             }
         }
         t

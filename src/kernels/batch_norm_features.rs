@@ -1,0 +1,77 @@
+//! Batch normalisation and ReLU of features, each direction in one dispatch; see `shaders/batch_norm_features.wgsl`.
+
+use super::batch_norm_statistics::BatchNorm;
+use super::{Access, Access::*, BufferId, Dispatch, EPSILON, Kernel, Over, WORKGROUP, shader};
+
+/// Buffers of both directions.
+#[derive(Debug, Clone, Copy)]
+pub struct Buffers {
+    /// `vec4<u32>` of each lane: slot, parameter row, base, 0.
+    pub lanes: BufferId,
+    /// u32 valid samples of each slot.
+    pub batch_sizes: BufferId,
+    /// The layer's input.
+    pub z: BufferId,
+    /// Rows of parameters.
+    pub parameters: BufferId,
+    /// `[lane][block]` of (mean, 1 / √(var + ε)): out of the forward, into the backward.
+    pub moments: BufferId,
+}
+
+impl BatchNorm {
+    /// Statistics and the normalised features `y`, over lanes.
+    ///
+    /// # Panics
+    /// As [`BatchNorm::features_backward`].
+    pub fn features_forward(&self, label: &str, b: Buffers, y: BufferId) -> Dispatch {
+        let bytes = 2 * self.z.payload(self.batch) + self.moment_bytes();
+        let buffers = vec![b.lanes, b.batch_sizes, b.z, b.parameters, b.moments, y];
+        self.features(label, "forward", &[Read, Read, Read, Read, Write, Write], buffers, 1.0, 8, bytes)
+    }
+
+    /// dγ and dβ in the lanes' `gradient` rows, and the gradient of the plain linear layer's output in place of that of
+    /// the features, `dz`; over lanes. `scale` is the layer correction.
+    ///
+    /// # Panics
+    /// Where z is no row of features ([`BatchNorm::is_features`]).
+    pub fn features_backward(&self, label: &str, scale: f32, b: Buffers, dz: BufferId, gradient: BufferId) -> Dispatch {
+        let bytes = 3 * self.z.payload(self.batch) + self.moment_bytes();
+        let buffers = vec![b.lanes, b.batch_sizes, b.z, b.parameters, b.moments, dz, gradient];
+        self.features(label, "backward", &[Read, Read, Read, Read, Read, Write, Write], buffers, scale, 18, bytes)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn features(
+        &self,
+        label: &str,
+        entry: &'static str,
+        access: &'static [Access],
+        buffers: Vec<BufferId>,
+        scale: f32,
+        flops_per_value: u64,
+        bytes: u64,
+    ) -> Dispatch {
+        assert!(self.is_features(), "{:?} is an image", self.z);
+        Dispatch {
+            label: label.into(),
+            kernel: Kernel { shader: shader::batch_norm_features, entry, constants: vec![], access },
+            words: vec![
+                self.batch,
+                self.z.blocks(),
+                self.place.stride,
+                self.place.weight,
+                self.beta(),
+                u32::from(self.relu),
+                scale.to_bits(),
+                EPSILON.to_bits(),
+            ],
+            step_word: None,
+            buffers,
+            invocations: self.z.blocks(),
+            workgroup: WORKGROUP,
+            over: Over::Lanes,
+            flops: self.values() * flops_per_value,
+            bytes,
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The loss and the backward of every lane, shared by training and by the gradient with respect to the input.
+
+use super::forward::{self, Activation, Forward, Kept, Setting};
+use super::{Extent, Plan};
+use crate::kernels::conv2d_backward_data::{self, Conv2dBackwardData};
+use crate::kernels::conv2d_backward_weight::{self, Conv2dBackwardWeight};
+use crate::kernels::softmax_cross_entropy::{self, SoftmaxCrossEntropy};
+use crate::kernels::sum_partials::SumPartials;
+use crate::kernels::{BufferId, Dispatch, ImageLayout, batch_norm_backward, batch_norm_features, linear_forward, max_pool_backward};
+use crate::net::Layer;
+
+/// Which gradients a backward computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// Those of weights and biases.
+    pub weights: bool,
+    /// That of the first layer's input.
+    pub input: bool,
+}
+
+/// What the loss is of, and where its counters go.
+pub(super) struct Loss {
+    pub batch_labels: BufferId,
+    pub totals: BufferId,
+    /// Class-masked cross entropy.
+    pub masked: bool,
+    /// Gradient of the summed loss, not of the mean.
+    pub summed: bool,
+}
+
+/// The dispatches of a backward, and what they leave.
+pub(super) struct Backward {
+    pub dispatches: Vec<Dispatch>,
+    /// Gradients of the stored outputs by layer, for tests.
+    pub named: Vec<(String, BufferId, ImageLayout)>,
+    /// Gradient of the input, where wanted.
+    pub input_gradient: Activation,
+}
+
+/// The loss and the backward of every layer, last to first. The gradient of each layer's output is stored with the border
+/// that the layer's own backward_data wants. `gradient` takes the lanes' weight gradients; those of batch norm are written
+/// even where weights are not wanted, for they are needed on the way.
+pub(super) fn build(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss, gradient: BufferId, wanted: Wanted) -> Backward {
+    let net = s.network;
+    let mut out = Vec::new();
+    let mut named = Vec::new();
+    let dlogits =
+        Activation { buffer: plan.buffer("logits gradient", Extent::PerLane(f.logits.layout.bytes(s.batch))), layout: f.logits.layout };
+    let Some(Kept::Linear { linear }) = f.kept.last() else { unreachable!("a network ends in a linear layer") };
+    out.push(SoftmaxCrossEntropy { linear: *linear, classes: net.classes, masked: loss.masked, summed: loss.summed }.dispatch(
+        "classifier and loss",
+        softmax_cross_entropy::Buffers {
+            lanes: f.lanes,
+            batch_sizes: f.batch_sizes,
+            input: f.inputs[f.inputs.len() - 1].buffer,
+            parameters: f.parameters,
+            batch_labels: loss.batch_labels,
+            logits: f.logits.buffer,
+            dlogits: dlogits.buffer,
+            totals: loss.totals,
+        },
+    ));
+    // Scratch for the parts of the largest weight gradient and for batch norm's sums, shared by all layers.
+    let weight_kernel = |i: usize, conv, dz| Conv2dBackwardWeight {
+        conv,
+        batch: s.batch,
+        input: f.inputs[i].layout,
+        input_per_slot: i == 0,
+        dz,
+        tuning: s.tuning,
+    };
+    let largest = |bytes: &dyn Fn(usize) -> u64| (0..net.layers.len()).map(bytes).max().unwrap_or(0).max(16);
+    let weight_parts = largest(&|i| match f.kept[i] {
+        Kept::Conv { conv } => weight_kernel(i, conv, ImageLayout::new(conv.output, 0)).partial_bytes(),
+        _ => 0,
+    });
+    let weight_parts = if wanted.weights { weight_parts } else { 16 };
+    let weight_parts = plan.buffer("weight gradient parts", Extent::PerLane(weight_parts));
+    let sums = largest(&|i| match f.kept[i] {
+        Kept::BatchNorm { norm, .. } => norm.sum_bytes(),
+        _ => 0,
+    });
+    let sums = plan.buffer("batch norm gradient sums", Extent::PerLane(sums));
+
+    let mut dy = dlogits;
+    for i in (0..net.layers.len()).rev() {
+        let label = match &net.layers[i] {
+            Layer::MaxPool { .. } => format!("layer {i} max_pool"),
+            layer => layer.name().to_string(),
+        };
+        if f.outputs[i].is_some() {
+            named.push((format!("{}.{i}.output_gradient", net.layers[i].name()), dy.buffer, dy.layout));
+        }
+        let passes_on = i > 0 || wanted.input;
+        // Border that the layer before wants the gradient of its output in.
+        let border = if i == 0 { 0 } else { gradient_border(f, i - 1, wanted) };
+        let new_gradient = |plan: &mut Plan| {
+            let layout = ImageLayout::new(f.inputs[i].layout.shape, border);
+            let buffer = plan.buffer(format!("{label} input gradient"), Extent::PerLane(layout.bytes(s.batch)));
+            Activation { buffer, layout }
+        };
+        match f.kept[i] {
+            Kept::Linear { linear } => {
+                let buffers =
+                    |input, other, output| linear_forward::Buffers { lanes: f.lanes, batch_sizes: f.batch_sizes, input, other, output };
+                if wanted.weights {
+                    out.push(linear.backward_weight(
+                        &format!("{label} backward_weight"),
+                        s.tuning,
+                        buffers(f.inputs[i].buffer, dy.buffer, gradient),
+                    ));
+                }
+                if passes_on {
+                    let dx = new_gradient(plan);
+                    out.push(linear.backward_data(
+                        &format!("{label} backward_data"),
+                        dx.layout,
+                        s.tuning,
+                        buffers(dy.buffer, f.parameters, dx.buffer),
+                    ));
+                    dy = dx;
+                }
+            }
+            Kept::Conv { conv } => {
+                let place = forward::place(net, i);
+                if wanted.weights {
+                    let weight = weight_kernel(i, conv, dy.layout);
+                    out.push(weight.dispatch(
+                        &format!("{label} backward_weight"),
+                        conv2d_backward_weight::Buffers {
+                            lanes: f.lanes,
+                            batch_sizes: f.batch_sizes,
+                            input: f.inputs[i].buffer,
+                            dz: dy.buffer,
+                            partial: weight_parts,
+                        },
+                    ));
+                    let with_bias = place.bias.map_or(0, |_| dy.layout.blocks());
+                    out.push(
+                        SumPartials {
+                            length: conv.weight_blocks() + with_bias,
+                            parts: weight.parts(),
+                            partial_stride: weight.partial_stride(),
+                            parameter_stride: place.stride,
+                            offset: place.weight,
+                        }
+                        .dispatch(&format!("{label} backward_weight, summed"), weight_parts, gradient),
+                    );
+                }
+                if passes_on {
+                    let dx = new_gradient(plan);
+                    let kernel = Conv2dBackwardData { conv, batch: s.batch, dx: dx.layout, dz: dy.layout, place, tuning: s.tuning };
+                    out.push(kernel.dispatch(
+                        &format!("{label} backward_data"),
+                        conv2d_backward_data::Buffers {
+                            lanes: f.lanes,
+                            batch_sizes: f.batch_sizes,
+                            dz: dy.buffer,
+                            parameters: f.parameters,
+                            dx: dx.buffer,
+                        },
+                    ));
+                    dy = dx;
+                }
+            }
+            Kept::BatchNorm { norm, z, moments } => {
+                let scale = if net.is_rescaled(i - 1) { s.scale } else { 1.0 };
+                let (lanes, batch_sizes, z, parameters) = (f.lanes, f.batch_sizes, z.buffer, f.parameters);
+                if norm.is_features() {
+                    let b = batch_norm_features::Buffers { lanes, batch_sizes, z, parameters, moments };
+                    out.push(norm.features_backward(&format!("{label} backward"), scale, b, dy.buffer, gradient));
+                } else {
+                    let dz = new_gradient(plan);
+                    let b = batch_norm_backward::Buffers {
+                        lanes,
+                        batch_sizes,
+                        z,
+                        moments,
+                        parameters,
+                        dy: dy.buffer,
+                        sums,
+                        gradient,
+                        dz: dz.buffer,
+                    };
+                    out.extend(norm.backward(&label, dy.layout, dz.layout, scale, b));
+                    dy = dz;
+                }
+            }
+            Kept::Pooled => {}
+            Kept::MaxPool { pool, indices } => {
+                if passes_on {
+                    let dx = new_gradient(plan);
+                    out.push(pool.backward(
+                        &format!("{label} backward"),
+                        dx.layout,
+                        dy.layout,
+                        max_pool_backward::Buffers { lanes: f.lanes, batch_sizes: f.batch_sizes, dy: dy.buffer, indices, dx: dx.buffer },
+                    ));
+                    dy = dx;
+                }
+            }
+        }
+    }
+    Backward { dispatches: out, named, input_gradient: dy }
+}
+
+/// Border of the stored gradient of layer `i`'s output: what its backward_data reads beyond the edges.
+fn gradient_border(f: &Forward, i: usize, wanted: Wanted) -> u32 {
+    match f.kept[i] {
+        Kept::Conv { conv } if i > 0 || wanted.input => conv.gradient_border(),
+        _ => 0,
+    }
+}

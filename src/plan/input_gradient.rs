@@ -1,0 +1,113 @@
+//! Forward of every lane and the gradient of its summed loss with respect to its input images: what one step of an attack
+//! is made of. The layer correction is off, batch norm uses the batch's statistics and the gradient flows through them,
+//! and the loss is the plain cross entropy.
+//!
+//! Phase: `input gradient`.
+
+use super::backward::{self, Loss, Wanted};
+use super::forward::{self, Activation, Setting};
+use super::train::TOTALS_BYTES;
+use super::{Extent, Plan};
+use crate::kernels::gather_images::{self, GatherImages};
+use crate::kernels::{BufferId, ImageLayout, Tuning};
+use crate::net::Network;
+
+/// What the plan is built from.
+#[derive(Debug, Clone, Copy)]
+pub struct InputGradientSetting<'a> {
+    /// The base network.
+    pub network: &'a Network,
+    /// Capacity of a mini-batch.
+    pub batch: u32,
+    /// Images in the first of the two image chunks.
+    pub images_per_chunk: u32,
+    /// Most slots of a wave: the row length of the schedule.
+    pub slot_capacity: u32,
+    /// The kernels' variants.
+    pub tuning: Tuning,
+}
+
+/// The plan and the buffers a caller writes or reads.
+#[derive(Debug, Clone)]
+pub struct InputGradientPlan {
+    /// Buffers and dispatches.
+    pub plan: Plan,
+    /// `vec4<u32>` of each lane: slot, parameter row, base, 0.
+    pub lanes: BufferId,
+    /// `[step][slot][1 + batch]` (external).
+    pub schedule: BufferId,
+    /// u8 images (external).
+    pub images: [BufferId; 2],
+    /// Labels of all images (external).
+    pub labels: BufferId,
+    /// The server's bases (external).
+    pub server: BufferId,
+    /// `[lane]` of (loss, correct, samples, steps), added to.
+    pub totals: BufferId,
+    /// Gradient with respect to the images, per lane, and its layout.
+    pub input_gradient: (BufferId, ImageLayout),
+}
+
+impl InputGradientPlan {
+    /// Builds the plan.
+    pub fn new(s: &InputGradientSetting) -> InputGradientPlan {
+        let mut plan = Plan::default();
+        let net = s.network;
+        let lanes = plan.buffer("lanes", Extent::PerLane(16));
+        let schedule = plan.buffer("schedule", Extent::External);
+        let images = [plan.buffer("images 0", Extent::External), plan.buffer("images 1", Extent::External)];
+        let labels = plan.buffer("labels", Extent::External);
+        let server = plan.buffer("server", Extent::External);
+        let totals = plan.buffer("totals", Extent::PerLane(TOTALS_BYTES));
+        let batch_labels = plan.buffer("batch labels", Extent::PerSlot(u64::from(s.batch) * 4));
+        let batch_sizes = plan.buffer("batch sizes", Extent::PerSlot(4));
+        let layout = forward::input_layout(net);
+        let input = Activation { buffer: plan.buffer("input", Extent::PerSlot(layout.bytes(s.batch))), layout };
+        let gather = GatherImages { batch: s.batch, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk, input: layout }
+            .dispatch("gather", gather_images::Buffers { schedule, images, labels, input: input.buffer, batch_labels, batch_sizes });
+        let setting = Setting {
+            network: net,
+            batch: s.batch,
+            tuning: s.tuning,
+            scale: 1.0,
+            input,
+            lanes,
+            batch_sizes,
+            parameters: server,
+            with_loss: true,
+        };
+        let f = forward::build(&mut plan, &setting);
+        // Batch norm's own gradients come with the sums that the input's gradient needs.
+        let gradient = plan.buffer("batch norm gradient", Extent::PerLane(u64::from(net.parameter_blocks) * 16));
+        let loss = Loss { batch_labels, totals, masked: false, summed: true };
+        let b = backward::build(&mut plan, &setting, &f, &loss, gradient, Wanted { weights: false, input: true });
+        let mut dispatches = vec![gather];
+        dispatches.extend(f.dispatches);
+        dispatches.extend(b.dispatches);
+        plan.phases = vec![("input gradient", dispatches)];
+        let input_gradient = (b.input_gradient.buffer, b.input_gradient.layout);
+        InputGradientPlan { plan, lanes, schedule, images, labels, server, totals, input_gradient }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::digits;
+
+    #[test]
+    fn a_digits_base_needs_under_thirty_dispatches() {
+        let network = digits(1, 8, 10).unwrap();
+        let tuning = Tuning::baseline();
+        let setting = InputGradientSetting { network: &network, batch: 32, images_per_chunk: 1000, slot_capacity: 50, tuning };
+        let plan = InputGradientPlan::new(&setting);
+        let dispatches = plan.plan.phase("input gradient");
+        assert!(dispatches.len() < 30, "{} dispatches\n{}", dispatches.len(), plan.plan.describe(190, 50));
+        let matmul: u64 =
+            dispatches.iter().filter(|d| ["forward", "backward_", "classifier"].iter().any(|p| d.label.contains(p))).map(|d| d.flops).sum();
+        // Two directions of every layer.
+        let exact = 32 * 2 * 2 * network.macs();
+        assert!(matmul >= exact && matmul < exact + exact / 10, "{matmul} against {exact}");
+        assert_eq!(plan.input_gradient.1.shape, network.input);
+    }
+}
