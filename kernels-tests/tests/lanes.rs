@@ -29,10 +29,13 @@ fn noise(key: u32, i: usize) -> f32 {
 
 impl Bench {
     async fn new(checked_shaders: bool) -> Bench {
+        Bench::with(checked_shaders, digits(5, 64, 10).expect("a narrow base")).await
+    }
+
+    async fn with(checked_shaders: bool, network: Network) -> Bench {
         let adapter = std::env::var("SPLITMIX_ADAPTER").ok();
         let gpu = Gpu::open(&GpuOptions { adapter, checked_shaders, ..Default::default() }).await;
         let gpu = gpu.unwrap_or_else(|error| panic!("{error}"));
-        let network = digits(5, 64, 10).expect("a narrow base");
         let pixels: Vec<u8> = (0..IMAGES * network.input.len() as usize).map(|i| (noise(1, i) * 127.0 + 128.0) as u8).collect();
         let labels: Vec<u8> = (0..IMAGES).map(|i| (i * 7 % 10) as u8).collect();
         // Two sets of odd sizes, as domains are.
@@ -54,7 +57,19 @@ impl Bench {
 
     /// One round from the initial bases. Returns the server's bases and every client's counters.
     async fn round(&self, work: &[ClientWork], limit: Limit, guarded: bool) -> (Vec<Base>, Vec<Vec<Totals>>) {
-        let server = Server::new(&self.gpu, &self.network, BASES);
+        let (bases, totals, _) = self.round_with(work, limit, guarded, false).await;
+        (bases, totals)
+    }
+
+    /// As [`Bench::round`], with memory shared between activations or not; also the number of lanes of a wave.
+    async fn round_with(
+        &self,
+        work: &[ClientWork],
+        limit: Limit,
+        guarded: bool,
+        keep_activations: bool,
+    ) -> (Vec<Base>, Vec<Vec<Totals>>, u32) {
+        let server = Server::new(&self.gpu, &self.network, self.initial.len() as u32);
         for (b, base) in self.initial.iter().enumerate() {
             server.upload(&self.gpu, &self.network, b as u32, base);
         }
@@ -69,6 +84,7 @@ impl Bench {
             steps: 4,
             limit,
             guarded,
+            keep_activations,
         };
         let mut trainer = Trainer::new(&self.gpu, &self.network, &server, &self.images, options).await.expect("it fits");
         let staging = Staging::new(&self.gpu, Trainer::staging_bytes(lanes));
@@ -77,7 +93,7 @@ impl Bench {
         if guarded {
             trainer.program().check_guards(&self.gpu).await.expect("no stray write");
         }
-        (server.download(&self.gpu, &self.network).await.expect("read back"), totals)
+        (server.download(&self.gpu, &self.network).await.expect("read back"), totals, trainer.lanes_per_wave())
     }
 }
 
@@ -155,6 +171,38 @@ fn a_lane_alone_is_the_same_lane_among_many_and_the_average_is_the_plain_one() {
         let alone = vec![ClientWork { batches: work[1].batches.clone(), bases: vec![(2, 1.0)] }];
         let (alone, _) = bench.round(&alone, Limit::default(), false).await;
         assert_eq!(bits(&among)[2], bits(&alone)[2]);
+    });
+}
+
+#[test]
+fn shared_memory_changes_no_bit() {
+    pollster::block_on(async {
+        let bench = Bench::new(false).await;
+        let (own, totals, _) = bench.round_with(&ragged(), Limit::default(), true, true).await;
+        let (shared, counters, _) = bench.round_with(&ragged(), Limit::default(), true, false).await;
+        assert_eq!(bits(&own), bits(&shared));
+        assert_eq!(totals, counters);
+    });
+}
+
+#[test]
+fn a_thousand_clients_of_eight_bases_train_in_whatever_memory_there_is() {
+    pollster::block_on(async {
+        let mut bench = Bench::with(false, digits(1, 64, 10).expect("the narrowest base")).await;
+        // As many bases as a client of full budget trains, from the initial values in turn.
+        bench.initial = (0..8).map(|b| bench.initial[b % bench.initial.len()].clone()).collect();
+        let work: Vec<ClientWork> = (0..1000)
+            .map(|c| ClientWork {
+                batches: vec![(0..2 + c % 2).map(|i| ((c * 3 + i) % IMAGES) as u32).collect()],
+                bases: (0..8).map(|b| (b, 0.001)).collect(),
+            })
+            .collect();
+        let (roomy, totals, lanes) = bench.round_with(&work, Limit { memory: Some(1 << 30), lanes: None }, false, false).await;
+        assert_eq!(totals.iter().flatten().map(|t| t.samples).sum::<u32>(), 8 * 2500);
+        let (tight, counters, few) = bench.round_with(&work, Limit { memory: Some(96 << 20), lanes: None }, false, false).await;
+        assert!(few * 4 < lanes && lanes <= 8000, "{few} and {lanes} lanes a wave");
+        assert_eq!(bits(&roomy), bits(&tight));
+        assert_eq!(totals, counters);
     });
 }
 

@@ -108,6 +108,7 @@ fn every_variant_in_use_is_valid_and_bound_as_declared() {
                 images_per_chunk: 100,
                 slot_capacity: 5,
                 lane_capacity: 9,
+                steps: 2,
                 scale: 8.0,
                 masked_loss: true,
                 momentum: 0.9,

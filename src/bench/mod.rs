@@ -154,6 +154,7 @@ impl<'a> CaseBench<'a> {
             steps: o.steps,
             limit: o.limit,
             guarded: false,
+            keep_activations: false,
         };
         let trainer = Trainer::new(gpu, &workload.network, &workload.server, &workload.images, train).await?;
         let batches = workload.evaluation(lanes);

@@ -26,7 +26,6 @@ pub struct EvaluateOptions {
 pub struct Evaluator {
     program: Program,
     plan: EvaluatePlan,
-    schedule: wgpu::Buffer,
     options: EvaluateOptions,
     bases: u32,
     classes: u32,
@@ -60,12 +59,15 @@ impl Evaluator {
             slot_capacity: slots,
             tuning: gpu.tuning(),
         };
-        let footprint = EvaluatePlan::new(&setting(1)).plan.footprint();
+        let plan_for = |slots| {
+            let mut p = EvaluatePlan::new(&setting(slots));
+            p.plan.share_memory();
+            p
+        };
+        let footprint = plan_for(1).plan.footprint();
         let slots = wave(gpu, options.limit, &footprint, u64::from(bases), u64::from(options.batches))?;
-        let plan = EvaluatePlan::new(&setting(slots));
-        let schedule = gpu.storage("schedule", 4 * u64::from(slots) * u64::from(1 + options.batch));
+        let plan = plan_for(slots);
         let external = vec![
-            (plan.schedule, schedule.clone()),
             (plan.images[0], images.chunks[0].clone()),
             (plan.images[1], images.chunks[1].clone()),
             (plan.labels, images.labels.clone()),
@@ -76,17 +78,7 @@ impl Evaluator {
         program.write(gpu, plan.widths, 0, bytemuck::cast_slice(&options.widths));
         let lanes: Vec<u32> = (0..slots).flat_map(|s| (0..bases).flat_map(move |b| [s, b, b, 0])).collect();
         program.write(gpu, plan.lanes, 0, bytemuck::cast_slice(&lanes));
-        Ok(Evaluator {
-            program,
-            plan,
-            schedule,
-            options,
-            bases,
-            classes: network.classes,
-            slots_per_wave: slots,
-            dispatches: 0,
-            submits: 0,
-        })
+        Ok(Evaluator { program, plan, options, bases, classes: network.classes, slots_per_wave: slots, dispatches: 0, submits: 0 })
     }
 
     /// Bytes of staging that so many batches need.
@@ -161,7 +153,7 @@ impl Evaluator {
             schedule[slot * row] = batch.len() as u32;
             schedule[slot * row + 1..slot * row + 1 + batch.len()].copy_from_slice(batch);
         }
-        gpu.queue.write_buffer(&self.schedule, 0, bytemuck::cast_slice(&schedule));
+        self.program.write(gpu, self.plan.schedule, 0, bytemuck::cast_slice(&schedule));
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("evaluation") });
         let slots = batches.len() as u32;
         let active = Active { lanes: slots * self.bases, slots, step: 0 };

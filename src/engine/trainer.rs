@@ -30,6 +30,8 @@ pub struct TrainOptions {
     pub limit: Limit,
     /// Surround buffers with poison, for tests.
     pub guarded: bool,
+    /// Give every activation memory of its own, so that tests can read it after a step.
+    pub keep_activations: bool,
 }
 
 /// What one client does in a round.
@@ -46,7 +48,6 @@ pub struct Trainer {
     /// The plan's own handles.
     pub plan: TrainPlan,
     program: Program,
-    schedule: wgpu::Buffer,
     options: TrainOptions,
     lanes_per_wave: u32,
     slots_per_wave: u32,
@@ -69,20 +70,26 @@ impl Trainer {
             images_per_chunk: images.images_per_chunk,
             slot_capacity: slots,
             lane_capacity: lanes,
+            steps: options.steps,
             scale: options.scale,
             masked_loss: options.masked_loss,
             momentum: options.momentum,
             weight_decay: options.weight_decay,
             tuning: gpu.tuning(),
         };
-        let footprint = TrainPlan::new(&setting(options.lanes, options.lanes)).plan.footprint();
+        let plan_for = |lanes, slots| {
+            let mut p = TrainPlan::new(&setting(lanes, slots));
+            if !options.keep_activations {
+                p.plan.share_memory();
+            }
+            p
+        };
+        let footprint = plan_for(options.lanes, options.lanes).plan.footprint();
         let lanes = wave(gpu, options.limit, &footprint, 1, u64::from(options.lanes))?;
         // In the worst case every lane of a wave is another client's.
         let slots = lanes;
-        let plan = TrainPlan::new(&setting(lanes, slots));
-        let schedule = gpu.storage("schedule", 4 * u64::from(options.steps) * u64::from(slots) * u64::from(1 + options.batch));
+        let plan = plan_for(lanes, slots);
         let external = vec![
-            (plan.schedule, schedule.clone()),
             (plan.images[0], images.chunks[0].clone()),
             (plan.images[1], images.chunks[1].clone()),
             (plan.labels, images.labels.clone()),
@@ -91,7 +98,7 @@ impl Trainer {
         ];
         let materials = Materials { lanes, slots, steps: options.steps, external, guarded: options.guarded };
         let program = Program::new(gpu, plan.plan.clone(), materials).await?;
-        Ok(Trainer { plan, program, schedule, options, lanes_per_wave: lanes, slots_per_wave: slots, dispatches: 0, submits: 0 })
+        Ok(Trainer { plan, program, options, lanes_per_wave: lanes, slots_per_wave: slots, dispatches: 0, submits: 0 })
     }
 
     /// Bytes of staging that a round of so many lanes needs.
@@ -179,7 +186,7 @@ impl Trainer {
         self.submits += 1;
     }
 
-    /// Records one wave, a submit a local step. `lanes` are (client, index of its base).
+    /// Records one wave, several local steps a submit. `lanes` are (client, index of its base).
     fn wave(&mut self, gpu: &Gpu, encoder: wgpu::CommandEncoder, work: &[ClientWork], lanes: &[(usize, usize)]) -> wgpu::CommandEncoder {
         let mut clients: Vec<usize> = Vec::new();
         let mut table = Vec::with_capacity(lanes.len() * 4);
@@ -206,12 +213,14 @@ impl Trainer {
         let bases = self.server_bases();
         self.program.write(gpu, self.plan.lanes, 0, bytemuck::cast_slice(&table));
         self.program.write(gpu, self.plan.members, 0, bytemuck::cast_slice(&weighted_average::members(bases, &members)));
-        gpu.queue.write_buffer(&self.schedule, 0, bytemuck::cast_slice(&schedule));
+        self.program.write(gpu, self.plan.schedule, 0, bytemuck::cast_slice(&schedule));
 
         let mut encoder = encoder;
         let all = Active { lanes: lanes.len() as u32, slots: clients.len() as u32, step: 0 };
         self.program.clear(&mut encoder, self.plan.totals);
         self.dispatches += self.program.encode(&mut encoder, "start", all);
+        let flops = self.program.plan.flops("step", lanes.len() as u64, clients.len() as u64);
+        let per_submit = steps_per_submit(gpu.info.device_type, flops);
         for step in 0..steps {
             let still = |c: &usize| work[*c].batches.len() > step;
             let active = Active {
@@ -220,7 +229,9 @@ impl Trainer {
                 step: step as u32,
             };
             self.dispatches += self.program.encode(&mut encoder, "step", active);
-            self.submit(gpu, std::mem::replace(&mut encoder, self.encoder(gpu)));
+            if (step + 1) % per_submit == 0 && step + 1 < steps {
+                self.submit(gpu, std::mem::replace(&mut encoder, self.encoder(gpu)));
+            }
         }
         self.dispatches += self.program.encode(&mut encoder, "finish", all);
         encoder
@@ -234,9 +245,34 @@ impl Trainer {
     }
 }
 
+/// Local steps recorded for one submit, so that none runs near a second: systems take a device that works on one longer
+/// for hung, and a display that shares it stands still.
+fn steps_per_submit(kind: wgpu::DeviceType, flops_per_step: u64) -> usize {
+    let at_most: u64 = match kind {
+        wgpu::DeviceType::Cpu => 5_000_000_000,
+        wgpu::DeviceType::DiscreteGpu => 500_000_000_000,
+        _ => 50_000_000_000,
+    };
+    (at_most / flops_per_step.max(1)).clamp(1, 1000) as usize
+}
+
 /// All lanes as (client, index of its base), clients with more steps first.
 fn lane_order(work: &[ClientWork]) -> Vec<(usize, usize)> {
     let mut clients: Vec<usize> = (0..work.len()).collect();
     clients.sort_by_key(|c| std::cmp::Reverse(work[*c].batches.len()));
     clients.into_iter().flat_map(|c| (0..work[c].bases.len()).map(move |i| (c, i))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_devices_are_given_little_at_a_time() {
+        let paper = 37_000_000_000; // 190 lanes × 32 of the Digits base
+        assert_eq!(steps_per_submit(wgpu::DeviceType::Cpu, paper), 1);
+        assert_eq!(steps_per_submit(wgpu::DeviceType::IntegratedGpu, paper), 1);
+        assert_eq!(steps_per_submit(wgpu::DeviceType::DiscreteGpu, paper), 13);
+        assert_eq!(steps_per_submit(wgpu::DeviceType::Cpu, 1_000_000), 1000);
+    }
 }

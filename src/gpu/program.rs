@@ -2,7 +2,7 @@
 
 use super::{Gpu, Staging, Timestamps};
 use crate::kernels::{BufferId, Dispatch, Over};
-use crate::plan::{Extent, Plan};
+use crate::plan::{Extent, Kept, Memory, Plan};
 use crate::{Error, Result};
 
 /// Bytes of poison before and after every buffer of a guarded program.
@@ -39,11 +39,7 @@ pub struct Active {
 impl Active {
     /// How many of what a dispatch runs over are at work: its z axis.
     pub fn count(&self, over: Over) -> u32 {
-        match over {
-            Over::Lanes => self.lanes,
-            Over::Slots => self.slots,
-            Over::Fixed(n) => n,
-        }
+        over.count(u64::from(self.lanes), u64::from(self.slots)) as u32
     }
 }
 
@@ -76,7 +72,9 @@ pub struct Program {
     /// The plan it was made from.
     pub plan: Plan,
     materials: Materials,
-    buffers: Vec<wgpu::Buffer>,
+    memory: Memory,
+    /// The blocks of memory and their sizes without guards.
+    blocks: Vec<wgpu::Buffer>,
     sizes: Vec<u64>,
     uniforms: wgpu::Buffer,
     recorded: Vec<Vec<Recorded>>,
@@ -93,19 +91,22 @@ impl Program {
     pub async fn new(gpu: &Gpu, plan: Plan, materials: Materials) -> Result<Program> {
         let memory_scope = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
-        let mut buffers = Vec::new();
+        let memory = plan.memory();
+        let mut blocks = Vec::new();
         let mut sizes = Vec::new();
         let mut bytes = 0;
-        for (i, spec) in plan.buffers.iter().enumerate() {
-            let size = match spec.extent {
+        for (block, extent) in memory.blocks.iter().enumerate() {
+            let tenants: Vec<usize> = (0..plan.buffers.len()).filter(|i| memory.of[*i] == block).collect();
+            let spec = &plan.buffers[tenants[0]];
+            let size = match *extent {
                 Extent::PerLane(n) => n * u64::from(materials.lanes),
                 Extent::PerSlot(n) => n * u64::from(materials.slots),
                 Extent::Fixed(n) => n,
                 Extent::External => {
-                    let buffer = materials.external.iter().find(|(id, _)| id.0 == i).map(|(_, b)| b.clone());
+                    let buffer = materials.external.iter().find(|(id, _)| id.0 == tenants[0]).map(|(_, b)| b.clone());
                     let buffer = buffer.unwrap_or_else(|| panic!("no external buffer for {}", spec.label));
                     sizes.push(buffer.size());
-                    buffers.push(buffer);
+                    blocks.push(buffer);
                     continue;
                 }
             };
@@ -113,13 +114,17 @@ impl Program {
             let whole = if materials.guarded { size + 2 * GUARD } else { size };
             let buffer = gpu.storage(&spec.label, whole);
             if materials.guarded {
-                let poison = [POISON; GUARD as usize];
+                let poison = vec![POISON; GUARD as usize];
                 gpu.queue.write_buffer(&buffer, 0, &poison);
                 gpu.queue.write_buffer(&buffer, GUARD + size, &poison);
+                if spec.kept == Kept::Transient {
+                    // Whatever is read must have been written since.
+                    gpu.queue.write_buffer(&buffer, GUARD, &vec![POISON; size as usize]);
+                }
             }
             bytes += whole;
             sizes.push(size);
-            buffers.push(buffer);
+            blocks.push(buffer);
         }
 
         let alignment = u64::from(gpu.limits.min_uniform_buffer_offset_alignment);
@@ -138,7 +143,7 @@ impl Program {
             mapped_at_creation: false,
         });
 
-        let mut program = Program { plan, materials, buffers, sizes, uniforms, recorded: Vec::new(), bytes };
+        let mut program = Program { plan, materials, memory, blocks, sizes, uniforms, recorded: Vec::new(), bytes };
         let mut place = offsets.into_iter();
         for (_, dispatches) in &program.plan.phases {
             let mut phase = Vec::new();
@@ -189,7 +194,7 @@ impl Program {
         }];
         for (id, binding) in dispatch.buffers.iter().zip(1..) {
             let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-                buffer: &self.buffers[id.0],
+                buffer: self.block(*id),
                 // The binding runs on into the guard behind the buffer, so that a stray access finds the poison.
                 offset: self.start(*id),
                 size: None,
@@ -209,6 +214,11 @@ impl Program {
             groups,
             over: dispatch.over,
         })
+    }
+
+    /// The memory that a buffer lies in.
+    fn block(&self, id: BufferId) -> &wgpu::Buffer {
+        &self.blocks[self.memory.of[id.0]]
     }
 
     /// Start of a buffer's data.
@@ -247,23 +257,23 @@ impl Program {
 
     /// Writes a buffer from `offset` bytes on, before the next submit.
     pub fn write(&self, gpu: &Gpu, id: BufferId, offset: u64, bytes: &[u8]) {
-        debug_assert!(offset + bytes.len() as u64 <= self.sizes[id.0], "{} overruns", self.plan.buffers[id.0].label);
-        gpu.queue.write_buffer(&self.buffers[id.0], self.start(id) + offset, bytes);
+        debug_assert!(offset + bytes.len() as u64 <= self.size(id), "{} overruns", self.plan.buffers[id.0].label);
+        gpu.queue.write_buffer(self.block(id), self.start(id) + offset, bytes);
     }
 
     /// Sets a buffer to zero, in the recorded order.
     pub fn clear(&self, encoder: &mut wgpu::CommandEncoder, id: BufferId) {
-        encoder.clear_buffer(&self.buffers[id.0], self.start(id), Some(self.sizes[id.0]));
+        encoder.clear_buffer(self.block(id), self.start(id), Some(self.size(id)));
     }
 
     /// Copies the first bytes of a buffer to a staging buffer.
     pub fn copy_out(&self, encoder: &mut wgpu::CommandEncoder, id: BufferId, bytes: u64, staging: &Staging, offset: u64) {
-        encoder.copy_buffer_to_buffer(&self.buffers[id.0], self.start(id), &staging.buffer, offset, bytes);
+        encoder.copy_buffer_to_buffer(self.block(id), self.start(id), &staging.buffer, offset, bytes);
     }
 
-    /// Bytes of a buffer.
+    /// Bytes of the memory that a buffer lies in, at least the buffer's own.
     pub fn size(&self, id: BufferId) -> u64 {
-        self.sizes[id.0]
+        self.sizes[self.memory.of[id.0]]
     }
 
     /// Records a phase. Returns the number of dispatches.
@@ -304,19 +314,19 @@ impl Program {
     /// # Errors
     /// [`Error::Gpu`] where the device was lost.
     pub async fn read(&self, gpu: &Gpu, ids: &[BufferId]) -> Result<Vec<Vec<u8>>> {
-        let staging = Staging::new(gpu, ids.iter().map(|id| self.sizes[id.0]).sum());
+        let staging = Staging::new(gpu, ids.iter().map(|id| self.size(*id)).sum());
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("read") });
         let mut offset = 0;
         for id in ids {
-            self.copy_out(&mut encoder, *id, self.sizes[id.0], &staging, offset);
-            offset += self.sizes[id.0];
+            self.copy_out(&mut encoder, *id, self.size(*id), &staging, offset);
+            offset += self.size(*id);
         }
         gpu.queue.submit([encoder.finish()]);
         let bytes = staging.read(gpu).await?;
         let mut rest = bytes.as_slice();
         let mut out = Vec::new();
         for id in ids {
-            let (head, tail) = rest.split_at(self.sizes[id.0] as usize);
+            let (head, tail) = rest.split_at(self.size(*id) as usize);
             out.push(head.to_vec());
             rest = tail;
         }
@@ -329,21 +339,23 @@ impl Program {
     /// [`Error::Gpu`] where the device was lost or a guard was overwritten.
     pub async fn check_guards(&self, gpu: &Gpu) -> Result<()> {
         assert!(self.materials.guarded, "the program was made without guards");
-        let own: Vec<usize> = (0..self.buffers.len()).filter(|i| self.plan.buffers[*i].extent != Extent::External).collect();
+        let own: Vec<usize> = (0..self.blocks.len()).filter(|b| self.memory.blocks[*b] != Extent::External).collect();
         let staging = Staging::new(gpu, own.len() as u64 * 2 * GUARD);
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("guards") });
-        for (place, i) in own.iter().enumerate() {
+        for (place, block) in own.iter().enumerate() {
             let to = place as u64 * 2 * GUARD;
-            encoder.copy_buffer_to_buffer(&self.buffers[*i], 0, &staging.buffer, to, GUARD);
-            encoder.copy_buffer_to_buffer(&self.buffers[*i], GUARD + self.sizes[*i], &staging.buffer, to + GUARD, GUARD);
+            encoder.copy_buffer_to_buffer(&self.blocks[*block], 0, &staging.buffer, to, GUARD);
+            encoder.copy_buffer_to_buffer(&self.blocks[*block], GUARD + self.sizes[*block], &staging.buffer, to + GUARD, GUARD);
         }
         gpu.queue.submit([encoder.finish()]);
         let bytes = staging.read(gpu).await?;
-        for (place, i) in own.iter().enumerate() {
+        for (place, block) in own.iter().enumerate() {
             let guard = &bytes[place * 2 * GUARD as usize..][..2 * GUARD as usize];
             if let Some(at) = guard.iter().position(|b| *b != POISON) {
                 let side = if at < GUARD as usize { "before" } else { "after" };
-                return Err(Error::Gpu(format!("a kernel wrote {side} the buffer {:?}", self.plan.buffers[*i].label)));
+                let tenants = self.plan.buffers.iter().zip(&self.memory.of).filter(|(_, of)| *of == block);
+                let labels: Vec<_> = tenants.map(|(spec, _)| spec.label.as_str()).collect();
+                return Err(Error::Gpu(format!("a kernel wrote {side} the buffer {:?}", labels.join(" / "))));
             }
         }
         Ok(())

@@ -150,6 +150,17 @@ pub enum Over {
     Fixed(u32),
 }
 
+impl Over {
+    /// How many there are among so many lanes and slots.
+    pub fn count(&self, lanes: u64, slots: u64) -> u64 {
+        match *self {
+            Over::Lanes => lanes,
+            Over::Slots => slots,
+            Over::Fixed(n) => u64::from(n),
+        }
+    }
+}
+
 /// One kernel call, ready to be recorded.
 #[derive(Debug, Clone)]
 pub struct Dispatch {

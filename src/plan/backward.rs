@@ -44,8 +44,7 @@ pub(super) fn build(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss, grad
     let net = s.network;
     let mut out = Vec::new();
     let mut named = Vec::new();
-    let dlogits =
-        Activation { buffer: plan.buffer("logits gradient", Extent::PerLane(f.logits.layout.bytes(s.batch))), layout: f.logits.layout };
+    let dlogits = Activation { buffer: plan.images("logits gradient", f.logits.layout, s.batch), layout: f.logits.layout };
     let Some(Kept::Linear { linear }) = f.kept.last() else { unreachable!("a network ends in a linear layer") };
     out.push(SoftmaxCrossEntropy { linear: *linear, classes: net.classes, masked: loss.masked, summed: loss.summed }.dispatch(
         "classifier and loss",
@@ -75,12 +74,12 @@ pub(super) fn build(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss, grad
         _ => 0,
     });
     let weight_parts = if wanted.weights { weight_parts } else { 16 };
-    let weight_parts = plan.buffer("weight gradient parts", Extent::PerLane(weight_parts));
+    let weight_parts = plan.transient("weight gradient parts", Extent::PerLane(weight_parts));
     let sums = largest(&|i| match f.kept[i] {
         Kept::BatchNorm { norm, .. } => norm.sum_bytes(),
         _ => 0,
     });
-    let sums = plan.buffer("batch norm gradient sums", Extent::PerLane(sums));
+    let sums = plan.transient("batch norm gradient sums", Extent::PerLane(sums));
 
     let mut dy = dlogits;
     for i in (0..net.layers.len()).rev() {
@@ -96,7 +95,7 @@ pub(super) fn build(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss, grad
         let border = if i == 0 { 0 } else { gradient_border(f, i - 1, wanted) };
         let new_gradient = |plan: &mut Plan| {
             let layout = ImageLayout::new(f.inputs[i].layout.shape, border);
-            let buffer = plan.buffer(format!("{label} input gradient"), Extent::PerLane(layout.bytes(s.batch)));
+            let buffer = plan.images(format!("{label} input gradient"), layout, s.batch);
             Activation { buffer, layout }
         };
         match f.kept[i] {

@@ -25,7 +25,7 @@ pub struct EvaluateSetting<'a> {
     pub images_per_chunk: u32,
     /// Most slots of a wave: the row length of the schedule.
     pub slot_capacity: u32,
-    /// Tile sizes.
+    /// The kernels' variants.
     pub tuning: Tuning,
 }
 
@@ -36,7 +36,7 @@ pub struct EvaluatePlan {
     pub plan: Plan,
     /// `vec4<u32>` of each lane: slot, parameter row, base, 0.
     pub lanes: BufferId,
-    /// `[step][slot][1 + batch]` (external); a step is a wave.
+    /// `[slot][1 + batch]`: a batch's size, then its images.
     pub schedule: BufferId,
     /// u8 images (external).
     pub images: [BufferId; 2],
@@ -58,7 +58,7 @@ impl EvaluatePlan {
         let mut plan = Plan::default();
         let net = s.network;
         let lanes = plan.buffer("lanes", Extent::PerLane(16));
-        let schedule = plan.buffer("schedule", Extent::External);
+        let schedule = plan.buffer("schedule", Extent::PerSlot(u64::from(1 + s.batch) * 4));
         let images = [plan.buffer("images 0", Extent::External), plan.buffer("images 1", Extent::External)];
         let labels = plan.buffer("labels", Extent::External);
         let server = plan.buffer("server", Extent::External);
@@ -85,7 +85,7 @@ impl EvaluatePlan {
         let rows = u64::from(s.widths) * u64::from(s.batch);
         let widths = plan.buffer("widths", Extent::Fixed(u64::from(s.widths) * 4));
         let mixed = plan.buffer("mixed logits", Extent::PerSlot(rows * u64::from(net.classes.div_ceil(4)) * 16));
-        let outcomes = plan.buffer("outcomes", Extent::PerSlot(rows * 8));
+        let outcomes = plan.transient("outcomes", Extent::PerSlot(rows * 8));
         let totals = plan.buffer("totals", Extent::PerSlot(u64::from(s.widths) * TOTALS_BYTES));
         let mix = EnsembleMean { batch: s.batch, classes: net.classes, bases: s.bases, widths: s.widths }.dispatches(
             "ensemble mean",

@@ -122,8 +122,7 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
             Layer::MaxPool { .. } => format!("layer {i} max_pool"),
             _ => name.to_string(),
         };
-        let output =
-            Activation { buffer: plan.buffer(format!("{label} output"), Extent::PerLane(out_layout.bytes(s.batch))), layout: out_layout };
+        let output = Activation { buffer: plan.images(format!("{label} output"), out_layout, s.batch), layout: out_layout };
         match *layer {
             Layer::Conv2d { kernel, stride, padding, out_channels, .. } => {
                 let conv = Conv2d::new(net.input_of(i), out_channels, (kernel, kernel), stride, padding).expect("checked by the network");
@@ -174,7 +173,7 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
             }
             Layer::BatchNorm { .. } => {
                 let norm = batch_norm(net, s.batch, i, current.layout, pool);
-                let moments = plan.buffer(format!("{label} moments"), Extent::PerLane(norm.moment_bytes()));
+                let moments = plan.transient(format!("{label} moments"), Extent::PerLane(norm.moment_bytes()));
                 let (lanes, batch_sizes, z, parameters) = (s.lanes, s.batch_sizes, current.buffer, s.parameters);
                 if norm.is_features() {
                     let b = batch_norm_features::Buffers { lanes, batch_sizes, z, parameters, moments };
@@ -189,7 +188,7 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
             }
             Layer::MaxPool { kernel, stride, padding } => {
                 let pool = MaxPool::new(s.batch, net.input_of(i), (kernel, kernel), stride, padding).expect("checked by the network");
-                let indices = plan.buffer(format!("{label} places"), Extent::PerLane(pool.index_bytes()));
+                let indices = plan.transient(format!("{label} places"), Extent::PerLane(pool.index_bytes()));
                 dispatches.push(pool.forward(
                     &format!("{label} forward"),
                     current.layout,

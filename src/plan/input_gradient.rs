@@ -34,7 +34,7 @@ pub struct InputGradientPlan {
     pub plan: Plan,
     /// `vec4<u32>` of each lane: slot, parameter row, base, 0.
     pub lanes: BufferId,
-    /// `[step][slot][1 + batch]` (external).
+    /// `[slot][1 + batch]`: a batch's size, then its images.
     pub schedule: BufferId,
     /// u8 images (external).
     pub images: [BufferId; 2],
@@ -54,7 +54,7 @@ impl InputGradientPlan {
         let mut plan = Plan::default();
         let net = s.network;
         let lanes = plan.buffer("lanes", Extent::PerLane(16));
-        let schedule = plan.buffer("schedule", Extent::External);
+        let schedule = plan.buffer("schedule", Extent::PerSlot(u64::from(1 + s.batch) * 4));
         let images = [plan.buffer("images 0", Extent::External), plan.buffer("images 1", Extent::External)];
         let labels = plan.buffer("labels", Extent::External);
         let server = plan.buffer("server", Extent::External);

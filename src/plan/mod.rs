@@ -8,9 +8,11 @@ mod backward;
 pub mod evaluate;
 mod forward;
 pub mod input_gradient;
+mod memory;
 pub mod train;
 
-use crate::kernels::{BufferId, Dispatch, Over};
+use crate::kernels::{BufferId, Dispatch, ImageLayout};
+pub use memory::Memory;
 use std::fmt::Write as _;
 
 /// How many bytes a buffer has, by what it is kept for.
@@ -26,6 +28,34 @@ pub enum Extent {
     External,
 }
 
+impl Extent {
+    /// Bytes a lane, a slot or in all; 0 for what the caller brings.
+    pub fn bytes(&self) -> u64 {
+        match *self {
+            Extent::PerLane(n) | Extent::PerSlot(n) | Extent::Fixed(n) => n,
+            Extent::External => 0,
+        }
+    }
+}
+
+/// For how long a buffer keeps what was written to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// From step to step, or until the host reads it.
+    Always,
+    /// From its first dispatch to its last in one run of a phase; its memory may serve others before and after.
+    Transient,
+    /// Transient, with a zero border that nobody writes: its memory serves others of these measures only.
+    Bordered {
+        /// vec4 of a stored row.
+        row: u32,
+        /// vec4 of a stored image.
+        image: u32,
+        /// Width of the border.
+        border: u32,
+    },
+}
+
 /// A buffer of a plan.
 #[derive(Debug, Clone)]
 pub struct BufferSpec {
@@ -33,6 +63,8 @@ pub struct BufferSpec {
     pub label: String,
     /// Its size.
     pub extent: Extent,
+    /// How long it is needed.
+    pub kept: Kept,
 }
 
 /// Buffers and named phases of dispatches.
@@ -42,6 +74,8 @@ pub struct Plan {
     pub buffers: Vec<BufferSpec>,
     /// Dispatches of each phase, in order.
     pub phases: Vec<(&'static str, Vec<Dispatch>)>,
+    /// Where the buffers lie, once [`Plan::share_memory`] has settled it; else each has its own memory.
+    pub shared: Option<Memory>,
 }
 
 /// Bytes of one lane's or slot's share of a plan, and what has a fixed size.
@@ -60,10 +94,38 @@ pub struct Footprint {
 }
 
 impl Plan {
-    /// Adds a buffer.
+    /// Adds a buffer that keeps its contents.
     pub fn buffer(&mut self, label: impl Into<String>, extent: Extent) -> BufferId {
-        self.buffers.push(BufferSpec { label: label.into(), extent });
+        self.add(label.into(), extent, Kept::Always)
+    }
+
+    /// Adds a buffer whose contents are needed within one run of a phase only, and written there before they are read.
+    pub fn transient(&mut self, label: impl Into<String>, extent: Extent) -> BufferId {
+        self.add(label.into(), extent, Kept::Transient)
+    }
+
+    /// Adds a transient buffer for `batch` images of every lane.
+    pub fn images(&mut self, label: impl Into<String>, layout: ImageLayout, batch: u32) -> BufferId {
+        let kept = match layout.border {
+            0 => Kept::Transient,
+            border => Kept::Bordered { row: layout.row(), image: layout.image(), border },
+        };
+        self.add(label.into(), Extent::PerLane(layout.bytes(batch)), kept)
+    }
+
+    fn add(&mut self, label: String, extent: Extent, kept: Kept) -> BufferId {
+        self.buffers.push(BufferSpec { label, extent, kept });
         BufferId(self.buffers.len() - 1)
+    }
+
+    /// Lets transient buffers that are never needed at once share memory. Their contents cannot be read afterwards.
+    pub fn share_memory(&mut self) {
+        self.shared = Some(Memory::shared(&self.buffers, &self.phases));
+    }
+
+    /// Where the buffers lie.
+    pub fn memory(&self) -> Memory {
+        self.shared.clone().unwrap_or_else(|| Memory::unshared(&self.buffers))
     }
 
     /// The dispatches of a phase; none where there is no such phase.
@@ -71,24 +133,14 @@ impl Plan {
         self.phases.iter().find(|(n, _)| *n == name).map_or(&[], |(_, d)| d)
     }
 
-    /// What the buffers cost.
+    /// Floating-point operations of a phase over so many lanes and slots.
+    pub fn flops(&self, phase: &str, lanes: u64, slots: u64) -> u64 {
+        self.phase(phase).iter().map(|d| d.flops * d.over.count(lanes, slots)).sum()
+    }
+
+    /// What the buffers' memory costs.
     pub fn footprint(&self) -> Footprint {
-        let mut f = Footprint::default();
-        for buffer in &self.buffers {
-            match buffer.extent {
-                Extent::PerLane(n) => {
-                    f.per_lane += n;
-                    f.largest_per_lane = f.largest_per_lane.max(n);
-                }
-                Extent::PerSlot(n) => {
-                    f.per_slot += n;
-                    f.largest_per_slot = f.largest_per_slot.max(n);
-                }
-                Extent::Fixed(n) => f.fixed += n,
-                Extent::External => {}
-            }
-        }
-        f
+        Footprint::of(&self.memory())
     }
 
     /// The plan as a table for `lanes` lanes of `slots` slots: a line a dispatch with its operations and bytes.
@@ -97,11 +149,7 @@ impl Plan {
         for (name, dispatches) in &self.phases {
             let _ = writeln!(out, "{name}: {} dispatches", dispatches.len());
             for d in dispatches {
-                let z = match d.over {
-                    Over::Lanes => lanes,
-                    Over::Slots => slots,
-                    Over::Fixed(n) => u64::from(n),
-                };
+                let z = d.over.count(lanes, slots);
                 let _ = writeln!(
                     out,
                     "  {:38} {:24} {:>10} × {:<5} {:>9.3} GFLOP {:>9.3} MB",
@@ -114,9 +162,15 @@ impl Plan {
                 );
             }
         }
-        let f = self.footprint();
-        let total = f.per_lane * lanes + f.per_slot * slots + f.fixed;
-        let _ = writeln!(out, "memory: {:.1} MB in {} buffers", total as f64 * 1e-6, self.buffers.len());
+        let (memory, own) = (self.memory(), Footprint::of(&Memory::unshared(&self.buffers)));
+        let _ = writeln!(
+            out,
+            "memory: {:.1} MB in {} blocks for {} buffers, which without sharing were {:.1} MB",
+            Footprint::of(&memory).bytes(lanes, slots) as f64 * 1e-6,
+            memory.blocks.len(),
+            self.buffers.len(),
+            own.bytes(lanes, slots) as f64 * 1e-6,
+        );
         out
     }
 }
@@ -133,6 +187,31 @@ pub struct Capacity {
 }
 
 impl Footprint {
+    /// Sums over blocks of memory.
+    fn of(memory: &Memory) -> Footprint {
+        let mut f = Footprint::default();
+        for block in &memory.blocks {
+            match *block {
+                Extent::PerLane(n) => {
+                    f.per_lane += n;
+                    f.largest_per_lane = f.largest_per_lane.max(n);
+                }
+                Extent::PerSlot(n) => {
+                    f.per_slot += n;
+                    f.largest_per_slot = f.largest_per_slot.max(n);
+                }
+                Extent::Fixed(n) => f.fixed += n,
+                Extent::External => {}
+            }
+        }
+        f
+    }
+
+    /// Bytes for so many lanes and slots.
+    pub fn bytes(&self, lanes: u64, slots: u64) -> u64 {
+        self.per_lane * lanes + self.per_slot * slots + self.fixed
+    }
+
     /// Most slots of `lanes_per_slot` lanes each that fit, or 0.
     pub fn slots_that_fit(&self, capacity: Capacity, lanes_per_slot: u64) -> u64 {
         let fits = |budget: u64, each: u64| budget.checked_div(each).unwrap_or(u64::MAX);

@@ -118,6 +118,7 @@ impl Federation {
             steps: steps.max(1) as u32,
             limit,
             guarded: false,
+            keep_activations: false,
         };
         let trainer = Trainer::new(&gpu, &model.network, &model.server, &images.store, options).await?;
 

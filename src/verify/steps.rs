@@ -61,6 +61,7 @@ impl Bench {
             steps: STEPS as u32,
             limit: Limit { memory: None, lanes: lanes_per_wave },
             guarded: true,
+            keep_activations: false,
         };
         let mut trainer = Trainer::new(gpu, &self.network, &server, &self.store, options).await?;
         let staging = Staging::new(gpu, Trainer::staging_bytes(lanes));
