@@ -96,6 +96,24 @@ fn a_run_is_the_same_to_the_bit_however_it_is_stopped_and_however_it_is_cut_into
     succeed(&mut training(&again, &[]));
     same_as_whole(&again);
 
+    // Traced, and with compiled kernels kept in a folder in which something else lies in their place.
+    let (traced, cache) = (path("traced"), path("cache"));
+    let done = output(training(&traced, &[]).env("SPLITMIX_TRACE", "1").env("SPLITMIX_CACHE", &cache));
+    let text = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{text}");
+    let lines = |head: &str| text.lines().filter(|l| l.starts_with(head)).count();
+    assert!(lines("trace step 0 conv1 forward") > 0 && lines("trace evaluate") > 0 && lines("trace finish") > 0, "{text}");
+    same_as_whole(&traced);
+    for kept in std::fs::read_dir(&cache).into_iter().flatten().flatten() {
+        std::fs::write(kept.path(), "no pipelines").expect("written");
+    }
+    let again = path("with a broken cache");
+    succeed(training(&again, &[]).env("SPLITMIX_CACHE", &cache));
+    same_as_whole(&again);
+    let uncached = path("with a cache that cannot be written");
+    succeed(training(&uncached, &[]).env("SPLITMIX_CACHE", whole.join("config.toml")));
+    same_as_whole(&uncached);
+
     // Killed without warning, then resumed.
     let killed = path("killed");
     let mut child = training(&killed, &[]).stderr(Stdio::null()).stdout(Stdio::null()).spawn().expect("the program starts");

@@ -21,7 +21,7 @@ struct Bench {
 impl Bench {
     fn new(checked_shaders: bool) -> Bench {
         let adapter = std::env::var("SPLITMIX_ADAPTER").ok();
-        let gpu = pollster::block_on(Gpu::open(&GpuOptions { adapter, checked_shaders, default_limits: true }));
+        let gpu = pollster::block_on(Gpu::open(&GpuOptions { adapter, checked_shaders, default_limits: true, ..GpuOptions::default() }));
         Bench { gpu: gpu.unwrap_or_else(|error| panic!("{error}")) }
     }
 

@@ -26,7 +26,8 @@ use std::process::ExitCode;
     version,
     after_help = "Exit codes: 0 done, 1 run-time failure, 2 usage, configuration or data, 130 interrupted.\n\
                   Environment: SPLITMIX_DATA is the folder of data sets where --data-dir is not given, SPLITMIX_ADAPTER the \
-                  adapter where --adapter is not."
+                  adapter where --adapter is not, SPLITMIX_CACHE the folder that compiled kernels are kept in (empty: nowhere). \
+                  SPLITMIX_TRACE=1 tells the time of every dispatch on standard error."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -101,7 +102,12 @@ impl AdapterArgs {
 
 async fn open_gpu(adapter: Option<String>, checked_shaders: bool) -> Result<Gpu> {
     let adapter = adapter.or_else(|| std::env::var("SPLITMIX_ADAPTER").ok().filter(|name| !name.is_empty()));
-    Gpu::open(&GpuOptions { adapter, checked_shaders, default_limits: false }).await
+    let pipeline_cache = match std::env::var_os("SPLITMIX_CACHE") {
+        Some(folder) => Some(PathBuf::from(folder)).filter(|f| !f.as_os_str().is_empty()),
+        None => dirs::cache_dir().map(|folder| folder.join("splitmix")),
+    };
+    let trace = std::env::var_os("SPLITMIX_TRACE").is_some_and(|value| !value.is_empty() && value != "0");
+    Gpu::open(&GpuOptions { adapter, checked_shaders, default_limits: false, pipeline_cache, trace }).await
 }
 
 /// The folder of data sets that the environment names.

@@ -157,7 +157,7 @@ impl Evaluator {
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("evaluation") });
         let slots = batches.len() as u32;
         let active = Active { lanes: slots * self.bases, slots, step: 0 };
-        self.dispatches += self.program.encode(&mut encoder, "evaluate", active);
+        self.dispatches += self.program.play(gpu, &mut encoder, "evaluate", active);
         encoder
     }
 }

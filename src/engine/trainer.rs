@@ -218,7 +218,7 @@ impl Trainer {
         let mut encoder = encoder;
         let all = Active { lanes: lanes.len() as u32, slots: clients.len() as u32, step: 0 };
         self.program.clear(&mut encoder, self.plan.totals);
-        self.dispatches += self.program.encode(&mut encoder, "start", all);
+        self.dispatches += self.program.play(gpu, &mut encoder, "start", all);
         let flops = self.program.plan.flops("step", lanes.len() as u64, clients.len() as u64);
         let per_submit = steps_per_submit(gpu.info.device_type, flops);
         for step in 0..steps {
@@ -228,12 +228,12 @@ impl Trainer {
                 slots: clients.iter().take_while(|c| still(c)).count() as u32,
                 step: step as u32,
             };
-            self.dispatches += self.program.encode(&mut encoder, "step", active);
+            self.dispatches += self.program.play(gpu, &mut encoder, "step", active);
             if (step + 1) % per_submit == 0 && step + 1 < steps {
                 self.submit(gpu, std::mem::replace(&mut encoder, self.encoder(gpu)));
             }
         }
-        self.dispatches += self.program.encode(&mut encoder, "finish", all);
+        self.dispatches += self.program.play(gpu, &mut encoder, "finish", all);
         encoder
     }
 

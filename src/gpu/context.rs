@@ -1,10 +1,8 @@
 //! Choosing an adapter, opening its device, and keeping its errors until somebody asks.
 
-use crate::kernels::{Access, Kernel, Traits, Tuning};
+use super::pipelines::Pipelines;
+use crate::kernels::{Traits, Tuning};
 use crate::{Error, Result};
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 /// How to open a GPU.
@@ -17,6 +15,10 @@ pub struct GpuOptions {
     /// Compile the kernels with run-time bounds checks and bounded loops. Slower; the default trusts them, for the test
     /// suite runs every kernel both ways between poisoned guards.
     pub checked_shaders: bool,
+    /// Folder to keep compiled pipelines in from run to run, where the adapter can give them out. Native only.
+    pub pipeline_cache: Option<std::path::PathBuf>,
+    /// Tell the time of every dispatch on standard error, one line each, each waited for. Native only.
+    pub trace: bool,
 }
 
 /// One adapter of this machine.
@@ -40,22 +42,11 @@ pub struct Gpu {
     pub limits: wgpu::Limits,
     /// Features that the device was opened with.
     pub features: wgpu::Features,
-    checked_shaders: bool,
+    pub(super) checked_shaders: bool,
+    /// Whether every dispatch is timed and told.
+    pub(super) trace: bool,
     failure: Arc<Mutex<Option<String>>>,
-    pipelines: RefCell<HashMap<Kernel, Rc<Pipeline>>>,
-    layouts: RefCell<HashMap<&'static [Access], Rc<Layout>>>,
-}
-
-/// A bind group layout and the pipeline layout over it.
-struct Layout {
-    bind_group: wgpu::BindGroupLayout,
-    pipeline: wgpu::PipelineLayout,
-}
-
-/// A compiled kernel.
-pub(super) struct Pipeline {
-    pub pipeline: wgpu::ComputePipeline,
-    pub bind_group_layout: wgpu::BindGroupLayout,
+    pub(super) pipelines: Pipelines,
 }
 
 const HOW_TO_GET_AN_ADAPTER: &str =
@@ -148,8 +139,11 @@ impl Gpu {
         let adapter = choose(options).await?;
         let info = adapter.get_info();
         let limits = if options.default_limits { wgpu::Limits::default() } else { adapter.limits() };
-        let features = adapter.features()
-            & (wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES | wgpu::Features::SUBGROUP);
+        let mut wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES | wgpu::Features::SUBGROUP;
+        if options.pipeline_cache.is_some() {
+            wanted |= wgpu::Features::PIPELINE_CACHE;
+        }
+        let features = adapter.features() & wanted;
         let (device, queue) = adapter
             .request_device(&wgpu::DeviceDescriptor {
                 label: Some("splitmix"),
@@ -181,6 +175,7 @@ impl Gpu {
                 keep(&of_loss, format!("the GPU device was lost ({message}): the run can go on from its last checkpoint with --resume"));
             }
         });
+        let pipelines = Pipelines::new(&device, &info, options.pipeline_cache.as_deref());
         Ok(Gpu {
             device,
             queue,
@@ -188,9 +183,9 @@ impl Gpu {
             limits,
             features,
             checked_shaders: options.checked_shaders,
+            trace: options.trace,
             failure,
-            pipelines: RefCell::default(),
-            layouts: RefCell::default(),
+            pipelines,
         })
     }
 
@@ -243,64 +238,5 @@ impl Gpu {
             usage: wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC,
             mapped_at_creation: false,
         })
-    }
-
-    /// The compiled kernel, from the cache where it has been asked for before.
-    pub(super) fn pipeline(&self, kernel: &Kernel) -> Rc<Pipeline> {
-        if let Some(found) = self.pipelines.borrow().get(kernel) {
-            return found.clone();
-        }
-        let label = format!("{}::{}", kernel.shader.name, kernel.entry);
-        let descriptor = wgpu::ShaderModuleDescriptor { label: Some(&label), source: wgpu::ShaderSource::Wgsl(kernel.source().into()) };
-        let module = if self.checked_shaders {
-            self.device.create_shader_module(descriptor)
-        } else {
-            // SAFETY: the source is one of this crate's own shaders. Every loop in them counts to a bound, and the
-            // numeric suite runs each between guards that catch a stray read or write.
-            #[allow(unsafe_code)]
-            unsafe {
-                self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked())
-            }
-        };
-        let layout = self.layout(kernel.access);
-        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(&label),
-            layout: Some(&layout.pipeline),
-            module: &module,
-            entry_point: Some(kernel.entry),
-            // The kernels write everything that they read of workgroup memory.
-            compilation_options: wgpu::PipelineCompilationOptions { zero_initialize_workgroup_memory: false, ..Default::default() },
-            cache: None,
-        });
-        let made = Rc::new(Pipeline { pipeline, bind_group_layout: layout.bind_group.clone() });
-        self.pipelines.borrow_mut().insert(kernel.clone(), made.clone());
-        made
-    }
-
-    /// Binding 0: the uniform block at a dynamic offset; 1, 2, …: storage buffers.
-    fn layout(&self, access: &'static [Access]) -> Rc<Layout> {
-        if let Some(found) = self.layouts.borrow().get(access) {
-            return found.clone();
-        }
-        let entry = |binding, ty, dynamic| wgpu::BindGroupLayoutEntry {
-            binding,
-            visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: dynamic, min_binding_size: None },
-            count: None,
-        };
-        let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform, true)];
-        entries.extend(
-            access.iter().zip(1..).map(|(a, i)| entry(i, wgpu::BufferBindingType::Storage { read_only: *a == Access::Read }, false)),
-        );
-        let bind_group =
-            self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some("kernel"), entries: &entries });
-        let pipeline = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some("kernel"),
-            bind_group_layouts: &[Some(&bind_group)],
-            immediate_size: 0,
-        });
-        let made = Rc::new(Layout { bind_group, pipeline });
-        self.layouts.borrow_mut().insert(access, made.clone());
-        made
     }
 }

@@ -1,9 +1,12 @@
 //! The GPU: an adapter and its device, programs made from plans, buffers and the one readback.
 
 mod context;
+mod pipelines;
 mod program;
 mod readback;
 mod timing;
+#[cfg(feature = "native")]
+mod trace;
 
 pub use context::{AdapterReport, Gpu, GpuOptions, adapters, no_adapter};
 pub use program::{Active, Materials, Program};

@@ -143,6 +143,7 @@ impl Program {
             mapped_at_creation: false,
         });
 
+        gpu.compile(plan.phases.iter().flat_map(|(_, d)| d).map(|d| &d.kernel));
         let mut program = Program { plan, materials, memory, blocks, sizes, uniforms, recorded: Vec::new(), bytes };
         let mut place = offsets.into_iter();
         for (_, dispatches) in &program.plan.phases {
@@ -276,6 +277,19 @@ impl Program {
         self.sizes[self.memory.of[id.0]]
     }
 
+    /// Records a phase, or, on a device that is traced, submits what was recorded and runs the phase dispatch by dispatch.
+    /// Returns the number of dispatches.
+    pub fn play(&self, gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, phase: &'static str, active: Active) -> u64 {
+        #[cfg(feature = "native")]
+        if gpu.trace {
+            let next = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("trace") });
+            gpu.queue.submit([std::mem::replace(encoder, next).finish()]);
+            return super::trace::run(gpu, self, phase, active);
+        }
+        let _ = gpu;
+        self.encode(encoder, phase, active)
+    }
+
     /// Records a phase. Returns the number of dispatches.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, phase: &str, active: Active) -> u64 {
         self.encode_some(encoder, phase, active, |_| true)
@@ -307,6 +321,24 @@ impl Program {
             count += recorded.play(&mut pass, active);
         }
         count
+    }
+
+    /// Records dispatch `i` of a phase between the first timestamps. Returns 1, or 0 where nothing is at work.
+    #[cfg(feature = "native")]
+    pub(super) fn encode_one_timed(
+        &self,
+        encoder: &mut wgpu::CommandEncoder,
+        phase: &'static str,
+        i: usize,
+        active: Active,
+        timestamps: &Timestamps,
+    ) -> u64 {
+        let Some(recorded) = self.plan.phases.iter().position(|(name, _)| *name == phase).and_then(|p| self.recorded[p].get(i)) else {
+            return 0;
+        };
+        let timestamp_writes = Some(timestamps.writes(0));
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(phase), timestamp_writes });
+        recorded.play(&mut pass, active)
     }
 
     /// Reads whole buffers back: for tests and exports, not for a round.
