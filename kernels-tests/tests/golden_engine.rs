@@ -59,6 +59,7 @@ impl Bench {
             limit: Limit::default(),
             guarded: true,
             keep_activations: true,
+            tuning: None,
         };
         let mut trainer = Trainer::new(&self.gpu, &self.network, &self.server, &self.images, options).await.expect("one lane fits");
         let work = vec![ClientWork { batches: vec![(0..BATCH as u32).collect(); steps], bases: vec![(0, 1.0)] }];

@@ -85,6 +85,7 @@ impl Bench {
             limit,
             guarded,
             keep_activations,
+            tuning: None,
         };
         let mut trainer = Trainer::new(&self.gpu, &self.network, &server, &self.images, options).await.expect("it fits");
         let staging = Staging::new(&self.gpu, Trainer::staging_bytes(lanes));

@@ -10,17 +10,21 @@
 mod ceilings;
 mod clock;
 mod report;
+mod shapes;
 mod table;
 mod workload;
 
-pub use report::{BenchReport, Bound, Case, Ceilings, Cost, KernelTable, KernelTime, Setting};
+pub use report::{BenchReport, Bound, Case, Ceilings, Cost, KernelTable, KernelTime, Setting, Start, VariantTable};
 
 use crate::engine::{ClientWork, EvaluateOptions, Evaluator, Limit, Staging, TrainOptions, Trainer};
 use crate::fl::Ratio;
-use crate::gpu::{Active, Gpu, Program};
+use crate::gpu::{Active, Gpu, Materials, Program};
+use crate::kernels::Tuning;
+use crate::plan::input_gradient::{InputGradientPlan, InputGradientSetting};
 use crate::{Error, Result};
 use clock::Clock;
 use report::Work;
+use std::time::Instant;
 use workload::Workload;
 
 /// What is measured.
@@ -32,7 +36,9 @@ pub struct BenchOptions {
     pub kernels_at: u32,
     /// Images of a mini-batch, at least 2.
     pub batch: u32,
-    /// Width of a base of the Digits CNN.
+    /// `digits`, or `preact-resnet18-layers` or `alexnet-layers`: the layers of these networks one after the other.
+    pub network: String,
+    /// Width of a base.
     pub base_width: Ratio,
     /// Bases of the ensemble.
     pub bases: u32,
@@ -40,8 +46,14 @@ pub struct BenchOptions {
     pub steps: u32,
     /// Most times that a measurement is repeated; slow ones are repeated less.
     pub repeats: u32,
-    /// How much of the GPU to take. Lanes beyond it run in waves.
+    /// How much of the GPU to take, all programs together. Lanes beyond it run in waves.
     pub limit: Limit,
+    /// Measure the validation of 50 clients of 111 images each.
+    pub validation: bool,
+    /// Time the kernels of a step with every variant, at `kernels_at` lanes.
+    pub variants: bool,
+    /// When the process started, and how long it took to open the device, in seconds.
+    pub started: Option<(Instant, f64)>,
 }
 
 impl BenchOptions {
@@ -52,11 +64,15 @@ impl BenchOptions {
             lanes: if gpu.is_cpu() { vec![1, 2, 4, 8] } else { vec![1, 8, 64, 190] },
             kernels_at: most,
             batch: 32,
+            network: "digits".into(),
             base_width: Ratio::EIGHTH,
             bases: 8,
             steps: 4,
             repeats: 7,
             limit: Limit::default(),
+            validation: false,
+            variants: false,
+            started: None,
         }
     }
 
@@ -85,22 +101,34 @@ impl BenchOptions {
 /// where what was timed did not count the samples it should have.
 pub async fn run(gpu: &Gpu, options: &BenchOptions, mut progress: impl FnMut(&str)) -> Result<BenchReport> {
     options.check()?;
+    let workload = Workload::new(gpu, options)?;
+    let start = match options.started {
+        Some((began, device)) => {
+            progress("the first step");
+            Some(start(gpu, &workload, began, device).await?)
+        }
+        None => None,
+    };
     progress("the adapter's ceilings");
     let mut clock = Clock::new(gpu, options.repeats);
     let ceilings = ceilings::measure(&mut clock, options.limit).await?;
 
-    let workload = Workload::new(gpu, options)?;
     let mut lanes = options.lanes.clone();
     lanes.extend((options.kernels_at > 0).then_some(options.kernels_at));
     lanes.sort_unstable();
     lanes.dedup();
     let mut kernels = None;
+    let mut variants = None;
     let mut cases = Vec::new();
     for lanes in lanes {
         let mut bench = CaseBench::new(&clock, &ceilings, &workload, lanes).await?;
         if lanes == options.kernels_at {
             progress(&format!("{lanes} lanes, every dispatch"));
             kernels = Some(bench.kernels().await?);
+        }
+        if lanes == options.kernels_at && options.variants {
+            progress(&format!("{lanes} lanes, every variant"));
+            variants = Some(bench.variants().await?);
         }
         progress(&format!("{lanes} lanes, steps and rounds"));
         cases.push(bench.case().await?);
@@ -120,9 +148,103 @@ pub async fn run(gpu: &Gpu, options: &BenchOptions, mut progress: impl FnMut(&st
         },
         clock: clock.describe(),
         ceilings,
+        start,
         kernels,
+        variants,
         cases,
     })
+}
+
+/// One round of one local step, with the programs that a run would make for it, timed from the start of the process.
+async fn start(gpu: &Gpu, workload: &Workload, began: Instant, device: f64) -> Result<Start> {
+    let lanes = workload.options.kernels_at.max(workload.options.lanes.iter().copied().max().unwrap_or(1));
+    let mut trainer = workload.trainer(gpu, lanes, None).await?;
+    let program = began.elapsed().as_secs_f64();
+    let mut work = workload.clients(lanes);
+    work.iter_mut().for_each(|c| c.batches.truncate(1));
+    let staging = Staging::new(gpu, Trainer::staging_bytes(lanes));
+    trainer.round(gpu, &workload.server, &work, 0.0, &staging, 0)?;
+    staging.read(gpu).await?;
+    Ok(Start { device, program, first_step: began.elapsed().as_secs_f64() })
+}
+
+impl Workload {
+    /// What the user allows, after what all programs share: half for training, a quarter each for the other two.
+    fn limit(&self, eighths: u64) -> Limit {
+        self.options.limit.share(self.common_bytes(), eighths)
+    }
+
+    fn common_bytes(&self) -> u64 {
+        self.images.bytes() + self.server.bytes()
+    }
+
+    async fn trainer(&self, gpu: &Gpu, lanes: u32, tuning: Option<Tuning>) -> Result<Trainer> {
+        let o = &self.options;
+        let train = TrainOptions {
+            batch: o.batch,
+            scale: (1.0 / o.base_width.as_f64()) as f32,
+            masked_loss: false,
+            momentum: 0.9,
+            weight_decay: 5e-4,
+            lanes,
+            steps: o.steps,
+            limit: self.limit(4),
+            guarded: false,
+            keep_activations: false,
+            tuning,
+        };
+        Trainer::new(gpu, &self.network, &self.server, &self.images, train).await
+    }
+
+    async fn evaluator(&self, gpu: &Gpu, batches: usize) -> Result<Evaluator> {
+        let o = &self.options;
+        let evaluate =
+            EvaluateOptions { batch: o.batch, widths: self.widths(), batches: batches as u32, limit: self.limit(2), guarded: false };
+        Evaluator::new(gpu, &self.network, &self.server, &self.images, evaluate).await
+    }
+
+    /// The program of input gradients for as many of the lanes as fit, and what it has at work.
+    async fn input_gradient(&self, gpu: &Gpu, work: &[ClientWork], lanes: u32) -> Result<(Program, Vec<Active>)> {
+        let o = &self.options;
+        let plan_for = |slots| {
+            let mut p = InputGradientPlan::new(&InputGradientSetting {
+                network: &self.network,
+                batch: o.batch,
+                images_per_chunk: self.images.images_per_chunk,
+                slot_capacity: slots,
+                tuning: gpu.tuning(),
+            });
+            p.plan.share_memory();
+            p
+        };
+        let most = crate::engine::wave(gpu, self.limit(2), &plan_for(lanes).plan.footprint(), 1, u64::from(lanes))?;
+        let waves = waves(work, lanes, most);
+        let plan = plan_for(most);
+        let external = vec![
+            (plan.images[0], self.images.chunks[0].clone()),
+            (plan.images[1], self.images.chunks[1].clone()),
+            (plan.labels, self.images.labels.clone()),
+            (plan.server, self.server.parameters.clone()),
+        ];
+        let materials = Materials { lanes: most, slots: most, steps: 1, external, guarded: false };
+        let (lane_table, schedule) = (plan.lanes, plan.schedule);
+        let program = Program::new(gpu, plan.plan, materials).await?;
+        let wave = workload::first_lanes(work, waves[0].lanes);
+        let table: Vec<u32> =
+            wave.iter().enumerate().flat_map(|(slot, c)| c.bases.iter().flat_map(move |(b, _)| [slot as u32, *b, *b, 0])).collect();
+        let rows: Vec<u32> = wave.iter().flat_map(|c| std::iter::once(o.batch).chain(c.batches[0].iter().copied())).collect();
+        program.write(gpu, lane_table, 0, bytemuck::cast_slice(&table));
+        program.write(gpu, schedule, 0, bytemuck::cast_slice(&rows));
+        Ok((program, waves))
+    }
+}
+
+/// What each wave has at work where `most` lanes fit one: the same split that the trainer makes. A wave that begins inside
+/// a client is taken for one that does not.
+fn waves(work: &[ClientWork], lanes: u32, most: u32) -> Vec<Active> {
+    let per_wave = lanes.div_ceil(lanes.div_ceil(most));
+    let active = |lanes| Active { lanes, slots: workload::first_lanes(work, lanes).len() as u32, step: 0 };
+    (0..lanes).step_by(per_wave as usize).map(|first| active(per_wave.min(lanes - first))).collect()
 }
 
 /// The programs for one number of lanes.
@@ -143,31 +265,13 @@ struct CaseBench<'a> {
 
 impl<'a> CaseBench<'a> {
     async fn new(clock: &'a Clock<'a>, ceilings: &'a Ceilings, workload: &'a Workload, lanes: u32) -> Result<CaseBench<'a>> {
-        let (gpu, o) = (clock.gpu, &workload.options);
-        let train = TrainOptions {
-            batch: o.batch,
-            scale: (1.0 / o.base_width.as_f64()) as f32,
-            masked_loss: false,
-            momentum: 0.9,
-            weight_decay: 5e-4,
-            lanes,
-            steps: o.steps,
-            limit: o.limit,
-            guarded: false,
-            keep_activations: false,
-        };
-        let trainer = Trainer::new(gpu, &workload.network, &workload.server, &workload.images, train).await?;
+        let gpu = clock.gpu;
+        let trainer = workload.trainer(gpu, lanes, None).await?;
         let batches = workload.evaluation(lanes);
-        let evaluate =
-            EvaluateOptions { batch: o.batch, widths: workload.widths(), batches: batches.len() as u32, limit: o.limit, guarded: false };
-        let evaluator = Evaluator::new(gpu, &workload.network, &workload.server, &workload.images, evaluate).await?;
+        let evaluator = workload.evaluator(gpu, batches.len()).await?;
         let staging = Staging::new(gpu, Trainer::staging_bytes(lanes) + evaluator.staging_bytes(batches.len()));
         let work = workload.clients(lanes);
-        // The same split that the trainer makes. A wave that begins inside a client is taken for one that does not.
-        let count = lanes.div_ceil(trainer.lanes_per_wave());
-        let per_wave = lanes.div_ceil(count);
-        let active = |lanes| Active { lanes, slots: workload::first_lanes(&work, lanes).len() as u32, step: 0 };
-        let waves = (0..lanes).step_by(per_wave as usize).map(|first| active(per_wave.min(lanes - first))).collect();
+        let waves = waves(&work, lanes, trainer.lanes_per_wave());
         Ok(CaseBench { clock, ceilings, workload, work, waves, trainer, evaluator, batches, staging, lanes })
     }
 
@@ -230,7 +334,7 @@ impl<'a> CaseBench<'a> {
         for (program, phase, active) in phases {
             let times = self.clock.dispatches(program, phase, active).await?;
             for (dispatch, seconds) in program.plan.phase(phase).iter().zip(times) {
-                let work = Work::of_dispatch(dispatch, active);
+                let work = Work::of_dispatch(self.ceilings, dispatch, active);
                 table.rows.push(KernelTime {
                     phase: phase.into(),
                     dispatch: dispatch.label.clone(),
@@ -255,9 +359,10 @@ impl<'a> CaseBench<'a> {
         let bases = self.workload.options.bases;
         let steps = u64::from(self.workload.options.steps);
         let slots = self.batches.len() as u32;
-        let of_training = |phase| Work::of_waves(self.trainer.program(), phase, &self.waves);
+        let of_training = |phase| Work::of_waves(self.ceilings, self.trainer.program(), phase, &self.waves);
         let (start, step_work, finish) = (of_training("start"), of_training("step"), of_training("finish"));
-        let evaluation_work = Work::of_waves(self.evaluator.program(), "evaluate", &[Active { lanes: slots * bases, slots, step: 0 }]);
+        let evaluation_work =
+            Work::of_waves(self.ceilings, self.evaluator.program(), "evaluate", &[Active { lanes: slots * bases, slots, step: 0 }]);
         let round_work = start + step_work * steps + finish;
 
         // Steps as the trainer submits them: one after the other, with no wait between.
@@ -286,6 +391,8 @@ impl<'a> CaseBench<'a> {
         let dispatches = self.trainer.dispatches + self.evaluator.dispatches;
         let submits = self.trainer.submits + self.evaluator.submits;
         let round_and_validation = Cost::new(self.ceilings, round_work + evaluation_work, seconds, dispatches, submits);
+        let (input_gradient, input_gradient_bytes) = self.input_gradient().await?;
+        let validation = if self.workload.options.validation { Some(self.validation().await?) } else { None };
         Ok(Case {
             lanes: self.lanes,
             clients: self.work.len() as u32,
@@ -295,10 +402,83 @@ impl<'a> CaseBench<'a> {
             training_bytes: self.trainer.program().bytes,
             evaluation_bytes: self.evaluator.program().bytes,
             step,
+            input_gradient,
+            input_gradient_bytes,
+            common_bytes: self.workload.common_bytes(),
             evaluation,
             round,
             round_and_validation,
+            validation,
         })
+    }
+
+    /// Forward and input gradient of all lanes, and the bytes of its program.
+    async fn input_gradient(&self) -> Result<(Cost, u64)> {
+        let gpu = self.clock.gpu;
+        let (program, waves) = self.workload.input_gradient(gpu, &self.work, self.lanes).await?;
+        let work = Work::of_waves(self.ceilings, &program, "input gradient", &waves);
+        let seconds = self.clock.best(async |n| {
+            self.clock.wall(|| {
+                (0..n).flat_map(|_| &waves).for_each(|wave| submit(gpu, &program, "input gradient", *wave));
+                Ok(())
+            })
+        });
+        let dispatches = program.plan.phase("input gradient").len() * waves.len();
+        Ok((Cost::new(self.ceilings, work, seconds.await?, dispatches as u64, waves.len() as u64), program.bytes))
+    }
+
+    /// Validation of the paper's 50 clients with 111 images each.
+    async fn validation(&self) -> Result<Cost> {
+        let gpu = self.clock.gpu;
+        let batches = self.workload.validation(50, 111);
+        let mut evaluator = self.workload.evaluator(gpu, batches.len()).await?;
+        let staging = Staging::new(gpu, evaluator.staging_bytes(batches.len()));
+        let slots = batches.len() as u32;
+        // By the images that there are: the plan counts full batches.
+        let full = slots * self.workload.options.batch;
+        let images: usize = batches.iter().map(Vec::len).sum();
+        let all = Active { lanes: slots * self.workload.options.bases, slots, step: 0 };
+        let planned = Work::of_waves(self.ceilings, evaluator.program(), "evaluate", &[all]);
+        let part = |n: u64| (n as f64 * images as f64 / f64::from(full)) as u64;
+        let work = Work { flops: part(planned.flops), bytes: part(planned.bytes), floor: planned.floor * images as f64 / f64::from(full) };
+        let seconds = self.clock.best(async |n| {
+            let (evaluator, batches, staging) = (&mut evaluator, &batches, &staging);
+            self.clock.wall(|| (0..n).try_for_each(|_| evaluator.submit(gpu, batches, staging, 0)))
+        });
+        let seconds = seconds.await?;
+        Ok(Cost::new(self.ceilings, work, seconds, evaluator.dispatches, evaluator.submits))
+    }
+
+    /// The convolutions and linear layers of a step with every variant of their kernels.
+    async fn variants(&mut self) -> Result<VariantTable> {
+        let gpu = self.clock.gpu;
+        let tunings = Tuning::candidates(gpu.traits());
+        let wave = workload::first_lanes(&self.work, self.waves[0].lanes);
+        let mut rows: Vec<(String, Vec<Option<f64>>)> = Vec::new();
+        // Turn and turn about, so that what else runs on the machine slows all alike.
+        for (i, tuning) in (0..3).flat_map(|_| tunings.iter().enumerate()) {
+            let mut trainer = self.workload.trainer(gpu, self.waves[0].lanes, Some(*tuning)).await?;
+            trainer.round(gpu, &self.workload.server, &wave, 0.0, &self.staging, 0)?;
+            self.staging.read(gpu).await?;
+            let times = self.clock.dispatches(trainer.program(), "step", self.waves[0]).await?;
+            for (dispatch, seconds) in trainer.program().plan.phase("step").iter().zip(times) {
+                let has_variants = ["conv2d", "linear"].iter().any(|p| dispatch.kernel.shader.name.starts_with(p));
+                if !has_variants {
+                    continue;
+                }
+                let row = match rows.iter().position(|(label, _)| *label == dispatch.label) {
+                    Some(row) => row,
+                    None => {
+                        rows.push((dispatch.label.clone(), vec![None; tunings.len()]));
+                        rows.len() - 1
+                    }
+                };
+                let best = &mut rows[row].1[i];
+                *best = Some(best.map_or(seconds, |b| b.min(seconds)));
+            }
+        }
+        let variants = tunings.iter().map(|t| format!("{t:?}").replace("Tuning ", "")).collect();
+        Ok(VariantTable { lanes: self.waves[0].lanes, variants, rows })
     }
 
     /// Seconds of a round, its readback and the host's part included.
@@ -360,8 +540,11 @@ mod tests {
             // Three lanes run in two waves.
             let limit = Limit { lanes: Some(2), memory: Some(64 << 20) };
             let mut told = 0;
-            let report = run(&gpu, &BenchOptions { limit, ..tiny(&gpu) }, |_| told += 1).await.unwrap();
-            assert_eq!(told, 5);
+            let started = Some((Instant::now(), 0.0));
+            let report = run(&gpu, &BenchOptions { limit, started, ..tiny(&gpu) }, |_| told += 1).await.unwrap();
+            let start = report.start.expect("asked for");
+            assert!(0.0 < start.program && start.program < start.first_step, "{start:?}");
+            assert_eq!(told, 6);
             let c = report.ceilings;
             for value in [c.flops_per_second, c.bytes_per_second, c.dispatch_seconds, c.submit_seconds] {
                 assert!(value.is_finite() && value > 0.0, "{c:?}");
@@ -373,6 +556,7 @@ mod tests {
             for case in &report.cases {
                 for (cost, what) in [
                     (&case.step, "step"),
+                    (&case.input_gradient, "input gradient"),
                     (&case.evaluation, "evaluation"),
                     (&case.round, "round"),
                     (&case.round_and_validation, "round and validation"),

@@ -22,8 +22,12 @@ pub struct BenchReport {
     pub clock: String,
     /// What the adapter can do.
     pub ceilings: Ceilings,
+    /// From the start of the process to the first finished step, where its beginning is known.
+    pub start: Option<Start>,
     /// Every dispatch by itself, where it was asked for.
     pub kernels: Option<KernelTable>,
+    /// Every kernel with several variants by each of them, where it was asked for.
+    pub variants: Option<VariantTable>,
     /// Steps and rounds, by number of lanes, ascending.
     pub cases: Vec<Case>,
 }
@@ -48,6 +52,38 @@ pub struct Setting {
     pub steps: u32,
     /// Most times that a measurement was repeated.
     pub repeats: u32,
+}
+
+/// Seconds since the start of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Start {
+    /// The device is open.
+    pub device: f64,
+    /// Images, bases and the training program are on it, all kernels compiled.
+    pub program: f64,
+    /// The first round of one local step is done and read back.
+    pub first_step: f64,
+}
+
+/// The kernels of a step that have variants, timed with each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct VariantTable {
+    /// Lanes of the wave.
+    pub lanes: u32,
+    /// The variants in words; the first is the one that this adapter gets.
+    pub variants: Vec<String>,
+    /// Every dispatch with its seconds by variant; none where a variant could not run.
+    pub rows: Vec<(String, Vec<Option<f64>>)>,
+}
+
+impl VariantTable {
+    /// The best time of a row as a share of that of the variant in use.
+    pub fn share(times: &[Option<f64>]) -> f64 {
+        let best = times.iter().flatten().copied().fold(f64::INFINITY, f64::min);
+        times.first().copied().flatten().map_or(0.0, |chosen| best / chosen)
+    }
 }
 
 /// What the adapter can do, measured by kernels that do one thing.
@@ -75,36 +111,40 @@ pub enum Bound {
 }
 
 /// What a piece of work does, counted from its plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Work {
     pub flops: u64,
     pub bytes: u64,
+    /// Seconds of the longer of its two floors, summed over its dispatches.
+    pub floor: f64,
 }
 
 impl Work {
     /// Of one dispatch over what is at work.
-    pub fn of_dispatch(dispatch: &Dispatch, active: Active) -> Work {
-        Work { flops: dispatch.flops, bytes: dispatch.bytes } * u64::from(active.count(dispatch.over))
+    pub fn of_dispatch(ceilings: &Ceilings, dispatch: &Dispatch, active: Active) -> Work {
+        let (flops, bytes) = (dispatch.flops, dispatch.bytes);
+        let floor = (flops as f64 / ceilings.flops_per_second).max(bytes as f64 / ceilings.bytes_per_second);
+        Work { flops, bytes, floor } * u64::from(active.count(dispatch.over))
     }
 
     /// Of a phase, once for each wave.
-    pub fn of_waves(program: &Program, phase: &str, waves: &[Active]) -> Work {
+    pub fn of_waves(ceilings: &Ceilings, program: &Program, phase: &str, waves: &[Active]) -> Work {
         let dispatches = program.plan.phase(phase);
-        waves.iter().flat_map(|w| dispatches.iter().map(|d| Work::of_dispatch(d, *w))).fold(Work::default(), Work::add)
+        waves.iter().flat_map(|w| dispatches.iter().map(|d| Work::of_dispatch(ceilings, d, *w))).fold(Work::default(), Work::add)
     }
 }
 
 impl Add for Work {
     type Output = Work;
     fn add(self, other: Work) -> Work {
-        Work { flops: self.flops + other.flops, bytes: self.bytes + other.bytes }
+        Work { flops: self.flops + other.flops, bytes: self.bytes + other.bytes, floor: self.floor + other.floor }
     }
 }
 
 impl Mul<u64> for Work {
     type Output = Work;
     fn mul(self, times: u64) -> Work {
-        Work { flops: self.flops * times, bytes: self.bytes * times }
+        Work { flops: self.flops * times, bytes: self.bytes * times, floor: self.floor * times as f64 }
     }
 }
 
@@ -126,6 +166,8 @@ pub struct Cost {
     pub arithmetic_floor: f64,
     /// Seconds of the bytes at the copy ceiling.
     pub byte_floor: f64,
+    /// Seconds of the longer of the two floors, dispatch by dispatch: what the work takes where nothing overlaps.
+    pub combined_floor: f64,
     /// The longer floor.
     pub bound: Bound,
     /// The longer floor as a share of the measured time. It can pass 1 where the bytes stay in a cache.
@@ -150,6 +192,7 @@ impl Cost {
             bytes_per_second: bytes / seconds,
             arithmetic_floor,
             byte_floor,
+            combined_floor: work.floor,
             bound: if arithmetic_floor >= byte_floor { Bound::Arithmetic } else { Bound::Bytes },
             share: arithmetic_floor.max(byte_floor) / seconds,
             dispatches,
@@ -206,12 +249,21 @@ pub struct Case {
     pub evaluation_bytes: u64,
     /// One local step of all lanes: gather, forward, backward, SGD.
     pub step: Cost,
+    /// Forward of a wave's lanes and the gradient of the summed loss with respect to their images: what a step of an attack
+    /// is made of.
+    pub input_gradient: Cost,
+    /// Bytes of that program's buffers.
+    pub input_gradient_bytes: u64,
+    /// Bytes that the programs share: images, labels, the server's bases and averages.
+    pub common_bytes: u64,
     /// All widths from one forward of the bases.
     pub evaluation: Cost,
     /// A round: download, local steps, averages and the readback of the counters.
     pub round: Cost,
     /// The same with the evaluation before the readback.
     pub round_and_validation: Cost,
+    /// Validation of all widths for 50 clients of 111 images each, where it was asked for.
+    pub validation: Option<Cost>,
 }
 
 /// Four significant digits or so, in plain notation.
@@ -273,8 +325,20 @@ impl fmt::Display for BenchReport {
             number(c.dispatch_seconds * 1e6),
             number(c.submit_seconds * 1e6)
         )?;
+        if let Some(t) = &self.start {
+            writeln!(
+                f,
+                "start:    device open after {} ms, program ready after {} ms, first step done after {} ms",
+                milliseconds(t.device),
+                milliseconds(t.program),
+                milliseconds(t.first_step)
+            )?;
+        }
         if let Some(kernels) = &self.kernels {
             write!(f, "\n{kernels}")?;
+        }
+        if let Some(variants) = &self.variants {
+            write!(f, "\n{variants}")?;
         }
         for case in &self.cases {
             write!(f, "\n{}", CasePage { case, setting: s })?;
@@ -310,6 +374,21 @@ impl fmt::Display for BenchReport {
                     milliseconds(case.round.seconds / lanes),
                     milliseconds(case.round_and_validation.seconds),
                 ]);
+            }
+            write!(f, "{table}")?;
+        }
+        if let Some(goals) = goals(self) {
+            writeln!(f, "\nThe bars set for one H100 through Vulkan, 190 lanes × 32")?;
+            let mut table = Table::new(1, &["", "ms", "bar", "stretch", ""]);
+            for (what, seconds, bar, stretch) in goals {
+                let verdict = if seconds <= stretch {
+                    "stretch"
+                } else if seconds <= bar {
+                    "met"
+                } else {
+                    "missed"
+                };
+                table.row([what, milliseconds(seconds), milliseconds(bar), milliseconds(stretch), verdict.into()]);
             }
             write!(f, "{table}")?;
         }
@@ -358,6 +437,42 @@ impl fmt::Display for KernelTable {
     }
 }
 
+impl fmt::Display for VariantTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Variants, {}; ms of each, 0 the one in use", plural(self.lanes, "lane"))?;
+        for (i, variant) in self.variants.iter().enumerate() {
+            writeln!(f, "  {i}: {variant}")?;
+        }
+        let mut header = vec!["".to_string()];
+        header.extend((0..self.variants.len()).map(|i| i.to_string()));
+        header.push("best of 0".into());
+        let mut table = Table::new(1, &header.iter().map(String::as_str).collect::<Vec<_>>());
+        for (name, times) in &self.rows {
+            let mut row = vec![format!("  {name}")];
+            row.extend(times.iter().map(|t| t.map_or("–".into(), milliseconds)));
+            row.push(format!("{:.0}%", 100.0 * VariantTable::share(times)));
+            table.cells(row);
+        }
+        write!(f, "{table}")
+    }
+}
+
+/// Bars for the paper's round on one H100 through Vulkan: what was measured, the bar and the stretch, in seconds.
+fn goals(report: &BenchReport) -> Option<Vec<(String, f64, f64, f64)>> {
+    let s = &report.setting;
+    let case = report.cases.iter().find(|c| c.lanes == 190)?;
+    if (s.network.as_str(), s.base_width, s.batch, s.steps) != ("digits", Ratio::EIGHTH, 32, 4) {
+        return None;
+    }
+    let mut rows = vec![
+        ("training step".to_string(), case.step.seconds, 2.0e-3, 1.4e-3),
+        ("forward and input gradient".to_string(), case.input_gradient.seconds, 1.5e-3, 1.0e-3),
+        ("round of 4 steps".to_string(), case.round.seconds, 10e-3, 7e-3),
+    ];
+    rows.extend(case.validation.map(|v| ("validation, 50 × 111 images".to_string(), v.seconds, 5e-3, 3e-3)));
+    Some(rows)
+}
+
 /// A case with what it takes to read it.
 struct CasePage<'a> {
     case: &'a Case,
@@ -369,31 +484,55 @@ impl fmt::Display for CasePage<'_> {
         let c = self.case;
         writeln!(
             f,
-            "{} of {} in {} of up to {}; {} MB to train, {} MB to evaluate",
+            "{} of {} in {} of up to {}; {} MB to train, {} MB to evaluate, {} MB for input gradients, {} MB of images and bases",
             plural(c.lanes, "lane"),
             plural(c.clients, "client"),
             plural(c.waves, "wave"),
             c.lanes_per_wave,
             mega(c.training_bytes),
-            mega(c.evaluation_bytes)
+            mega(c.evaluation_bytes),
+            mega(c.input_gradient_bytes),
+            mega(c.common_bytes)
         )?;
-        let mut table =
-            Table::new(1, &["", "ms", "arithmetic floor", "byte floor", "of ceiling", "GFLOP", "GFLOP/s", "GB/s", "dispatches", "submits"]);
+        let mut table = Table::new(
+            1,
+            &[
+                "",
+                "ms",
+                "arithmetic floor",
+                "byte floor",
+                "combined",
+                "of combined",
+                "of ceiling",
+                "GFLOP",
+                "GFLOP/s",
+                "of FMA",
+                "GB/s",
+                "dispatches",
+                "submits",
+            ],
+        );
         let steps = plural(self.setting.steps, "step");
-        for (name, cost) in [
+        let mut lines = vec![
             ("training step".to_string(), &c.step),
+            ("forward and input gradient".to_string(), &c.input_gradient),
             (format!("evaluation, {} lanes", c.evaluation_lanes), &c.evaluation),
             (format!("round of {steps}"), &c.round),
             ("round and validation".to_string(), &c.round_and_validation),
-        ] {
+        ];
+        lines.extend(c.validation.iter().map(|v| ("validation, 50 × 111 images".to_string(), v)));
+        for (name, cost) in lines {
             table.row([
                 name,
                 milliseconds(cost.seconds),
                 milliseconds(cost.arithmetic_floor),
                 milliseconds(cost.byte_floor),
+                milliseconds(cost.combined_floor),
+                format!("{:.1}%", 100.0 * cost.combined_floor / cost.seconds),
                 share(cost),
                 giga(cost.flops as f64),
                 giga(cost.flops_per_second),
+                format!("{:.1}%", 100.0 * cost.arithmetic_floor / cost.seconds),
                 giga(cost.bytes_per_second),
                 cost.dispatches.to_string(),
                 cost.submits.to_string(),
@@ -412,7 +551,7 @@ mod tests {
     #[test]
     fn a_cost_is_set_against_the_nearer_ceiling() {
         // 1 ms of arithmetic and 4 ms of bytes at the ceilings, done in 5 ms.
-        let cost = Cost::new(&CEILINGS, Work { flops: 1_000_000, bytes: 400_000 }, 5e-3, 3, 1);
+        let cost = Cost::new(&CEILINGS, Work { flops: 1_000_000, bytes: 400_000, floor: 4e-3 }, 5e-3, 3, 1);
         let close = |a: f64, b: f64| assert!((a - b).abs() < 1e-9 * b, "{a} and {b}");
         close(cost.arithmetic_floor, 1e-3);
         close(cost.byte_floor, 4e-3);
@@ -420,14 +559,14 @@ mod tests {
         close(cost.flops_per_second, 2e8);
         close(cost.bytes_per_second, 8e7);
         assert_eq!(cost.bound, Bound::Bytes);
-        let cost = Cost::new(&CEILINGS, Work { flops: 8_000_000, bytes: 400_000 }, 16e-3, 3, 1);
+        let cost = Cost::new(&CEILINGS, Work { flops: 8_000_000, bytes: 400_000, floor: 8e-3 }, 16e-3, 3, 1);
         assert_eq!(cost.bound, Bound::Arithmetic);
         close(cost.share, 0.5);
         assert_eq!(Cost::new(&CEILINGS, Work::default(), 1e-3, 1, 0).share, 0.0);
     }
 
     fn report() -> BenchReport {
-        let cost = Cost::new(&CEILINGS, Work { flops: 1_000_000, bytes: 400_000 }, 5e-3, 3, 1);
+        let cost = Cost::new(&CEILINGS, Work { flops: 1_000_000, bytes: 400_000, floor: 4e-3 }, 5e-3, 3, 1);
         let case = |lanes| Case {
             lanes,
             clients: 1,
@@ -437,9 +576,13 @@ mod tests {
             training_bytes: 1,
             evaluation_bytes: 1,
             step: cost,
+            input_gradient: cost,
+            input_gradient_bytes: 1,
+            common_bytes: 1,
             evaluation: cost,
             round: cost,
             round_and_validation: cost,
+            validation: None,
         };
         let row = |phase: &str| KernelTime { phase: phase.into(), dispatch: "conv1".into(), kernel: "conv::forward".into(), cost };
         BenchReport {
@@ -457,6 +600,12 @@ mod tests {
             },
             clock: "the host's".into(),
             ceilings: CEILINGS,
+            start: Some(Start { device: 0.1, program: 0.2, first_step: 0.3 }),
+            variants: Some(VariantTable {
+                lanes: 8,
+                variants: vec!["in use".into(), "another".into()],
+                rows: vec![("conv1".into(), vec![Some(4e-3), Some(2e-3)]), ("conv2".into(), vec![Some(4e-3), None])],
+            }),
             kernels: Some(KernelTable { lanes: 8, clients: 1, evaluation_lanes: 8, rows: vec![row("step"), row("step"), row("finish")] }),
             cases: vec![case(1), case(8)],
         }
@@ -477,7 +626,10 @@ mod tests {
         assert_eq!(sum.split_whitespace().skip(3).collect::<Vec<_>>(), ["10.00", "100.0%", "0.002", "0.200", "0.800", "0.080"]);
         let step = page.lines().find(|l| l.starts_with("training step")).expect("a line a cost");
         let cells: Vec<_> = step.split_whitespace().skip(2).collect();
-        assert_eq!(cells, ["5.000", "1.000", "4.000", "80.0%", "copy", "0.001", "0.200", "0.080", "3", "1"]);
+        assert_eq!(cells, ["5.000", "1.000", "4.000", "4.000", "80.0%", "80.0%", "copy", "0.001", "0.200", "20.0%", "0.080", "3", "1"]);
+        // The variant in use needs twice the best one's time, and is the best.
+        let shares: Vec<_> = page.lines().filter(|l| l.starts_with("  conv")).filter_map(|l| l.split_whitespace().last()).collect();
+        assert_eq!(&shares[shares.len() - 2..], ["50%", "100%"]);
         // The sweep, one line for each number of lanes.
         assert!(page.lines().any(|l| l.split_whitespace().take(4).eq(["8", "1", "5.000", "0.625"])), "{page}");
     }

@@ -16,8 +16,13 @@ impl Table {
 
     /// Adds a row of as many cells as the header has.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        debug_assert_eq!(N, self.rows[0].len());
-        self.rows.push(cells.into());
+        self.cells(cells.into());
+    }
+
+    /// The same of a number of cells known later.
+    pub fn cells(&mut self, cells: Vec<String>) {
+        debug_assert_eq!(cells.len(), self.rows[0].len());
+        self.rows.push(cells);
     }
 }
 

@@ -1,11 +1,12 @@
 //! What is trained in a benchmark: noise for images, and clients with the paper's budgets.
 
 use super::BenchOptions;
+use super::shapes;
 use crate::Result;
 use crate::engine::{ClientWork, ImageStore, Server};
 use crate::gpu::Gpu;
 use crate::net::Network;
-use crate::run::model::{initial_bases, network};
+use crate::run::model::initial_bases;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -13,8 +14,6 @@ use rand_chacha::ChaCha8Rng;
 const SEED: u64 = 1;
 /// Images on the GPU, which clients share: more than a cache holds.
 const IMAGES: u32 = 4096;
-/// Classes of the digits.
-const CLASSES: usize = 10;
 
 /// An ensemble and images on the GPU.
 pub(super) struct Workload {
@@ -26,12 +25,13 @@ pub(super) struct Workload {
 
 impl Workload {
     pub fn new(gpu: &Gpu, options: &BenchOptions) -> Result<Workload> {
-        let network = network("digits", options.base_width, CLASSES)?;
+        let network = shapes::of(&options.network, options.base_width)?;
         let server = initial_bases(gpu, &network, options.bases as usize, options.base_width, SEED, true);
-        let count = IMAGES.max(options.batch) as usize;
+        // Large images are fewer.
+        let count = (IMAGES * 784 / (network.input.height * network.input.width)).max(2 * options.batch) as usize;
         let mut pixels = vec![0; count * network.input.len() as usize];
         ChaCha8Rng::seed_from_u64(SEED).fill_bytes(&mut pixels);
-        let labels: Vec<u8> = (0..count).map(|i| (i % CLASSES) as u8).collect();
+        let labels: Vec<u8> = (0..count).map(|i| (i % shapes::CLASSES) as u8).collect();
         let images = ImageStore::new(gpu, network.input, &[(&pixels, &labels)])?;
         Ok(Workload { options: options.clone(), network, server, images })
     }
@@ -57,6 +57,14 @@ impl Workload {
     /// Batches for an evaluation of at least so many lanes: each takes one lane a base.
     pub fn evaluation(&self, lanes: u32) -> Vec<Vec<u32>> {
         self.batches().take(lanes.div_ceil(self.options.bases) as usize).collect()
+    }
+
+    /// Batches of a validation: so many clients with so many images each, the last batch of each partial.
+    pub fn validation(&self, clients: usize, images: usize) -> Vec<Vec<u32>> {
+        let batch = self.options.batch as usize;
+        let cut = |first: usize| (0..images).step_by(batch).map(move |i| (first + i, batch.min(images - i)));
+        let all = (0..clients).flat_map(|c| cut(c * images));
+        all.map(|(first, size)| (first..first + size).map(|i| (i as u64 % u64::from(self.images.count)) as u32).collect()).collect()
     }
 
     /// Numbers of bases that are mixed: 1, 2, 4, … and all.

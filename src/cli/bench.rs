@@ -21,12 +21,21 @@ pub(super) struct Args {
     /// Images in a mini-batch.
     #[arg(long)]
     batch_size: Option<u32>,
+    /// digits, or preact-resnet18-layers or alexnet-layers: the layers of these networks in a chain, for timing alone.
+    #[arg(long)]
+    network: Option<String>,
     /// Width of one base as a fraction of the full network.
     #[arg(long)]
     base_width: Option<Ratio>,
     /// Most timings of which the best is taken.
     #[arg(long)]
     repeats: Option<u32>,
+    /// Time the convolutions and linear layers with every variant of their kernels, too.
+    #[arg(long)]
+    variants: bool,
+    /// Measure 190 lanes × 32 of the Digits base against the bars set for one H100, validation included.
+    #[arg(long)]
+    goal: bool,
     /// GPU memory to use at most, such as 2GiB.
     #[arg(long)]
     memory_limit: Option<ByteSize>,
@@ -43,6 +52,12 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> Result<()> {
     let gpu = args.adapter.open().await?;
     let mut options = BenchOptions::for_adapter(&gpu);
+    options.started = super::STARTED.get().map(|began| (*began, began.elapsed().as_secs_f64()));
+    if args.goal {
+        (options.lanes, options.kernels_at, options.validation) = (vec![190], 190, true);
+    }
+    options.variants = args.variants;
+    options.network = args.network.unwrap_or(options.network);
     if let Some(lanes) = args.lanes {
         options.kernels_at = lanes.0.last().copied().unwrap_or(options.kernels_at);
         options.lanes = lanes.0;

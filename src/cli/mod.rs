@@ -54,8 +54,12 @@ enum Command {
     SelfTest(self_test::Args),
 }
 
+/// When the program began, for the benchmark.
+static STARTED: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+
 /// Runs the command line.
 pub fn main() -> ExitCode {
+    STARTED.get_or_init(std::time::Instant::now);
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).init();
     let command = Cli::command().mut_subcommand("train", crate::run::config::show_defaults);
     let cli = match Cli::from_arg_matches(&command.get_matches()) {

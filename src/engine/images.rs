@@ -17,6 +17,11 @@ pub struct ImageStore {
 }
 
 impl ImageStore {
+    /// Bytes on the GPU.
+    pub fn bytes(&self) -> u64 {
+        self.chunks.iter().map(wgpu::Buffer::size).sum::<u64>() + self.labels.size()
+    }
+
     /// Uploads images, H·W·C bytes each, with their labels.
     ///
     /// # Errors

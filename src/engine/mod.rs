@@ -28,6 +28,13 @@ pub struct Limit {
     pub lanes: Option<u32>,
 }
 
+impl Limit {
+    /// The same with `taken` bytes less, and of the rest so many eighths: where programs share what a user allows.
+    pub fn share(self, taken: u64, eighths: u64) -> Limit {
+        Limit { memory: self.memory.map(|m| m.saturating_sub(taken) / 8 * eighths), ..self }
+    }
+}
+
 /// Loss, correct predictions and samples, summed over something.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Totals {
@@ -53,7 +60,7 @@ impl Totals {
 }
 
 /// Slots of a wave: as many as fit the adapter and the user's limit, and no more than `wanted`.
-fn wave(gpu: &Gpu, limit: Limit, footprint: &Footprint, lanes_per_slot: u64, wanted: u64) -> Result<u32> {
+pub(crate) fn wave(gpu: &Gpu, limit: Limit, footprint: &Footprint, lanes_per_slot: u64, wanted: u64) -> Result<u32> {
     let memory = limit.memory.unwrap_or(4 << 30);
     let capacity = Capacity { binding: gpu.largest_binding(), memory, lanes: limit.lanes };
     let fit = footprint.slots_that_fit(capacity, lanes_per_slot);

@@ -16,6 +16,11 @@ pub struct Server {
 }
 
 impl Server {
+    /// Bytes on the GPU.
+    pub fn bytes(&self) -> u64 {
+        self.parameters.size() + self.average.size()
+    }
+
     /// Bases with all parameters zero; [`Server::upload`] gives them values.
     pub fn new(gpu: &Gpu, network: &Network, bases: u32) -> Server {
         let row = u64::from(network.parameter_blocks) * 16;

@@ -2,6 +2,7 @@
 
 use super::{ImageStore, Limit, Server, Staging, Totals, wave};
 use crate::gpu::{Active, Gpu, Materials, Program};
+use crate::kernels::Tuning;
 use crate::kernels::sgd::Sgd;
 use crate::kernels::weighted_average;
 use crate::net::Network;
@@ -32,6 +33,8 @@ pub struct TrainOptions {
     pub guarded: bool,
     /// Give every activation memory of its own, so that tests can read it after a step.
     pub keep_activations: bool,
+    /// Variants of the kernels other than the adapter's own, for tests and benchmarks.
+    pub tuning: Option<Tuning>,
 }
 
 /// What one client does in a round.
@@ -75,7 +78,7 @@ impl Trainer {
             masked_loss: options.masked_loss,
             momentum: options.momentum,
             weight_decay: options.weight_decay,
-            tuning: gpu.tuning(),
+            tuning: options.tuning.unwrap_or(gpu.tuning()),
         };
         let plan_for = |lanes, slots| {
             let mut p = TrainPlan::new(&setting(lanes, slots));

@@ -44,6 +44,7 @@ pub struct Gpu {
     pub features: wgpu::Features,
     pub(super) checked_shaders: bool,
     /// Whether every dispatch is timed and told.
+    #[cfg(feature = "native")]
     pub(super) trace: bool,
     failure: Arc<Mutex<Option<String>>>,
     pub(super) pipelines: Pipelines,
@@ -183,6 +184,7 @@ impl Gpu {
             limits,
             features,
             checked_shaders: options.checked_shaders,
+            #[cfg(feature = "native")]
             trace: options.trace,
             failure,
             pipelines,

@@ -98,6 +98,8 @@ impl Federation {
         let parts = model::partition(dataset, &config)?;
         let clients = parts.clients;
         let images = Images::new(&gpu, dataset, model.network.input)?;
+        // What the user allows is for everything: a quarter of what images and bases leave goes to validation.
+        let taken = images.store.bytes() + model.server.bytes();
         let limit = config.limit();
 
         // The largest round: the clients that train most bases, as many as take part.
@@ -116,9 +118,10 @@ impl Federation {
             weight_decay: config.weight_decay as f32,
             lanes: most_lanes.max(1) as u32,
             steps: steps.max(1) as u32,
-            limit,
+            limit: limit.share(taken, 6),
             guarded: false,
             keep_activations: false,
+            tuning: None,
         };
         let trainer = Trainer::new(&gpu, &model.network, &model.server, &images.store, options).await?;
 
@@ -131,7 +134,7 @@ impl Federation {
                 batch: config.batch_size as u32,
                 widths: model.mixed_bases(&config.widths.0)?,
                 batches: list.len() as u32,
-                limit,
+                limit: limit.share(taken, 2),
                 guarded: false,
             };
             let evaluator = Evaluator::new(&gpu, &model.network, &model.server, &images.store, options).await?;

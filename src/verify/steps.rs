@@ -62,6 +62,7 @@ impl Bench {
             limit: Limit { memory: None, lanes: lanes_per_wave },
             guarded: true,
             keep_activations: false,
+            tuning: None,
         };
         let mut trainer = Trainer::new(gpu, &self.network, &server, &self.store, options).await?;
         let staging = Staging::new(gpu, Trainer::staging_bytes(lanes));
