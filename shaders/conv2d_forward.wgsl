@@ -109,12 +109,16 @@ fn conv2d_forward(
   let size = batch_sizes[slot];
   let groups = params.out_blocks / BLOCKS;
   let block = group.x % groups * BLOCKS;
-  let tile = group.x / groups * 64u + local.x;
+  let first_tile = group.x / groups * 64u;
+  if (first_tile / (params.segments * params.bands) >= size) { // the same for the whole workgroup
+    return;
+  }
+  let tile = first_tile + local.x;
   let segment = tile % params.segments;
   let band = tile / params.segments % params.bands;
   let n = tile / (params.segments * params.bands);
-  // Nobody leaves early, for loads are shared: an invocation past the batch repeats its last sample and stores nothing.
-  let sample = min(n, max(size, 1u) - 1u);
+  // Nobody else leaves early, for loads are shared: an invocation past the batch repeats its last sample and stores nothing.
+  let sample = min(n, size - 1u);
   let y = min(band * ROWS, params.out_height - ROWS);
   let x = min(segment * PIXELS, params.out_width - PIXELS);
   let source = select(lane, slot, params.input_per_slot == 1u);

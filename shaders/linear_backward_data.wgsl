@@ -41,6 +41,9 @@ fn linear_backward_data(@builtin(global_invocation_id) id: vec3<u32>, @builtin(l
   let groups = ((params.in_blocks + BLOCKS - 1u) / BLOCKS + SUBGROUP - 1u) / SUBGROUP * SUBGROUP;
   let block = id.x % groups * BLOCKS;
   let first = id.x / groups * ROWS;
+  if (first >= valid) { // the same for a whole subgroup
+    return;
+  }
   var acc: array<array<vec4<f32>, BLOCKS>, ROWS>;
   var row: array<u32, LOADS>;
   var w: array<u32, BLOCKS>;
@@ -50,7 +53,7 @@ fn linear_backward_data(@builtin(global_invocation_id) id: vec3<u32>, @builtin(l
     }
   }
   for (var j = 0u; j < LOADS; j++) {
-    let n = min(first + min(j * SUBGROUP + rank % SUBGROUP, ROWS - 1u), max(valid, 1u) - 1u);
+    let n = min(first + min(j * SUBGROUP + rank % SUBGROUP, ROWS - 1u), valid - 1u);
     row[j] = (lane * params.batch + n) * params.out_blocks;
   }
   for (var b = 0u; b < BLOCKS; b++) {

@@ -38,6 +38,9 @@ fn linear_backward_weight(@builtin(global_invocation_id) id: vec3<u32>, @builtin
   let groups = ((params.in_blocks + IN_BLOCKS - 1u) / IN_BLOCKS + SUBGROUP - 1u) / SUBGROUP * SUBGROUP;
   let i = id.x % groups * IN_BLOCKS;
   let o = id.x / groups * OUT_BLOCKS;
+  if (o >= params.out_blocks) { // the same for a whole subgroup
+    return;
+  }
   let start = lane * params.batch;
   var acc: array<array<array<vec4<f32>, 4>, OUT_BLOCKS>, IN_BLOCKS>;
   var bias: array<vec4<f32>, OUT_BLOCKS>;

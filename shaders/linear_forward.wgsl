@@ -39,6 +39,9 @@ fn linear_forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_i
   let groups = ((params.out_blocks + BLOCKS - 1u) / BLOCKS + SUBGROUP - 1u) / SUBGROUP * SUBGROUP;
   let block = id.x % groups * BLOCKS;
   let first = id.x / groups * ROWS;
+  if (first >= valid) { // the same for a whole subgroup
+    return;
+  }
   let theta = lanes[lane].y * params.parameter_stride;
   var acc: array<array<vec4<f32>, BLOCKS>, ROWS>;
   var row: array<u32, LOADS>;
@@ -49,7 +52,7 @@ fn linear_forward(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_i
     }
   }
   for (var j = 0u; j < LOADS; j++) {
-    let n = min(first + min(j * SUBGROUP + rank % SUBGROUP, ROWS - 1u), max(valid, 1u) - 1u);
+    let n = min(first + min(j * SUBGROUP + rank % SUBGROUP, ROWS - 1u), valid - 1u);
     row[j] = (lane * params.batch + n) * params.in_blocks;
   }
   for (var b = 0u; b < BLOCKS; b++) {
