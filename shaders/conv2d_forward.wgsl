@@ -7,6 +7,7 @@
 // registers: per (ci block, ky) it loads one input row segment, which serves ROWS kernel rows, and slides it under the
 // KERNEL_WIDTH taps. A workgroup works on the same channel blocks, so its weights can be shared: staged in workgroup
 // memory (CHUNK input blocks at a time), or, on drivers that run on a CPU, loaded by one invocation of a subgroup for all.
+// Where batch norm follows, each invocation also leaves the mean and the sum of squared deviations of the pixels of its tile.
 // The last tile of a row or column is moved back to end at the edge, so pixels may be computed (identically) twice.
 
 const KERNEL_WIDTH: u32 = 5u;
@@ -19,6 +20,7 @@ const STAGED: u32 = 0u; // 1: weights go through workgroup memory
 const CHUNK: u32 = 65536u; // input blocks staged at a time
 const STAGE: u32 = 1u; // vec4 of workgroup memory: CHUNK · kernel height · KERNEL_WIDTH · 4 · BLOCKS where staged
 const SUBGROUP: u32 = 1u; // invocations that share their loads of weights
+const STATISTICS: u32 = 0u; // 1: leave the statistics of each tile
 const SPAN: u32 = (PIXELS - 1u) * STRIDE + KERNEL_WIDTH;
 const LOADS: u32 = (4u * BLOCKS + SUBGROUP - 1u) / SUBGROUP;
 
@@ -51,6 +53,8 @@ struct Params {
 @group(0) @binding(3) var<storage, read> input: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> parameters: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> output: array<vec4<f32>>;
+// [lane][tile][block] of (mean, squared deviations) of the pixels that no tile before has
+@group(0) @binding(6) var<storage, read_write> parts: array<vec4<f32>>;
 
 // [ci block][ky][kx][ci][block] of the chunk at work.
 var<workgroup> stage: array<vec4<f32>, STAGE>;
@@ -185,11 +189,30 @@ fn conv2d_forward(
       if (params.has_bias == 1u) {
         bias = parameters[theta + params.bias + block + b];
       }
+      var sum = vec4<f32>(0.0);
       for (var r = 0u; r < ROWS; r++) {
         let target_row = (lane * params.batch + n) * params.out_image + params.out_origin + (y + r) * params.out_row + block + b;
         for (var p = 0u; p < PIXELS; p++) {
-          output[target_row + (x + p) * params.out_blocks] = (acc[r][b][p] + bias) * params.scale;
+          acc[r][b][p] = (acc[r][b][p] + bias) * params.scale;
+          output[target_row + (x + p) * params.out_blocks] = acc[r][b][p];
+          if (STATISTICS == 1u) {
+            sum += select(vec4<f32>(0.0), acc[r][b][p], x + p >= segment * PIXELS && y + r >= band * ROWS);
+          }
         }
+      }
+      if (STATISTICS == 1u) {
+        let count = min(PIXELS, params.out_width - segment * PIXELS) * min(ROWS, params.out_height - band * ROWS);
+        let mean = sum / f32(count);
+        var squares = vec4<f32>(0.0);
+        for (var r = 0u; r < ROWS; r++) {
+          for (var p = 0u; p < PIXELS; p++) {
+            let d = select(vec4<f32>(0.0), acc[r][b][p] - mean, x + p >= segment * PIXELS && y + r >= band * ROWS);
+            squares = fma(d, d, squares);
+          }
+        }
+        let place = ((lane * params.batch * params.segments * params.bands + tile) * params.out_blocks + block + b) * 2u;
+        parts[place] = mean;
+        parts[place + 1u] = squares;
       }
     }
   }

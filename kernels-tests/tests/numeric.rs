@@ -89,7 +89,8 @@ fn all(checked_shaders: bool, cases: u32) {
         |(direction, batch, input, width, out_channels, (kernel_height, kernel_width, stride, padding), scale, input_per_slot, seed)| {
             let input = Shape { width, ..input };
             let kernel = (kernel_height, kernel_width);
-            let case = ConvCase { direction, batch, input, out_channels, kernel, stride, padding, scale, input_per_slot, seed };
+            let statistics = seed % 2 == 1;
+            let case = ConvCase { direction, batch, input, out_channels, kernel, stride, padding, scale, input_per_slot, statistics, seed };
             case.is_valid().then(|| Box::new(case) as Box<dyn Case>)
         },
     );

@@ -1,5 +1,6 @@
 //! Batch statistics; see `shaders/batch_norm_statistics.wgsl`. Also the geometry that batch norm's kernels share.
 
+use super::conv2d_forward::Conv2dForward;
 use super::{Access::*, BufferId, Dispatch, EPSILON, ImageLayout, Kernel, Over, ParameterPlace, shader};
 
 /// A batch norm layer over the output of a convolution or linear layer, with the ReLU and the max-pooling after it.
@@ -57,32 +58,55 @@ pub struct Buffers {
     pub lanes: BufferId,
     /// u32 valid samples of each slot.
     pub batch_sizes: BufferId,
-    /// The layer's input.
+    /// The layer's input, or the tiles' statistics.
     pub z: BufferId,
     /// Out: `[lane][block]` of (mean, 1 / √(var + ε)).
     pub moments: BufferId,
 }
 
 impl BatchNorm {
-    /// The dispatch, over lanes.
+    /// The dispatch, over lanes, from the layer's input.
     pub fn statistics(&self, label: &str, b: Buffers) -> Dispatch {
+        let bytes = self.z.payload(self.batch) + self.moment_bytes();
+        self.reduce(label, "of_image", b, (1, 1), self.values() * 4, bytes)
+    }
+
+    /// The dispatch, over lanes, from the statistics that the convolution before left of its tiles, `b.z`.
+    pub fn statistics_of_tiles(&self, label: &str, conv: &Conv2dForward, b: Buffers) -> Dispatch {
+        let tile = conv.tile();
+        let bytes = conv.part_bytes() + self.moment_bytes();
+        self.reduce(label, "of_tiles", b, (tile.rows, tile.pixels), conv.part_bytes(), bytes)
+    }
+
+    fn reduce(&self, label: &str, entry: &'static str, b: Buffers, tile: (u32, u32), flops: u64, bytes: u64) -> Dispatch {
         let z = &self.z;
         Dispatch {
             label: label.into(),
             kernel: Kernel {
                 shader: shader::batch_norm_statistics,
-                entry: "batch_norm_statistics",
+                entry,
                 constants: vec![("GROUP", self.group())],
                 access: &[Read, Read, Read, Write],
             },
-            words: vec![self.batch, z.blocks(), z.shape.height, z.shape.width, z.row(), z.image(), z.origin(0), EPSILON.to_bits()],
+            words: vec![
+                self.batch,
+                z.blocks(),
+                z.shape.height,
+                z.shape.width,
+                z.row(),
+                z.image(),
+                z.origin(0),
+                EPSILON.to_bits(),
+                tile.0,
+                tile.1,
+            ],
             step_word: None,
             buffers: vec![b.lanes, b.batch_sizes, b.z, b.moments],
             invocations: z.blocks() / self.group() * REDUCTION,
             workgroup: REDUCTION,
             over: Over::Lanes,
-            flops: self.values() * 4,
-            bytes: z.payload(self.batch) + self.moment_bytes(),
+            flops,
+            bytes,
         }
     }
 }

@@ -80,6 +80,8 @@ pub struct Conv2dForward {
     pub scale: f32,
     /// Which variant.
     pub tuning: Tuning,
+    /// Whether it leaves the statistics of each tile for batch norm.
+    pub statistics: bool,
 }
 
 /// Its buffers.
@@ -95,19 +97,42 @@ pub struct Buffers {
     pub parameters: BufferId,
     /// Out: images per lane.
     pub output: BufferId,
+    /// Out, with statistics: `[lane][tile][block]` of (mean, squared deviations), of [`Conv2dForward::part_bytes`].
+    pub parts: BufferId,
 }
 
 impl Conv2dForward {
+    /// The part of the output that one invocation computes.
+    pub fn tile(&self) -> Tile {
+        let out = self.conv.output;
+        Tile::new(out.height, out.width, self.output.blocks(), self.conv.stride, self.tuning)
+    }
+
+    /// Bytes of one lane's statistics; a few where none are left.
+    pub fn part_bytes(&self) -> u64 {
+        if !self.statistics {
+            return 16;
+        }
+        let (segments, bands) = self.tile().grid(self.conv.output.height, self.conv.output.width);
+        u64::from(self.batch * segments * bands) * u64::from(self.output.blocks()) * 32
+    }
+
     /// The dispatch, over lanes.
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         let c = &self.conv;
-        let tile = Tile::new(c.output.height, c.output.width, self.output.blocks(), c.stride, self.tuning);
+        let tile = self.tile();
         let (segments, bands) = tile.grid(c.output.height, c.output.width);
         let mut constants = vec![("KERNEL_WIDTH", c.kernel_width), ("STRIDE", c.stride), ("IN_LANES", c.in_lanes())];
         constants.extend(tile.constants(self.input.blocks(), c.kernel_height * c.kernel_width, self.tuning));
+        constants.push(("STATISTICS", u32::from(self.statistics)));
         Dispatch {
             label: label.into(),
-            kernel: Kernel { shader: shader::conv2d_forward, entry: "conv2d_forward", constants, access: &[Read, Read, Read, Read, Write] },
+            kernel: Kernel {
+                shader: shader::conv2d_forward,
+                entry: "conv2d_forward",
+                constants,
+                access: &[Read, Read, Read, Read, Write, Write],
+            },
             words: vec![
                 self.batch,
                 self.input.blocks(),
@@ -131,7 +156,7 @@ impl Conv2dForward {
                 self.scale.to_bits(),
             ],
             step_word: None,
-            buffers: vec![b.lanes, b.batch_sizes, b.input, b.parameters, b.output],
+            buffers: vec![b.lanes, b.batch_sizes, b.input, b.parameters, b.output, b.parts],
             invocations: tile.invocations(self.batch, c.output.height, c.output.width, self.output.blocks()),
             workgroup: WORKGROUP,
             over: Over::Lanes,

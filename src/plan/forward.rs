@@ -100,6 +100,8 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
     let mut kept = Vec::new();
     let mut current = s.input;
     let mut outputs: Vec<Option<Activation>> = Vec::new();
+    // The convolution just done, where it left statistics for the batch norm after it.
+    let mut tiles: Option<(Conv2dForward, BufferId)> = None;
     for (i, layer) in net.layers.iter().enumerate() {
         inputs.push(current);
         let name = layer.name();
@@ -135,7 +137,10 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
                     place: place(net, i),
                     scale,
                     tuning: s.tuning,
+                    statistics: matches!(net.layers.get(i + 1), Some(Layer::BatchNorm { .. })),
                 };
+                let parts = plan.transient(format!("{label} tiles"), Extent::PerLane(forward.part_bytes()));
+                tiles = forward.statistics.then_some((forward, parts));
                 dispatches.push(forward.dispatch(
                     &format!("{label} forward"),
                     conv2d_forward::Buffers {
@@ -144,6 +149,7 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
                         input: current.buffer,
                         parameters: s.parameters,
                         output: output.buffer,
+                        parts,
                     },
                 ));
                 kept.push(Kept::Conv { conv });
@@ -180,7 +186,11 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
                     dispatches.push(norm.features_forward(&format!("{label} forward"), b, output.buffer));
                 } else {
                     let b = batch_norm_statistics::Buffers { lanes, batch_sizes, z, moments };
-                    dispatches.push(norm.statistics(&format!("{label} statistics"), b));
+                    let label_of = format!("{label} statistics");
+                    dispatches.push(match tiles.take() {
+                        Some((conv, parts)) => norm.statistics_of_tiles(&label_of, &conv, batch_norm_statistics::Buffers { z: parts, ..b }),
+                        None => norm.statistics(&label_of, b),
+                    });
                     let b = batch_norm_forward::Buffers { lanes, batch_sizes, z, moments, parameters, y: output.buffer };
                     dispatches.push(norm.forward(&format!("{label} forward"), out_layout, b));
                 }

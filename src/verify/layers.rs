@@ -1,13 +1,15 @@
 //! Cases of the layers with weights: convolutions and linear layers, three directions each.
 
 use super::{Case, LANES, Noise, ROWS, SLOTS, Trial, Want, absolute, batch_sizes, lane_table, size_table, stored, wanted};
+use crate::kernels::batch_norm_statistics::{self, BatchNorm};
 use crate::kernels::conv2d_backward_data::{self, Conv2dBackwardData};
 use crate::kernels::conv2d_backward_weight::{self, Conv2dBackwardWeight};
 use crate::kernels::conv2d_forward::{self, Conv2d, Conv2dForward};
 use crate::kernels::linear_forward::{self, Linear};
 use crate::kernels::sum_partials::SumPartials;
-use crate::kernels::{ImageLayout, ParameterPlace, Tuning};
+use crate::kernels::{EPSILON, ImageLayout, ParameterPlace, Tuning};
 use crate::net::Shape;
+use kernels_tests::batch_norm_statistics::batch_norm_statistics;
 use kernels_tests::conv2d_backward_data::conv2d_backward_data as twin_backward_data;
 use kernels_tests::conv2d_backward_weight::conv2d_backward_weight as twin_backward_weight;
 use kernels_tests::conv2d_forward::conv2d_forward as twin_forward;
@@ -45,6 +47,8 @@ pub struct ConvCase {
     pub scale: f32,
     /// Whether lanes of a slot share its images.
     pub input_per_slot: bool,
+    /// Forward: leave the statistics of the tiles, and merge them to batch norm's moments.
+    pub statistics: bool,
     /// Seed of the data.
     pub seed: u64,
 }
@@ -103,6 +107,7 @@ fn rows(
 impl Case for ConvCase {
     fn op(&self) -> &'static str {
         match self.direction {
+            Direction::Forward if self.statistics => "conv2d_forward, statistics",
             Direction::Forward => "conv2d_forward",
             Direction::BackwardData => "conv2d_backward_data",
             Direction::BackwardWeight => "conv2d_backward_weight",
@@ -175,21 +180,6 @@ impl Case for ConvCase {
         match self.direction {
             Direction::Forward => {
                 let output = ImageLayout::new(conv.output, 2);
-                let want = (0..LANES.len()).flat_map(|lane| {
-                    let (x, row) = (&images[source(lane)], LANES[lane][1] as usize);
-                    let (w, b, scale) = (&r.weights[row], &r.biases[row], f64::from(self.scale));
-                    let z = twin_forward(&twin(valid[lane]), x, w, b, scale);
-                    let size = twin_forward(&twin(valid[lane]), &absolute(x), &absolute(w), &absolute(b), scale.abs());
-                    wanted(output, batch, valid[lane], &z, &size)
-                });
-                let want = want.collect();
-                let b = conv2d_forward::Buffers {
-                    lanes,
-                    batch_sizes: sizes,
-                    input: store_inputs(&mut t),
-                    parameters: t.values("parameters", &r.words),
-                    output: t.output("z", want),
-                };
                 let kernel = Conv2dForward {
                     conv,
                     batch: batch as u32,
@@ -199,8 +189,44 @@ impl Case for ConvCase {
                     place: r.place,
                     scale: self.scale,
                     tuning,
+                    statistics: self.statistics,
+                };
+                let mut want = Vec::new();
+                // [lane][block] of (mean ×4, deviation ×4).
+                let mut want_moments = vec![Want::Keep; LANES.len() * co * 2];
+                for lane in 0..LANES.len() {
+                    let (x, row) = (&images[source(lane)], LANES[lane][1] as usize);
+                    let (w, b, scale) = (&r.weights[row], &r.biases[row], f64::from(self.scale));
+                    let z = twin_forward(&twin(valid[lane]), x, w, b, scale);
+                    let size = twin_forward(&twin(valid[lane]), &absolute(x), &absolute(w), &absolute(b), scale.abs());
+                    want.extend(wanted(output, batch, valid[lane], &z, &size));
+                    let largest = size.iter().copied().fold(0.0, f64::max);
+                    let pixels = (conv.output.height * conv.output.width) as usize;
+                    let norm = shape::BatchNorm { batch: valid[lane], valid: valid[lane], channels: co, pixels };
+                    let statistics = batch_norm_statistics(&norm, &z);
+                    for c in 0..co {
+                        let at = lane * co * 2 + c / 4 * 8 + c % 4;
+                        let deviation = 1.0 / (statistics.variance[c] + f64::from(EPSILON)).sqrt();
+                        want_moments[at] = Want::Near(statistics.mean[c], largest);
+                        want_moments[at + 4] = Want::Near(deviation, deviation * (1.0 + largest * deviation));
+                    }
+                }
+                let parts = t.scratch("tiles", kernel.part_bytes() * LANES.len() as u64);
+                let b = conv2d_forward::Buffers {
+                    lanes,
+                    batch_sizes: sizes,
+                    input: store_inputs(&mut t),
+                    parameters: t.values("parameters", &r.words),
+                    output: t.output("z", want),
+                    parts,
                 };
                 t.dispatches = vec![kernel.dispatch("case", b)];
+                if self.statistics {
+                    let norm = BatchNorm { batch: batch as u32, z: output, place: r.place, relu: true, pool: 1 };
+                    let b =
+                        batch_norm_statistics::Buffers { lanes, batch_sizes: sizes, z: parts, moments: t.output("moments", want_moments) };
+                    t.dispatches.push(norm.statistics_of_tiles("case", &kernel, b));
+                }
             }
             Direction::BackwardData => {
                 let dx = ImageLayout::new(conv.input, 1);
@@ -386,7 +412,12 @@ pub(super) fn standard() -> Vec<Box<dyn Case>> {
         for direction in DIRECTIONS {
             let scale = if seed % 2 == 0 { 8.0 } else { 1.0 };
             let seed = seed as u64;
-            cases.push(Box::new(ConvCase { direction, batch, input, out_channels, kernel, stride, padding, scale, input_per_slot, seed }));
+            let case =
+                ConvCase { direction, batch, input, out_channels, kernel, stride, padding, scale, input_per_slot, statistics: false, seed };
+            cases.push(Box::new(case));
+            if direction == Direction::Forward {
+                cases.push(Box::new(ConvCase { statistics: true, ..case }));
+            }
         }
     }
     let linears = [
