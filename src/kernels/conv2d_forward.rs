@@ -161,7 +161,7 @@ impl Conv2dForward {
             workgroup: WORKGROUP,
             over: Over::Lanes,
             flops: 2 * c.macs(self.batch),
-            bytes: self.input.payload(self.batch) + self.output.payload(self.batch) + c.weight_bytes(),
+            bytes: self.input.payload(self.batch) + self.output.payload(self.batch) + c.weight_bytes() + self.part_bytes(),
         }
     }
 }
