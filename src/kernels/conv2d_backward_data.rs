@@ -1,6 +1,7 @@
 //! Convolution, gradient with respect to the input; see `shaders/conv2d_backward_data.wgsl`.
 
 use super::conv2d_forward::Conv2d;
+use super::conv2d_subgroup::{Strip, first_tap};
 use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, ParameterPlace, Tile, Tuning, WORKGROUP, shader};
 
 /// What the kernel is given.
@@ -35,9 +36,32 @@ pub struct Buffers {
     pub dx: BufferId,
 }
 
+const ACCESS: &[super::Access] = &[Read, Read, Read, Read, Write];
+
 impl Conv2dBackwardData {
     /// The dispatch, over lanes.
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
+        let c = &self.conv;
+        let (kernel, words, invocations) = match Strip::new(c, c.input.width, self.dz.blocks(), self.tuning) {
+            Some(strip) => self.by_strips(strip),
+            None => self.by_tiles(),
+        };
+        Dispatch {
+            label: label.into(),
+            kernel,
+            words,
+            step_word: None,
+            buffers: vec![b.lanes, b.batch_sizes, b.dz, b.parameters, b.dx],
+            invocations,
+            workgroup: WORKGROUP,
+            over: Over::Lanes,
+            flops: 2 * c.macs(self.batch),
+            bytes: self.dx.payload(self.batch) + self.dz.payload(self.batch) + c.weight_bytes(),
+        }
+    }
+
+    /// Kernel, uniform words and invocations: an invocation a tile.
+    fn by_tiles(&self) -> (Kernel, Vec<u32>, u32) {
         let c = &self.conv;
         let tile = Tile::new(c.input.height, c.input.width, self.dx.blocks(), c.stride, self.tuning);
         let (segments, bands) = tile.grid(c.input.height, c.input.width);
@@ -45,48 +69,62 @@ impl Conv2dBackwardData {
         constants.extend(tile.constants(self.dz.blocks(), c.kernel_height * c.kernel_width, self.tuning));
         let origin = if c.stride == 1 {
             // The tap (kernel − 1, kernel − 1) of input pixel (0, 0), where the border may be wider than one axis needs.
-            let (up, left) = (c.kernel_height - 1 - c.padding, c.kernel_width - 1 - c.padding);
-            assert!(up <= self.dz.border && left <= self.dz.border, "the stored gradient's border is too narrow");
-            (self.dz.border - up) * self.dz.row() + (self.dz.border - left) * self.dz.blocks()
+            let up = c.kernel_height - 1 - c.padding;
+            assert!(up <= self.dz.border, "the stored gradient's border is too narrow");
+            first_tap(self.dz, c.kernel_width - 1 - c.padding) - up * self.dz.row()
         } else {
             self.dz.origin(0)
         };
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel {
-                shader: shader::conv2d_backward_data,
-                entry: "conv2d_backward_data",
-                constants,
-                access: &[Read, Read, Read, Read, Write],
-            },
-            words: vec![
-                self.batch,
-                self.dx.blocks(),
-                c.input.height,
-                c.input.width,
-                self.dx.row(),
-                self.dx.image(),
-                self.dx.origin(0),
-                self.dz.blocks(),
-                c.output.height,
-                c.output.width,
-                self.dz.row(),
-                self.dz.image(),
-                origin,
-                c.kernel_height,
-                c.padding,
-                segments,
-                bands,
-                self.place.stride,
-                self.place.weight,
-            ],
-            step_word: None,
-            buffers: vec![b.lanes, b.batch_sizes, b.dz, b.parameters, b.dx],
-            invocations: tile.invocations(self.batch, c.input.height, c.input.width, self.dx.blocks()),
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: 2 * c.macs(self.batch),
-            bytes: self.dx.payload(self.batch) + self.dz.payload(self.batch) + c.weight_bytes(),
-        }
+        let words = vec![
+            self.batch,
+            self.dx.blocks(),
+            c.input.height,
+            c.input.width,
+            self.dx.row(),
+            self.dx.image(),
+            self.dx.origin(0),
+            self.dz.blocks(),
+            c.output.height,
+            c.output.width,
+            self.dz.row(),
+            self.dz.image(),
+            origin,
+            c.kernel_height,
+            c.padding,
+            segments,
+            bands,
+            self.place.stride,
+            self.place.weight,
+        ];
+        let kernel = Kernel { shader: shader::conv2d_backward_data, entry: "conv2d_backward_data", constants, access: ACCESS };
+        (kernel, words, tile.invocations(self.batch, c.input.height, c.input.width, self.dx.blocks()))
+    }
+
+    /// Kernel, uniform words and invocations: a subgroup a strip of dx.
+    fn by_strips(&self, strip: Strip) -> (Kernel, Vec<u32>, u32) {
+        let c = &self.conv;
+        let words = vec![
+            self.batch,
+            c.output.height,
+            self.dz.row(),
+            self.dz.image(),
+            first_tap(self.dz, c.kernel_width - 1 - c.padding),
+            c.kernel_height - 1 - c.padding,
+            self.dx.blocks(),
+            c.input.width,
+            self.dx.row(),
+            self.dx.image(),
+            self.dx.origin(0),
+            strip.segments(c.input.width),
+            0,
+            self.place.stride,
+            self.place.weight,
+            0,
+            0,
+            1.0f32.to_bits(),
+        ];
+        let constants = strip.constants(c, c.input.width, self.dz.blocks());
+        let kernel = Kernel { shader: shader::conv2d_subgroup, entry: "backward_data", constants, access: ACCESS };
+        (kernel, words, strip.invocations(self.batch, self.dx))
     }
 }

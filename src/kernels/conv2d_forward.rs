@@ -1,5 +1,6 @@
 //! Convolution, forward; see `shaders/conv2d_forward.wgsl`. Also the convolution's geometry, shared by its three directions.
 
+use super::conv2d_subgroup::{Strip, first_tap};
 use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, ParameterPlace, Tile, Tuning, WORKGROUP, shader};
 use crate::net::{Shape, positions};
 
@@ -101,11 +102,20 @@ pub struct Buffers {
     pub parts: BufferId,
 }
 
+const ACCESS: &[super::Access] = &[Read, Read, Read, Read, Write, Write];
+
 impl Conv2dForward {
     /// The part of the output that one invocation computes.
     pub fn tile(&self) -> Tile {
         let out = self.conv.output;
+        if let Some(strip) = self.strip() {
+            return strip.tile(out.height);
+        }
         Tile::new(out.height, out.width, self.output.blocks(), self.conv.stride, self.tuning)
+    }
+
+    fn strip(&self) -> Option<Strip> {
+        Strip::new(&self.conv, self.conv.output.width, self.input.blocks(), self.tuning)
     }
 
     /// Bytes of one lane's statistics; a few where none are left.
@@ -120,48 +130,83 @@ impl Conv2dForward {
     /// The dispatch, over lanes.
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         let c = &self.conv;
-        let tile = self.tile();
-        let (segments, bands) = tile.grid(c.output.height, c.output.width);
-        let mut constants = vec![("KERNEL_WIDTH", c.kernel_width), ("STRIDE", c.stride), ("IN_LANES", c.in_lanes())];
-        constants.extend(tile.constants(self.input.blocks(), c.kernel_height * c.kernel_width, self.tuning));
-        constants.push(("STATISTICS", u32::from(self.statistics)));
+        let (kernel, words, invocations) = match self.strip() {
+            Some(strip) => self.by_strips(strip),
+            None => self.by_tiles(self.tile()),
+        };
         Dispatch {
             label: label.into(),
-            kernel: Kernel {
-                shader: shader::conv2d_forward,
-                entry: "conv2d_forward",
-                constants,
-                access: &[Read, Read, Read, Read, Write, Write],
-            },
-            words: vec![
-                self.batch,
-                self.input.blocks(),
-                self.input.row(),
-                self.input.image(),
-                self.input.origin(c.padding),
-                self.output.blocks(),
-                c.output.height,
-                c.output.width,
-                self.output.row(),
-                self.output.image(),
-                self.output.origin(0),
-                c.kernel_height,
-                segments,
-                bands,
-                u32::from(self.input_per_slot),
-                self.place.stride,
-                self.place.weight,
-                self.place.bias.unwrap_or(0),
-                u32::from(self.place.bias.is_some()),
-                self.scale.to_bits(),
-            ],
+            kernel,
+            words,
             step_word: None,
             buffers: vec![b.lanes, b.batch_sizes, b.input, b.parameters, b.output, b.parts],
-            invocations: tile.invocations(self.batch, c.output.height, c.output.width, self.output.blocks()),
+            invocations,
             workgroup: WORKGROUP,
             over: Over::Lanes,
             flops: 2 * c.macs(self.batch),
             bytes: self.input.payload(self.batch) + self.output.payload(self.batch) + c.weight_bytes() + self.part_bytes(),
         }
+    }
+
+    /// Kernel, uniform words and invocations: an invocation a tile.
+    fn by_tiles(&self, tile: Tile) -> (Kernel, Vec<u32>, u32) {
+        let c = &self.conv;
+        let (segments, bands) = tile.grid(c.output.height, c.output.width);
+        let mut constants = vec![("KERNEL_WIDTH", c.kernel_width), ("STRIDE", c.stride), ("IN_LANES", c.in_lanes())];
+        constants.extend(tile.constants(self.input.blocks(), c.kernel_height * c.kernel_width, self.tuning));
+        constants.push(("STATISTICS", u32::from(self.statistics)));
+        let words = vec![
+            self.batch,
+            self.input.blocks(),
+            self.input.row(),
+            self.input.image(),
+            self.input.origin(c.padding),
+            self.output.blocks(),
+            c.output.height,
+            c.output.width,
+            self.output.row(),
+            self.output.image(),
+            self.output.origin(0),
+            c.kernel_height,
+            segments,
+            bands,
+            u32::from(self.input_per_slot),
+            self.place.stride,
+            self.place.weight,
+            self.place.bias.unwrap_or(0),
+            u32::from(self.place.bias.is_some()),
+            self.scale.to_bits(),
+        ];
+        let kernel = Kernel { shader: shader::conv2d_forward, entry: "conv2d_forward", constants, access: ACCESS };
+        (kernel, words, tile.invocations(self.batch, c.output.height, c.output.width, self.output.blocks()))
+    }
+
+    /// Kernel, uniform words and invocations: a subgroup a strip.
+    fn by_strips(&self, strip: Strip) -> (Kernel, Vec<u32>, u32) {
+        let c = &self.conv;
+        let mut constants = strip.constants(c, c.output.width, self.input.blocks());
+        constants.extend([("IN_LANES", c.in_lanes()), ("STATISTICS", u32::from(self.statistics))]);
+        let words = vec![
+            self.batch,
+            c.input.height,
+            self.input.row(),
+            self.input.image(),
+            first_tap(self.input, c.padding),
+            c.padding,
+            self.output.blocks(),
+            c.output.width,
+            self.output.row(),
+            self.output.image(),
+            self.output.origin(0),
+            strip.segments(c.output.width),
+            u32::from(self.input_per_slot),
+            self.place.stride,
+            self.place.weight,
+            self.place.bias.unwrap_or(0),
+            u32::from(self.place.bias.is_some()),
+            self.scale.to_bits(),
+        ];
+        let kernel = Kernel { shader: shader::conv2d_subgroup, entry: "forward", constants, access: ACCESS };
+        (kernel, words, strip.invocations(self.batch, self.output))
     }
 }

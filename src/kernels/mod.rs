@@ -13,6 +13,7 @@ pub mod ceilings;
 pub mod conv2d_backward_data;
 pub mod conv2d_backward_weight;
 pub mod conv2d_forward;
+mod conv2d_subgroup;
 pub mod copy_bases;
 pub mod ensemble_mean;
 pub mod gather_images;
@@ -70,6 +71,8 @@ pub mod shader {
         conv2d_backward_data,
         conv2d_backward_weight,
         conv2d_forward,
+        conv2d_subgroup,
+        conv2d_subgroup_backward_weight,
         copy_bases,
         ensemble_mean,
         gather_images,
@@ -255,6 +258,10 @@ pub struct Tuning {
     pub pixels: u32,
     /// Most vec4 accumulators in a convolution's tile of rows × pixels × channel blocks.
     pub tile: u32,
+    /// Most columns of a strip of a convolution that a subgroup computes, a channel an invocation; 0: none are.
+    pub strip: u32,
+    /// Samples of such a strip.
+    pub samples: u32,
     /// Most taps whose weight gradients one invocation holds (4 × 4 channels each); fewer than the kernel has: one row.
     pub taps: u32,
     /// Invocations a lane that the first stage of a weight gradient should have at the least.
@@ -288,11 +295,13 @@ impl Tuning {
                 stage: 0,
                 pixels: 8,
                 tile: 32,
+                strip: 14,
+                samples: 4,
                 taps: 25,
-                partial_invocations: 16,
+                partial_invocations: 64,
                 rows: 16,
                 blocks: 2,
-                weight_tile: (2, 4),
+                weight_tile: (4, 2),
             }
         } else {
             Tuning {
@@ -300,6 +309,8 @@ impl Tuning {
                 stage: (traits.workgroup_memory / 16).min(1024),
                 pixels: 8,
                 tile: 8,
+                strip: 0,
+                samples: 1,
                 taps: 0,
                 partial_invocations: 640,
                 rows: 8,
@@ -327,8 +338,8 @@ impl Tuning {
             Tuning { pixels: 4, tile: 4, rows: 16, ..gpu },
             Tuning { subgroup: 1, ..cpu },
             cpu,
-            Tuning { pixels: 14, tile: 14, rows: 32, blocks: 1, weight_tile: (1, 8), ..cpu },
-            Tuning { tile: 16, rows: 8, weight_tile: (1, 4), ..cpu },
+            Tuning { pixels: 14, tile: 14, strip: 7, samples: 2, rows: 32, blocks: 1, weight_tile: (8, 1), ..cpu },
+            Tuning { tile: 16, strip: 0, rows: 8, weight_tile: (2, 2), ..cpu },
         ];
         let mut seen = std::collections::HashSet::new();
         list.retain(|t| seen.insert(*t));

@@ -1,0 +1,290 @@
+// 2-D convolution of stride 1 with the channels spread over a subgroup, forward and gradient with respect to the input,
+// for every lane at once. For drivers that run on a CPU, where a load costs more than the arithmetic on what it loads.
+//
+//   forward:       z[lane][n][y][x][co] = scale · (bias[co] + Σ_{ci,ky,kx} input[n][y + ky − pad][x + kx − pad][ci] · w[ky][kx][ci][co])
+//   backward_data: the same sum over dz, with the kernel turned by 180° and the roles of its channels exchanged
+//
+// A subgroup computes a strip of SAMPLES images, PIXELS columns of the whole height: an invocation a channel of the output,
+// whose weights it keeps. Down the strip it loads each image row once, a pixel an invocation, and hands every pixel to all; the
+// row serves all kernel rows, for KERNEL_HEIGHT rows of the output are under way. Four invocations then exchange their channels and
+// store a vec4 each. The last strip of a row is moved back to end at the edge, so pixels may be computed (identically) twice.
+// Where batch norm follows, the forward also leaves the mean and the sum of squared deviations of each strip's own pixels.
+
+const KERNEL_HEIGHT: u32 = 5u; // at most 7
+const KERNEL_WIDTH: u32 = 5u; // at most 7
+const PIXELS: u32 = 7u;
+const SAMPLES: u32 = 1u;
+const IN_BLOCKS: u32 = 1u; // at most 8
+const IN_LANES: u32 = 4u; // input channels in use in each block; below 4 only where there is one block
+const SUBGROUP: u32 = 8u; // at least 4
+const STATISTICS: u32 = 0u; // 1: leave the statistics of each strip
+const OVERLAP: u32 = 1u; // 0: PIXELS divides the width, no pixel is computed twice
+const SPAN: u32 = PIXELS + KERNEL_WIDTH - 1u;
+const TAPS: u32 = KERNEL_HEIGHT * KERNEL_WIDTH;
+const LOADS: u32 = (SPAN * IN_BLOCKS + SUBGROUP - 1u) / SUBGROUP;
+const GROUP: u32 = SUBGROUP / 4u; // blocks of output channels of a subgroup
+
+// Backward_data reads dz where this says input, and writes dx where this says output.
+struct Params {
+  batch: u32,
+  in_height: u32,
+  in_row: u32,       // stored row length, in vec4
+  in_image: u32,     // stored image size, in vec4
+  in_origin: u32,    // first tap of column 0 in image row 0, in vec4
+  before: u32,       // rows of the padding above
+  out_blocks: u32,
+  out_width: u32,
+  out_row: u32,
+  out_image: u32,
+  out_origin: u32,
+  segments: u32,     // strips of an image
+  input_per_slot: u32, // 1: the input is indexed by client slot, 0: by lane
+  parameter_stride: u32, // parameters of one base, in vec4
+  weight: u32,       // offset of the weights, in vec4
+  bias: u32,
+  has_bias: u32,
+  scale: f32,        // the layer correction 1/r in training, else 1
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> lanes: array<vec4<u32>>; // slot, parameter row, 0, 0
+@group(0) @binding(2) var<storage, read> batch_sizes: array<u32>;
+@group(0) @binding(3) var<storage, read> input: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> parameters: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> output: array<vec4<f32>>;
+// [lane][n][segment][block] of (mean, squared deviations) of the pixels that no strip before has
+@group(0) @binding(6) var<storage, read_write> parts: array<f32>;
+
+alias Weights = array<array<vec4<f32>, TAPS>, IN_BLOCKS>;
+alias Rows = array<array<f32, PIXELS>, KERNEL_HEIGHT>; // under way: of rows ky = KERNEL_HEIGHT − 1 … 0 of the kernel
+alias Loaded = array<vec4<f32>, LOADS>;
+alias Window = array<vec4<f32>, SPAN>;
+
+// What a subgroup works on.
+struct Strip {
+  first_block: u32,
+  first_sample: u32,
+  end: u32,       // samples of the batch, at most first_sample + SAMPLES
+  segment: u32,
+  x: u32,         // first column
+  rank: u32,      // of the invocation in its subgroup
+  source: u32,    // slot or lane of the input
+}
+
+// The value that invocation `i` of the subgroup holds: a shuffle, put here by the loader.
+fn from_invocation(value: vec4<f32>, i: u32) -> vec4<f32> { return value; }
+
+// The values of the four invocations from `i` on.
+fn from_four(value: f32, i: u32) -> vec4<f32> {
+  let v = vec4<f32>(value);
+  return vec4<f32>(from_invocation(v, i).x, from_invocation(v, i + 1u).x, from_invocation(v, i + 2u).x, from_invocation(v, i + 3u).x);
+}
+
+fn strip_of(lane: u32, place: u32, rank: u32) -> Strip {
+  let slot = lanes[lane].x;
+  let size = batch_sizes[slot];
+  let groups = (params.out_blocks + GROUP - 1u) / GROUP;
+  let segment = place / groups % params.segments;
+  let first = place / (groups * params.segments) * SAMPLES;
+  let x = min(segment * PIXELS, params.out_width - PIXELS);
+  let source = select(lane, slot, params.input_per_slot == 1u);
+  return Strip(place % groups * GROUP, first, min(first + SAMPLES, size), segment, x, rank, source);
+}
+
+// Adds one tap's products for an input block. Written out, here and below, so that the driver keeps the rows in registers.
+fn tap(ky: u32, kx: u32, c: u32, w: ptr<function, Weights>, window: ptr<function, Window>, rows: ptr<function, Rows>) {
+  let weight = (*w)[c][ky * KERNEL_WIDTH + kx];
+  for (var p = 0u; p < PIXELS; p++) {
+    let v = (*window)[p + kx];
+    var sum = fma(v.x, weight.x, (*rows)[KERNEL_HEIGHT - 1u - ky][p]);
+    if (IN_LANES > 1u) { sum = fma(v.y, weight.y, sum); }
+    if (IN_LANES > 2u) { sum = fma(v.z, weight.z, sum); }
+    if (IN_LANES > 3u) { sum = fma(v.w, weight.w, sum); }
+    (*rows)[KERNEL_HEIGHT - 1u - ky][p] = sum;
+  }
+}
+
+fn kernel_row(ky: u32, c: u32, w: ptr<function, Weights>, window: ptr<function, Window>, rows: ptr<function, Rows>) {
+  tap(ky, 0u, c, w, window, rows);
+  if (KERNEL_WIDTH > 1u) { tap(ky, 1u, c, w, window, rows); }
+  if (KERNEL_WIDTH > 2u) { tap(ky, 2u, c, w, window, rows); }
+  if (KERNEL_WIDTH > 3u) { tap(ky, 3u, c, w, window, rows); }
+  if (KERNEL_WIDTH > 4u) { tap(ky, 4u, c, w, window, rows); }
+  if (KERNEL_WIDTH > 5u) { tap(ky, 5u, c, w, window, rows); }
+  if (KERNEL_WIDTH > 6u) { tap(ky, 6u, c, w, window, rows); }
+}
+
+// Adds the products of one block of an image row.
+fn in_block(c: u32, loaded: ptr<function, Loaded>, w: ptr<function, Weights>, rows: ptr<function, Rows>) {
+  var window: Window;
+  for (var i = 0u; i < SPAN; i++) {
+    let f = i * IN_BLOCKS + c;
+    window[i] = from_invocation((*loaded)[f / SUBGROUP], f % SUBGROUP);
+  }
+  kernel_row(0u, c, w, &window, rows);
+  if (KERNEL_HEIGHT > 1u) { kernel_row(1u, c, w, &window, rows); }
+  if (KERNEL_HEIGHT > 2u) { kernel_row(2u, c, w, &window, rows); }
+  if (KERNEL_HEIGHT > 3u) { kernel_row(3u, c, w, &window, rows); }
+  if (KERNEL_HEIGHT > 4u) { kernel_row(4u, c, w, &window, rows); }
+  if (KERNEL_HEIGHT > 5u) { kernel_row(5u, c, w, &window, rows); }
+  if (KERNEL_HEIGHT > 6u) { kernel_row(6u, c, w, &window, rows); }
+}
+
+// Adds the products of image row t.
+fn image_row(first: u32, t: u32, rank: u32, w: ptr<function, Weights>, rows: ptr<function, Rows>) {
+  var loaded: Loaded;
+  for (var i = 0u; i < LOADS; i++) {
+    loaded[i] = input[first + t * params.in_row + min(i * SUBGROUP + rank, SPAN * IN_BLOCKS - 1u)];
+  }
+  in_block(0u, &loaded, w, rows);
+  if (IN_BLOCKS > 1u) { in_block(1u, &loaded, w, rows); }
+  if (IN_BLOCKS > 2u) { in_block(2u, &loaded, w, rows); }
+  if (IN_BLOCKS > 3u) { in_block(3u, &loaded, w, rows); }
+  if (IN_BLOCKS > 4u) { in_block(4u, &loaded, w, rows); }
+  if (IN_BLOCKS > 5u) { in_block(5u, &loaded, w, rows); }
+  if (IN_BLOCKS > 6u) { in_block(6u, &loaded, w, rows); }
+  if (IN_BLOCKS > 7u) { in_block(7u, &loaded, w, rows); }
+}
+
+// Stores a row of the strip, an invocation a vec4: pixel p + rank / GROUP, block rank % GROUP.
+fn store(start: u32, s: Strip, values: ptr<function, array<f32, PIXELS>>) {
+  let block = s.first_block + s.rank % GROUP;
+  for (var p = 0u; p < PIXELS; p += 4u) {
+    var mine = vec4<f32>(0.0);
+    for (var q = 0u; q < 4u; q++) { // a loop of varying length would not be unrolled
+      if (p + q < PIXELS) {
+        let pixel = from_four((*values)[p + q], s.rank % GROUP * 4u);
+        mine = select(mine, pixel, s.rank / GROUP == q);
+      }
+    }
+    let x = p + s.rank / GROUP;
+    if (x < PIXELS && block < params.out_blocks) {
+      output[start + (s.x + x) * params.out_blocks + block] = mine;
+    }
+  }
+}
+
+// Mean and squared deviations of an invocation's pixels in the rows so far.
+struct Statistics {
+  rows: f32,
+  mean: f32,
+  squares: f32,
+}
+
+// The row that image row t was the last for leaves, if it is one of the output's; the others move up.
+fn finish_row(t: u32, start: u32, s: Strip, bias: f32, rows: ptr<function, Rows>, statistics: ptr<function, Statistics>) {
+  if (t + params.before + 1u >= KERNEL_HEIGHT) {
+    var z: array<f32, PIXELS>;
+    for (var p = 0u; p < PIXELS; p++) {
+      z[p] = ((*rows)[0][p] + bias) * params.scale;
+    }
+    store(start + (t + params.before + 1u - KERNEL_HEIGHT) * params.out_row, s, &z);
+    if (STATISTICS == 1u) {
+      let own = s.segment * PIXELS; // the first column that no strip before has
+      let columns = f32(s.x + PIXELS - own);
+      var sum = 0.0;
+      for (var p = 0u; p < PIXELS; p++) {
+        if (OVERLAP == 1u) { sum += select(0.0, z[p], s.x + p >= own); } else { sum += z[p]; }
+      }
+      let mean = sum / columns;
+      var squares = 0.0;
+      for (var p = 0u; p < PIXELS; p++) {
+        var d = z[p] - mean;
+        if (OVERLAP == 1u) { d = select(0.0, d, s.x + p >= own); }
+        squares = fma(d, d, squares);
+      }
+      // Chan et al.'s pairwise update.
+      let delta = mean - (*statistics).mean;
+      let share = 1.0 / ((*statistics).rows + 1.0);
+      (*statistics).squares += squares + delta * delta * columns * (*statistics).rows * share;
+      (*statistics).mean += delta * share;
+      (*statistics).rows += 1.0;
+    }
+  }
+  for (var j = 1u; j < KERNEL_HEIGHT; j++) {
+    (*rows)[j - 1u] = (*rows)[j];
+  }
+  for (var p = 0u; p < PIXELS; p++) {
+    (*rows)[KERNEL_HEIGHT - 1u][p] = 0.0;
+  }
+}
+
+// Computes the strip of sample n.
+fn convolve(n: u32, lane: u32, s: Strip, bias: f32, w: ptr<function, Weights>) -> Statistics {
+  let first = (s.source * params.batch + n) * params.in_image + params.in_origin + s.x * IN_BLOCKS;
+  let start = (lane * params.batch + n) * params.out_image + params.out_origin;
+  var rows: Rows;
+  for (var j = 0u; j < KERNEL_HEIGHT; j++) {
+    for (var p = 0u; p < PIXELS; p++) {
+      rows[j][p] = 0.0;
+    }
+  }
+  var statistics = Statistics(0.0, 0.0, 0.0);
+  for (var t = 0u; t < params.in_height; t++) {
+    image_row(first, t, s.rank, w, &rows);
+    finish_row(t, start, s, bias, &rows, &statistics);
+  }
+  // Below the image there is only padding: nothing to add.
+  for (var t = params.in_height; t < params.in_height + params.before; t++) {
+    finish_row(t, start, s, bias, &rows, &statistics);
+  }
+  return statistics;
+}
+
+@compute @workgroup_size(64)
+fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>, @builtin(local_invocation_index) rank: u32) {
+  let lane = group.z;
+  let s = strip_of(lane, (group.x * 64u + local.x) / SUBGROUP, rank % SUBGROUP);
+  if (s.first_sample >= s.end) { // the same for a whole subgroup
+    return;
+  }
+  let theta = lanes[lane].y * params.parameter_stride;
+  let block = min(s.first_block + s.rank / 4u, params.out_blocks - 1u);
+  // Each invocation loads a row of four channels, and takes its own column of four such rows.
+  var w: Weights;
+  for (var c = 0u; c < IN_BLOCKS; c++) {
+    for (var t = 0u; t < TAPS; t++) {
+      let row = parameters[theta + params.weight + ((t * IN_BLOCKS + c) * 4u + s.rank % 4u) * params.out_blocks + block];
+      for (var j = 0u; j < IN_LANES; j++) {
+        let v = from_invocation(row, s.rank / 4u * 4u + j);
+        w[c][t][j] = select(select(v.x, v.y, s.rank % 4u == 1u), select(v.z, v.w, s.rank % 4u == 3u), s.rank % 4u > 1u);
+      }
+    }
+  }
+  var bias = 0.0;
+  if (params.has_bias == 1u) {
+    bias = parameters[theta + params.bias + block][s.rank % 4u];
+  }
+  for (var n = s.first_sample; n < s.end; n++) {
+    let statistics = convolve(n, lane, s, bias, &w);
+    if (STATISTICS == 1u && s.first_block + s.rank / 4u < params.out_blocks) {
+      let place = (((lane * params.batch + n) * params.segments + s.segment) * params.out_blocks + block) * 8u + s.rank % 4u;
+      parts[place] = statistics.mean;
+      parts[place + 4u] = statistics.squares;
+    }
+  }
+}
+
+@compute @workgroup_size(64)
+fn backward_data(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(local_invocation_index) rank: u32,
+) {
+  let lane = group.z;
+  let s = strip_of(lane, (group.x * 64u + local.x) / SUBGROUP, rank % SUBGROUP);
+  if (s.first_sample >= s.end) { // the same for a whole subgroup
+    return;
+  }
+  let theta = lanes[lane].y * params.parameter_stride + params.weight;
+  let channel = min(s.first_block * 4u + s.rank, params.out_blocks * 4u - 1u);
+  var w: Weights;
+  for (var c = 0u; c < IN_BLOCKS; c++) {
+    for (var t = 0u; t < TAPS; t++) {
+      w[c][t] = parameters[theta + ((TAPS - 1u - t) * params.out_blocks * 4u + channel) * IN_BLOCKS + c];
+    }
+  }
+  for (var n = s.first_sample; n < s.end; n++) {
+    convolve(n, lane, s, 0.0, &w);
+  }
+}

@@ -1,0 +1,115 @@
+//! Convolutions of stride 1 with the channels spread over a subgroup; see `shaders/conv2d_subgroup.wgsl`.
+
+use super::conv2d_forward::Conv2d;
+use super::{ImageLayout, Tile, Tuning, WORKGROUP, pixels_per_invocation};
+
+/// What one subgroup computes of a convolution's result: the whole height of some columns of some samples.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Strip {
+    /// Columns.
+    pixels: u32,
+    /// Samples.
+    samples: u32,
+    /// Invocations of a subgroup: the channels it computes.
+    subgroup: u32,
+}
+
+/// Most input blocks that the shader is written out for.
+const IN_BLOCKS: u32 = 8;
+/// Largest side of a kernel that it is written out for.
+const SIDE: u32 = 7;
+/// Most weights that an invocation keeps: with them, the rows under way still fit a CPU's first cache.
+const WEIGHTS: u32 = 400;
+/// Most multiply–adds written out for an image row: what compiles in a second or two.
+const PRODUCTS: u32 = 3000;
+
+impl Strip {
+    /// The strip of a result `width` pixels wide, computed from `in_blocks` channel blocks; `None` where the device shares
+    /// nothing between invocations, or the convolution is none that the shader is written out for.
+    pub fn new(conv: &Conv2d, width: u32, in_blocks: u32, tuning: Tuning) -> Option<Strip> {
+        let side = conv.kernel_height.max(conv.kernel_width);
+        let weights = conv.kernel_height * conv.kernel_width * in_blocks * 4;
+        if tuning.strip == 0 || tuning.subgroup < 4 || conv.stride != 1 || side > SIDE || in_blocks > IN_BLOCKS || weights > WEIGHTS {
+            return None;
+        }
+        let pixels = pixels_per_invocation(width, tuning.strip.min(PRODUCTS / weights).max(1));
+        Some(Strip { pixels, samples: tuning.samples, subgroup: tuning.subgroup })
+    }
+
+    /// The strip as a tile, for the statistics left of each.
+    pub fn tile(&self, height: u32) -> Tile {
+        Tile { rows: height, pixels: self.pixels, blocks: 1 }
+    }
+
+    /// Strips of an image.
+    pub fn segments(&self, width: u32) -> u32 {
+        width.div_ceil(self.pixels)
+    }
+
+    pub fn constants(&self, conv: &Conv2d, width: u32, in_blocks: u32) -> Vec<(&'static str, u32)> {
+        vec![
+            ("OVERLAP", u32::from(!width.is_multiple_of(self.pixels))),
+            ("KERNEL_HEIGHT", conv.kernel_height),
+            ("KERNEL_WIDTH", conv.kernel_width),
+            ("PIXELS", self.pixels),
+            ("SAMPLES", self.samples),
+            ("IN_BLOCKS", in_blocks),
+            ("SUBGROUP", self.subgroup),
+        ]
+    }
+
+    /// Invocations for `batch` images of `out`.
+    pub fn invocations(&self, batch: u32, out: ImageLayout) -> u32 {
+        let groups = out.blocks().div_ceil(self.subgroup / 4);
+        let strips = batch.div_ceil(self.samples) * self.segments(out.shape.width) * groups;
+        (strips * self.subgroup).next_multiple_of(WORKGROUP)
+    }
+}
+
+/// What one subgroup computes of a convolution's weight gradient: all taps of some input blocks and of a channel an
+/// invocation; see `shaders/conv2d_subgroup_backward_weight.wgsl`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct WeightStrip {
+    /// Columns of dz at a time.
+    pub pixels: u32,
+    /// Input blocks.
+    held: u32,
+    /// Invocations of a subgroup.
+    subgroup: u32,
+}
+
+impl WeightStrip {
+    /// As [`Strip::new`].
+    pub fn new(conv: &Conv2d, in_blocks: u32, tuning: Tuning) -> Option<WeightStrip> {
+        let side = conv.kernel_height.max(conv.kernel_width);
+        let taps = conv.kernel_height * conv.kernel_width;
+        if tuning.strip == 0 || tuning.subgroup < 4 || conv.stride != 1 || side > SIDE || taps > tuning.taps {
+            return None;
+        }
+        let held = if in_blocks.is_multiple_of(2) { 2 } else { 1 };
+        let pixels = pixels_per_invocation(conv.output.width, tuning.strip.min(PRODUCTS / (taps * 4 * held)).max(1));
+        Some(WeightStrip { pixels, held, subgroup: tuning.subgroup })
+    }
+
+    pub fn constants(&self, conv: &Conv2d) -> Vec<(&'static str, u32)> {
+        vec![
+            ("OVERLAP", u32::from(!conv.output.width.is_multiple_of(self.pixels))),
+            ("KERNEL_HEIGHT", conv.kernel_height),
+            ("KERNEL_WIDTH", conv.kernel_width),
+            ("PIXELS", self.pixels),
+            ("IN_HELD", self.held),
+            ("SUBGROUP", self.subgroup),
+        ]
+    }
+
+    /// Invocations of one part of the batch.
+    pub fn invocations(&self, in_blocks: u32, out_blocks: u32) -> u32 {
+        in_blocks / self.held * out_blocks.div_ceil(self.subgroup / 4) * self.subgroup
+    }
+}
+
+/// Place of the first tap of column 0 in row 0 of an image, where `before` columns of padding come before it.
+pub(super) fn first_tap(image: ImageLayout, before: u32) -> u32 {
+    assert!(before <= image.border, "a tap {before} pixels outside an image with a border of {}", image.border);
+    image.border * image.row() + (image.border - before) * image.blocks()
+}
