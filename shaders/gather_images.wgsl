@@ -3,7 +3,7 @@
 //   input[slot][n][y][x] = (image[index] / 255, 0 padded to four channels), inside a zero border
 //   batch_labels[slot][n] = label[index],  batch_sizes[slot] = number of valid samples
 //
-// One invocation a stored pixel of a sample; the dispatch's z axis is the client slot.
+// One invocation four neighbouring pixels of a sample; the dispatch's z axis is the client slot.
 // Samples at or past the batch size are not touched.
 
 struct Params {
@@ -29,14 +29,11 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> batch_labels: array<u32>;
 @group(0) @binding(7) var<storage, read_write> batch_sizes: array<u32>;
 
-fn image_byte(chunk: u32, byte: u32) -> f32 {
-  var word = 0u;
+fn image_word(chunk: u32, i: u32) -> u32 {
   if (chunk == 0u) {
-    word = images_0[byte / 4u];
-  } else {
-    word = images_1[byte / 4u];
+    return images_0[min(i, arrayLength(&images_0) - 1u)];
   }
-  return f32((word >> (8u * (byte % 4u))) & 255u) / 255.0;
+  return images_1[min(i, arrayLength(&images_1) - 1u)];
 }
 
 @compute @workgroup_size(64)
@@ -48,22 +45,42 @@ fn gather_images(@builtin(global_invocation_id) id: vec3<u32>) {
     batch_sizes[slot] = valid;
   }
   let pixels = params.height * params.width;
-  let n = id.x / pixels;
+  let quads = (pixels + 3u) / 4u;
+  let n = id.x / quads;
   if (n >= valid) {
     return;
   }
-  let pixel = id.x % pixels;
+  let first = id.x % quads * 4u;
   let image = schedule[row + 1u + n];
-  if (pixel == 0u) {
+  if (first == 0u) {
     batch_labels[slot * params.batch + n] = labels[image];
   }
   let chunk = min(image / params.images_per_chunk, 1u);
-  let first = ((image - chunk * params.images_per_chunk) * pixels + pixel) * params.channels;
-  var value = vec4<f32>(0.0);
-  for (var c = 0u; c < params.channels; c++) {
-    value[c] = image_byte(chunk, first + c);
+  let start = ((image - chunk * params.images_per_chunk) * pixels + first) * params.channels;
+  // The pixels' bytes start anywhere in a word: one word more than they fill holds them all.
+  var words: array<u32, 5>;
+  for (var i = 0u; i < 5u; i++) {
+    if (i <= params.channels) {
+      words[i] = image_word(chunk, start / 4u + i);
+    }
   }
-  let y = pixel / params.width;
-  let x = pixel % params.width;
-  input[(slot * params.batch + n) * params.out_image + params.out_origin + y * params.out_row + x] = value;
+  let shift = start % 4u * 8u;
+  var bytes: array<u32, 4>; // the same, from the first byte on
+  for (var i = 0u; i < 4u; i++) {
+    bytes[i] = select((words[i] >> shift) | (words[i + 1u] << (32u - shift)), words[i], shift == 0u);
+  }
+  let image_start = (slot * params.batch + n) * params.out_image + params.out_origin;
+  for (var p = 0u; p < 4u; p++) {
+    var value = vec4<f32>(0.0);
+    for (var c = 0u; c < 4u; c++) {
+      let byte = p * params.channels + c;
+      if (c < params.channels) {
+        value[c] = f32((bytes[byte / 4u] >> (byte % 4u * 8u)) & 255u) / 255.0;
+      }
+    }
+    let pixel = first + p;
+    if (pixel < pixels) {
+      input[image_start + pixel / params.width * params.out_row + pixel % params.width] = value;
+    }
+  }
 }

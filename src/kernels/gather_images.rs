@@ -59,7 +59,7 @@ impl GatherImages {
             ],
             step_word: Some(0),
             buffers: vec![b.schedule, b.images[0], b.images[1], b.labels, b.input, b.batch_labels, b.batch_sizes],
-            invocations: self.batch * shape.height * shape.width,
+            invocations: self.batch * (shape.height * shape.width).div_ceil(4),
             workgroup: WORKGROUP,
             over: Over::Slots,
             flops: payload,
