@@ -2,11 +2,13 @@
 //
 //   buf ← μ · buf + (g + wd · θ),   θ ← θ − lr · buf
 //
-// over every parameter of every lane, biases and batch norm included. The momentum starts at zero each round (a fresh
+// over the parameters of every lane, biases and batch norm included, but for a range that linear_backward_weight has seen to. The momentum starts at zero each round (a fresh
 // optimiser), which makes the first step's buf the gradient itself. One invocation a vec4.
 
 struct Params {
   length: u32, // vec4 of one lane
+  skip: u32, // start and length of the range, in vec4
+  skipped: u32,
   learning_rate: f32,
   momentum: f32,
   weight_decay: f32,
@@ -19,10 +21,10 @@ struct Params {
 
 @compute @workgroup_size(64)
 fn sgd(@builtin(global_invocation_id) id: vec3<u32>) {
-  if (id.x >= params.length) {
+  if (id.x >= params.length - params.skipped) {
     return;
   }
-  let i = id.z * params.length + id.x;
+  let i = id.z * params.length + id.x + select(0u, params.skipped, id.x >= params.skip);
   let theta = parameters[i];
   let step = fma(vec4<f32>(params.momentum), momentum[i], fma(vec4<f32>(params.weight_decay), theta, gradient[i]));
   momentum[i] = step;

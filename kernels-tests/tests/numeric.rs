@@ -7,7 +7,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use splitmix_fl::gpu::{Gpu, GpuOptions};
-use splitmix_fl::kernels::Tuning;
+use splitmix_fl::kernels::{Traits, Tuning};
 use splitmix_fl::net::Shape;
 use splitmix_fl::verify::*;
 use std::collections::BTreeSet;
@@ -96,7 +96,7 @@ fn all(checked_shaders: bool, cases: u32) {
     );
     bench.check(cases, (direction(), 1usize..21, image(1..10, 5), 1u32..20, scale(), any::<u64>()), |c| {
         let (direction, batch, from, out_features, scale, seed) = c;
-        Some(Box::new(LinearCase { direction, batch, from, out_features, scale, seed }))
+        Some(Box::new(LinearCase { direction, batch, from, out_features, scale, sgd: seed % 2 == 1, seed }))
     });
     let means = prop_oneof![Just(0.0f32), Just(3.0), Just(-50.0)];
     let norm = (any::<bool>(), 1usize..9, image(1..10, 20), any::<bool>(), 1u32..4, means, scale(), any::<u64>());
@@ -129,7 +129,11 @@ fn all(checked_shaders: bool, cases: u32) {
         let (batch, classes, bases, seed) = c;
         Some(Box::new(EnsembleCase { batch, classes, bases, seed }))
     });
-    bench.check(cases / 4, (1u32..200, 1usize..8, any::<u64>()), |(length, steps, seed)| Some(Box::new(SgdCase { length, steps, seed })));
+    bench.check(cases / 4, (1u32..200, 1usize..8, any::<u64>()), |(length, steps, seed)| {
+        let start = seed as u32 % length;
+        let skip = (start, (seed >> 32) as u32 % (length - start));
+        Some(Box::new(SgdCase { length, skip, steps, seed }))
+    });
     bench.check(cases / 4, (1u32..200, any::<u64>()), |(length, seed)| Some(Box::new(CopyCase { length, seed })));
     bench.check(cases / 4, (1u32..200, any::<u64>()), |(length, seed)| Some(Box::new(AverageCase { length, seed })));
 }
@@ -168,7 +172,11 @@ fn the_self_test_passes() {
 
 #[test]
 fn every_entry_point_has_a_case() {
-    let covered: BTreeSet<_> = standard_cases().iter().flat_map(|c| c.trial(Tuning::baseline()).entry_points()).collect();
+    // Of the two kinds of devices: each has entry points that the other has no use for.
+    let cpu = Tuning::new(Traits { is_cpu: true, subgroup: Some(8), workgroup_memory: 32_768 });
+    let both = [Tuning::baseline(), cpu];
+    let covered: BTreeSet<_> =
+        standard_cases().iter().flat_map(|c| both.into_iter().flat_map(|tuning| c.trial(tuning).entry_points())).collect();
     let mut found = 0;
     for shader in splitmix_fl::kernels::shader::ALL.iter().filter(|s| s.name != "ceilings") {
         let module = naga::front::wgsl::parse_str(shader.source).unwrap_or_else(|error| panic!("{}: {error}", shader.name));

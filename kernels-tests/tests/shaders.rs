@@ -114,6 +114,7 @@ fn every_variant_in_use_is_valid_and_bound_as_declared() {
                 momentum: 0.9,
                 weight_decay: 5e-4,
                 tuning,
+                keep_gradients: denominator == 4,
             };
             let evaluate =
                 EvaluateSetting { network: &network, bases: 8, widths: 4, batch: 128, images_per_chunk: 100, slot_capacity: 5, tuning };

@@ -3,7 +3,6 @@
 use super::{ImageStore, Limit, Server, Staging, Totals, wave};
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::Tuning;
-use crate::kernels::sgd::Sgd;
 use crate::kernels::weighted_average;
 use crate::net::Network;
 use crate::plan::train::{TOTALS_BYTES, TrainPlan, TrainSetting};
@@ -79,6 +78,7 @@ impl Trainer {
             momentum: options.momentum,
             weight_decay: options.weight_decay,
             tuning: options.tuning.unwrap_or(gpu.tuning()),
+            keep_gradients: options.keep_activations,
         };
         let plan_for = |lanes, slots| {
             let mut p = TrainPlan::new(&setting(lanes, slots));
@@ -150,7 +150,9 @@ impl Trainer {
         }
         self.dispatches = 0;
         self.submits = 0;
-        self.program.set_word(gpu, "sgd", Sgd::LEARNING_RATE_WORD, learning_rate.to_bits());
+        for (label, word) in &self.plan.learning_rates {
+            self.program.set_word(gpu, label, *word, learning_rate.to_bits());
+        }
         let mut encoder = self.encoder(gpu);
         server.begin(&mut encoder);
         let waves = order.len().div_ceil(self.lanes_per_wave as usize).max(1);

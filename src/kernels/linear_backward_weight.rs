@@ -1,37 +1,94 @@
 //! Fully connected layer, gradient with respect to weight and bias; see `shaders/linear_backward_weight.wgsl`.
 
 use super::linear_forward::{Buffers, Linear};
-use super::{Access::*, Dispatch, Kernel, Over, Tuning, WORKGROUP, shader};
+use super::sgd::Sgd;
+use super::{Access, Access::*, BufferId, Dispatch, Kernel, Over, Tuning, WORKGROUP, shader};
+
+/// Place of the learning rate in the uniform block of [`Linear::backward_weight_sgd`]: it changes every round.
+pub const LEARNING_RATE_WORD: usize = 6;
+
+/// Buffers of [`Linear::backward_weight_sgd`].
+#[derive(Debug, Clone, Copy)]
+pub struct SgdBuffers {
+    /// `vec4<u32>` of each lane: slot, parameter row, base, 0.
+    pub lanes: BufferId,
+    /// u32 valid samples of each slot.
+    pub batch_sizes: BufferId,
+    /// The layer's input.
+    pub input: BufferId,
+    /// Gradient of the output.
+    pub dz: BufferId,
+    /// In and out: momentum rows of every lane.
+    pub momentum: BufferId,
+    /// In and out: parameter rows of every lane.
+    pub parameters: BufferId,
+}
 
 impl Linear {
     /// The backward_weight dispatch, over lanes: dw = inputᵀ · dz, db = Σ dz.
     pub fn backward_weight(&self, label: &str, tuning: Tuning, b: Buffers) -> Dispatch {
+        let access = &[Read, Read, Read, Read, Write];
+        self.weight_gradient(label, "to_gradient", access, tuning, [0.0; 3], b.list(), self.flops(), self.bytes())
+    }
+
+    /// The backward_weight and what [`Sgd`] does with it, in one dispatch over lanes. The parameters are changed: nothing of
+    /// this step may read the layer's weights afterwards.
+    pub fn backward_weight_sgd(&self, label: &str, tuning: Tuning, sgd: &Sgd, b: SgdBuffers) -> Dispatch {
+        let settings = [sgd.learning_rate, sgd.momentum, sgd.weight_decay];
+        let buffers = vec![b.lanes, b.batch_sizes, b.input, b.dz, b.momentum, b.parameters];
+        let values = u64::from(self.parameters().1) * 4;
+        let rows = u64::from(self.batch) * u64::from(self.in_blocks + self.out_blocks) * 16;
+        let access = &[Read, Read, Read, Read, Write, Write];
+        self.weight_gradient(label, "sgd", access, tuning, settings, buffers, self.flops() + values * 6, rows + values * 16)
+    }
+
+    /// Start and length of the layer's weights and bias in a row of parameters, in vec4.
+    pub fn parameters(&self) -> (u32, u32) {
+        let weights = self.in_blocks * 4 * self.out_blocks;
+        assert_eq!(self.place.bias, Some(self.place.weight + weights), "a linear layer's bias follows its weights");
+        (self.place.weight, weights + self.out_blocks)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn weight_gradient(
+        &self,
+        label: &str,
+        entry: &'static str,
+        access: &'static [Access],
+        tuning: Tuning,
+        sgd: [f32; 3],
+        buffers: Vec<BufferId>,
+        flops: u64,
+        bytes: u64,
+    ) -> Dispatch {
         // Layers too narrow for a subgroup share nothing.
-        let shared = self.in_blocks >= tuning.subgroup * tuning.weight_tile.0;
+        let shared = self.out_blocks >= tuning.subgroup * tuning.weight_tile.1;
         let (subgroup, (ins, outs)) = if shared { (tuning.subgroup, tuning.weight_tile) } else { (1, (2, 2)) };
+        let mut words = vec![
+            self.batch,
+            self.in_blocks,
+            self.out_blocks,
+            self.place.stride,
+            self.place.weight,
+            self.place.bias.expect("a linear layer has a bias"),
+        ];
+        words.extend(sgd.map(f32::to_bits));
         Dispatch {
             label: label.into(),
             kernel: Kernel {
                 shader: shader::linear_backward_weight,
-                entry: "linear_backward_weight",
+                entry,
                 constants: vec![("IN_BLOCKS", ins), ("OUT_BLOCKS", outs), ("SUBGROUP", subgroup)],
-                access: &[Read, Read, Read, Read, Write],
+                access,
             },
-            words: vec![
-                self.batch,
-                self.in_blocks,
-                self.out_blocks,
-                self.place.stride,
-                self.place.weight,
-                self.place.bias.expect("a linear layer has a bias"),
-            ],
+            words,
             step_word: None,
-            buffers: b.list(),
-            invocations: self.in_blocks.div_ceil(ins).next_multiple_of(subgroup) * self.out_blocks.div_ceil(outs),
+            buffers,
+            invocations: self.in_blocks.div_ceil(ins) * self.out_blocks.div_ceil(outs * subgroup) * subgroup,
             workgroup: WORKGROUP,
             over: Over::Lanes,
-            flops: self.flops(),
-            bytes: self.bytes(),
+            flops,
+            bytes,
         }
     }
 }

@@ -7,6 +7,8 @@ use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
 pub struct Sgd {
     /// vec4 of a lane's parameters.
     pub length: u32,
+    /// Start and length, in vec4, of a range to leave alone; 0 long: none.
+    pub skip: (u32, u32),
     /// Learning rate of the round.
     pub learning_rate: f32,
     /// Momentum μ.
@@ -28,18 +30,26 @@ pub struct Buffers {
 
 impl Sgd {
     /// Place of the learning rate in the uniform block: it changes every round.
-    pub const LEARNING_RATE_WORD: usize = 1;
+    pub const LEARNING_RATE_WORD: usize = 3;
 
     /// The dispatch, over lanes.
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
-        let values = u64::from(self.length) * 4;
+        let count = self.length - self.skip.1;
+        let values = u64::from(count) * 4;
         Dispatch {
             label: label.into(),
             kernel: Kernel { shader: shader::sgd, entry: "sgd", constants: vec![], access: &[Read, Write, Write] },
-            words: vec![self.length, self.learning_rate.to_bits(), self.momentum.to_bits(), self.weight_decay.to_bits()],
+            words: vec![
+                self.length,
+                self.skip.0,
+                self.skip.1,
+                self.learning_rate.to_bits(),
+                self.momentum.to_bits(),
+                self.weight_decay.to_bits(),
+            ],
             step_word: None,
             buffers: vec![b.gradient, b.momentum, b.parameters],
-            invocations: self.length,
+            invocations: count,
             workgroup: WORKGROUP,
             over: Over::Lanes,
             flops: values * 6,

@@ -4,6 +4,8 @@ use super::forward::{self, Activation, Forward, Kept, Setting};
 use super::{Extent, Plan};
 use crate::kernels::conv2d_backward_data::{self, Conv2dBackwardData};
 use crate::kernels::conv2d_backward_weight::{self, Conv2dBackwardWeight};
+use crate::kernels::linear_backward_weight::SgdBuffers;
+use crate::kernels::sgd::Sgd;
 use crate::kernels::softmax_cross_entropy::{self, SoftmaxCrossEntropy};
 use crate::kernels::sum_partials::SumPartials;
 use crate::kernels::{BufferId, Dispatch, ImageLayout, batch_norm_backward, batch_norm_features, linear_forward, max_pool_backward};
@@ -16,6 +18,17 @@ pub(super) struct Wanted {
     pub weights: bool,
     /// That of the first layer's input.
     pub input: bool,
+}
+
+/// The descent of one linear layer, done where its gradient is: see [`super::train`].
+#[derive(Clone, Copy)]
+pub(super) struct Descent {
+    /// The layer.
+    pub layer: usize,
+    /// SGD's settings.
+    pub sgd: Sgd,
+    /// Momentum of the lanes.
+    pub momentum: BufferId,
 }
 
 /// What the loss is of, and where its counters go.
@@ -38,9 +51,17 @@ pub(super) struct Backward {
 }
 
 /// The loss and the backward of every layer, last to first. The gradient of each layer's output is stored with the border
-/// that the layer's own backward_data wants. `gradient` takes the lanes' weight gradients; those of batch norm are written
-/// even where weights are not wanted, for they are needed on the way.
-pub(super) fn build(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss, gradient: BufferId, wanted: Wanted) -> Backward {
+/// that the layer's own backward_data wants. `gradient` takes the lanes' weight gradients, but for the layer of `descent`;
+/// those of batch norm are written even where weights are not wanted, for they are needed on the way.
+pub(super) fn build(
+    plan: &mut Plan,
+    s: &Setting,
+    f: &Forward,
+    loss: &Loss,
+    gradient: BufferId,
+    wanted: Wanted,
+    descent: Option<Descent>,
+) -> Backward {
     let net = s.network;
     let mut out = Vec::new();
     let mut named = Vec::new();
@@ -100,24 +121,26 @@ pub(super) fn build(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss, grad
         };
         match f.kept[i] {
             Kept::Linear { linear } => {
-                let buffers =
-                    |input, other, output| linear_forward::Buffers { lanes: f.lanes, batch_sizes: f.batch_sizes, input, other, output };
-                if wanted.weights {
-                    out.push(linear.backward_weight(
-                        &format!("{label} backward_weight"),
-                        s.tuning,
-                        buffers(f.inputs[i].buffer, dy.buffer, gradient),
-                    ));
-                }
+                let (input, dz) = (f.inputs[i].buffer, dy.buffer);
+                let (lanes, batch_sizes, parameters) = (f.lanes, f.batch_sizes, f.parameters);
+                let buffers = |input, other, output| linear_forward::Buffers { lanes, batch_sizes, input, other, output };
                 if passes_on {
                     let dx = new_gradient(plan);
-                    out.push(linear.backward_data(
-                        &format!("{label} backward_data"),
-                        dx.layout,
-                        s.tuning,
-                        buffers(dy.buffer, f.parameters, dx.buffer),
-                    ));
+                    let label = format!("{label} backward_data");
+                    out.push(linear.backward_data(&label, dx.layout, s.tuning, buffers(dz, parameters, dx.buffer)));
                     dy = dx;
+                }
+                // After backward_data, for SGD changes the weights.
+                match descent.filter(|d| d.layer == i) {
+                    Some(d) => {
+                        let b = SgdBuffers { lanes, batch_sizes, input, dz, momentum: d.momentum, parameters };
+                        out.push(linear.backward_weight_sgd(&format!("{label} backward_weight and sgd"), s.tuning, &d.sgd, b));
+                    }
+                    None if wanted.weights => {
+                        let label = format!("{label} backward_weight");
+                        out.push(linear.backward_weight(&label, s.tuning, buffers(input, dz, gradient)));
+                    }
+                    None => {}
                 }
             }
             Kept::Conv { conv } => {

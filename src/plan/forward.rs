@@ -214,6 +214,15 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
     Forward { lanes: s.lanes, batch_sizes: s.batch_sizes, parameters: s.parameters, inputs, outputs, logits: current, kept, dispatches }
 }
 
+/// The linear layer with the most weights, and which layer it is.
+pub(super) fn largest_linear(f: &Forward) -> Option<(usize, Linear)> {
+    let linear = f.kept.iter().enumerate().filter_map(|(i, k)| match k {
+        Kept::Linear { linear } => Some((i, *linear)),
+        _ => None,
+    });
+    linear.max_by_key(|(_, l)| l.parameters().1)
+}
+
 /// The stored outputs by layer, for tests.
 pub(super) fn named(net: &Network, f: &Forward) -> Vec<(String, BufferId, ImageLayout)> {
     let stored = net.layers.iter().enumerate().zip(&f.outputs);

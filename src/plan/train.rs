@@ -2,11 +2,12 @@
 //!
 //! Phases: `start` once a wave, `step` once a local step, `finish` once a wave.
 
-use super::backward::{self, Wanted};
+use super::backward::{self, Descent, Wanted};
 use super::forward::{self, Activation, Setting};
 use super::{Extent, Plan};
 use crate::kernels::copy_bases::{self, CopyBases};
 use crate::kernels::gather_images::{self, GatherImages};
+use crate::kernels::linear_backward_weight;
 use crate::kernels::sgd::{self, Sgd};
 use crate::kernels::weighted_average::{self, WeightedAverage};
 use crate::kernels::{BufferId, ImageLayout, Tuning};
@@ -39,6 +40,8 @@ pub struct TrainSetting<'a> {
     pub weight_decay: f32,
     /// The kernels' variants.
     pub tuning: Tuning,
+    /// Whether every gradient is to be read afterwards; else that of the largest linear layer is spent where it is computed.
+    pub keep_gradients: bool,
 }
 
 /// The plan and the buffers a caller writes or reads.
@@ -64,8 +67,10 @@ pub struct TrainPlan {
     pub totals: BufferId,
     /// Parameters of each lane.
     pub parameters: BufferId,
-    /// Gradients of each lane.
+    /// Gradients of each lane; all of them only where the setting keeps gradients.
     pub gradient: BufferId,
+    /// Labels of the dispatches that descend, and the uniform word of each that is the learning rate.
+    pub learning_rates: Vec<(String, usize)>,
     /// Activations and gradients by name, for the golden tests: images with their layout, per lane.
     pub named: Vec<(String, BufferId, ImageLayout)>,
 }
@@ -113,17 +118,25 @@ impl TrainPlan {
 
         let wanted = Wanted { weights: true, input: false };
         let loss = backward::Loss { batch_labels, totals, masked: s.masked_loss, summed: false };
-        let b = backward::build(&mut plan, &setting, &f, &loss, gradient, wanted);
+        let sgd =
+            Sgd { length: net.parameter_blocks, skip: (0, 0), learning_rate: 0.0, momentum: s.momentum, weight_decay: s.weight_decay };
+        let largest = if s.keep_gradients { None } else { forward::largest_linear(&f) };
+        let descent = largest.map(|(layer, _)| Descent { layer, sgd, momentum });
+        let b = backward::build(&mut plan, &setting, &f, &loss, gradient, wanted, descent);
         let mut named = forward::named(net, &f);
         named.extend(b.named);
 
         let mut step = vec![gather];
         step.extend(f.dispatches);
         step.extend(b.dispatches);
-        step.push(
-            Sgd { length: net.parameter_blocks, learning_rate: 0.0, momentum: s.momentum, weight_decay: s.weight_decay }
-                .dispatch("sgd", sgd::Buffers { gradient, momentum, parameters }),
-        );
+        let mut learning_rates = vec![("sgd".to_string(), Sgd::LEARNING_RATE_WORD)];
+        let mut rest = sgd;
+        if let Some((layer, linear)) = largest {
+            rest.skip = linear.parameters();
+            learning_rates
+                .push((format!("{} backward_weight and sgd", net.layers[layer].name()), linear_backward_weight::LEARNING_RATE_WORD));
+        }
+        step.push(rest.dispatch("sgd", sgd::Buffers { gradient, momentum, parameters }));
 
         let average_kernel = WeightedAverage { length: net.parameter_blocks, bases: s.bases, lane_capacity: s.lane_capacity };
         let members = plan.buffer("members", Extent::Fixed(average_kernel.member_bytes()));
@@ -138,7 +151,7 @@ impl TrainPlan {
             ("step", step),
             ("finish", vec![average_kernel.dispatch("average", weighted_average::Buffers { members, parameters, average })]),
         ];
-        TrainPlan { plan, lanes, schedule, images, labels, server, average, members, totals, parameters, gradient, named }
+        TrainPlan { plan, lanes, schedule, images, labels, server, average, members, totals, parameters, gradient, learning_rates, named }
     }
 }
 
@@ -163,6 +176,7 @@ mod tests {
             momentum: 0.9,
             weight_decay: 5e-4,
             tuning: Tuning::baseline(),
+            keep_gradients: false,
         };
         let plan = TrainPlan::new(&setting).plan;
         let step = plan.phase("step");

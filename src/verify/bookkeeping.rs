@@ -244,6 +244,8 @@ impl Case for LossCase {
 pub struct SgdCase {
     /// vec4 of a lane.
     pub length: u32,
+    /// Start and length of a range to leave alone.
+    pub skip: (u32, u32),
     /// Steps on the same gradient.
     pub steps: usize,
     /// Seed of the data.
@@ -256,7 +258,8 @@ impl Case for SgdCase {
     }
 
     fn shape(&self) -> String {
-        format!("{} parameters, {} steps", self.length * 4, self.steps)
+        let skipped = if self.skip.1 > 0 { format!(" but {:?}", self.skip) } else { String::new() };
+        format!("{} parameters{skipped}, {} steps", self.length * 4, self.steps)
     }
 
     fn trial(&self, _: Tuning) -> Trial {
@@ -270,7 +273,12 @@ impl Case for SgdCase {
             kernels_tests::sgd::sgd(&settings, &mut theta_after, &mut buf_after, &g);
         }
         let f32s = |v: &[f64]| v.iter().map(|v| *v as f32).collect::<Vec<_>>();
-        let near = |v: &[f64]| v.iter().map(|v| Want::Near(*v, 4.0)).collect::<Vec<_>>();
+        let (start, count) = self.skip;
+        let skipped = |i: usize| (start..start + count).contains(&(i as u32 / 4 % self.length));
+        let near = |v: &[f64]| {
+            let one = |(i, v): (usize, &f64)| if skipped(i) { Want::Keep } else { Want::Near(*v, 4.0) };
+            v.iter().enumerate().map(one).collect::<Vec<_>>()
+        };
         let b = sgd::Buffers {
             gradient: t.values("gradient", &f32s(&g)),
             momentum: t.values("momentum", &f32s(&buf)),
@@ -279,7 +287,7 @@ impl Case for SgdCase {
         t.expect(b.parameters, near(&theta_after));
         t.expect(b.momentum, near(&buf_after));
         t.expect(b.gradient, vec![Want::Keep; n]);
-        let kernel = Sgd { length: self.length, learning_rate: 0.125, momentum: 0.875, weight_decay: 0.03125 };
+        let kernel = Sgd { length: self.length, skip: self.skip, learning_rate: 0.125, momentum: 0.875, weight_decay: 0.03125 };
         t.dispatches = vec![kernel.dispatch("case", b); self.steps];
         t
     }
@@ -451,8 +459,8 @@ pub(super) fn standard() -> Vec<Box<dyn Case>> {
         Box::new(GatherCase { batch: 5, shape: image(3, 28, 28), images: 30, step: 0, seed: 400 }),
         Box::new(GatherCase { batch: 4, shape: image(1, 5, 3), images: 9, step: 2, seed: 401 }),
         Box::new(GatherCase { batch: 3, shape: image(4, 2, 7), images: 16, step: 1, seed: 402 }),
-        Box::new(SgdCase { length: 70, steps: 1, seed: 410 }),
-        Box::new(SgdCase { length: 3, steps: 5, seed: 411 }),
+        Box::new(SgdCase { length: 70, skip: (0, 0), steps: 1, seed: 410 }),
+        Box::new(SgdCase { length: 9, skip: (2, 5), steps: 5, seed: 411 }),
         Box::new(CopyCase { length: 70, seed: 420 }),
         Box::new(AverageCase { length: 70, seed: 421 }),
         Box::new(EnsembleCase { batch: 9, classes: 10, bases: 8, seed: 430 }),

@@ -5,7 +5,9 @@ use crate::kernels::batch_norm_statistics::{self, BatchNorm};
 use crate::kernels::conv2d_backward_data::{self, Conv2dBackwardData};
 use crate::kernels::conv2d_backward_weight::{self, Conv2dBackwardWeight};
 use crate::kernels::conv2d_forward::{self, Conv2d, Conv2dForward};
+use crate::kernels::linear_backward_weight::SgdBuffers;
 use crate::kernels::linear_forward::{self, Linear};
+use crate::kernels::sgd::Sgd;
 use crate::kernels::sum_partials::SumPartials;
 use crate::kernels::{EPSILON, ImageLayout, ParameterPlace, Tuning};
 use crate::net::Shape;
@@ -13,7 +15,7 @@ use kernels_tests::batch_norm_statistics::batch_norm_statistics;
 use kernels_tests::conv2d_backward_data::conv2d_backward_data as twin_backward_data;
 use kernels_tests::conv2d_backward_weight::conv2d_backward_weight as twin_backward_weight;
 use kernels_tests::conv2d_forward::conv2d_forward as twin_forward;
-use kernels_tests::{linear_backward_data, linear_backward_weight, linear_forward as linear_twin, shape};
+use kernels_tests::{linear_backward_data, linear_backward_weight, linear_forward as linear_twin, sgd as sgd_twin, shape};
 
 /// Which gradient, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -302,6 +304,8 @@ pub struct LinearCase {
     pub out_features: u32,
     /// The layer correction.
     pub scale: f32,
+    /// Gradient of weight and bias: spend it on the spot by SGD.
+    pub sgd: bool,
     /// Seed of the data.
     pub seed: u64,
 }
@@ -311,6 +315,7 @@ impl Case for LinearCase {
         match self.direction {
             Direction::Forward => "linear_forward",
             Direction::BackwardData => "linear_backward_data",
+            Direction::BackwardWeight if self.sgd => "linear_backward_weight, sgd",
             Direction::BackwardWeight => "linear_backward_weight",
         }
     }
@@ -369,7 +374,8 @@ impl Case for LinearCase {
             }
             Direction::BackwardWeight => {
                 let stride = r.place.stride as usize * 4;
-                let mut want = vec![Want::Keep; LANES.len() * stride];
+                // Values and sizes by place, of all lanes.
+                let mut gradient = vec![None; LANES.len() * stride];
                 for lane in 0..LANES.len() {
                     let (x, g) = (&images[lane], &gradients[lane]);
                     let (dw, db) = linear_backward_weight::linear_backward_weight(&twin(valid[lane]), x, g);
@@ -378,13 +384,40 @@ impl Case for LinearCase {
                     for o in 0..outputs {
                         for i in 0..inputs {
                             let at = start + ((i % area) * channels + i / area) * outputs + o;
-                            want[at] = Want::Near(dw[o * inputs + i], sw[o * inputs + i]);
+                            gradient[at] = Some((dw[o * inputs + i], sw[o * inputs + i]));
                         }
-                        want[start + inputs * outputs + o] = Want::Near(db[o], sb[o]);
+                        gradient[start + inputs * outputs + o] = Some((db[o], sb[o]));
                     }
                 }
-                let b = buffers(t.values("input", &all(flat, &images)), t.values("dz", &all(out, &gradients)), t.output("gradient", want));
-                t.dispatches = vec![linear.backward_weight("case", tuning, b)];
+                let (input, dz) = (t.values("input", &all(flat, &images)), t.values("dz", &all(out, &gradients)));
+                if !self.sgd {
+                    let want = gradient.iter().map(|g| g.map_or(Want::Keep, |(value, size)| Want::Near(value, size)));
+                    let b = buffers(input, dz, t.output("gradient", want.collect()));
+                    t.dispatches = vec![linear.backward_weight("case", tuning, b)];
+                    return t;
+                }
+                let (theta, buf) = (noise.values(gradient.len()), noise.values(gradient.len()));
+                let (mut theta_after, mut buf_after) = (theta.clone(), buf.clone());
+                let settings = sgd_twin::Sgd { learning_rate: 0.125, momentum: 0.875, weight_decay: 0.03125 };
+                let values: Vec<f64> = gradient.iter().map(|g| g.map_or(0.0, |(value, _)| value)).collect();
+                sgd_twin::sgd(&settings, &mut theta_after, &mut buf_after, &values);
+                let near = |after: &[f64]| {
+                    let all = gradient.iter().zip(after);
+                    all.map(|(g, v)| g.map_or(Want::Keep, |(_, size)| Want::Near(*v, size + 4.0))).collect::<Vec<_>>()
+                };
+                let f32s = |v: &[f64]| v.iter().map(|v| *v as f32).collect::<Vec<_>>();
+                let b = SgdBuffers {
+                    lanes,
+                    batch_sizes: sizes,
+                    input,
+                    dz,
+                    momentum: t.values("momentum", &f32s(&buf)),
+                    parameters: t.values("parameters", &f32s(&theta)),
+                };
+                t.expect(b.momentum, near(&buf_after));
+                t.expect(b.parameters, near(&theta_after));
+                let sgd = Sgd { length: r.place.stride, skip: (0, 0), learning_rate: 0.125, momentum: 0.875, weight_decay: 0.03125 };
+                t.dispatches = vec![linear.backward_weight_sgd("case", tuning, &sgd, b)];
             }
         }
         t
@@ -407,6 +440,8 @@ pub(super) fn standard() -> Vec<Box<dyn Case>> {
         (3, image(4, 9, 16), 5, (3, 3), 2, 1, false),
         (2, image(2, 23, 19), 3, (11, 11), 4, 2, true),
         (3, image(9, 6, 5), 4, (1, 1), 2, 0, false),
+        (2, image(20, 6, 5), 9, (3, 3), 1, 1, false),
+        (3, image(3, 9, 8), 5, (7, 7), 1, 3, true),
     ];
     for (seed, (batch, input, out_channels, kernel, stride, padding, input_per_slot)) in convolutions.into_iter().enumerate() {
         for direction in DIRECTIONS {
@@ -431,7 +466,11 @@ pub(super) fn standard() -> Vec<Box<dyn Case>> {
     for (seed, (batch, from, out_features)) in linears.into_iter().enumerate() {
         for direction in DIRECTIONS {
             let scale = if seed % 2 == 0 { 8.0 } else { 1.0 };
-            cases.push(Box::new(LinearCase { direction, batch, from, out_features, scale, seed: 100 + seed as u64 }));
+            let case = LinearCase { direction, batch, from, out_features, scale, sgd: false, seed: 100 + seed as u64 };
+            cases.push(Box::new(case));
+            if direction == Direction::BackwardWeight {
+                cases.push(Box::new(LinearCase { sgd: true, ..case }));
+            }
         }
     }
     cases
