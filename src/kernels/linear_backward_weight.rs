@@ -24,6 +24,28 @@ pub struct SgdBuffers {
     pub parameters: BufferId,
 }
 
+/// A run of input blocks that an invocation goes through with dz of the whole batch in hand; see
+/// `shaders/linear_subgroup_backward_weight.wgsl`.
+struct Run {
+    /// Input blocks.
+    length: u32,
+    /// Blocks of outputs of an invocation.
+    outs: u32,
+}
+
+impl Run {
+    /// `None` where the device shares nothing between invocations, the batch is too large to keep or the layer too narrow.
+    fn new(linear: &Linear, tuning: Tuning) -> Option<Run> {
+        let fits = |outs: u32| linear.out_blocks >= outs * tuning.subgroup && linear.batch * outs <= tuning.held;
+        let outs = [2, 1].into_iter().find(|outs| fits(*outs))?;
+        if tuning.subgroup < 4 || linear.batch > 8 * tuning.subgroup {
+            return None;
+        }
+        // A few runs, so that one lane alone keeps more than one core at work.
+        Some(Run { length: linear.in_blocks.div_ceil(4), outs })
+    }
+}
+
 impl Linear {
     /// The backward_weight dispatch, over lanes: dw = inputᵀ · dz, db = Σ dz.
     pub fn backward_weight(&self, label: &str, tuning: Tuning, b: Buffers) -> Dispatch {
@@ -61,9 +83,6 @@ impl Linear {
         flops: u64,
         bytes: u64,
     ) -> Dispatch {
-        // Layers too narrow for a subgroup share nothing.
-        let shared = self.out_blocks >= tuning.subgroup * tuning.weight_tile.1;
-        let (subgroup, (ins, outs)) = if shared { (tuning.subgroup, tuning.weight_tile) } else { (1, (2, 2)) };
         let mut words = vec![
             self.batch,
             self.in_blocks,
@@ -73,18 +92,30 @@ impl Linear {
             self.place.bias.expect("a linear layer has a bias"),
         ];
         words.extend(sgd.map(f32::to_bits));
+        let (kernel, invocations) = match Run::new(self, tuning) {
+            Some(run) => {
+                words[0] = run.length;
+                let constants = vec![("OUT_BLOCKS", run.outs), ("SAMPLES", self.batch), ("SUBGROUP", tuning.subgroup)];
+                let kernel = Kernel { shader: shader::linear_subgroup_backward_weight, entry, constants, access };
+                let subgroups = self.in_blocks.div_ceil(run.length) * self.out_blocks.div_ceil(run.outs * tuning.subgroup);
+                (kernel, subgroups * tuning.subgroup)
+            }
+            None => {
+                // Layers too narrow for a subgroup share nothing.
+                let shared = self.out_blocks >= tuning.subgroup * tuning.weight_tile.1;
+                let (subgroup, (ins, outs)) = if shared { (tuning.subgroup, tuning.weight_tile) } else { (1, (2, 2)) };
+                let constants = vec![("IN_BLOCKS", ins), ("OUT_BLOCKS", outs), ("SUBGROUP", subgroup)];
+                let kernel = Kernel { shader: shader::linear_backward_weight, entry, constants, access };
+                (kernel, self.in_blocks.div_ceil(ins) * self.out_blocks.div_ceil(outs * subgroup) * subgroup)
+            }
+        };
         Dispatch {
             label: label.into(),
-            kernel: Kernel {
-                shader: shader::linear_backward_weight,
-                entry,
-                constants: vec![("IN_BLOCKS", ins), ("OUT_BLOCKS", outs), ("SUBGROUP", subgroup)],
-                access,
-            },
+            kernel,
             words,
             step_word: None,
             buffers,
-            invocations: self.in_blocks.div_ceil(ins) * self.out_blocks.div_ceil(outs * subgroup) * subgroup,
+            invocations,
             workgroup: WORKGROUP,
             over: Over::Lanes,
             flops,

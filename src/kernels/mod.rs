@@ -79,6 +79,7 @@ pub mod shader {
         linear_backward_data,
         linear_backward_weight,
         linear_forward,
+        linear_subgroup_backward_weight,
         max_pool_backward,
         max_pool_forward,
         sgd,
@@ -270,7 +271,9 @@ pub struct Tuning {
     pub rows: u32,
     /// Blocks of features that it computes of each.
     pub blocks: u32,
-    /// Blocks of inputs and of outputs in a linear layer's tile of weight gradients.
+    /// Most samples × blocks of dz that an invocation keeps for a linear layer's weight gradient; 0: none are kept.
+    pub held: u32,
+    /// Blocks of inputs and of outputs in a linear layer's tile of weight gradients, where dz is not kept.
     pub weight_tile: (u32, u32),
 }
 
@@ -301,6 +304,7 @@ impl Tuning {
                 partial_invocations: 64,
                 rows: 16,
                 blocks: 2,
+                held: 64,
                 weight_tile: (4, 2),
             }
         } else {
@@ -315,6 +319,7 @@ impl Tuning {
                 partial_invocations: 640,
                 rows: 8,
                 blocks: 1,
+                held: 0,
                 weight_tile: (2, 2),
             }
         }
@@ -338,8 +343,8 @@ impl Tuning {
             Tuning { pixels: 4, tile: 4, rows: 16, ..gpu },
             Tuning { subgroup: 1, ..cpu },
             cpu,
-            Tuning { pixels: 14, tile: 14, strip: 7, samples: 2, rows: 32, blocks: 1, weight_tile: (8, 1), ..cpu },
-            Tuning { tile: 16, strip: 0, rows: 8, weight_tile: (2, 2), ..cpu },
+            Tuning { pixels: 14, tile: 14, strip: 7, samples: 2, rows: 32, blocks: 1, held: 32, weight_tile: (8, 1), ..cpu },
+            Tuning { tile: 16, strip: 0, rows: 8, held: 0, weight_tile: (2, 2), ..cpu },
         ];
         let mut seen = std::collections::HashSet::new();
         list.retain(|t| seen.insert(*t));
