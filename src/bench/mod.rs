@@ -133,6 +133,8 @@ pub async fn run(gpu: &Gpu, options: &BenchOptions, mut progress: impl FnMut(&st
         progress(&format!("{lanes} lanes, steps and rounds"));
         cases.push(bench.case().await?);
     }
+    progress("the ceilings again");
+    let ceilings_again = ceilings::measure(&mut clock, options.limit).await?;
     Ok(BenchReport {
         version: env!("CARGO_PKG_VERSION").into(),
         adapter: gpu.describe(),
@@ -148,6 +150,7 @@ pub async fn run(gpu: &Gpu, options: &BenchOptions, mut progress: impl FnMut(&st
         },
         clock: clock.describe(),
         ceilings,
+        ceilings_again,
         start,
         kernels,
         variants,
@@ -544,7 +547,7 @@ mod tests {
             let report = run(&gpu, &BenchOptions { limit, started, ..tiny(&gpu) }, |_| told += 1).await.unwrap();
             let start = report.start.expect("asked for");
             assert!(0.0 < start.program && start.program < start.first_step, "{start:?}");
-            assert_eq!(told, 6);
+            assert_eq!(told, 7);
             let c = report.ceilings;
             for value in [c.flops_per_second, c.bytes_per_second, c.dispatch_seconds, c.submit_seconds] {
                 assert!(value.is_finite() && value > 0.0, "{c:?}");

@@ -20,8 +20,10 @@ pub struct BenchReport {
     pub setting: Setting,
     /// How times were taken, in words.
     pub clock: String,
-    /// What the adapter can do.
+    /// What the adapter can do. Shares are of these.
     pub ceilings: Ceilings,
+    /// The same, measured again at the end: where it differs, other work had a part of the machine, and shares are off.
+    pub ceilings_again: Ceilings,
     /// From the start of the process to the first finished step, where its beginning is known.
     pub start: Option<Start>,
     /// Every dispatch by itself, where it was asked for.
@@ -325,6 +327,11 @@ impl fmt::Display for BenchReport {
             number(c.dispatch_seconds * 1e6),
             number(c.submit_seconds * 1e6)
         )?;
+        let again = &self.ceilings_again;
+        let (flops, bytes) = (again.flops_per_second / c.flops_per_second, again.bytes_per_second / c.bytes_per_second);
+        write!(f, "again:    FMA {} GFLOP/s, copy {} GB/s at the end", giga(again.flops_per_second), giga(again.bytes_per_second))?;
+        let steady = |ratio: f64| (0.95..1.05).contains(&ratio);
+        writeln!(f, "{}", if steady(flops) && steady(bytes) { "" } else { ": something else is at work here, shares are off" })?;
         if let Some(t) = &self.start {
             writeln!(
                 f,
@@ -600,6 +607,7 @@ mod tests {
             },
             clock: "the host's".into(),
             ceilings: CEILINGS,
+            ceilings_again: Ceilings { bytes_per_second: CEILINGS.bytes_per_second * 1.2, ..CEILINGS },
             start: Some(Start { device: 0.1, program: 0.2, first_step: 0.3 }),
             variants: Some(VariantTable {
                 lanes: 8,
@@ -622,6 +630,7 @@ mod tests {
     #[test]
     fn the_page_sums_phases_and_prints_both_floors() {
         let page = report().to_string();
+        assert!(page.lines().any(|l| l.starts_with("again:") && l.ends_with("shares are off")), "{page}");
         let sum = page.lines().find(|l| l.starts_with("step, 2 dispatches")).expect("a line a phase");
         assert_eq!(sum.split_whitespace().skip(3).collect::<Vec<_>>(), ["10.00", "100.0%", "0.002", "0.200", "0.800", "0.080"]);
         let step = page.lines().find(|l| l.starts_with("training step")).expect("a line a cost");

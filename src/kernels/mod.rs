@@ -1,4 +1,5 @@
-//! One module per WGSL file in `shaders/`: what the kernel is given, checked on the way in, and the [`Dispatch`] it becomes.
+//! A module for each operation of the WGSL files in `shaders/`: what the kernel is given, checked on the way in, and the
+//! [`Dispatch`] it becomes.
 //!
 //! Nothing here touches a GPU. A dispatch names its shader, variant constants, uniform words and buffers, and says what
 //! it costs, so a plan can be printed, counted and tested without one. Two rules hold for every kernel:
