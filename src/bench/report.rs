@@ -330,7 +330,7 @@ impl fmt::Display for BenchReport {
         let again = &self.ceilings_again;
         let (flops, bytes) = (again.flops_per_second / c.flops_per_second, again.bytes_per_second / c.bytes_per_second);
         write!(f, "again:    FMA {} GFLOP/s, copy {} GB/s at the end", giga(again.flops_per_second), giga(again.bytes_per_second))?;
-        let steady = |ratio: f64| (0.95..1.05).contains(&ratio);
+        let steady = |ratio: f64| (0.9..1.1).contains(&ratio);
         writeln!(f, "{}", if steady(flops) && steady(bytes) { "" } else { ": something else is at work here, shares are off" })?;
         if let Some(t) = &self.start {
             writeln!(
