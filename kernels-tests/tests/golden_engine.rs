@@ -30,7 +30,7 @@ impl Bench {
         let gpu = Gpu::open(&GpuOptions { adapter, checked_shaders, ..Default::default() }).await;
         let gpu = gpu.unwrap_or_else(|error| panic!("{error}"));
         let network = digits(1, 8, 10).expect("the fixtures' network");
-        let server = Server::new(&gpu, &network, 1);
+        let server = Server::new(&gpu, &network, 1).expect("the bases fit");
         let fixture = Fixture::open("digits_forward", STEP);
         let bytes = |name: &str| fixture.get(name).iter().map(|v| *v as u8).collect::<Vec<_>>();
         let images = ImageStore::new(&gpu, network.input, &[(&bytes("images"), &bytes("labels"))]).expect("six images fit");

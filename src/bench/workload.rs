@@ -26,7 +26,7 @@ pub(super) struct Workload {
 impl Workload {
     pub fn new(gpu: &Gpu, options: &BenchOptions) -> Result<Workload> {
         let network = shapes::of(&options.network, options.base_width)?;
-        let server = initial_bases(gpu, &network, options.bases as usize, options.base_width, SEED, true);
+        let server = initial_bases(gpu, &network, options.bases as usize, options.base_width, SEED, true)?;
         // Large images are fewer.
         let count = (IMAGES * 784 / (network.input.height * network.input.width)).max(2 * options.batch) as usize;
         let mut pixels = vec![0; count * network.input.len() as usize];

@@ -65,6 +65,8 @@ pub(super) async fn run(args: Args) -> Result<()> {
     options.kernels_at = args.kernels_at.unwrap_or(options.kernels_at);
     options.batch = args.batch_size.unwrap_or(options.batch);
     options.base_width = args.base_width.unwrap_or(options.base_width);
+    // As many bases as make the full width, if they are few.
+    options.bases = options.bases.min(Ratio::ONE.floor_div(options.base_width).max(1) as u32);
     options.repeats = args.repeats.unwrap_or(options.repeats);
     options.limit = Limit { memory: args.memory_limit.map(|b| b.0), lanes: args.wave_lanes };
     let report = bench::run(&gpu, &options, |what| eprintln!("{what}")).await?;

@@ -1,9 +1,9 @@
 //! The server's bases on the GPU.
 
 use super::Staging;
-use crate::Result;
 use crate::gpu::Gpu;
 use crate::net::Network;
+use crate::{Error, Result};
 use std::collections::BTreeMap;
 
 /// Parameters of every base, and the running average of the round.
@@ -22,10 +22,22 @@ impl Server {
     }
 
     /// Bases with all parameters zero; [`Server::upload`] gives them values.
-    pub fn new(gpu: &Gpu, network: &Network, bases: u32) -> Server {
+    ///
+    /// # Errors
+    /// [`Error::Config`] where they exceed the adapter's largest binding.
+    pub fn new(gpu: &Gpu, network: &Network, bases: u32) -> Result<Server> {
         let row = u64::from(network.parameter_blocks) * 16;
         let size = row * u64::from(bases);
-        Server { bases, row, parameters: gpu.storage("server", size), average: gpu.storage("average", size) }
+        if size > gpu.largest_binding() {
+            return Err(Error::Config(format!(
+                "{bases} bases of {} parameters take {} MB in one buffer, of which this adapter binds {} MB at most: \
+                 train fewer or narrower bases, or choose another adapter with --adapter",
+                network.parameters(),
+                size / 1_000_000,
+                gpu.largest_binding() / 1_000_000
+            )));
+        }
+        Ok(Server { bases, row, parameters: gpu.storage("server", size), average: gpu.storage("average", size) })
     }
 
     /// Sets a base from PyTorch-shaped tensors by state-dict name.
@@ -43,7 +55,7 @@ impl Server {
     /// All bases as PyTorch-shaped tensors by state-dict name.
     ///
     /// # Errors
-    /// [`crate::Error::Gpu`] where the device was lost.
+    /// [`Error::Gpu`] where the device was lost.
     pub async fn download(&self, gpu: &Gpu, network: &Network) -> Result<Vec<BTreeMap<String, Vec<f32>>>> {
         let bytes = self.row * u64::from(self.bases);
         let staging = Staging::new(gpu, bytes);
@@ -71,5 +83,23 @@ impl Server {
             let at = self.row * u64::from(base);
             encoder.copy_buffer_to_buffer(&self.average, at, &self.parameters, at, self.row);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::GpuOptions;
+    use crate::net::digits;
+
+    #[test]
+    fn bases_that_no_binding_holds_are_refused_with_advice() {
+        pollster::block_on(async {
+            let gpu = Gpu::open(&GpuOptions { default_limits: true, ..GpuOptions::default() }).await.expect("an adapter");
+            let network = digits(1, 1, 10).expect("a width");
+            let error = Server::new(&gpu, &network, 8).err().expect("455 MB of 134").to_string();
+            assert!(error.contains("8 bases of 14219210 parameters") && error.contains("fewer or narrower bases"), "{error}");
+            assert!(Server::new(&gpu, &network, 2).is_ok());
+        });
     }
 }

@@ -66,7 +66,7 @@ impl Federation {
         let base_width = method.base_width();
         let network = model::network(NETWORK, base_width, dataset.classes.len())?;
         let bases = method.base_count()?;
-        let server = model::initial_bases(&gpu, &network, bases, base_width, config.seed, config.rescale_init);
+        let server = model::initial_bases(&gpu, &network, bases, base_width, config.seed, config.rescale_init)?;
         let model = Model { network, server, method, classes: dataset.classes.len() };
         Federation::with_model(gpu, dataset, config, model, Deck::new(bases)?).await
     }

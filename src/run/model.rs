@@ -35,8 +35,11 @@ pub fn network(name: &str, base_width: Ratio, classes: usize) -> Result<Network>
 }
 
 /// Freshly initialised bases, from the seed alone (paper, section 3.2; `rescale_init` is its correction of the fan-in).
-pub fn initial_bases(gpu: &Gpu, network: &Network, bases: usize, base_width: Ratio, seed: u64, rescale_init: bool) -> Server {
-    let server = Server::new(gpu, network, bases as u32);
+///
+/// # Errors
+/// As [`Server::new`].
+pub fn initial_bases(gpu: &Gpu, network: &Network, bases: usize, base_width: Ratio, seed: u64, rescale_init: bool) -> Result<Server> {
+    let server = Server::new(gpu, network, bases as u32)?;
     for base in 0..bases {
         let tensors = network.tensors.iter().enumerate().map(|(i, t)| {
             let kind = match t.kind {
@@ -50,7 +53,7 @@ pub fn initial_bases(gpu: &Gpu, network: &Network, bases: usize, base_width: Rat
         });
         server.upload(gpu, network, base as u32, &tensors.collect());
     }
-    server
+    Ok(server)
 }
 
 /// Names and PyTorch shapes of a network's tensors, as checkpoints are asked for them.
@@ -77,7 +80,7 @@ impl Model {
         let network = network(&header.network, header.base_width, header.classes)?;
         let method = header.config.method();
         let classes = header.classes;
-        let server = Server::new(gpu, &network, header.bases as u32);
+        let server = Server::new(gpu, &network, header.bases as u32)?;
         let model = Model { network, server, method, classes };
         model.load_bases(gpu, checkpoint, file)?;
         Ok(model)

@@ -46,7 +46,7 @@ impl Bench {
     }
 
     async fn round(&self, gpu: &Gpu, work: &[ClientWork], lanes_per_wave: Option<u32>) -> Result<(Bases, Vec<Vec<Totals>>)> {
-        let server = Server::new(gpu, &self.network, BASES);
+        let server = Server::new(gpu, &self.network, BASES)?;
         for (b, base) in self.initial.iter().enumerate() {
             server.upload(gpu, &self.network, b as u32, base);
         }
