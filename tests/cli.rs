@@ -152,6 +152,16 @@ fn a_run_is_the_same_to_the_bit_however_it_is_stopped_and_however_it_is_cut_into
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).expect("report")).expect("JSON");
     let test: serde_json::Value = serde_json::from_slice(&std::fs::read(whole.join("test.json")).expect("report")).expect("JSON");
     assert_eq!(report["widths"], test["widths"], "eval finds what the training's own test found");
+    assert!(report.get("attacked").is_none(), "{report}");
+    let attacked = path("attacked.json");
+    let text = succeed(&mut splitmix(&["eval", &model, "--attack", "fgsm-eps0,pgd-3-eps32", "--json", &attacked.to_string_lossy()]));
+    assert!(text.contains("after the attack fgsm-eps0") && text.contains("after the attack pgd-3-eps32"), "{text}");
+    let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&attacked).expect("report")).expect("JSON");
+    assert_eq!(report["widths"], test["widths"]);
+    assert_eq!(report["attacked"][0]["widths"], test["widths"], "a ball of no size changes nothing");
+    let mean = |report: &serde_json::Value| report["widths"][1]["mean"].as_f64().expect("an accuracy");
+    assert!(mean(&report["attacked"][1]) < mean(&report), "{report}");
+    fail(&mut splitmix(&["eval", &model, "--attack", "cw"]), 2, &["cw", "pgd-20-eps16"]);
     let sheet = path("sheet.png");
     succeed(&mut splitmix(&["data", "--clients", "--sheet", &sheet.to_string_lossy()]));
     let picture = sheet.to_string_lossy().into_owned();

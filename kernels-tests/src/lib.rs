@@ -11,6 +11,7 @@
 //! [`compare`] judges a kernel's f32 output against a twin's; [`network`] composes the twins into a whole training
 //! step.
 
+pub mod attack;
 pub mod batch_norm_backward;
 pub mod batch_norm_forward;
 pub mod batch_norm_statistics;
@@ -19,6 +20,7 @@ pub mod conv2d_backward_data;
 pub mod conv2d_backward_weight;
 pub mod conv2d_forward;
 pub mod copy_bases;
+pub mod ensemble_gradient;
 pub mod ensemble_mean;
 pub mod gather_images;
 pub mod linear_backward_data;

@@ -134,6 +134,13 @@ fn all(checked_shaders: bool, cases: u32) {
         let skip = (start, (seed >> 32) as u32 % (length - start));
         Some(Box::new(SgdCase { length, skip, steps, seed }))
     });
+    bench.check(cases / 4, (1usize..9, 1usize..40, 1usize..9, any::<u64>()), |(batch, classes, bases, seed)| {
+        Some(Box::new(EnsembleGradientCase { batch, classes, bases, seed }))
+    });
+    let attack = (any::<bool>(), 1usize..7, 1usize..5, image(1..5, 9), 0.0f32..0.6, 0.0f32..0.6, any::<u64>());
+    bench.check(cases / 4, attack, |(step, batch, bases, shape, epsilon, alpha, seed)| {
+        Some(Box::new(AttackCase { step, batch, bases, shape, epsilon, alpha, seed }))
+    });
     bench.check(cases / 4, (1u32..200, any::<u64>()), |(length, seed)| Some(Box::new(CopyCase { length, seed })));
     bench.check(cases / 4, (1u32..200, any::<u64>()), |(length, seed)| Some(Box::new(AverageCase { length, seed })));
 }

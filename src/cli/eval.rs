@@ -2,8 +2,9 @@
 
 use super::train::{client_rows, report_table};
 use super::{effective, load_data, open_gpu, percent, print, table};
-use crate::run::config::{ByteSize, DataSource, Widths};
-use crate::run::model::{self, Images, Model, TestSettings};
+use crate::fl::Attack;
+use crate::run::config::{ByteSize, DataSource, List, Widths};
+use crate::run::model::{self, Images, Model, Report, TestSettings};
 use crate::run::run_dir::{BEST, read_checkpoint, write_atomically};
 use crate::run::{Checkpoint, TrainConfig};
 use crate::{Error, Result};
@@ -21,6 +22,10 @@ pub(super) struct Args {
     /// Images in a test batch; with batch statistics it is part of the result. As in training when not given.
     #[arg(long)]
     eval_batch_size: Option<usize>,
+    /// Test the same images after these attacks, too, separated by commas: fgsm, or pgd-STEPS, in a ball of 8/255 or
+    /// of N/255 with -epsN, such as pgd-7,pgd-20-eps16. Each width is attacked for itself.
+    #[arg(long, value_name = "ATTACKS")]
+    attack: Option<List<Attack>>,
     /// Show every client's accuracy, too.
     #[arg(long)]
     clients: bool,
@@ -73,6 +78,23 @@ pub(super) fn open_model(path: &Path) -> Result<(PathBuf, Checkpoint)> {
     Ok((file, checkpoint))
 }
 
+/// What `--json` writes: the standard accuracies as ever, and those after each attack.
+#[derive(serde::Serialize)]
+struct Reports {
+    #[serde(flatten)]
+    standard: Report,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attacked: Vec<Attacked>,
+}
+
+/// Accuracies after one attack.
+#[derive(serde::Serialize)]
+struct Attacked {
+    attack: Attack,
+    #[serde(flatten)]
+    report: Report,
+}
+
 pub(super) async fn run(args: Args) -> Result<()> {
     let (file, checkpoint) = open_model(&args.model)?;
     let config = args.place.apply(checkpoint.header.config.clone())?;
@@ -90,8 +112,16 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let images = Images::new(&gpu, &dataset, model.network.input)?;
     let settings = TestSettings { widths, batch, limit: config.limit() };
     let report = model.test(&gpu, &images, &clients, &settings).await?;
+    let mut attacked = Vec::new();
+    for attack in args.attack.map_or_else(Vec::new, |a| a.0) {
+        let report = model.attack(&gpu, &images, &clients, &settings, attack, config.seed as u32).await?;
+        attacked.push(Attacked { attack, report });
+    }
 
     let mut text = format!("test accuracy in %, mean over clients, of {}:\n{}", file.display(), report_table(&report, &dataset));
+    for a in &attacked {
+        text += &format!("\nthe same after the attack {}:\n{}", a.attack, report_table(&a.report, &dataset));
+    }
     if args.clients {
         let mut rows = vec![vec!["client".to_string(), "domain".to_string(), "budget".to_string()]];
         rows[0].extend(report.widths.iter().map(|w| w.width.to_string()));
@@ -104,7 +134,8 @@ pub(super) async fn run(args: Args) -> Result<()> {
     }
     print(&text)?;
     if let Some(path) = args.json {
-        let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::Data(format!("the report cannot be written: {e}")))?;
+        let json = serde_json::to_vec_pretty(&Reports { standard: report, attacked })
+            .map_err(|e| Error::Data(format!("the report cannot be written: {e}")))?;
         write_atomically(&path, &json)?;
     }
     Ok(())

@@ -4,12 +4,14 @@
 //! dispatches of a [`crate::plan`]. They know nothing of budgets or aggregation rules; [`crate::fl`] decides those.
 //! Results wait in one [`Staging`] buffer, which the caller reads back once a round.
 
+mod attacker;
 mod evaluator;
 mod images;
 mod server;
 mod trainer;
 
 pub use crate::gpu::Staging;
+pub use attacker::{AttackOptions, Attacker};
 pub use evaluator::{EvaluateOptions, Evaluator};
 pub use images::ImageStore;
 pub use server::Server;

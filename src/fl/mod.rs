@@ -8,6 +8,7 @@
 //! Customization", ICLR 2022 (arXiv 2203.09747), section 3, algorithms 2 and 3.
 
 pub mod assignment;
+pub mod attack;
 pub mod batches;
 pub mod budget;
 pub mod deck;
@@ -20,6 +21,7 @@ pub mod schedule;
 pub mod selection;
 
 pub use assignment::{ClientPlan, Lane, RoundPlan, RoundSettings, plan_round};
+pub use attack::Attack;
 pub use budget::{Budgets, Ratio};
 pub use deck::Deck;
 pub use method::Method;

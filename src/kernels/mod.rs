@@ -6,6 +6,7 @@
 //! the lane (or client slot, or base) is the dispatch's z axis, and samples at or past a slot's batch size are neither
 //! read nor written.
 
+pub mod attack;
 pub mod batch_norm_backward;
 pub mod batch_norm_features;
 pub mod batch_norm_forward;
@@ -16,6 +17,7 @@ pub mod conv2d_backward_weight;
 pub mod conv2d_forward;
 mod conv2d_subgroup;
 pub mod copy_bases;
+pub mod ensemble_gradient;
 pub mod ensemble_mean;
 pub mod gather_images;
 pub mod linear_backward_data;
@@ -64,6 +66,7 @@ macro_rules! shaders {
 pub mod shader {
     use super::Shader;
     shaders!(
+        attack,
         batch_norm_backward,
         batch_norm_features,
         batch_norm_forward,
@@ -75,6 +78,7 @@ pub mod shader {
         conv2d_subgroup,
         conv2d_subgroup_backward_weight,
         copy_bases,
+        ensemble_gradient,
         ensemble_mean,
         gather_images,
         linear_backward_data,

@@ -4,6 +4,7 @@ use super::forward::{self, Activation, Forward, Kept, Setting};
 use super::{Extent, Plan};
 use crate::kernels::conv2d_backward_data::{self, Conv2dBackwardData};
 use crate::kernels::conv2d_backward_weight::{self, Conv2dBackwardWeight};
+use crate::kernels::ensemble_gradient::{self, EnsembleGradient};
 use crate::kernels::linear_backward_weight::SgdBuffers;
 use crate::kernels::sgd::Sgd;
 use crate::kernels::softmax_cross_entropy::{self, SoftmaxCrossEntropy};
@@ -31,14 +32,20 @@ pub(super) struct Descent {
     pub momentum: BufferId,
 }
 
-/// What the loss is of, and where its counters go.
-pub(super) struct Loss {
-    pub batch_labels: BufferId,
-    pub totals: BufferId,
-    /// Class-masked cross entropy.
-    pub masked: bool,
-    /// Gradient of the summed loss, not of the mean.
-    pub summed: bool,
+/// What the loss is of.
+pub(super) enum Loss {
+    /// Each lane's own logits. The forward leaves the classifier to the loss.
+    OfLanes {
+        batch_labels: BufferId,
+        /// The lanes' counters.
+        totals: BufferId,
+        /// Class-masked cross entropy.
+        masked: bool,
+        /// Gradient of the summed loss, not of the mean.
+        summed: bool,
+    },
+    /// The mean logits of so many lanes, those of a slot; gradient of the summed loss. The forward has all logits.
+    OfEnsemble { batch_labels: BufferId, bases: u32 },
 }
 
 /// The dispatches of a backward, and what they leave.
@@ -66,20 +73,20 @@ pub(super) fn build(
     let mut out = Vec::new();
     let mut named = Vec::new();
     let dlogits = Activation { buffer: plan.images("logits gradient", f.logits.layout, s.batch), layout: f.logits.layout };
-    let Some(Kept::Linear { linear }) = f.kept.last() else { unreachable!("a network ends in a linear layer") };
-    out.push(SoftmaxCrossEntropy { linear: *linear, classes: net.classes, masked: loss.masked, summed: loss.summed }.dispatch(
-        "classifier and loss",
-        softmax_cross_entropy::Buffers {
-            lanes: f.lanes,
-            batch_sizes: f.batch_sizes,
-            input: f.inputs[f.inputs.len() - 1].buffer,
-            parameters: f.parameters,
-            batch_labels: loss.batch_labels,
-            logits: f.logits.buffer,
-            dlogits: dlogits.buffer,
-            totals: loss.totals,
-        },
-    ));
+    let (lanes, batch_sizes, logits) = (f.lanes, f.batch_sizes, f.logits.buffer);
+    out.push(match *loss {
+        Loss::OfLanes { batch_labels, totals, masked, summed } => {
+            let Some(Kept::Linear { linear }) = f.kept.last() else { unreachable!("a network ends in a linear layer") };
+            let input = f.inputs[f.inputs.len() - 1].buffer;
+            let (parameters, dlogits) = (f.parameters, dlogits.buffer);
+            SoftmaxCrossEntropy { linear: *linear, classes: net.classes, masked, summed }.dispatch(
+                "classifier and loss",
+                softmax_cross_entropy::Buffers { lanes, batch_sizes, input, parameters, batch_labels, logits, dlogits, totals },
+            )
+        }
+        Loss::OfEnsemble { batch_labels, bases } => EnsembleGradient { batch: s.batch, classes: net.classes, bases }
+            .dispatch("loss of the ensemble", ensemble_gradient::Buffers { batch_sizes, logits, batch_labels, dlogits: dlogits.buffer }),
+    });
     // Scratch for the parts of the largest weight gradient and for batch norm's sums, shared by all layers.
     let weight_kernel = |i: usize, conv, dz| Conv2dBackwardWeight {
         conv,

@@ -79,7 +79,7 @@ impl InputGradientPlan {
         let f = forward::build(&mut plan, &setting);
         // Batch norm's own gradients come with the sums that the input's gradient needs.
         let gradient = plan.buffer("batch norm gradient", Extent::PerLane(u64::from(net.parameter_blocks) * 16));
-        let loss = Loss { batch_labels, totals, masked: false, summed: true };
+        let loss = Loss::OfLanes { batch_labels, totals, masked: false, summed: true };
         let b = backward::build(&mut plan, &setting, &f, &loss, gradient, Wanted { weights: false, input: true }, None);
         let mut dispatches = vec![gather];
         dispatches.extend(f.dispatches);

@@ -26,9 +26,9 @@ impl Memory {
     /// in the first block that is free while it lives.
     ///
     /// # Panics
-    /// Where a transient buffer is read before it is written, or used in two phases: a mistake in this crate.
+    /// Where a phase reads a transient buffer before it writes it: a mistake in this crate.
     pub(super) fn shared(buffers: &[BufferSpec], phases: &[(&'static str, Vec<Dispatch>)]) -> Memory {
-        let lives: Vec<Option<(usize, usize)>> = (0..buffers.len()).map(|i| lifetime(i, &buffers[i], phases)).collect();
+        let lives: Vec<Vec<Life>> = (0..buffers.len()).map(|i| lives(i, &buffers[i], phases)).collect();
         let mut order: Vec<usize> = (0..buffers.len()).collect();
         order.sort_by_key(|i| (std::cmp::Reverse(buffers[*i].extent.bytes()), *i));
         let mut memory = Memory { blocks: Vec::new(), of: vec![0; buffers.len()] };
@@ -38,7 +38,9 @@ impl Memory {
                 let alike = |j: &usize| {
                     buffers[*j].kept == buffers[i].kept
                         && std::mem::discriminant(&buffers[*j].extent) == std::mem::discriminant(&buffers[i].extent)
-                        && matches!((lives[*j], lives[i]), (Some(a), Some(b)) if a.1 < b.0 || b.1 < a.0)
+                        && !lives[*j].is_empty()
+                        && !lives[i].is_empty()
+                        && !lives[*j].iter().any(|a| lives[i].iter().any(|b| a.meets(b)))
                 };
                 others.iter().all(alike)
             };
@@ -56,20 +58,32 @@ impl Memory {
     }
 }
 
-/// First and last dispatch that uses a transient buffer; none for what is kept.
-fn lifetime(i: usize, spec: &BufferSpec, phases: &[(&'static str, Vec<Dispatch>)]) -> Option<(usize, usize)> {
-    if spec.kept == Kept::Always {
-        return None;
+/// First and last dispatch of a phase that use a buffer.
+struct Life {
+    phase: usize,
+    first: usize,
+    last: usize,
+}
+
+impl Life {
+    fn meets(&self, other: &Life) -> bool {
+        self.phase == other.phase && self.first <= other.last && other.first <= self.last
     }
-    let uses = phases.iter().enumerate().flat_map(|(p, (_, dispatches))| {
-        let bound = |d: &Dispatch| d.buffers.iter().position(|b| b.0 == i).map(|at| d.kernel.access[at]);
-        dispatches.iter().enumerate().filter_map(move |(t, d)| bound(d).map(|access| (p, t, access)))
-    });
-    let uses: Vec<_> = uses.collect();
-    let (first, last) = (uses.first()?, uses.last()?);
-    assert!(first.0 == last.0, "{} is transient and used in two phases", spec.label);
-    assert!(first.2 == Access::Write, "{} is transient and read before it is written", spec.label);
-    Some((first.1, last.1))
+}
+
+/// The lives of a transient buffer, one a phase that uses it; none for what is kept.
+fn lives(i: usize, spec: &BufferSpec, phases: &[(&'static str, Vec<Dispatch>)]) -> Vec<Life> {
+    if spec.kept == Kept::Always {
+        return Vec::new();
+    }
+    let life = |(phase, (name, dispatches)): (usize, &(&'static str, Vec<Dispatch>))| {
+        let access = |d: &Dispatch| d.buffers.iter().position(|b| b.0 == i).map(|at| d.kernel.access[at]);
+        let first = dispatches.iter().position(|d| access(d).is_some())?;
+        let last = dispatches.iter().rposition(|d| access(d).is_some())?;
+        assert!(access(&dispatches[first]) == Some(Access::Write), "{} is transient and read before it is written in {name}", spec.label);
+        Some(Life { phase, first, last })
+    };
+    phases.iter().enumerate().filter_map(life).collect()
 }
 
 #[cfg(test)]
@@ -120,6 +134,13 @@ mod tests {
     #[should_panic(expected = "read before it is written")]
     fn a_transient_buffer_must_be_written_first() {
         Memory::shared(&[buffer(4, Kept::Transient)], &[("step", vec![dispatch(&[0], &[]), dispatch(&[], &[0])])]);
+    }
+
+    #[test]
+    fn phases_do_not_meet() {
+        let buffers: Vec<_> = [40, 30, 20].map(|n| buffer(n, Kept::Transient)).into();
+        let phases = [("a", vec![dispatch(&[], &[0]), dispatch(&[0], &[1])]), ("b", vec![dispatch(&[], &[2]), dispatch(&[2], &[1])])];
+        assert_eq!(Memory::shared(&buffers, &phases).of, [0, 1, 0]);
     }
 
     proptest! {

@@ -1,9 +1,10 @@
 //! Plans: the buffers of a computation and the list of dispatches over them, built from a network without a GPU.
 //!
 //! [`train`] is the local work of a wave of lanes, [`evaluate`] a forward of every base and the mixing of their logits,
-//! [`input_gradient`] what one step of an attack on the images needs.
+//! [`attack`] an attack on the images of mixed bases, [`input_gradient`] what one step of an attack on single bases needs.
 //! A plan knows nothing of wgpu: [`crate::gpu::Program`] makes buffers and pipelines from it.
 
+pub mod attack;
 mod backward;
 pub mod evaluate;
 mod forward;

@@ -117,7 +117,7 @@ impl TrainPlan {
         let f = forward::build(&mut plan, &setting);
 
         let wanted = Wanted { weights: true, input: false };
-        let loss = backward::Loss { batch_labels, totals, masked: s.masked_loss, summed: false };
+        let loss = backward::Loss::OfLanes { batch_labels, totals, masked: s.masked_loss, summed: false };
         let sgd =
             Sgd { length: net.parameter_blocks, skip: (0, 0), learning_rate: 0.0, momentum: s.momentum, weight_decay: s.weight_decay };
         let largest = if s.keep_gradients { None } else { forward::largest_linear(&f) };

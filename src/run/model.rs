@@ -3,9 +3,9 @@
 use super::checkpoint::{Checkpoint, Tensor, tensor_name};
 use super::config::TrainConfig;
 use crate::data::Dataset;
-use crate::engine::{EvaluateOptions, Evaluator, ImageStore, Limit, Server, Staging, Totals};
+use crate::engine::{AttackOptions, Attacker, EvaluateOptions, Evaluator, ImageStore, Limit, Server, Staging, Totals};
 use crate::fl::init::{Init, fan_in_scale, init_tensor, tensor_rng};
-use crate::fl::{Client, DomainSizes, Method, Partition, Ratio, batches, selection};
+use crate::fl::{Attack, Client, DomainSizes, Method, Partition, Ratio, batches, selection};
 use crate::gpu::Gpu;
 use crate::net::{Network, Shape, TensorKind, digits};
 use crate::{Error, Result};
@@ -142,6 +142,43 @@ impl Model {
         evaluator.submit(gpu, &list, &staging, 0)?;
         let totals = evaluator.totals(&staging.read(gpu).await?);
         let per_client = per_client(clients.len(), settings.widths.len(), &owners, &totals[..list.len()]);
+        Ok(Report::new(&settings.widths, clients, &images.domains, &per_client))
+    }
+
+    /// Accuracy of every width on each client's test images after an attack against that width's own mix: robust accuracy.
+    ///
+    /// The attack differentiates through the mean logits and the statistics of each batch; its random start comes from
+    /// `seed` (paper, Algorithm 4 and section 4.2).
+    ///
+    /// # Errors
+    /// As [`Model::test`].
+    pub async fn attack(
+        &self,
+        gpu: &Gpu,
+        images: &Images,
+        clients: &[Client],
+        settings: &TestSettings,
+        attack: Attack,
+        seed: u32,
+    ) -> Result<Report> {
+        let lists: Vec<Vec<u32>> = clients.iter().map(|c| images.test_indices(c)).collect();
+        let (owners, list) = batches_of_clients(&lists, settings.batch)?;
+        let mut totals = vec![Vec::new(); list.len()];
+        for bases in self.mixed_bases(&settings.widths)? {
+            let options = AttackOptions {
+                attack,
+                bases,
+                batch: settings.batch as u32,
+                batches: list.len() as u32,
+                seed,
+                limit: settings.limit,
+                guarded: false,
+            };
+            let mut attacker = Attacker::new(gpu, &self.network, &self.server, &images.store, options).await?;
+            let of_width = attacker.totals(gpu, &list).await?;
+            totals.iter_mut().zip(of_width).for_each(|(all, one)| all.push(one));
+        }
+        let per_client = per_client(clients.len(), settings.widths.len(), &owners, &totals);
         Ok(Report::new(&settings.widths, clients, &images.domains, &per_client))
     }
 

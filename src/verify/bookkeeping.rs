@@ -1,8 +1,10 @@
 //! Cases of everything round the layers: gathering, loss, optimiser, download, average and mixing.
 
-use super::{Case, LANES, Noise, ROWS, SLOTS, Trial, Want, batch_sizes, lane_table, place, size_table};
+use super::{Case, LANES, Noise, ROWS, SLOTS, Trial, Want, batch_sizes, lane_table, place, size_table, stored, wanted};
 use crate::gpu::Active;
+use crate::kernels::attack::AttackImages;
 use crate::kernels::copy_bases::{self, CopyBases};
+use crate::kernels::ensemble_gradient::{self, EnsembleGradient};
 use crate::kernels::ensemble_mean::{self, EnsembleMean};
 use crate::kernels::gather_images::{self, GatherImages};
 use crate::kernels::linear_forward::Linear;
@@ -11,6 +13,7 @@ use crate::kernels::softmax_cross_entropy::{self, SoftmaxCrossEntropy};
 use crate::kernels::weighted_average::{self, WeightedAverage, members};
 use crate::kernels::{ImageLayout, ParameterPlace, Tuning};
 use crate::net::Shape;
+use kernels_tests::attack;
 use kernels_tests::linear_forward::linear_forward;
 use kernels_tests::shape;
 use kernels_tests::softmax_cross_entropy::{class_presence, softmax_cross_entropy as softmax_twin};
@@ -453,6 +456,162 @@ impl Case for EnsembleCase {
     }
 }
 
+/// The gradient of an ensemble's loss with respect to its bases' logits.
+#[derive(Debug, Clone, Copy)]
+pub struct EnsembleGradientCase {
+    /// Capacity of a batch.
+    pub batch: usize,
+    /// Number of classes.
+    pub classes: usize,
+    /// Bases mixed.
+    pub bases: usize,
+    /// Seed of the data.
+    pub seed: u64,
+}
+
+impl Case for EnsembleGradientCase {
+    fn op(&self) -> &'static str {
+        "ensemble_gradient"
+    }
+
+    fn shape(&self) -> String {
+        format!("{} of {} classes, {} bases", self.batch, self.classes, self.bases)
+    }
+
+    fn trial(&self, _: Tuning) -> Trial {
+        let mut noise = Noise::new(self.seed);
+        let mut t = Trial::default();
+        let (batch, classes, bases, row) = (self.batch, self.classes, self.bases, self.classes.next_multiple_of(4));
+        let labels = labels(&mut noise, batch, classes);
+        let valid = batch_sizes(batch);
+        let (mut stored, mut want) = (Vec::new(), Vec::new());
+        for s in 0..SLOTS {
+            let logits = noise.values(bases * valid[s] * classes);
+            for b in 0..bases {
+                let own = rows_of_logits(&logits[b * valid[s] * classes..(b + 1) * valid[s] * classes], batch, valid[s], classes);
+                // Padded classes hold zeros, as a linear layer leaves them.
+                let padded = |(i, v): (usize, &f32)| if i / row < valid[s] && i % row >= classes { 0.0 } else { *v };
+                stored.extend(own.iter().enumerate().map(padded));
+            }
+            let shape = shape::Logits { batch: valid[s], valid: valid[s], classes };
+            let own = &labels[s * batch..s * batch + valid[s]];
+            let gradient = kernels_tests::ensemble_gradient::ensemble_gradient(&shape, &logits, own);
+            for _ in 0..bases {
+                let at = |i: usize| match (i / row, i % row) {
+                    (n, _) if n >= valid[s] => Want::Keep,
+                    (_, c) if c >= classes => Want::Near(0.0, 0.0),
+                    (n, c) => Want::Near(gradient[n * classes + c], 4.0 / bases as f64),
+                };
+                want.extend((0..batch * row).map(at));
+            }
+        }
+        let b = ensemble_gradient::Buffers {
+            batch_sizes: t.words("batch sizes", size_table(batch)),
+            logits: t.values("logits", &stored),
+            batch_labels: t.words("batch labels", labels),
+            dlogits: t.output("dlogits", want),
+        };
+        let kernel = EnsembleGradient { batch: batch as u32, classes: classes as u32, bases: bases as u32 };
+        t.dispatches = vec![kernel.dispatch("case", b)];
+        t
+    }
+}
+
+/// Start or step of an attack on images.
+#[derive(Debug, Clone, Copy)]
+pub struct AttackCase {
+    /// A step, not the start.
+    pub step: bool,
+    /// Capacity of a batch.
+    pub batch: usize,
+    /// Bases attacked together.
+    pub bases: usize,
+    /// Shape of an image, of up to four channels.
+    pub shape: Shape,
+    /// Radius.
+    pub epsilon: f32,
+    /// Step size.
+    pub alpha: f32,
+    /// Seed of the data.
+    pub seed: u64,
+}
+
+impl Case for AttackCase {
+    fn op(&self) -> &'static str {
+        if self.step { "attack, step" } else { "attack, start" }
+    }
+
+    fn shape(&self) -> String {
+        let s = self.shape;
+        format!("{}×({}×{}×{}), {} bases, ε {}, α {}", self.batch, s.channels, s.height, s.width, self.bases, self.epsilon, self.alpha)
+    }
+
+    fn trial(&self, _: Tuning) -> Trial {
+        let mut noise = Noise::new(self.seed);
+        let mut t = Trial::default();
+        let (batch, valid) = (self.batch, batch_sizes(self.batch));
+        let (images, gradient) = (ImageLayout::new(self.shape, 2), ImageLayout::new(self.shape, 1));
+        let (channels, area) = (self.shape.channels as usize, (self.shape.height * self.shape.width) as usize);
+        let (epsilon, alpha) = (f64::from(self.epsilon), f64::from(self.alpha));
+        let (seed, round) = (self.seed as u32, 3);
+        // [slot][1 + batch], indices of images anywhere.
+        let mut schedule = vec![u32::MAX; SLOTS * (1 + batch)];
+        let (mut clean_words, mut attacked_words, mut dx_words, mut want) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (s, valid) in valid.iter().copied().enumerate() {
+            let row = &mut schedule[s * (1 + batch)..(s + 1) * (1 + batch)];
+            row[0] = valid as u32;
+            (0..valid).for_each(|n| row[1 + n] = (noise.value().abs() * 1e6) as u32);
+            // Pixels in [0, 1], the padded channels 0; attacked ones anywhere in the ball.
+            let clean: Vec<f64> = noise.images(valid, images).iter().map(|v| f64::from(v.abs().min(1.0) as f32)).collect();
+            let inside = |(c, v): (&f64, f64)| f64::from(attack::clip(c + epsilon * v, *c, epsilon) as f32);
+            let before: Vec<f64> = clean.iter().zip(noise.images(valid, images)).map(inside).collect();
+            let gradients: Vec<Vec<f64>> = (0..self.bases).map(|_| noise.images(valid, gradient)).collect();
+            let value = |i: usize| {
+                let (n, c, p) = (i / (4 * area), i / area % 4, i % area);
+                if c >= channels {
+                    return 0.0;
+                }
+                if self.step {
+                    // Summed in f32 in the bases' order, for a sign has no tolerance.
+                    let sum = gradients.iter().fold(0.0f32, |sum, g| sum + g[i] as f32);
+                    return attack::step(before[i], clean[i], f64::from(sum), alpha, epsilon);
+                }
+                attack::start(clean[i], attack::noise(seed, round, row[1 + n], p as u32)[c], epsilon)
+            };
+            let after: Vec<f64> = (0..clean.len()).map(value).collect();
+            want.extend(wanted(images, batch, valid, &after, &vec![1.0; after.len()]));
+            clean_words.extend(stored(images, batch, valid, &clean, 0, f32::NAN));
+            attacked_words.extend(stored(images, batch, valid, &before, 0, f32::NAN));
+            for g in &gradients {
+                dx_words.extend(stored(gradient, batch, valid, g, 0, f32::NAN));
+            }
+        }
+        let attacked = t.values("attacked", &attacked_words);
+        t.expect(attacked, want);
+        let b = crate::kernels::attack::Buffers {
+            batch_sizes: t.words("batch sizes", size_table(batch)),
+            clean: t.values("clean", &clean_words),
+            schedule: t.words("schedule", schedule),
+            dx: t.values("dx", &dx_words),
+            attacked,
+        };
+        let kernel = AttackImages {
+            batch: batch as u32,
+            bases: self.bases as u32,
+            images,
+            gradient,
+            seed,
+            start: self.epsilon,
+            epsilon: self.epsilon,
+            alpha: self.alpha,
+        };
+        let mut dispatch = if self.step { kernel.step("case", b) } else { kernel.start("case", b) };
+        dispatch.words[AttackImages::ROUND_WORD] = round;
+        t.dispatches = vec![dispatch];
+        t
+    }
+}
+
 pub(super) fn standard() -> Vec<Box<dyn Case>> {
     let image = |channels, height, width| Shape { channels, height, width };
     let mut cases: Vec<Box<dyn Case>> = vec![
@@ -465,7 +624,15 @@ pub(super) fn standard() -> Vec<Box<dyn Case>> {
         Box::new(AverageCase { length: 70, seed: 421 }),
         Box::new(EnsembleCase { batch: 9, classes: 10, bases: 8, seed: 430 }),
         Box::new(EnsembleCase { batch: 3, classes: 4, bases: 1, seed: 431 }),
+        Box::new(EnsembleGradientCase { batch: 9, classes: 10, bases: 8, seed: 440 }),
+        Box::new(EnsembleGradientCase { batch: 3, classes: 5, bases: 1, seed: 441 }),
     ];
+    for step in [false, true] {
+        let case = AttackCase { step, batch: 5, bases: 3, shape: image(3, 28, 28), epsilon: 8.0 / 255.0, alpha: 2.0 / 255.0, seed: 480 };
+        cases.push(Box::new(case));
+        cases.push(Box::new(AttackCase { batch: 3, bases: 1, shape: image(1, 5, 3), epsilon: 0.5, alpha: 0.75, ..case }));
+        cases.push(Box::new(AttackCase { bases: 2, shape: image(4, 3, 7), epsilon: 0.0, ..case }));
+    }
     for masked in [false, true] {
         for (seed, (batch, in_features, classes)) in [(9, 64, 10), (70, 6, 3), (1, 1, 1), (130, 33, 65)].into_iter().enumerate() {
             let size = [0.5, 1.0, 1.0, 30.0][seed];

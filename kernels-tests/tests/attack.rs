@@ -1,0 +1,238 @@
+//! Attacks on the images of mixed bases: what they may do to an image, and that they go where the loss rises.
+
+use kernels_tests::network::{Batch, Digits, Tensors};
+use kernels_tests::shape::{Image, Logits};
+use splitmix_fl::engine::{AttackOptions, Attacker, ImageStore, Limit, Server, Totals};
+use splitmix_fl::gpu::{Gpu, GpuOptions};
+use splitmix_fl::net::{Network, digits};
+use std::collections::BTreeMap;
+
+const IMAGES: usize = 30;
+const BATCH: usize = 7;
+const BASES: u32 = 3;
+
+/// Three narrow bases (5, 5 and 10 channels) on pseudo-random images, bright and dark ones among them.
+struct Bench {
+    gpu: Gpu,
+    network: Network,
+    server: Server,
+    store: ImageStore,
+    pixels: Vec<u8>,
+    labels: Vec<u8>,
+    bases: Vec<Tensors>,
+}
+
+/// A value in [−1, 1) that only its two keys decide.
+fn noise(key: u32, i: usize) -> f32 {
+    let mut x = (key.wrapping_mul(0x9E37_79B9) ^ i as u32).wrapping_mul(0x85EB_CA6B);
+    x = (x ^ (x >> 13)).wrapping_mul(0xC2B2_AE35);
+    ((x ^ (x >> 16)) >> 8) as f32 / 8_388_608.0 - 1.0
+}
+
+impl Bench {
+    async fn new() -> Bench {
+        let adapter = std::env::var("SPLITMIX_ADAPTER").ok();
+        let gpu = Gpu::open(&GpuOptions { adapter, ..Default::default() }).await.unwrap_or_else(|error| panic!("{error}"));
+        let network = digits(5, 64, 10).expect("a narrow base");
+        let size = network.input.len() as usize;
+        let pixels: Vec<u8> = (0..IMAGES * size).map(|i| (noise(1, i) * 200.0 + 128.0).clamp(0.0, 255.0) as u8).collect();
+        let labels: Vec<u8> = (0..IMAGES).map(|i| (i * 7 % 10) as u8).collect();
+        let store = ImageStore::new(&gpu, network.input, &[(&pixels, &labels)]).expect("they fit");
+        let server = Server::new(&gpu, &network, BASES).expect("the bases fit");
+        let mut bases = Vec::new();
+        for b in 0..BASES {
+            let mut base: BTreeMap<String, Vec<f32>> = BTreeMap::new();
+            for (t, spec) in network.tensors.iter().enumerate() {
+                let scale = 1.0 / (spec.fan_in.max(1) as f32).sqrt();
+                let value = |i| if spec.fan_in == 0 { 1.0 + 0.2 * noise(t as u32, i) } else { scale * noise(b * 100 + t as u32, i) };
+                base.insert(spec.name.clone(), (0..spec.len()).map(value).collect());
+            }
+            server.upload(&gpu, &network, b, &base);
+            bases.push(base.into_iter().map(|(name, values)| (name, values.into_iter().map(f64::from).collect())).collect());
+        }
+        Bench { gpu, network, server, store, pixels, labels, bases }
+    }
+
+    async fn attacker(&self, attack: &str, bases: u32, seed: u32, lanes: Option<u32>) -> Attacker {
+        let options = AttackOptions {
+            attack: attack.parse().expect("an attack"),
+            bases,
+            batch: BATCH as u32,
+            batches: 3,
+            seed,
+            limit: Limit { lanes, ..Limit::default() },
+            guarded: true,
+        };
+        Attacker::new(&self.gpu, &self.network, &self.server, &self.store, options).await.expect("it fits")
+    }
+
+    async fn images(&self, attack: &str, bases: u32, seed: u32, lanes: Option<u32>) -> Vec<Vec<Vec<f32>>> {
+        self.attacker(attack, bases, seed, lanes).await.images(&self.gpu, &batches()).await.expect("attacked")
+    }
+
+    async fn totals(&self, attack: &str, lanes: Option<u32>) -> Vec<Totals> {
+        self.attacker(attack, BASES, 1, lanes).await.totals(&self.gpu, &batches()).await.expect("attacked")
+    }
+
+    /// H·W·C values of an image, as the engine has them.
+    fn clean(&self, image: u32) -> Vec<f32> {
+        let size = self.network.input.len() as usize;
+        self.pixels[image as usize * size..(image as usize + 1) * size].iter().map(|b| f32::from(*b) / 255.0).collect()
+    }
+
+    /// The clean images of a batch as the twins want them, N·C·H·W, and their labels.
+    fn batch(&self, batch: &[u32]) -> (Vec<f64>, Vec<u32>) {
+        let area = (self.network.input.height * self.network.input.width) as usize;
+        let x = batch.iter().flat_map(|image| {
+            let clean = self.clean(*image);
+            (0..3 * area).map(move |i| f64::from(clean[i % area * 3 + i / area]))
+        });
+        (x.collect(), batch.iter().map(|i| u32::from(self.labels[*i as usize])).collect())
+    }
+
+    fn twin(&self, batch: usize) -> Digits {
+        let channels = |name: &str| self.bases[0][&format!("{name}.bias")].len();
+        Digits {
+            batch,
+            image: Image { channels: 3, height: 28, width: 28 },
+            conv: [channels("conv1"), channels("conv2"), channels("conv3")],
+            hidden: [channels("fc1"), channels("fc2")],
+            classes: 10,
+            eps: 1e-5,
+        }
+    }
+}
+
+/// Two full batches and a partial one.
+fn batches() -> Vec<Vec<u32>> {
+    vec![(0..7).collect(), (7..14).rev().collect(), (20..23).collect()]
+}
+
+fn flat<T: Clone>(nested: &[Vec<Vec<T>>]) -> Vec<T> {
+    nested.iter().flatten().flatten().cloned().collect()
+}
+
+#[test]
+fn attacked_images_stay_in_the_ball_and_are_images() {
+    pollster::block_on(async {
+        let bench = Bench::new().await;
+        for (name, epsilon) in [("pgd-3-eps16", 16.0f32), ("pgd-2-eps200", 200.0), ("fgsm", 8.0), ("pgd-0", 8.0)] {
+            let epsilon = epsilon / 255.0;
+            let attacked = bench.images(name, BASES, 1, None).await;
+            let (mut moved, mut count) = (0, 0);
+            for (batch, images) in batches().iter().zip(&attacked) {
+                assert_eq!(batch.len(), images.len());
+                for (image, attacked) in batch.iter().zip(images) {
+                    for (x, clean) in attacked.iter().zip(bench.clean(*image)) {
+                        assert!((clean - epsilon).max(0.0) <= *x && *x <= (clean + epsilon).min(1.0), "{name}: {clean} became {x}");
+                        moved += usize::from(*x != clean);
+                        count += 1;
+                    }
+                }
+            }
+            assert!(moved > count / 2, "{name}: {moved} of {count} moved");
+        }
+        for name in ["pgd-7-eps0", "fgsm-eps0"] {
+            let clean: Vec<f32> = batches().iter().flatten().flat_map(|i| bench.clean(*i)).collect();
+            assert_eq!(flat(&bench.images(name, BASES, 1, None).await), clean, "{name}");
+        }
+    });
+}
+
+#[test]
+fn the_start_is_the_seeds_and_nothing_depends_on_the_waves() {
+    pollster::block_on(async {
+        let bench = Bench::new().await;
+        let at_once = flat(&bench.images("pgd-3", BASES, 5, None).await);
+        // Three lanes a wave: a batch a wave.
+        assert_eq!(at_once, flat(&bench.images("pgd-3", BASES, 5, Some(BASES)).await), "waves");
+        assert_ne!(at_once, flat(&bench.images("pgd-3", BASES, 6, None).await), "seed");
+        assert_eq!(bench.totals("pgd-3", None).await, bench.totals("pgd-3", Some(BASES)).await, "counters");
+        let mut attacker = bench.attacker("pgd-3", BASES, 5, None).await;
+        attacker.set_round(&bench.gpu, 1);
+        assert_ne!(at_once, flat(&attacker.images(&bench.gpu, &batches()).await.expect("attacked")), "round");
+        attacker.set_round(&bench.gpu, 0);
+        assert_eq!(at_once, flat(&attacker.images(&bench.gpu, &batches()).await.expect("attacked")), "again");
+    });
+}
+
+#[test]
+fn the_loss_rises_with_every_stronger_attack() {
+    pollster::block_on(async {
+        let bench = Bench::new().await;
+        let mut before = 0.0;
+        for name in ["fgsm-eps0", "fgsm-eps1", "pgd-2-eps4", "pgd-8-eps8", "pgd-20-eps16"] {
+            let totals = bench.totals(name, None).await;
+            assert_eq!(totals.iter().map(|t| t.samples).sum::<u32>(), 17);
+            let loss: f64 = totals.iter().map(|t| f64::from(t.loss)).sum();
+            assert!(loss > before, "{name}: {loss} after {before}");
+            before = loss;
+        }
+    });
+}
+
+#[test]
+fn a_step_follows_the_twins_gradient() {
+    pollster::block_on(async {
+        let bench = Bench::new().await;
+        let attacked = bench.images("fgsm-eps2", 1, 1, None).await;
+        for (batch, images) in batches().iter().zip(&attacked) {
+            let (x, labels) = bench.batch(batch);
+            let twin = bench.twin(batch.len());
+            let step = twin.gradients(&bench.bases[0], &Batch { x: &x, labels: &labels, valid: batch.len() }, 1.0, false);
+            let size = x.len() / batch.len();
+            let (mut judged, area) = (0, size / 3);
+            for (n, image) in images.iter().enumerate() {
+                let gradient = &step.gradients["x"][n * size..(n + 1) * size];
+                let largest = gradient.iter().fold(0.0f64, |m, g| m.max(g.abs()));
+                for (i, g) in gradient.iter().enumerate() {
+                    let clean = x[n * size + i];
+                    let way = f64::from(image[i % area * 3 + i / area]) - clean;
+                    // Where the image can move at all, a gradient above rounding says where to.
+                    if g.abs() > 1e-4 * largest && (2.0 / 255.0..253.0 / 255.0).contains(&clean) {
+                        assert!((way - g.signum() * 2.0 / 255.0).abs() < 1e-6, "{g} of {largest}, moved by {way}");
+                        judged += 1;
+                    }
+                }
+            }
+            assert!(judged > x.len() / 3, "{judged} of {}", x.len());
+        }
+    });
+}
+
+#[test]
+fn a_step_against_a_mix_climbs_the_loss_of_the_mean_logits() {
+    pollster::block_on(async {
+        let bench = Bench::new().await;
+        let attacked = bench.images("fgsm-eps2", BASES, 1, None).await;
+        let (batch, images) = (&batches()[2], &attacked[2]);
+        let (x, labels) = bench.batch(batch);
+        let twin = bench.twin(batch.len());
+        let shape = Logits { batch: batch.len(), valid: batch.len(), classes: 10 };
+        let loss = |x: &[f64]| {
+            let logits: Vec<f64> =
+                bench.bases.iter().flat_map(|b| twin.evaluate(b, &Batch { x, labels: &labels, valid: batch.len() })).collect();
+            kernels_tests::ensemble_mean::ensemble_mean(&shape, &logits, &labels, &[bench.bases.len()])[0].loss.iter().sum::<f64>()
+        };
+        let size = x.len() / batch.len();
+        let area = size / 3;
+        let (mut agree, mut judged) = (0, 0);
+        for pick in 0..60 {
+            let at = (noise(9, pick).abs() * x.len() as f32) as usize;
+            let moved = |by: f64| {
+                let mut x = x.clone();
+                x[at] += by;
+                loss(&x)
+            };
+            let slope = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+            let (n, i) = (at / size, at % size);
+            let way = f64::from(images[n][i % area * 3 + i / area]) - x[at];
+            if slope.abs() > 1e-4 && (2.0 / 255.0..253.0 / 255.0).contains(&x[at]) {
+                judged += 1;
+                agree += usize::from(way.signum() == slope.signum());
+            }
+        }
+        assert!(judged > 20, "{judged} slopes to judge by");
+        assert_eq!(agree, judged, "steps that climb");
+    });
+}

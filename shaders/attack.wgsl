@@ -1,0 +1,97 @@
+// Projected gradient descent in the L∞ ball on the images of each slot, against the ensemble of the slot's bases:
+//
+//   start: x = clip(clean + ε · u), u uniform in [−1, 1) from a counter-based generator
+//   step:  x ← clip(x + α · sign(Σ_b dx[slot · bases + b]))
+//
+// clip keeps |x − clean| ≤ ε and x in [0, 1], exactly: its bounds are computed, not its differences. sign(0) = 0, and so is
+// that of a NaN. A value's noise depends on seed, round of the attack, image, pixel and channel alone: neither on the slot nor on
+// the wave. One invocation a pixel; the dispatch's z axis is the client slot.
+
+struct Params {
+  batch: u32,
+  bases: u32,
+  channels: u32,     // 1..=4; the others stay 0
+  height: u32,
+  width: u32,
+  row: u32,          // layout of clean and attacked images, in vec4
+  image: u32,
+  origin: u32,
+  gradient_row: u32, // layout of dx, in vec4
+  gradient_image: u32,
+  gradient_origin: u32,
+  seed: u32,
+  round: u32,
+  epsilon: f32,      // radius
+  alpha: f32,        // step size
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> batch_sizes: array<u32>;
+@group(0) @binding(2) var<storage, read> clean: array<vec4<f32>>;
+
+fn clip(value: vec4<f32>, original: vec4<f32>) -> vec4<f32> {
+  let lower = max(original - params.epsilon, vec4<f32>(0.0));
+  let upper = min(original + params.epsilon, vec4<f32>(1.0));
+  let used = vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.channels);
+  return select(vec4<f32>(0.0), clamp(value, lower, upper), used);
+}
+
+// Jarzynski and Olano, "Hash Functions for GPU Rendering" (2020).
+fn pcg4d(key: vec4<u32>) -> vec4<u32> {
+  var v = key * 1664525u + 1013904223u;
+  v.x += v.y * v.w;
+  v.y += v.z * v.x;
+  v.z += v.x * v.y;
+  v.w += v.y * v.z;
+  v ^= v >> vec4<u32>(16u);
+  v.x += v.y * v.w;
+  v.y += v.z * v.x;
+  v.z += v.x * v.y;
+  v.w += v.y * v.z;
+  return v;
+}
+
+// Place of pixel `p` of sample `n` of a slot.
+fn place(slot: u32, n: u32, p: u32) -> u32 {
+  return (slot * params.batch + n) * params.image + params.origin + p / params.width * params.row + p % params.width;
+}
+
+@group(0) @binding(3) var<storage, read> schedule: array<u32>; // [slot][1 + batch]: a batch's size, then its images
+@group(0) @binding(4) var<storage, read_write> attacked: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn start(@builtin(global_invocation_id) id: vec3<u32>) {
+  let pixels = params.height * params.width;
+  let n = id.x / pixels;
+  if (n >= batch_sizes[id.z]) {
+    return;
+  }
+  let p = id.x % pixels;
+  let image = schedule[id.z * (1u + params.batch) + 1u + n];
+  let bits = pcg4d(vec4<u32>(params.seed, params.round, image, p));
+  // 24 bits are all that an f32 in [0, 1) holds evenly.
+  let u = vec4<f32>(bits >> vec4<u32>(8u)) * (2.0 / 16777216.0) - 1.0;
+  let at = place(id.z, n, p);
+  attacked[at] = clip(fma(u, vec4<f32>(params.epsilon), clean[at]), clean[at]);
+}
+
+@group(0) @binding(3) var<storage, read> dx: array<vec4<f32>>;
+
+@compute @workgroup_size(64)
+fn step(@builtin(global_invocation_id) id: vec3<u32>) {
+  let pixels = params.height * params.width;
+  let n = id.x / pixels;
+  if (n >= batch_sizes[id.z]) {
+    return;
+  }
+  let p = id.x % pixels;
+  var sum = vec4<f32>(0.0);
+  for (var b = 0u; b < params.bases; b++) {
+    let first = ((id.z * params.bases + b) * params.batch + n) * params.gradient_image + params.gradient_origin;
+    sum += dx[first + p / params.width * params.gradient_row + p % params.width];
+  }
+  let zero = vec4<f32>(0.0);
+  let sign = select(zero, vec4<f32>(1.0), sum > zero) - select(zero, vec4<f32>(1.0), sum < zero);
+  let at = place(id.z, n, p);
+  attacked[at] = clip(fma(sign, vec4<f32>(params.alpha), attacked[at]), clean[at]);
+}

@@ -1,0 +1,158 @@
+//! An attack on the images that mixed bases see: projected gradient descent in the L∞ ball, all on the GPU.
+//!
+//! A slot is one batch of one client; it has one lane a base, and its images are attacked against the mean logits of all.
+//! The bases are in evaluation mode: no layer correction, batch norm by the statistics of the attacked batch, the gradient
+//! through them (paper, Algorithm 4; the loss is the plain cross entropy, summed). Phases: `start` once a wave, `step` once
+//! a step, `finish` once a wave: a forward of the attacked images and its counters.
+
+use super::backward::{self, Loss, Wanted};
+use super::forward::{self, Activation, Setting};
+use super::train::TOTALS_BYTES;
+use super::{Extent, Plan};
+use crate::kernels::attack::{self, AttackImages};
+use crate::kernels::ensemble_mean::{self, EnsembleMean};
+use crate::kernels::gather_images::{self, GatherImages};
+use crate::kernels::{BufferId, ImageLayout, Tuning};
+use crate::net::Network;
+
+/// What the plan is built from.
+#[derive(Debug, Clone, Copy)]
+pub struct AttackSetting<'a> {
+    /// The base network.
+    pub network: &'a Network,
+    /// Bases mixed: the first so many of the server's.
+    pub bases: u32,
+    /// Capacity of a batch.
+    pub batch: u32,
+    /// Images in the first of the two image chunks.
+    pub images_per_chunk: u32,
+    /// Most slots of a wave: the row length of the schedule.
+    pub slot_capacity: u32,
+    /// Seed of the start's noise.
+    pub seed: u32,
+    /// Radius of the start's noise; 0 starts from the clean image.
+    pub start: f32,
+    /// Radius of the ball, ε.
+    pub epsilon: f32,
+    /// Step size.
+    pub alpha: f32,
+    /// The kernels' variants.
+    pub tuning: Tuning,
+}
+
+/// The plan and the buffers a caller writes or reads.
+#[derive(Debug, Clone)]
+pub struct AttackPlan {
+    /// Buffers and dispatches.
+    pub plan: Plan,
+    /// `vec4<u32>` of each lane: slot, parameter row, base, 0.
+    pub lanes: BufferId,
+    /// `[slot][1 + batch]`: a batch's size, then its images.
+    pub schedule: BufferId,
+    /// u8 images (external).
+    pub images: [BufferId; 2],
+    /// Labels of all images (external).
+    pub labels: BufferId,
+    /// The server's bases (external).
+    pub server: BufferId,
+    /// u32 number of bases, once.
+    pub widths: BufferId,
+    /// Attacked images, per slot, and their layout.
+    pub attacked: (BufferId, ImageLayout),
+    /// `[slot]` of (loss, correct, samples, 0).
+    pub totals: BufferId,
+}
+
+impl AttackPlan {
+    /// Builds the plan.
+    pub fn new(s: &AttackSetting) -> AttackPlan {
+        let mut plan = Plan::default();
+        let net = s.network;
+        let lanes = plan.buffer("lanes", Extent::PerLane(16));
+        let schedule = plan.buffer("schedule", Extent::PerSlot(u64::from(1 + s.batch) * 4));
+        let images = [plan.buffer("images 0", Extent::External), plan.buffer("images 1", Extent::External)];
+        let labels = plan.buffer("labels", Extent::External);
+        let server = plan.buffer("server", Extent::External);
+        let batch_labels = plan.buffer("batch labels", Extent::PerSlot(u64::from(s.batch) * 4));
+        let batch_sizes = plan.buffer("batch sizes", Extent::PerSlot(4));
+        let layout = forward::input_layout(net);
+        let clean = plan.buffer("clean images", Extent::PerSlot(layout.bytes(s.batch)));
+        let attacked = plan.buffer("attacked images", Extent::PerSlot(layout.bytes(s.batch)));
+        let gather = GatherImages { batch: s.batch, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk, input: layout }
+            .dispatch("gather", gather_images::Buffers { schedule, images, labels, input: clean, batch_labels, batch_sizes });
+        let setting = Setting {
+            network: net,
+            batch: s.batch,
+            tuning: s.tuning,
+            scale: 1.0,
+            input: Activation { buffer: attacked, layout },
+            lanes,
+            batch_sizes,
+            parameters: server,
+            with_loss: false,
+        };
+        let f = forward::build(&mut plan, &setting);
+
+        // Batch norm's own gradients come with the sums that the input's gradient needs.
+        let gradient = plan.buffer("batch norm gradient", Extent::PerLane(u64::from(net.parameter_blocks) * 16));
+        let loss = Loss::OfEnsemble { batch_labels, bases: s.bases };
+        let b = backward::build(&mut plan, &setting, &f, &loss, gradient, Wanted { weights: false, input: true }, None);
+        let dx = b.input_gradient;
+        let kernel = AttackImages {
+            batch: s.batch,
+            bases: s.bases,
+            images: layout,
+            gradient: dx.layout,
+            seed: s.seed,
+            start: s.start,
+            epsilon: s.epsilon,
+            alpha: s.alpha,
+        };
+        let buffers = attack::Buffers { batch_sizes, clean, schedule, dx: dx.buffer, attacked };
+
+        let widths = plan.buffer("widths", Extent::Fixed(4));
+        let mixed = plan.transient("mixed logits", Extent::PerSlot(u64::from(s.batch) * u64::from(net.classes.div_ceil(4)) * 16));
+        let outcomes = plan.transient("outcomes", Extent::PerSlot(u64::from(s.batch) * 8));
+        let totals = plan.buffer("totals", Extent::PerSlot(TOTALS_BYTES));
+        let mix = EnsembleMean { batch: s.batch, classes: net.classes, bases: s.bases, widths: 1 }.dispatches(
+            "ensemble mean",
+            ensemble_mean::Buffers { batch_sizes, logits: f.logits.buffer, batch_labels, widths, mixed, outcomes, totals },
+        );
+        let mut step = f.dispatches.clone();
+        step.extend(b.dispatches);
+        step.push(kernel.step("attack step", buffers));
+        let mut finish = f.dispatches;
+        finish.extend(mix);
+        plan.phases = vec![("start", vec![gather, kernel.start("attack start", buffers)]), ("step", step), ("finish", finish)];
+        AttackPlan { plan, lanes, schedule, images, labels, server, widths, attacked: (attacked, layout), totals }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::digits;
+
+    #[test]
+    fn a_step_against_mixed_digits_bases_needs_about_thirty_dispatches() {
+        let network = digits(1, 8, 10).unwrap();
+        let setting = AttackSetting {
+            network: &network,
+            bases: 8,
+            batch: 32,
+            images_per_chunk: 1000,
+            slot_capacity: 50,
+            seed: 1,
+            start: 8.0 / 255.0,
+            epsilon: 8.0 / 255.0,
+            alpha: 2.0 / 255.0,
+            tuning: Tuning::baseline(),
+        };
+        let plan = AttackPlan::new(&setting);
+        let step = plan.plan.phase("step");
+        assert!(step.len() <= 30, "{} dispatches\n{}", step.len(), plan.plan.describe(190, 50));
+        let mut shared = plan.plan.clone();
+        shared.share_memory();
+        assert!(shared.footprint().bytes(8, 1) < plan.plan.footprint().bytes(8, 1));
+    }
+}
