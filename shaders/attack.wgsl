@@ -1,11 +1,12 @@
 // Projected gradient descent in the L∞ ball on the images of each slot, against the ensemble of the slot's bases:
 //
 //   start: x = clip(clean + ε · u), u uniform in [−1, 1) from a counter-based generator
-//   step:  x ← clip(x + α · sign(Σ_b dx[slot · bases + b]))
+//   step:  x ← clip(x + α · sign(Σ_b dx[slot · bases + b])); moved[slot][n] = 1 where any of the sums is not 0
+//   worst: of the outcomes after each restart, every sample's largest loss and whether it was correct after all
 //
 // clip keeps |x − clean| ≤ ε and x in [0, 1], exactly: its bounds are computed, not its differences. sign(0) = 0, and so is
 // that of a NaN. A value's noise depends on seed, round of the attack, image, pixel and channel alone: neither on the slot nor on
-// the wave. One invocation a pixel; the dispatch's z axis is the client slot.
+// the wave. One invocation a pixel (worst: a sample); the dispatch's z axis is the client slot.
 
 struct Params {
   batch: u32,
@@ -22,7 +23,8 @@ struct Params {
   seed: u32,
   round: u32,
   epsilon: f32,      // radius
-  alpha: f32,        // step size
+  alpha: f32,        // step size; below 0 descends, towards a target
+  restart: u32,      // 0 forgets the restarts before
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -58,6 +60,7 @@ fn place(slot: u32, n: u32, p: u32) -> u32 {
 
 @group(0) @binding(3) var<storage, read> schedule: array<u32>; // [slot][1 + batch]: a batch's size, then its images
 @group(0) @binding(4) var<storage, read_write> attacked: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> moved: array<atomic<u32>>; // [slot][n]
 
 @compute @workgroup_size(64)
 fn start(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -71,6 +74,9 @@ fn start(@builtin(global_invocation_id) id: vec3<u32>) {
   let bits = pcg4d(vec4<u32>(params.seed, params.round, image, p));
   // 24 bits are all that an f32 in [0, 1) holds evenly.
   let u = vec4<f32>(bits >> vec4<u32>(8u)) * (2.0 / 16777216.0) - 1.0;
+  if (p == 0u && params.restart == 0u) {
+    atomicStore(&moved[id.z * params.batch + n], 0u);
+  }
   let at = place(id.z, n, p);
   attacked[at] = clip(fma(u, vec4<f32>(params.epsilon), clean[at]), clean[at]);
 }
@@ -92,6 +98,24 @@ fn step(@builtin(global_invocation_id) id: vec3<u32>) {
   }
   let zero = vec4<f32>(0.0);
   let sign = select(zero, vec4<f32>(1.0), sum > zero) - select(zero, vec4<f32>(1.0), sum < zero);
+  if (any(sign != zero)) {
+    atomicOr(&moved[id.z * params.batch + n], 1u);
+  }
   let at = place(id.z, n, p);
   attacked[at] = clip(fma(sign, vec4<f32>(params.alpha), attacked[at]), clean[at]);
+}
+
+@group(0) @binding(2) var<storage, read> outcomes: array<vec2<f32>>; // [slot][n] of (loss, 1 or 0 for correct)
+@group(0) @binding(3) var<storage, read_write> worst_outcomes: array<vec2<f32>>;
+
+@compute @workgroup_size(64)
+fn worst(@builtin(global_invocation_id) id: vec3<u32>) {
+  if (id.x >= batch_sizes[id.z]) {
+    return;
+  }
+  let at = id.z * params.batch + id.x;
+  let now = outcomes[at];
+  let before = worst_outcomes[at];
+  let merged = vec2<f32>(max(now.x, before.x), min(now.y, before.y));
+  worst_outcomes[at] = select(merged, now, params.restart == 0u);
 }

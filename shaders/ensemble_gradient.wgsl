@@ -1,8 +1,9 @@
 // Gradient of the summed cross entropy of an ensemble with respect to the logits of each of its bases:
 //
 //   mean[n][c] = (1/k) Σ_{b < k} logits[slot · k + b][n][c]
-//   dlogits[slot · k + b][n][c] = (softmax(mean[n])_c − onehot(label)_c) / k, the same for every base
+//   dlogits[slot · k + b][n][c] = (softmax(mean[n])_c − onehot(class)_c) / k, the same for every base
 //
+// where the class is the label or, for a targeted attack, the one so many places after it, in a circle.
 // Padded classes get 0. One invocation a sample; the dispatch's z axis is the client slot.
 
 struct Params {
@@ -10,6 +11,7 @@ struct Params {
   classes: u32,
   blocks: u32, // vec4 of one row of logits
   bases: u32,  // k
+  shift: u32,  // places from the label to the class
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -37,7 +39,7 @@ fn ensemble_gradient(@builtin(global_invocation_id) id: vec3<u32>) {
   if (n >= batch_sizes[slot]) {
     return;
   }
-  let label = batch_labels[slot * params.batch + n];
+  let label = (batch_labels[slot * params.batch + n] + params.shift) % params.classes;
   // The means are kept in the first base's row of the result until they are needed.
   let first = row(slot, 0u, n);
   var top = 0.0;

@@ -2,7 +2,7 @@
 
 use kernels_tests::network::{Batch, Digits, Tensors};
 use kernels_tests::shape::{Image, Logits};
-use splitmix_fl::engine::{AttackOptions, Attacker, ImageStore, Limit, Server, Totals};
+use splitmix_fl::engine::{AttackOptions, Attacked, Attacker, ImageStore, Limit, Server};
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::net::{Network, digits};
 use std::collections::BTreeMap;
@@ -70,8 +70,8 @@ impl Bench {
         self.attacker(attack, bases, seed, lanes).await.images(&self.gpu, &batches()).await.expect("attacked")
     }
 
-    async fn totals(&self, attack: &str, lanes: Option<u32>) -> Vec<Totals> {
-        self.attacker(attack, BASES, 1, lanes).await.totals(&self.gpu, &batches()).await.expect("attacked")
+    async fn attack(&self, attack: &str, lanes: Option<u32>) -> Vec<Attacked> {
+        self.attacker(attack, BASES, 1, lanes).await.attack(&self.gpu, &batches()).await.expect("attacked")
     }
 
     /// H·W·C values of an image, as the engine has them.
@@ -147,11 +147,11 @@ fn the_start_is_the_seeds_and_nothing_depends_on_the_waves() {
         // Three lanes a wave: a batch a wave.
         assert_eq!(at_once, flat(&bench.images("pgd-3", BASES, 5, Some(BASES)).await), "waves");
         assert_ne!(at_once, flat(&bench.images("pgd-3", BASES, 6, None).await), "seed");
-        assert_eq!(bench.totals("pgd-3", None).await, bench.totals("pgd-3", Some(BASES)).await, "counters");
+        assert_eq!(bench.attack("pgd-3-restarts2", None).await, bench.attack("pgd-3-restarts2", Some(BASES)).await, "counters");
         let mut attacker = bench.attacker("pgd-3", BASES, 5, None).await;
-        attacker.set_round(&bench.gpu, 1);
+        attacker.set_round(1);
         assert_ne!(at_once, flat(&attacker.images(&bench.gpu, &batches()).await.expect("attacked")), "round");
-        attacker.set_round(&bench.gpu, 0);
+        attacker.set_round(0);
         assert_eq!(at_once, flat(&attacker.images(&bench.gpu, &batches()).await.expect("attacked")), "again");
     });
 }
@@ -162,12 +162,89 @@ fn the_loss_rises_with_every_stronger_attack() {
         let bench = Bench::new().await;
         let mut before = 0.0;
         for name in ["fgsm-eps0", "fgsm-eps1", "pgd-2-eps4", "pgd-8-eps8", "pgd-20-eps16"] {
-            let totals = bench.totals(name, None).await;
-            assert_eq!(totals.iter().map(|t| t.samples).sum::<u32>(), 17);
-            let loss: f64 = totals.iter().map(|t| f64::from(t.loss)).sum();
+            let attacked = bench.attack(name, None).await;
+            assert_eq!(attacked.iter().map(|a| a.totals.samples).sum::<u32>(), 17);
+            assert!(attacked.iter().all(|a| a.without_gradient == 0), "{attacked:?}");
+            let loss = loss(&attacked);
             assert!(loss > before, "{name}: {loss} after {before}");
             before = loss;
         }
+    });
+}
+
+fn loss(attacked: &[Attacked]) -> f64 {
+    attacked.iter().map(|a| f64::from(a.totals.loss)).sum()
+}
+
+fn correct(attacked: &[Attacked]) -> u32 {
+    attacked.iter().map(|a| a.totals.correct).sum()
+}
+
+#[test]
+fn restarts_keep_each_images_worst() {
+    pollster::block_on(async {
+        let bench = Bench::new().await;
+        let mut attacker = bench.attacker("pgd-2", BASES, 1, None).await;
+        let start = attacker.start(&bench.gpu, &batches()).await.expect("started");
+        let mut tries = Vec::new();
+        for round in 0..4 {
+            attacker.set_round(round);
+            tries.push(attacker.attack(&bench.gpu, &batches()).await.expect("attacked"));
+        }
+        assert!(tries.iter().all(|t| loss(t) > loss(&start)));
+        let worst = bench.attack("pgd-2-restarts4", None).await;
+        let most = tries.iter().map(|t| loss(t)).fold(0.0, f64::max);
+        let least = tries.iter().map(|t| correct(t)).min().expect("tries");
+        assert!(loss(&worst) > most && correct(&worst) <= least, "{} of {most}, {} of {least}", loss(&worst), correct(&worst));
+        assert_eq!(bench.attack("pgd-2-restarts1", None).await, tries[0], "the first restart is round 0");
+    });
+}
+
+#[test]
+fn a_targeted_attack_lowers_the_loss_of_its_target() {
+    pollster::block_on(async {
+        let bench = Bench::new().await;
+        // Every other class in turn finds more than one of them.
+        let all = bench.attack("pgd-8-eps16-restarts9-targeted", None).await;
+        let one = bench.attack("pgd-8-eps16-targeted", None).await;
+        assert!(loss(&all) > loss(&one) && correct(&all) <= correct(&one));
+        assert!(loss(&one) > loss(&bench.attack("fgsm-eps0", None).await), "away from the label, too");
+        // One step, by the twin: where to is the slope of the target's loss downwards.
+        let images = bench.images("fgsm-eps2-targeted", 1, 1, None).await;
+        let (x, labels) = bench.batch(&batches()[0]);
+        let twin = bench.twin(7);
+        let targets: Vec<u32> = labels.iter().map(|l| (l + 1) % 10).collect();
+        let step = twin.gradients(&bench.bases[0], &Batch { x: &x, labels: &targets, valid: 7 }, 1.0, false);
+        let (size, mut judged) = (x.len() / 7, 0);
+        for (i, g) in step.gradients["x"].iter().enumerate() {
+            let (n, i, area) = (i / size, i % size, size / 3);
+            let clean = x[n * size + i];
+            let largest = step.gradients["x"][n * size..(n + 1) * size].iter().fold(0.0f64, |m, g| m.max(g.abs()));
+            if g.abs() > 1e-4 * largest && (2.0 / 255.0..253.0 / 255.0).contains(&clean) {
+                let way = f64::from(images[0][n][i % area * 3 + i / area]) - clean;
+                assert!((way + g.signum() * 2.0 / 255.0).abs() < 1e-6, "{g} of {largest}, moved by {way}");
+                judged += 1;
+            }
+        }
+        assert!(judged > x.len() / 3);
+    });
+}
+
+#[test]
+fn images_without_a_gradient_are_counted() {
+    pollster::block_on(async {
+        let mut bench = Bench::new().await;
+        // A classifier of zeros passes no gradient on.
+        for b in 0..BASES {
+            let of = |(name, values): (&String, &Vec<f64>)| {
+                let values = values.iter().map(|v| if name.starts_with("fc3") { 0.0 } else { *v as f32 });
+                (name.clone(), values.collect())
+            };
+            bench.server.upload(&bench.gpu, &bench.network, b, &bench.bases[b as usize].iter().map(of).collect());
+        }
+        bench.bases.clear();
+        let attacked = bench.attack("pgd-2", None).await;
+        assert_eq!(attacked.iter().map(|a| a.without_gradient).collect::<Vec<_>>(), [7, 7, 3]);
     });
 }
 

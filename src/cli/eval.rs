@@ -5,6 +5,7 @@ use super::{effective, load_data, open_gpu, percent, print, table};
 use crate::fl::Attack;
 use crate::run::config::{ByteSize, DataSource, List, Widths};
 use crate::run::model::{self, Images, Model, Report, TestSettings};
+use crate::run::robust::{RobustReport, signs_of_masking};
 use crate::run::run_dir::{BEST, read_checkpoint, write_atomically};
 use crate::run::{Checkpoint, TrainConfig};
 use crate::{Error, Result};
@@ -22,8 +23,9 @@ pub(super) struct Args {
     /// Images in a test batch; with batch statistics it is part of the result. As in training when not given.
     #[arg(long)]
     eval_batch_size: Option<usize>,
-    /// Test the same images after these attacks, too, separated by commas: fgsm, or pgd-STEPS, in a ball of 8/255 or
-    /// of N/255 with -epsN, such as pgd-7,pgd-20-eps16. Each width is attacked for itself.
+    /// Test the same images after these attacks, too, separated by commas: fgsm or pgd-STEPS in a ball of 8/255; then, as
+    /// wanted, -epsN for N/255, -restartsN, -targeted; such as fgsm,pgd-20,pgd-20-eps16-restarts5. Each width is attacked
+    /// for itself.
     #[arg(long, value_name = "ATTACKS")]
     attack: Option<List<Attack>>,
     /// Show every client's accuracy, too.
@@ -84,15 +86,7 @@ struct Reports {
     #[serde(flatten)]
     standard: Report,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    attacked: Vec<Attacked>,
-}
-
-/// Accuracies after one attack.
-#[derive(serde::Serialize)]
-struct Attacked {
-    attack: Attack,
-    #[serde(flatten)]
-    report: Report,
+    attacked: Vec<RobustReport>,
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
@@ -114,13 +108,16 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let report = model.test(&gpu, &images, &clients, &settings).await?;
     let mut attacked = Vec::new();
     for attack in args.attack.map_or_else(Vec::new, |a| a.0) {
-        let report = model.attack(&gpu, &images, &clients, &settings, attack, config.seed as u32).await?;
-        attacked.push(Attacked { attack, report });
+        eprintln!("attack {attack}");
+        attacked.push(model.attack(&gpu, &images, &clients, &settings, attack, config.seed as u32).await?);
     }
 
     let mut text = format!("test accuracy in %, mean over clients, of {}:\n{}", file.display(), report_table(&report, &dataset));
     for a in &attacked {
         text += &format!("\nthe same after the attack {}:\n{}", a.attack, report_table(&a.report, &dataset));
+    }
+    for sign in signs_of_masking(&attacked) {
+        text += &format!("warning: {sign}; gradients may be masked, and robust accuracy overstated\n");
     }
     if args.clients {
         let mut rows = vec![vec!["client".to_string(), "domain".to_string(), "budget".to_string()]];

@@ -5,8 +5,9 @@ use crate::fl::Attack;
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::ImageLayout;
 use crate::kernels::attack::AttackImages;
+use crate::kernels::ensemble_gradient::EnsembleGradient;
 use crate::net::Network;
-use crate::plan::attack::{AttackPlan, AttackSetting};
+use crate::plan::attack::{AttackPlan, AttackSetting, LOSS, START, WORST};
 use crate::plan::train::TOTALS_BYTES;
 use crate::{Error, Result};
 
@@ -34,10 +35,19 @@ pub struct Attacker {
     program: Program,
     plan: AttackPlan,
     options: AttackOptions,
+    classes: u32,
     slots_per_wave: u32,
+    round: u32,
 }
 
-const START: &str = "attack start";
+/// What an attack did to a batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Attacked {
+    /// The mix's counters, each image's from its worst restart: the largest loss, and correct only where it always was.
+    pub totals: Totals,
+    /// Images whose gradient was 0 at every step of every restart: the attack had nothing to go by.
+    pub without_gradient: u32,
+}
 
 impl Attacker {
     /// Builds the program.
@@ -79,7 +89,7 @@ impl Attacker {
         program.write(gpu, plan.widths, 0, bytemuck::bytes_of(&bases));
         let lanes: Vec<u32> = (0..slots).flat_map(|s| (0..bases).flat_map(move |b| [s, b, b, 0])).collect();
         program.write(gpu, plan.lanes, 0, bytemuck::cast_slice(&lanes));
-        Ok(Attacker { program, plan, options, slots_per_wave: slots })
+        Ok(Attacker { program, plan, options, classes: network.classes, slots_per_wave: slots, round: 0 })
     }
 
     /// Batches of a full wave.
@@ -88,29 +98,56 @@ impl Attacker {
     }
 
     /// Chooses among random starts: another round starts at other noise, the same one at the same.
-    pub fn set_round(&mut self, gpu: &Gpu, round: u32) {
-        self.program.set_word(gpu, START, AttackImages::ROUND_WORD, round);
+    pub fn set_round(&mut self, round: u32) {
+        self.round = round;
     }
 
-    /// Attacks batches of image indices, each of one client, and returns the mix's counters of each on its attacked
-    /// images. A submit a wave; nothing is awaited between steps.
+    /// Attacks batches of image indices, each of one client. A submit a wave and restart; nothing is awaited between steps.
     ///
     /// # Errors
     /// [`Error::Gpu`] where the device was lost.
-    pub async fn totals(&mut self, gpu: &Gpu, batches: &[Vec<u32>]) -> Result<Vec<Totals>> {
-        let staging = Staging::new(gpu, batches.len().max(1) as u64 * TOTALS_BYTES);
-        for (wave, batches) in batches.chunks(self.slots_per_wave as usize).enumerate() {
-            let mut encoder = self.encode(gpu, batches);
-            self.program.play(gpu, &mut encoder, "finish", self.active(batches));
-            let at = wave as u64 * u64::from(self.slots_per_wave) * TOTALS_BYTES;
-            self.program.copy_out(&mut encoder, self.plan.totals, batches.len() as u64 * TOTALS_BYTES, &staging, at);
-            gpu.queue.submit([encoder.finish()]);
-        }
-        gpu.check()?;
-        Ok(Totals::parse(&staging.read(gpu).await?)[..batches.len()].to_vec())
+    pub async fn attack(&mut self, gpu: &Gpu, batches: &[Vec<u32>]) -> Result<Vec<Attacked>> {
+        self.run(gpu, batches, self.options.attack.steps(), self.options.attack.restarts()).await
     }
 
-    /// Attacks batches of image indices and returns the attacked images, `[batch][image]` of H·W·C values in [0, 1].
+    /// What the mix says where the first restart's steps begin: before the attack but for its random start.
+    ///
+    /// # Errors
+    /// As [`Attacker::attack`].
+    pub async fn start(&mut self, gpu: &Gpu, batches: &[Vec<u32>]) -> Result<Vec<Attacked>> {
+        self.run(gpu, batches, 0, 1).await
+    }
+
+    async fn run(&mut self, gpu: &Gpu, batches: &[Vec<u32>], steps: u32, restarts: u32) -> Result<Vec<Attacked>> {
+        let moved_bytes = u64::from(self.options.batch) * 4;
+        let totals_bytes = batches.len().max(1) as u64 * TOTALS_BYTES;
+        let staging = Staging::new(gpu, totals_bytes + batches.len() as u64 * moved_bytes);
+        for (wave, batches) in batches.chunks(self.slots_per_wave as usize).enumerate() {
+            let first = wave as u64 * u64::from(self.slots_per_wave);
+            let slots = batches.len() as u64;
+            for restart in 0..restarts {
+                let mut encoder = self.encode(gpu, batches, steps, restart);
+                self.program.play(gpu, &mut encoder, "finish", self.active(batches));
+                if restart + 1 == restarts {
+                    self.program.copy_out(&mut encoder, self.plan.totals, slots * TOTALS_BYTES, &staging, first * TOTALS_BYTES);
+                    let at = totals_bytes + first * moved_bytes;
+                    self.program.copy_out(&mut encoder, self.plan.moved, slots * moved_bytes, &staging, at);
+                }
+                gpu.queue.submit([encoder.finish()]);
+            }
+        }
+        gpu.check()?;
+        let bytes = staging.read(gpu).await?;
+        let (totals, moved) = bytes.split_at(totals_bytes as usize);
+        let moved: Vec<u32> = bytemuck::pod_collect_to_vec(moved);
+        let of_batch = |(i, totals): (usize, Totals)| {
+            let own = &moved[i * self.options.batch as usize..][..batches[i].len()];
+            Attacked { totals, without_gradient: own.iter().filter(|m| **m == 0).count() as u32 }
+        };
+        Ok(Totals::parse(totals).into_iter().take(batches.len()).enumerate().map(of_batch).collect())
+    }
+
+    /// Attacks batches of image indices once and returns the attacked images, `[batch][image]` of H·W·C values in [0, 1].
     ///
     /// # Errors
     /// [`Error::Gpu`] where the device was lost.
@@ -118,7 +155,7 @@ impl Attacker {
         let (id, layout) = self.plan.attacked;
         let mut out = Vec::new();
         for batches in batches.chunks(self.slots_per_wave as usize) {
-            let encoder = self.encode(gpu, batches);
+            let encoder = self.encode(gpu, batches, self.options.attack.steps(), 0);
             gpu.queue.submit([encoder.finish()]);
             let bytes = self.program.read(gpu, &[id]).await?.remove(0);
             let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
@@ -136,7 +173,13 @@ impl Attacker {
     }
 
     /// Start and steps of a wave.
-    fn encode(&mut self, gpu: &Gpu, batches: &[Vec<u32>]) -> wgpu::CommandEncoder {
+    fn encode(&mut self, gpu: &Gpu, batches: &[Vec<u32>], steps: u32, restart: u32) -> wgpu::CommandEncoder {
+        let shift = self.options.attack.shift(restart, self.classes);
+        let noise = self.round.wrapping_mul(self.options.attack.restarts()).wrapping_add(restart);
+        self.program.set_word(gpu, START, AttackImages::ROUND_WORD, noise);
+        self.program.set_word(gpu, START, AttackImages::RESTART_WORD, restart);
+        self.program.set_word(gpu, WORST, AttackImages::RESTART_WORD, restart);
+        self.program.set_word(gpu, LOSS, EnsembleGradient::SHIFT_WORD, shift);
         let row = 1 + self.options.batch as usize;
         let mut schedule = vec![0u32; self.slots_per_wave as usize * row];
         for (slot, batch) in batches.iter().enumerate() {
@@ -148,7 +191,7 @@ impl Attacker {
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("attack") });
         let active = self.active(batches);
         self.program.play(gpu, &mut encoder, "start", active);
-        for _ in 0..self.options.attack.steps() {
+        for _ in 0..steps {
             self.program.play(gpu, &mut encoder, "step", active);
         }
         encoder

@@ -11,7 +11,7 @@ mod server;
 mod trainer;
 
 pub use crate::gpu::Staging;
-pub use attacker::{AttackOptions, Attacker};
+pub use attacker::{AttackOptions, Attacked, Attacker};
 pub use evaluator::{EvaluateOptions, Evaluator};
 pub use images::ImageStore;
 pub use server::Server;

@@ -19,7 +19,7 @@ pub struct AttackImages {
     pub start: f32,
     /// Radius of the ball, ε.
     pub epsilon: f32,
-    /// Step size.
+    /// Step size; below 0 it descends.
     pub alpha: f32,
 }
 
@@ -36,21 +36,42 @@ pub struct Buffers {
     pub dx: BufferId,
     /// Out: attacked images.
     pub attacked: BufferId,
+    /// Out: `[slot][n]` u32, 1 where a gradient was not 0.
+    pub moved: BufferId,
+    /// `[slot][n]` of (loss, correct) after a restart.
+    pub outcomes: BufferId,
+    /// Out: the same, the worst of all restarts.
+    pub worst: BufferId,
 }
 
 impl AttackImages {
     /// Place of the attack's round in the uniform block of the start: another round starts elsewhere.
     pub const ROUND_WORD: usize = 12;
 
+    /// Place of the number of the restart in the uniform blocks of start and worst.
+    pub const RESTART_WORD: usize = 15;
+
     /// The start, over slots.
     pub fn start(&self, label: &str, b: Buffers) -> Dispatch {
-        let buffers = vec![b.batch_sizes, b.clean, b.schedule, b.attacked];
+        let buffers = vec![b.batch_sizes, b.clean, b.schedule, b.attacked, b.moved];
         self.dispatch(label, "start", self.start, 0, buffers)
+    }
+
+    /// The worst of the outcomes so far, over slots.
+    pub fn worst(&self, label: &str, b: Buffers) -> Dispatch {
+        let values = u64::from(self.batch) * 2;
+        Dispatch {
+            kernel: Kernel { shader: shader::attack, entry: "worst", constants: vec![], access: &[Read, Read, Write] },
+            invocations: self.batch,
+            flops: values,
+            bytes: values * 12,
+            ..self.dispatch(label, "worst", self.epsilon, 0, vec![b.batch_sizes, b.outcomes, b.worst])
+        }
     }
 
     /// One step, over slots.
     pub fn step(&self, label: &str, b: Buffers) -> Dispatch {
-        let buffers = vec![b.batch_sizes, b.clean, b.dx, b.attacked];
+        let buffers = vec![b.batch_sizes, b.clean, b.dx, b.attacked, b.moved];
         self.dispatch(label, "step", self.epsilon, self.bases, buffers)
     }
 
@@ -60,7 +81,7 @@ impl AttackImages {
         let bytes = x.payload(self.batch);
         Dispatch {
             label: label.into(),
-            kernel: Kernel { shader: shader::attack, entry, constants: vec![], access: &[Read, Read, Read, Write] },
+            kernel: Kernel { shader: shader::attack, entry, constants: vec![], access: &[Read, Read, Read, Write, Write] },
             words: vec![
                 self.batch,
                 self.bases,
@@ -77,6 +98,7 @@ impl AttackImages {
                 0,
                 radius.to_bits(),
                 self.alpha.to_bits(),
+                0,
             ],
             step_word: None,
             buffers,

@@ -27,6 +27,9 @@ pub struct Buffers {
 }
 
 impl EnsembleGradient {
+    /// Place in the uniform block of the shift from a label to the class whose loss is meant: 0, or that of a target.
+    pub const SHIFT_WORD: usize = 4;
+
     /// The dispatch, over slots.
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         let values = u64::from(self.batch) * u64::from(self.classes);
@@ -38,7 +41,7 @@ impl EnsembleGradient {
                 constants: vec![],
                 access: &[Read, Read, Read, Write],
             },
-            words: vec![self.batch, self.classes, self.classes.div_ceil(4), self.bases],
+            words: vec![self.batch, self.classes, self.classes.div_ceil(4), self.bases, 0],
             step_word: None,
             buffers: vec![b.batch_sizes, b.logits, b.batch_labels, b.dlogits],
             invocations: self.batch,

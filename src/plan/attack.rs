@@ -59,9 +59,18 @@ pub struct AttackPlan {
     pub widths: BufferId,
     /// Attacked images, per slot, and their layout.
     pub attacked: (BufferId, ImageLayout),
-    /// `[slot]` of (loss, correct, samples, 0).
+    /// `[slot][n]` u32, 1 where a gradient was not 0.
+    pub moved: BufferId,
+    /// `[slot]` of (loss, correct, samples, 0), each sample's from its worst restart.
     pub totals: BufferId,
 }
+
+/// Labels of the dispatches that a restart sets words of.
+pub const START: &str = "attack start";
+/// As [`START`].
+pub const WORST: &str = "worst restart";
+/// As [`START`].
+pub const LOSS: &str = backward::ENSEMBLE_LOSS;
 
 impl AttackPlan {
     /// Builds the plan.
@@ -108,23 +117,27 @@ impl AttackPlan {
             epsilon: s.epsilon,
             alpha: s.alpha,
         };
-        let buffers = attack::Buffers { batch_sizes, clean, schedule, dx: dx.buffer, attacked };
+        let outcomes = plan.transient("outcomes", Extent::PerSlot(u64::from(s.batch) * 8));
+        let worst = plan.buffer("worst outcomes", Extent::PerSlot(u64::from(s.batch) * 8));
+        let moved = plan.buffer("moved", Extent::PerSlot(u64::from(s.batch) * 4));
+        let buffers = attack::Buffers { batch_sizes, clean, schedule, dx: dx.buffer, attacked, moved, outcomes, worst };
 
         let widths = plan.buffer("widths", Extent::Fixed(4));
         let mixed = plan.transient("mixed logits", Extent::PerSlot(u64::from(s.batch) * u64::from(net.classes.div_ceil(4)) * 16));
-        let outcomes = plan.transient("outcomes", Extent::PerSlot(u64::from(s.batch) * 8));
         let totals = plan.buffer("totals", Extent::PerSlot(TOTALS_BYTES));
-        let mix = EnsembleMean { batch: s.batch, classes: net.classes, bases: s.bases, widths: 1 }.dispatches(
-            "ensemble mean",
-            ensemble_mean::Buffers { batch_sizes, logits: f.logits.buffer, batch_labels, widths, mixed, outcomes, totals },
-        );
+        let mean = EnsembleMean { batch: s.batch, classes: net.classes, bases: s.bases, widths: 1 };
+        let mix = |outcomes| {
+            let b = ensemble_mean::Buffers { batch_sizes, logits: f.logits.buffer, batch_labels, widths, mixed, outcomes, totals };
+            mean.dispatches("ensemble mean", b)
+        };
+        let ([logits, _], [_, count]) = (mix(outcomes), mix(worst));
         let mut step = f.dispatches.clone();
         step.extend(b.dispatches);
         step.push(kernel.step("attack step", buffers));
         let mut finish = f.dispatches;
-        finish.extend(mix);
-        plan.phases = vec![("start", vec![gather, kernel.start("attack start", buffers)]), ("step", step), ("finish", finish)];
-        AttackPlan { plan, lanes, schedule, images, labels, server, widths, attacked: (attacked, layout), totals }
+        finish.extend([logits, kernel.worst(WORST, buffers), count]);
+        plan.phases = vec![("start", vec![gather, kernel.start(START, buffers)]), ("step", step), ("finish", finish)];
+        AttackPlan { plan, lanes, schedule, images, labels, server, widths, attacked: (attacked, layout), moved, totals }
     }
 }
 

@@ -32,6 +32,9 @@ pub(super) struct Descent {
     pub momentum: BufferId,
 }
 
+/// Label of the dispatch of [`Loss::OfEnsemble`].
+pub(super) const ENSEMBLE_LOSS: &str = "loss of the ensemble";
+
 /// What the loss is of.
 pub(super) enum Loss {
     /// Each lane's own logits. The forward leaves the classifier to the loss.

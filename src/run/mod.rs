@@ -8,6 +8,7 @@ pub mod config;
 pub mod federation;
 pub mod metrics;
 pub mod model;
+pub mod robust;
 #[cfg(feature = "native")]
 pub mod run_dir;
 

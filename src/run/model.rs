@@ -2,8 +2,9 @@
 
 use super::checkpoint::{Checkpoint, Tensor, tensor_name};
 use super::config::TrainConfig;
+use super::robust::{Progress, RobustReport};
 use crate::data::Dataset;
-use crate::engine::{AttackOptions, Attacker, EvaluateOptions, Evaluator, ImageStore, Limit, Server, Staging, Totals};
+use crate::engine::{AttackOptions, Attacked, Attacker, EvaluateOptions, Evaluator, ImageStore, Limit, Server, Staging, Totals};
 use crate::fl::init::{Init, fan_in_scale, init_tensor, tensor_rng};
 use crate::fl::{Attack, Client, DomainSizes, Method, Partition, Ratio, batches, selection};
 use crate::gpu::Gpu;
@@ -160,10 +161,11 @@ impl Model {
         settings: &TestSettings,
         attack: Attack,
         seed: u32,
-    ) -> Result<Report> {
+    ) -> Result<RobustReport> {
         let lists: Vec<Vec<u32>> = clients.iter().map(|c| images.test_indices(c)).collect();
         let (owners, list) = batches_of_clients(&lists, settings.batch)?;
         let mut totals = vec![Vec::new(); list.len()];
+        let mut progress = Vec::new();
         for bases in self.mixed_bases(&settings.widths)? {
             let options = AttackOptions {
                 attack,
@@ -175,11 +177,17 @@ impl Model {
                 guarded: false,
             };
             let mut attacker = Attacker::new(gpu, &self.network, &self.server, &images.store, options).await?;
-            let of_width = attacker.totals(gpu, &list).await?;
-            totals.iter_mut().zip(of_width).for_each(|(all, one)| all.push(one));
+            let start = attacker.start(gpu, &list).await?;
+            let end = attacker.attack(gpu, &list).await?;
+            totals.iter_mut().zip(&end).for_each(|(all, one)| all.push(one.totals));
+            let images: u32 = end.iter().map(|a| a.totals.samples).sum();
+            let mean_loss = |all: &[Attacked]| all.iter().map(|a| f64::from(a.totals.loss)).sum::<f64>() / f64::from(images.max(1));
+            let without_gradient = end.iter().map(|a| a.without_gradient).sum();
+            progress.push(Progress { start_loss: mean_loss(&start), loss: mean_loss(&end), without_gradient, images });
         }
         let per_client = per_client(clients.len(), settings.widths.len(), &owners, &totals);
-        Ok(Report::new(&settings.widths, clients, &images.domains, &per_client))
+        let report = Report::new(&settings.widths, clients, &images.domains, &per_client);
+        Ok(RobustReport { attack, report, progress })
     }
 
     /// Class probabilities of single images, H·W·3 bytes each, at each width: `[width][image][class]`.

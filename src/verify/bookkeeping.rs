@@ -465,6 +465,8 @@ pub struct EnsembleGradientCase {
     pub classes: usize,
     /// Bases mixed.
     pub bases: usize,
+    /// Places from a label to the class meant.
+    pub shift: u32,
     /// Seed of the data.
     pub seed: u64,
 }
@@ -475,7 +477,7 @@ impl Case for EnsembleGradientCase {
     }
 
     fn shape(&self) -> String {
-        format!("{} of {} classes, {} bases", self.batch, self.classes, self.bases)
+        format!("{} of {} classes, {} bases, shift {}", self.batch, self.classes, self.bases, self.shift)
     }
 
     fn trial(&self, _: Tuning) -> Trial {
@@ -494,8 +496,8 @@ impl Case for EnsembleGradientCase {
                 stored.extend(own.iter().enumerate().map(padded));
             }
             let shape = shape::Logits { batch: valid[s], valid: valid[s], classes };
-            let own = &labels[s * batch..s * batch + valid[s]];
-            let gradient = kernels_tests::ensemble_gradient::ensemble_gradient(&shape, &logits, own);
+            let own = labels[s * batch..s * batch + valid[s]].iter().map(|l| (l + self.shift) % classes as u32).collect::<Vec<_>>();
+            let gradient = kernels_tests::ensemble_gradient::ensemble_gradient(&shape, &logits, &own);
             for _ in 0..bases {
                 let at = |i: usize| match (i / row, i % row) {
                     (n, _) if n >= valid[s] => Want::Keep,
@@ -512,7 +514,9 @@ impl Case for EnsembleGradientCase {
             dlogits: t.output("dlogits", want),
         };
         let kernel = EnsembleGradient { batch: batch as u32, classes: classes as u32, bases: bases as u32 };
-        t.dispatches = vec![kernel.dispatch("case", b)];
+        let mut dispatch = kernel.dispatch("case", b);
+        dispatch.words[EnsembleGradient::SHIFT_WORD] = self.shift;
+        t.dispatches = vec![dispatch];
         t
     }
 }
@@ -557,6 +561,7 @@ impl Case for AttackCase {
         // [slot][1 + batch], indices of images anywhere.
         let mut schedule = vec![u32::MAX; SLOTS * (1 + batch)];
         let (mut clean_words, mut attacked_words, mut dx_words, mut want) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut want_moved = Vec::new();
         for (s, valid) in valid.iter().copied().enumerate() {
             let row = &mut schedule[s * (1 + batch)..(s + 1) * (1 + batch)];
             row[0] = valid as u32;
@@ -565,7 +570,15 @@ impl Case for AttackCase {
             let clean: Vec<f64> = noise.images(valid, images).iter().map(|v| f64::from(v.abs().min(1.0) as f32)).collect();
             let inside = |(c, v): (&f64, f64)| f64::from(attack::clip(c + epsilon * v, *c, epsilon) as f32);
             let before: Vec<f64> = clean.iter().zip(noise.images(valid, images)).map(inside).collect();
-            let gradients: Vec<Vec<f64>> = (0..self.bases).map(|_| noise.images(valid, gradient)).collect();
+            let mut gradients: Vec<Vec<f64>> = (0..self.bases).map(|_| noise.images(valid, gradient)).collect();
+            // Every other image has no gradient.
+            let flat = |i: usize| i / (4 * area) % 2 == 1;
+            gradients.iter_mut().flat_map(|g| g.iter_mut().enumerate()).filter(|(i, _)| flat(*i)).for_each(|(_, g)| *g = 0.0);
+            want_moved.extend((0..batch).map(|n| match (n < valid, self.step) {
+                (false, _) => Want::Keep,
+                (true, false) => Want::Bits(0),
+                (true, true) => Want::Bits(6 | u32::from(n % 2 == 0)),
+            }));
             let value = |i: usize| {
                 let (n, c, p) = (i / (4 * area), i / area % 4, i % area);
                 if c >= channels {
@@ -588,12 +601,18 @@ impl Case for AttackCase {
         }
         let attacked = t.values("attacked", &attacked_words);
         t.expect(attacked, want);
+        // A step sets the lowest bit and leaves the others.
+        let moved = t.words("moved", vec![6; SLOTS * batch]);
+        t.expect(moved, want_moved);
         let b = crate::kernels::attack::Buffers {
             batch_sizes: t.words("batch sizes", size_table(batch)),
             clean: t.values("clean", &clean_words),
             schedule: t.words("schedule", schedule),
             dx: t.values("dx", &dx_words),
             attacked,
+            moved,
+            outcomes: moved,
+            worst: moved,
         };
         let kernel = AttackImages {
             batch: batch as u32,
@@ -612,6 +631,64 @@ impl Case for AttackCase {
     }
 }
 
+/// The worst of the outcomes of an attack's restarts.
+#[derive(Debug, Clone, Copy)]
+pub struct WorstCase {
+    /// Capacity of a batch.
+    pub batch: usize,
+    /// The first restart, which forgets what was before.
+    pub first: bool,
+    /// Seed of the data.
+    pub seed: u64,
+}
+
+impl Case for WorstCase {
+    fn op(&self) -> &'static str {
+        "attack, worst"
+    }
+
+    fn shape(&self) -> String {
+        format!("{}, {} restart", self.batch, if self.first { "first" } else { "another" })
+    }
+
+    fn trial(&self, _: Tuning) -> Trial {
+        let mut noise = Noise::new(self.seed);
+        let mut t = Trial::default();
+        let valid = batch_sizes(self.batch);
+        let (mut now, mut before, mut want) = (Vec::new(), Vec::new(), Vec::new());
+        for valid in valid {
+            for n in 0..self.batch {
+                let mut outcome = || [noise.value().abs() as f32, f32::from(u8::from(noise.value() > 0.0))];
+                let (a, b) = (outcome(), outcome());
+                let merged = if self.first { a } else { [a[0].max(b[0]), a[1].min(b[1])] };
+                now.extend(if n < valid { a } else { [f32::NAN; 2] });
+                before.extend(if n < valid && !self.first { b } else { [f32::NAN; 2] });
+                want.extend(merged.map(|v| if n < valid { Want::Bits(v.to_bits()) } else { Want::Keep }));
+            }
+        }
+        let worst = t.values("worst", &before);
+        t.expect(worst, want);
+        let outcomes = t.values("outcomes", &now);
+        let b = crate::kernels::attack::Buffers {
+            batch_sizes: t.words("batch sizes", size_table(self.batch)),
+            clean: worst,
+            schedule: worst,
+            dx: worst,
+            attacked: worst,
+            moved: worst,
+            outcomes,
+            worst,
+        };
+        let layout = ImageLayout::new(Shape { channels: 3, height: 2, width: 2 }, 0);
+        let batch = self.batch as u32;
+        let kernel = AttackImages { batch, bases: 1, images: layout, gradient: layout, seed: 0, start: 0.0, epsilon: 0.0, alpha: 0.0 };
+        let mut dispatch = kernel.worst("case", b);
+        dispatch.words[AttackImages::RESTART_WORD] = u32::from(!self.first);
+        t.dispatches = vec![dispatch];
+        t
+    }
+}
+
 pub(super) fn standard() -> Vec<Box<dyn Case>> {
     let image = |channels, height, width| Shape { channels, height, width };
     let mut cases: Vec<Box<dyn Case>> = vec![
@@ -624,9 +701,12 @@ pub(super) fn standard() -> Vec<Box<dyn Case>> {
         Box::new(AverageCase { length: 70, seed: 421 }),
         Box::new(EnsembleCase { batch: 9, classes: 10, bases: 8, seed: 430 }),
         Box::new(EnsembleCase { batch: 3, classes: 4, bases: 1, seed: 431 }),
-        Box::new(EnsembleGradientCase { batch: 9, classes: 10, bases: 8, seed: 440 }),
-        Box::new(EnsembleGradientCase { batch: 3, classes: 5, bases: 1, seed: 441 }),
+        Box::new(EnsembleGradientCase { batch: 9, classes: 10, bases: 8, shift: 0, seed: 440 }),
+        Box::new(EnsembleGradientCase { batch: 3, classes: 5, bases: 1, shift: 3, seed: 441 }),
     ];
+    for first in [true, false] {
+        cases.push(Box::new(WorstCase { batch: 70, first, seed: 470 }));
+    }
     for step in [false, true] {
         let case = AttackCase { step, batch: 5, bases: 3, shape: image(3, 28, 28), epsilon: 8.0 / 255.0, alpha: 2.0 / 255.0, seed: 480 };
         cases.push(Box::new(case));

@@ -12,7 +12,7 @@ mod layers;
 mod steps;
 
 pub use activations::{BatchNormCase, MaxPoolCase};
-pub use bookkeeping::{AttackCase, AverageCase, CopyCase, EnsembleCase, EnsembleGradientCase, GatherCase, LossCase, SgdCase};
+pub use bookkeeping::{AttackCase, AverageCase, CopyCase, EnsembleCase, EnsembleGradientCase, GatherCase, LossCase, SgdCase, WorstCase};
 pub use layers::{ConvCase, Direction, LinearCase};
 
 use crate::Result;
