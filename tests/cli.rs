@@ -287,6 +287,13 @@ fn bad_input_is_told_in_a_line_and_by_the_exit_code() {
     assert!(!out.exists(), "a run that failed before its first round leaves no folder");
 }
 
+/// Mesa's software driver takes its subgroups' size from the environment; other drivers just pass the self-test once more.
+#[test]
+fn the_self_test_passes_with_smaller_subgroups() {
+    let text = succeed(splitmix(&["self-test"]).env("LP_NATIVE_VECTOR_WIDTH", "128"));
+    assert!(text.contains(", 0 failed"), "{text}");
+}
+
 #[test]
 fn every_option_is_documented() {
     for command in ["train", "eval", "predict", "import", "devices", "data", "bench", "self-test"] {
