@@ -9,7 +9,7 @@ mod fixture;
 use fixture::{BATCH, Closeness, Fixture, OPTIMISER, SCALE, STEPS, initial_parameters};
 use splitmix_fl::engine::{ClientWork, EvaluateOptions, Evaluator, ImageStore, Limit, Server, Staging, TrainOptions, Trainer};
 use splitmix_fl::gpu::{Gpu, GpuOptions};
-use splitmix_fl::kernels::ImageLayout;
+use splitmix_fl::kernels::{ImageLayout, Tuning};
 use splitmix_fl::net::{Network, digits};
 use std::collections::BTreeMap;
 
@@ -46,7 +46,8 @@ impl Bench {
     }
 
     /// So many steps on the fixtures' batch, in buffers with room for `batch` images. Returns the trainer, the mean loss.
-    async fn train(&self, steps: usize, batch: u32, masked_loss: bool) -> (Trainer, f64) {
+    /// Where activations are not kept, the largest gradient is not either: it is spent where it is computed.
+    async fn train(&self, steps: usize, batch: u32, masked_loss: bool, keep_activations: bool, tuning: Option<Tuning>) -> (Trainer, f64) {
         self.reset();
         let options = TrainOptions {
             batch,
@@ -58,8 +59,8 @@ impl Bench {
             steps: STEPS as u32,
             limit: Limit::default(),
             guarded: true,
-            keep_activations: true,
-            tuning: None,
+            keep_activations,
+            tuning,
         };
         let mut trainer = Trainer::new(&self.gpu, &self.network, &self.server, &self.images, options).await.expect("one lane fits");
         let work = vec![ClientWork { batches: vec![(0..BATCH as u32).collect(); steps], bases: vec![(0, 1.0)] }];
@@ -99,12 +100,12 @@ fn check(result: Result<(), String>) {
 }
 
 /// One step: activations, loss and gradients, then the evaluation. `batch` is the room that the buffers have.
-async fn one_step(checked_shaders: bool, batch: u32) {
+async fn one_step(checked_shaders: bool, batch: u32, tuning: Option<Tuning>) {
     let bench = Bench::new(checked_shaders).await;
     let forward = Fixture::open("digits_forward", STEP);
     for (masked, name) in [(false, "digits_plain"), (true, "digits_masked")] {
         let fixture = Fixture::open(name, STEP);
-        let (trainer, loss) = bench.train(1, batch, masked).await;
+        let (trainer, loss) = bench.train(1, batch, masked, true, tuning).await;
         let mean = fixture.get("loss").iter().sum::<f64>() / BATCH as f64;
         assert!((loss - mean).abs() < 1e-5 * mean, "{name}: loss {loss}, PyTorch {mean}");
 
@@ -149,26 +150,43 @@ async fn one_step(checked_shaders: bool, batch: u32) {
 
 #[test]
 fn a_step_is_pytorchs() {
-    pollster::block_on(one_step(false, BATCH as u32));
+    pollster::block_on(one_step(false, BATCH as u32, None));
 }
 
 #[test]
 fn a_step_in_larger_buffers_with_bounds_checks_is_pytorchs() {
-    pollster::block_on(one_step(true, 9));
+    pollster::block_on(one_step(true, 9, None));
+}
+
+#[test]
+fn a_step_with_the_kernels_of_gpus_is_pytorchs() {
+    pollster::block_on(one_step(false, BATCH as u32, Some(Tuning::baseline())));
+}
+
+async fn ten_steps(keep_activations: bool, tuning: Option<Tuning>) {
+    let bench = Bench::new(false).await;
+    for (masked, name) in [(false, "digits_plain"), (true, "digits_masked")] {
+        let fixture = Fixture::open(name, TEN_STEPS);
+        let (_, loss) = bench.train(STEPS, BATCH as u32, masked, keep_activations, tuning).await;
+        let mean = fixture.get("step_losses").iter().sum::<f64>() / STEPS as f64;
+        assert!((loss - mean).abs() < 1e-3 * mean, "{name}: loss {loss}, PyTorch {mean}");
+        for (tensor, values) in bench.parameters().await {
+            check(fixture.check_parameter(&format!("final/{tensor}"), &values));
+        }
+    }
 }
 
 #[test]
 fn ten_steps_are_pytorchs() {
-    pollster::block_on(async {
-        let bench = Bench::new(false).await;
-        for (masked, name) in [(false, "digits_plain"), (true, "digits_masked")] {
-            let fixture = Fixture::open(name, TEN_STEPS);
-            let (_, loss) = bench.train(STEPS, BATCH as u32, masked).await;
-            let mean = fixture.get("step_losses").iter().sum::<f64>() / STEPS as f64;
-            assert!((loss - mean).abs() < 1e-3 * mean, "{name}: loss {loss}, PyTorch {mean}");
-            for (tensor, values) in bench.parameters().await {
-                check(fixture.check_parameter(&format!("final/{tensor}"), &values));
-            }
-        }
-    });
+    pollster::block_on(ten_steps(true, None));
+}
+
+#[test]
+fn ten_steps_in_shared_memory_are_pytorchs() {
+    pollster::block_on(ten_steps(false, None));
+}
+
+#[test]
+fn ten_steps_with_the_kernels_of_gpus_are_pytorchs() {
+    pollster::block_on(ten_steps(false, Some(Tuning::baseline())));
 }
