@@ -1,11 +1,13 @@
 //! Attacks on the images of mixed bases: what they may do to an image, and that they go where the loss rises.
 
+mod pseudo;
+
 use kernels_tests::network::{Batch, Digits, Tensors};
 use kernels_tests::shape::{Image, Logits};
+use pseudo::noise;
 use splitmix_fl::engine::{AttackOptions, Attacked, Attacker, ImageStore, Limit, Server};
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::net::{Network, digits};
-use std::collections::BTreeMap;
 
 const IMAGES: usize = 30;
 const BATCH: usize = 7;
@@ -22,13 +24,6 @@ struct Bench {
     bases: Vec<Tensors>,
 }
 
-/// A value in [−1, 1) that only its two keys decide.
-fn noise(key: u32, i: usize) -> f32 {
-    let mut x = (key.wrapping_mul(0x9E37_79B9) ^ i as u32).wrapping_mul(0x85EB_CA6B);
-    x = (x ^ (x >> 13)).wrapping_mul(0xC2B2_AE35);
-    ((x ^ (x >> 16)) >> 8) as f32 / 8_388_608.0 - 1.0
-}
-
 impl Bench {
     async fn new() -> Bench {
         let adapter = std::env::var("SPLITMIX_ADAPTER").ok();
@@ -41,12 +36,7 @@ impl Bench {
         let server = Server::new(&gpu, &network, BASES).expect("the bases fit");
         let mut bases = Vec::new();
         for b in 0..BASES {
-            let mut base: BTreeMap<String, Vec<f32>> = BTreeMap::new();
-            for (t, spec) in network.tensors.iter().enumerate() {
-                let scale = 1.0 / (spec.fan_in.max(1) as f32).sqrt();
-                let value = |i| if spec.fan_in == 0 { 1.0 + 0.2 * noise(t as u32, i) } else { scale * noise(b * 100 + t as u32, i) };
-                base.insert(spec.name.clone(), (0..spec.len()).map(value).collect());
-            }
+            let base = pseudo::base(&network, b);
             server.upload(&gpu, &network, b, &base);
             bases.push(base.into_iter().map(|(name, values)| (name, values.into_iter().map(f64::from).collect())).collect());
         }

@@ -1,6 +1,9 @@
 //! What makes a round reproducible: a lane's bits depend neither on its neighbours nor on the waves nor on the run, the
 //! averages are the plain ones, and nothing outside a lane's own buffers is read or written.
 
+mod pseudo;
+
+use pseudo::noise;
 use splitmix_fl::engine::{ClientWork, EvaluateOptions, Evaluator, ImageStore, Limit, Server, Staging, Totals, TrainOptions, Trainer};
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::net::{Network, digits};
@@ -20,13 +23,6 @@ struct Bench {
     initial: Vec<Base>,
 }
 
-/// A value in [−1, 1) that only its two keys decide.
-fn noise(key: u32, i: usize) -> f32 {
-    let mut x = (key.wrapping_mul(0x9E37_79B9) ^ i as u32).wrapping_mul(0x85EB_CA6B);
-    x = (x ^ (x >> 13)).wrapping_mul(0xC2B2_AE35);
-    ((x ^ (x >> 16)) >> 8) as f32 / 8_388_608.0 - 1.0
-}
-
 impl Bench {
     async fn new(checked_shaders: bool) -> Bench {
         Bench::with(checked_shaders, digits(5, 64, 10).expect("a narrow base")).await
@@ -42,16 +38,7 @@ impl Bench {
         let cut = 23;
         let (a, b) = pixels.split_at(cut * network.input.len() as usize);
         let images = ImageStore::new(&gpu, network.input, &[(a, &labels[..cut]), (b, &labels[cut..])]).expect("they fit");
-        let initial = (0..BASES)
-            .map(|b| {
-                let tensors = network.tensors.iter().enumerate().map(|(t, spec)| {
-                    let scale = 1.0 / (spec.fan_in.max(1) as f32).sqrt();
-                    let value = |i| if spec.fan_in == 0 { 1.0 + 0.2 * noise(t as u32, i) } else { scale * noise(b * 100 + t as u32, i) };
-                    (spec.name.clone(), (0..spec.len()).map(value).collect())
-                });
-                tensors.collect()
-            })
-            .collect();
+        let initial = (0..BASES).map(|b| pseudo::base(&network, b)).collect();
         Bench { gpu, network, images, initial }
     }
 
