@@ -223,12 +223,7 @@ impl Workload {
         let most = crate::engine::wave(gpu, self.limit(2), &plan_for(lanes).plan.footprint(), 1, u64::from(lanes))?;
         let waves = waves(work, lanes, most);
         let plan = plan_for(most);
-        let external = vec![
-            (plan.images[0], self.images.chunks[0].clone()),
-            (plan.images[1], self.images.chunks[1].clone()),
-            (plan.labels, self.images.labels.clone()),
-            (plan.server, self.server.parameters.clone()),
-        ];
+        let external = crate::engine::external(&self.images, &self.server, plan.images, plan.labels, plan.server);
         let materials = Materials { lanes: most, slots: most, steps: 1, external, guarded: false };
         let (lane_table, schedule) = (plan.lanes, plan.schedule);
         let program = Program::new(gpu, plan.plan, materials).await?;

@@ -1,6 +1,6 @@
 //! Attacks on the images of mixed bases, and what the mix says of the attacked images.
 
-use super::{ImageStore, Limit, Server, Staging, Totals, wave};
+use super::{ImageStore, Limit, Server, Staging, Totals, external, lanes_of_slots, schedule, wave};
 use crate::fl::Attack;
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::ImageLayout;
@@ -78,17 +78,11 @@ impl Attacker {
         let footprint = plan_for(1).plan.footprint();
         let slots = wave(gpu, options.limit, &footprint, u64::from(bases), u64::from(options.batches))?;
         let plan = plan_for(slots);
-        let external = vec![
-            (plan.images[0], images.chunks[0].clone()),
-            (plan.images[1], images.chunks[1].clone()),
-            (plan.labels, images.labels.clone()),
-            (plan.server, server.parameters.clone()),
-        ];
+        let external = external(images, server, plan.images, plan.labels, plan.server);
         let materials = Materials { lanes: slots * bases, slots, steps: 1, external, guarded: options.guarded };
         let program = Program::new(gpu, plan.plan.clone(), materials).await?;
         program.write(gpu, plan.widths, 0, bytemuck::bytes_of(&bases));
-        let lanes: Vec<u32> = (0..slots).flat_map(|s| (0..bases).flat_map(move |b| [s, b, b, 0])).collect();
-        program.write(gpu, plan.lanes, 0, bytemuck::cast_slice(&lanes));
+        program.write(gpu, plan.lanes, 0, bytemuck::cast_slice(&lanes_of_slots(slots, bases)));
         Ok(Attacker { program, plan, options, classes: network.classes, slots_per_wave: slots, round: 0 })
     }
 
@@ -180,13 +174,7 @@ impl Attacker {
         self.program.set_word(gpu, START, AttackImages::RESTART_WORD, restart);
         self.program.set_word(gpu, WORST, AttackImages::RESTART_WORD, restart);
         self.program.set_word(gpu, LOSS, EnsembleGradient::SHIFT_WORD, shift);
-        let row = 1 + self.options.batch as usize;
-        let mut schedule = vec![0u32; self.slots_per_wave as usize * row];
-        for (slot, batch) in batches.iter().enumerate() {
-            assert!(batch.len() < row, "a batch of {} images exceeds {}", batch.len(), self.options.batch);
-            schedule[slot * row] = batch.len() as u32;
-            schedule[slot * row + 1..slot * row + 1 + batch.len()].copy_from_slice(batch);
-        }
+        let schedule = schedule(batches, self.slots_per_wave, self.options.batch);
         self.program.write(gpu, self.plan.schedule, 0, bytemuck::cast_slice(&schedule));
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("attack") });
         let active = self.active(batches);

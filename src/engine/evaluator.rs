@@ -1,6 +1,6 @@
 //! Evaluation of mixed bases: every width from one forward of the bases.
 
-use super::{ImageStore, Limit, Server, Staging, Totals, wave};
+use super::{ImageStore, Limit, Server, Staging, Totals, external, lanes_of_slots, schedule, wave};
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::net::Network;
 use crate::plan::evaluate::{EvaluatePlan, EvaluateSetting};
@@ -67,17 +67,11 @@ impl Evaluator {
         let footprint = plan_for(1).plan.footprint();
         let slots = wave(gpu, options.limit, &footprint, u64::from(bases), u64::from(options.batches))?;
         let plan = plan_for(slots);
-        let external = vec![
-            (plan.images[0], images.chunks[0].clone()),
-            (plan.images[1], images.chunks[1].clone()),
-            (plan.labels, images.labels.clone()),
-            (plan.server, server.parameters.clone()),
-        ];
+        let external = external(images, server, plan.images, plan.labels, plan.server);
         let materials = Materials { lanes: slots * bases, slots, steps: 1, external, guarded: options.guarded };
         let program = Program::new(gpu, plan.plan.clone(), materials).await?;
         program.write(gpu, plan.widths, 0, bytemuck::cast_slice(&options.widths));
-        let lanes: Vec<u32> = (0..slots).flat_map(|s| (0..bases).flat_map(move |b| [s, b, b, 0])).collect();
-        program.write(gpu, plan.lanes, 0, bytemuck::cast_slice(&lanes));
+        program.write(gpu, plan.lanes, 0, bytemuck::cast_slice(&lanes_of_slots(slots, bases)));
         Ok(Evaluator { program, plan, options, bases, classes: network.classes, slots_per_wave: slots, dispatches: 0, submits: 0 })
     }
 
@@ -146,13 +140,7 @@ impl Evaluator {
     }
 
     fn encode(&mut self, gpu: &Gpu, batches: &[Vec<u32>]) -> wgpu::CommandEncoder {
-        let row = 1 + self.options.batch as usize;
-        let mut schedule = vec![0u32; self.slots_per_wave as usize * row];
-        for (slot, batch) in batches.iter().enumerate() {
-            assert!(batch.len() < row, "an evaluation batch of {} images exceeds {}", batch.len(), self.options.batch);
-            schedule[slot * row] = batch.len() as u32;
-            schedule[slot * row + 1..slot * row + 1 + batch.len()].copy_from_slice(batch);
-        }
+        let schedule = schedule(batches, self.slots_per_wave, self.options.batch);
         self.program.write(gpu, self.plan.schedule, 0, bytemuck::cast_slice(&schedule));
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("evaluation") });
         let slots = batches.len() as u32;

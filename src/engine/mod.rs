@@ -18,6 +18,7 @@ pub use server::Server;
 pub use trainer::{ClientWork, TrainOptions, Trainer};
 
 use crate::gpu::Gpu;
+use crate::kernels::BufferId;
 use crate::plan::{Capacity, Footprint};
 use crate::{Error, Result};
 
@@ -59,6 +60,45 @@ impl Totals {
     pub fn accuracy(&self) -> f64 {
         if self.samples == 0 { 0.0 } else { f64::from(self.correct) / f64::from(self.samples) }
     }
+}
+
+/// The buffers that plans are brought: images, labels and bases, by their ids in the plan.
+pub(crate) fn external(
+    images: &ImageStore,
+    server: &Server,
+    image_ids: [BufferId; 2],
+    labels: BufferId,
+    bases: BufferId,
+) -> Vec<(BufferId, wgpu::Buffer)> {
+    vec![
+        (image_ids[0], images.chunks[0].clone()),
+        (image_ids[1], images.chunks[1].clone()),
+        (labels, images.labels.clone()),
+        (bases, server.parameters.clone()),
+    ]
+}
+
+/// Lanes of slots that have the first so many bases each: slot, parameter row, base, 0.
+fn lanes_of_slots(slots: u32, bases: u32) -> Vec<u32> {
+    (0..slots).flat_map(|s| (0..bases).flat_map(move |b| [s, b, b, 0])).collect()
+}
+
+/// Writes a batch's row of a schedule: its size, then its images.
+///
+/// # Panics
+/// Where the batch is larger than the row: callers plan for the largest.
+fn schedule_row(row: &mut [u32], batch: &[u32]) {
+    assert!(batch.len() < row.len(), "a batch of {} images exceeds {}", batch.len(), row.len() - 1);
+    row[0] = batch.len() as u32;
+    row[1..=batch.len()].copy_from_slice(batch);
+}
+
+/// A schedule of one batch a slot, with room for so many slots of so many images.
+fn schedule(batches: &[Vec<u32>], slots: u32, batch: u32) -> Vec<u32> {
+    let row = 1 + batch as usize;
+    let mut schedule = vec![0; slots as usize * row];
+    schedule.chunks_exact_mut(row).zip(batches).for_each(|(row, batch)| schedule_row(row, batch));
+    schedule
 }
 
 /// Slots of a wave: as many as fit the adapter and the user's limit, and no more than `wanted`.

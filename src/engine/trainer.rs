@@ -1,6 +1,6 @@
 //! Local training of a round: every (client, base) lane of a wave advances in the same dispatches.
 
-use super::{ImageStore, Limit, Server, Staging, Totals, wave};
+use super::{ImageStore, Limit, Server, Staging, Totals, external, schedule_row, wave};
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::Tuning;
 use crate::kernels::weighted_average;
@@ -92,13 +92,8 @@ impl Trainer {
         // In the worst case every lane of a wave is another client's.
         let slots = lanes;
         let plan = plan_for(lanes, slots);
-        let external = vec![
-            (plan.images[0], images.chunks[0].clone()),
-            (plan.images[1], images.chunks[1].clone()),
-            (plan.labels, images.labels.clone()),
-            (plan.server, server.parameters.clone()),
-            (plan.average, server.average.clone()),
-        ];
+        let mut external = external(images, server, plan.images, plan.labels, plan.server);
+        external.push((plan.average, server.average.clone()));
         let materials = Materials { lanes, slots, steps: options.steps, external, guarded: options.guarded };
         let program = Program::new(gpu, plan.plan.clone(), materials).await?;
         Ok(Trainer { plan, program, options, lanes_per_wave: lanes, slots_per_wave: slots, dispatches: 0, submits: 0 })
@@ -211,8 +206,7 @@ impl Trainer {
         for (slot, client) in clients.iter().enumerate() {
             for (step, batch) in work[*client].batches.iter().enumerate() {
                 let at = (step * self.slots_per_wave as usize + slot) * row;
-                schedule[at] = batch.len() as u32;
-                schedule[at + 1..at + 1 + batch.len()].copy_from_slice(batch);
+                schedule_row(&mut schedule[at..at + row], batch);
             }
         }
         let bases = self.server_bases();

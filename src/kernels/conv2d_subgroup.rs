@@ -23,13 +23,17 @@ const WEIGHTS: u32 = 400;
 /// Most multiply–adds written out for an image row: what compiles in a second or two.
 const PRODUCTS: u32 = 3000;
 
+/// Whether the device shares loads and the shaders are written out for this kernel and stride.
+fn is_written_out(conv: &Conv2d, tuning: Tuning) -> bool {
+    tuning.strip > 0 && tuning.subgroup >= 4 && conv.stride == 1 && conv.kernel_height.max(conv.kernel_width) <= SIDE
+}
+
 impl Strip {
     /// The strip of a result `width` pixels wide, computed from `in_blocks` channel blocks; `None` where the device shares
     /// nothing between invocations, or the convolution is none that the shader is written out for.
     pub fn new(conv: &Conv2d, width: u32, in_blocks: u32, tuning: Tuning) -> Option<Strip> {
-        let side = conv.kernel_height.max(conv.kernel_width);
         let weights = conv.kernel_height * conv.kernel_width * in_blocks * 4;
-        if tuning.strip == 0 || tuning.subgroup < 4 || conv.stride != 1 || side > SIDE || in_blocks > IN_BLOCKS || weights > WEIGHTS {
+        if !is_written_out(conv, tuning) || in_blocks > IN_BLOCKS || weights > WEIGHTS {
             return None;
         }
         let pixels = pixels_per_invocation(width, tuning.strip.min(PRODUCTS / weights).max(1));
@@ -81,9 +85,8 @@ pub(super) struct WeightStrip {
 impl WeightStrip {
     /// As [`Strip::new`].
     pub fn new(conv: &Conv2d, in_blocks: u32, tuning: Tuning) -> Option<WeightStrip> {
-        let side = conv.kernel_height.max(conv.kernel_width);
         let taps = conv.kernel_height * conv.kernel_width;
-        if tuning.strip == 0 || tuning.subgroup < 4 || conv.stride != 1 || side > SIDE || taps > tuning.taps {
+        if !is_written_out(conv, tuning) || taps > tuning.taps {
             return None;
         }
         let held = if in_blocks.is_multiple_of(2) { 2 } else { 1 };

@@ -50,7 +50,7 @@ impl Linear {
     /// The backward_weight dispatch, over lanes: dw = inputᵀ · dz, db = Σ dz.
     pub fn backward_weight(&self, label: &str, tuning: Tuning, b: Buffers) -> Dispatch {
         let access = &[Read, Read, Read, Read, Write];
-        self.weight_gradient(label, "to_gradient", access, tuning, [0.0; 3], b.list(), self.flops(), self.bytes())
+        self.weight_gradient(label, "to_gradient", access, tuning, [0.0; 3], b.list())
     }
 
     /// The backward_weight and what [`Sgd`] does with it, in one dispatch over lanes. The parameters are changed: nothing of
@@ -61,7 +61,11 @@ impl Linear {
         let values = u64::from(self.parameters().1) * 4;
         let rows = u64::from(self.batch) * u64::from(self.in_blocks + self.out_blocks) * 16;
         let access = &[Read, Read, Read, Read, Write, Write];
-        self.weight_gradient(label, "sgd", access, tuning, settings, buffers, self.flops() + values * 6, rows + values * 16)
+        Dispatch {
+            flops: self.flops() + values * 6,
+            bytes: rows + values * 16,
+            ..self.weight_gradient(label, "sgd", access, tuning, settings, buffers)
+        }
     }
 
     /// Start and length of the layer's weights and bias in a row of parameters, in vec4.
@@ -71,7 +75,6 @@ impl Linear {
         (self.place.weight, weights + self.out_blocks)
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn weight_gradient(
         &self,
         label: &str,
@@ -80,8 +83,6 @@ impl Linear {
         tuning: Tuning,
         sgd: [f32; 3],
         buffers: Vec<BufferId>,
-        flops: u64,
-        bytes: u64,
     ) -> Dispatch {
         let mut words = vec![
             self.batch,
@@ -118,8 +119,8 @@ impl Linear {
             invocations,
             workgroup: WORKGROUP,
             over: Over::Lanes,
-            flops,
-            bytes,
+            flops: self.flops(),
+            bytes: self.bytes(),
         }
     }
 }

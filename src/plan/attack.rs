@@ -5,13 +5,13 @@
 //! through them (paper, Algorithm 4; the loss is the plain cross entropy, summed). Phases: `start` once a wave, `step` once
 //! a step, `finish` once a wave: a forward of the attacked images and its counters.
 
-use super::backward::{self, Loss, Wanted};
+use super::backward::{self, Loss};
 use super::forward::{self, Activation, Setting};
+use super::gathered::{Gathered, Tables};
 use super::train::TOTALS_BYTES;
 use super::{Extent, Plan};
 use crate::kernels::attack::{self, AttackImages};
 use crate::kernels::ensemble_mean::{self, EnsembleMean};
-use crate::kernels::gather_images::{self, GatherImages};
 use crate::kernels::{BufferId, ImageLayout, Tuning};
 use crate::net::Network;
 
@@ -77,35 +77,17 @@ impl AttackPlan {
     pub fn new(s: &AttackSetting) -> AttackPlan {
         let mut plan = Plan::default();
         let net = s.network;
-        let lanes = plan.buffer("lanes", Extent::PerLane(16));
-        let schedule = plan.buffer("schedule", Extent::PerSlot(u64::from(1 + s.batch) * 4));
-        let images = [plan.buffer("images 0", Extent::External), plan.buffer("images 1", Extent::External)];
-        let labels = plan.buffer("labels", Extent::External);
-        let server = plan.buffer("server", Extent::External);
-        let batch_labels = plan.buffer("batch labels", Extent::PerSlot(u64::from(s.batch) * 4));
-        let batch_sizes = plan.buffer("batch sizes", Extent::PerSlot(4));
-        let layout = forward::input_layout(net);
-        let clean = plan.buffer("clean images", Extent::PerSlot(layout.bytes(s.batch)));
+        let tables = Tables { batch: s.batch, steps: 1, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk };
+        let g = Gathered::new(&mut plan, net, tables);
+        let Gathered { lanes, schedule, images, labels, server, batch_labels, batch_sizes, .. } = g;
+        let Activation { buffer: clean, layout } = g.input;
         let attacked = plan.buffer("attacked images", Extent::PerSlot(layout.bytes(s.batch)));
-        let gather = GatherImages { batch: s.batch, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk, input: layout }
-            .dispatch("gather", gather_images::Buffers { schedule, images, labels, input: clean, batch_labels, batch_sizes });
-        let setting = Setting {
-            network: net,
-            batch: s.batch,
-            tuning: s.tuning,
-            scale: 1.0,
-            input: Activation { buffer: attacked, layout },
-            lanes,
-            batch_sizes,
-            parameters: server,
-            with_loss: false,
-        };
+        let input = Activation { buffer: attacked, layout };
+        let setting = Setting { input, ..g.evaluation(net, s.batch, s.tuning, false) };
         let f = forward::build(&mut plan, &setting);
 
-        // Batch norm's own gradients come with the sums that the input's gradient needs.
-        let gradient = plan.buffer("batch norm gradient", Extent::PerLane(u64::from(net.parameter_blocks) * 16));
         let loss = Loss::OfEnsemble { batch_labels, bases: s.bases };
-        let b = backward::build(&mut plan, &setting, &f, &loss, gradient, Wanted { weights: false, input: true }, None);
+        let b = backward::of_input(&mut plan, &setting, &f, &loss);
         let dx = b.input_gradient;
         let kernel = AttackImages {
             batch: s.batch,
@@ -136,7 +118,7 @@ impl AttackPlan {
         step.push(kernel.step("attack step", buffers));
         let mut finish = f.dispatches;
         finish.extend([logits, kernel.worst(WORST, buffers), count]);
-        plan.phases = vec![("start", vec![gather, kernel.start(START, buffers)]), ("step", step), ("finish", finish)];
+        plan.phases = vec![("start", vec![g.dispatch, kernel.start(START, buffers)]), ("step", step), ("finish", finish)];
         AttackPlan { plan, lanes, schedule, images, labels, server, widths, attacked: (attacked, layout), moved, totals }
     }
 }

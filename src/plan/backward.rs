@@ -32,6 +32,11 @@ pub(super) struct Descent {
     pub momentum: BufferId,
 }
 
+/// Label of the dispatch of a [`Descent`] at the layer of that name.
+pub(super) fn descent_label(layer: &str) -> String {
+    format!("{layer} backward_weight and sgd")
+}
+
 /// Label of the dispatch of [`Loss::OfEnsemble`].
 pub(super) const ENSEMBLE_LOSS: &str = "loss of the ensemble";
 
@@ -144,7 +149,7 @@ pub(super) fn build(
                 match descent.filter(|d| d.layer == i) {
                     Some(d) => {
                         let b = SgdBuffers { lanes, batch_sizes, input, dz, momentum: d.momentum, parameters };
-                        out.push(linear.backward_weight_sgd(&format!("{label} backward_weight and sgd"), s.tuning, &d.sgd, b));
+                        out.push(linear.backward_weight_sgd(&descent_label(&label), s.tuning, &d.sgd, b));
                     }
                     None if wanted.weights => {
                         let label = format!("{label} backward_weight");
@@ -234,6 +239,13 @@ pub(super) fn build(
         }
     }
     Backward { dispatches: out, named, input_gradient: dy }
+}
+
+/// The loss and the backward to the input alone.
+pub(super) fn of_input(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss) -> Backward {
+    // Batch norm's own gradients come with the sums that the input's gradient needs.
+    let gradient = plan.buffer("batch norm gradient", Extent::PerLane(u64::from(s.network.parameter_blocks) * 16));
+    build(plan, s, f, loss, gradient, Wanted { weights: false, input: true }, None)
 }
 
 /// Border of the stored gradient of layer `i`'s output: what its backward_data reads beyond the edges.

@@ -2,11 +2,11 @@
 //!
 //! A slot is one evaluation batch of one client; it has one lane a base. Phase: `evaluate`, once a wave.
 
-use super::forward::{self, Activation, Setting};
+use super::forward;
+use super::gathered::{Gathered, Tables};
 use super::train::TOTALS_BYTES;
 use super::{Extent, Plan};
 use crate::kernels::ensemble_mean::{self, EnsembleMean};
-use crate::kernels::gather_images::{self, GatherImages};
 use crate::kernels::{BufferId, Tuning};
 use crate::net::Network;
 
@@ -57,29 +57,9 @@ impl EvaluatePlan {
     pub fn new(s: &EvaluateSetting) -> EvaluatePlan {
         let mut plan = Plan::default();
         let net = s.network;
-        let lanes = plan.buffer("lanes", Extent::PerLane(16));
-        let schedule = plan.buffer("schedule", Extent::PerSlot(u64::from(1 + s.batch) * 4));
-        let images = [plan.buffer("images 0", Extent::External), plan.buffer("images 1", Extent::External)];
-        let labels = plan.buffer("labels", Extent::External);
-        let server = plan.buffer("server", Extent::External);
-        let batch_labels = plan.buffer("batch labels", Extent::PerSlot(u64::from(s.batch) * 4));
-        let batch_sizes = plan.buffer("batch sizes", Extent::PerSlot(4));
-        let layout = forward::input_layout(net);
-        let input = Activation { buffer: plan.buffer("input", Extent::PerSlot(layout.bytes(s.batch))), layout };
-        let gather = GatherImages { batch: s.batch, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk, input: layout }
-            .dispatch("gather", gather_images::Buffers { schedule, images, labels, input: input.buffer, batch_labels, batch_sizes });
-        // No layer correction outside training.
-        let setting = Setting {
-            network: net,
-            batch: s.batch,
-            tuning: s.tuning,
-            scale: 1.0,
-            input,
-            lanes,
-            batch_sizes,
-            parameters: server,
-            with_loss: false,
-        };
+        let tables = Tables { batch: s.batch, steps: 1, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk };
+        let g = Gathered::new(&mut plan, net, tables);
+        let setting = g.evaluation(net, s.batch, s.tuning, false);
         let f = forward::build(&mut plan, &setting);
 
         let rows = u64::from(s.widths) * u64::from(s.batch);
@@ -87,11 +67,12 @@ impl EvaluatePlan {
         let mixed = plan.buffer("mixed logits", Extent::PerSlot(rows * u64::from(net.classes.div_ceil(4)) * 16));
         let outcomes = plan.transient("outcomes", Extent::PerSlot(rows * 8));
         let totals = plan.buffer("totals", Extent::PerSlot(u64::from(s.widths) * TOTALS_BYTES));
+        let Gathered { lanes, schedule, images, labels, server, batch_labels, batch_sizes, .. } = g;
         let mix = EnsembleMean { batch: s.batch, classes: net.classes, bases: s.bases, widths: s.widths }.dispatches(
             "ensemble mean",
             ensemble_mean::Buffers { batch_sizes, logits: f.logits.buffer, batch_labels, widths, mixed, outcomes, totals },
         );
-        let mut dispatches = vec![gather];
+        let mut dispatches = vec![g.dispatch];
         dispatches.extend(f.dispatches);
         dispatches.extend(mix);
         plan.phases = vec![("evaluate", dispatches)];

@@ -4,11 +4,11 @@
 //!
 //! Phase: `input gradient`.
 
-use super::backward::{self, Loss, Wanted};
-use super::forward::{self, Activation, Setting};
+use super::backward::{self, Loss};
+use super::forward;
+use super::gathered::{Gathered, Tables};
 use super::train::TOTALS_BYTES;
 use super::{Extent, Plan};
-use crate::kernels::gather_images::{self, GatherImages};
 use crate::kernels::{BufferId, ImageLayout, Tuning};
 use crate::net::Network;
 
@@ -53,39 +53,19 @@ impl InputGradientPlan {
     pub fn new(s: &InputGradientSetting) -> InputGradientPlan {
         let mut plan = Plan::default();
         let net = s.network;
-        let lanes = plan.buffer("lanes", Extent::PerLane(16));
-        let schedule = plan.buffer("schedule", Extent::PerSlot(u64::from(1 + s.batch) * 4));
-        let images = [plan.buffer("images 0", Extent::External), plan.buffer("images 1", Extent::External)];
-        let labels = plan.buffer("labels", Extent::External);
-        let server = plan.buffer("server", Extent::External);
+        let tables = Tables { batch: s.batch, steps: 1, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk };
+        let g = Gathered::new(&mut plan, net, tables);
         let totals = plan.buffer("totals", Extent::PerLane(TOTALS_BYTES));
-        let batch_labels = plan.buffer("batch labels", Extent::PerSlot(u64::from(s.batch) * 4));
-        let batch_sizes = plan.buffer("batch sizes", Extent::PerSlot(4));
-        let layout = forward::input_layout(net);
-        let input = Activation { buffer: plan.buffer("input", Extent::PerSlot(layout.bytes(s.batch))), layout };
-        let gather = GatherImages { batch: s.batch, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk, input: layout }
-            .dispatch("gather", gather_images::Buffers { schedule, images, labels, input: input.buffer, batch_labels, batch_sizes });
-        let setting = Setting {
-            network: net,
-            batch: s.batch,
-            tuning: s.tuning,
-            scale: 1.0,
-            input,
-            lanes,
-            batch_sizes,
-            parameters: server,
-            with_loss: true,
-        };
+        let setting = g.evaluation(net, s.batch, s.tuning, true);
         let f = forward::build(&mut plan, &setting);
-        // Batch norm's own gradients come with the sums that the input's gradient needs.
-        let gradient = plan.buffer("batch norm gradient", Extent::PerLane(u64::from(net.parameter_blocks) * 16));
-        let loss = Loss::OfLanes { batch_labels, totals, masked: false, summed: true };
-        let b = backward::build(&mut plan, &setting, &f, &loss, gradient, Wanted { weights: false, input: true }, None);
-        let mut dispatches = vec![gather];
+        let loss = Loss::OfLanes { batch_labels: g.batch_labels, totals, masked: false, summed: true };
+        let b = backward::of_input(&mut plan, &setting, &f, &loss);
+        let mut dispatches = vec![g.dispatch];
         dispatches.extend(f.dispatches);
         dispatches.extend(b.dispatches);
         plan.phases = vec![("input gradient", dispatches)];
         let input_gradient = (b.input_gradient.buffer, b.input_gradient.layout);
+        let Gathered { lanes, schedule, images, labels, server, .. } = g;
         InputGradientPlan { plan, lanes, schedule, images, labels, server, totals, input_gradient }
     }
 }

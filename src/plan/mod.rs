@@ -8,6 +8,7 @@ pub mod attack;
 mod backward;
 pub mod evaluate;
 mod forward;
+mod gathered;
 pub mod input_gradient;
 mod memory;
 pub mod train;

@@ -3,10 +3,10 @@
 //! Phases: `start` once a wave, `step` once a local step, `finish` once a wave.
 
 use super::backward::{self, Descent, Wanted};
-use super::forward::{self, Activation, Setting};
+use super::forward::{self, Setting};
+use super::gathered::{Gathered, Tables};
 use super::{Extent, Plan};
 use crate::kernels::copy_bases::{self, CopyBases};
-use crate::kernels::gather_images::{self, GatherImages};
 use crate::kernels::linear_backward_weight;
 use crate::kernels::sgd::{self, Sgd};
 use crate::kernels::weighted_average::{self, WeightedAverage};
@@ -84,36 +84,15 @@ impl TrainPlan {
         let mut plan = Plan::default();
         let net = s.network;
         let row = u64::from(net.parameter_blocks) * 16;
-        let lanes = plan.buffer("lanes", Extent::PerLane(16));
-        let schedule = plan.buffer("schedule", Extent::PerSlot(u64::from(s.steps) * u64::from(1 + s.batch) * 4));
-        let images = [plan.buffer("images 0", Extent::External), plan.buffer("images 1", Extent::External)];
-        let labels = plan.buffer("labels", Extent::External);
-        let server = plan.buffer("server", Extent::External);
+        let tables = Tables { batch: s.batch, steps: s.steps, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk };
+        let g = Gathered::new(&mut plan, net, tables);
+        let Gathered { lanes, schedule, images, labels, server, batch_labels, .. } = g;
         let average = plan.buffer("average", Extent::External);
         let parameters = plan.buffer("parameters", Extent::PerLane(row));
         let gradient = plan.buffer("gradient", Extent::PerLane(row));
         let momentum = plan.buffer("momentum", Extent::PerLane(row));
         let totals = plan.buffer("totals", Extent::PerLane(TOTALS_BYTES));
-        let batch_labels = plan.buffer("batch labels", Extent::PerSlot(u64::from(s.batch) * 4));
-        let batch_sizes = plan.buffer("batch sizes", Extent::PerSlot(4));
-        let input_layout = forward::input_layout(net);
-        let input = plan.buffer("input", Extent::PerSlot(input_layout.bytes(s.batch)));
-        let input = Activation { buffer: input, layout: input_layout };
-
-        let gather =
-            GatherImages { batch: s.batch, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk, input: input_layout }
-                .dispatch("gather", gather_images::Buffers { schedule, images, labels, input: input.buffer, batch_labels, batch_sizes });
-        let setting = Setting {
-            network: net,
-            batch: s.batch,
-            tuning: s.tuning,
-            scale: s.scale,
-            input,
-            lanes,
-            batch_sizes,
-            parameters,
-            with_loss: true,
-        };
+        let setting = Setting { scale: s.scale, parameters, ..g.evaluation(net, s.batch, s.tuning, true) };
         let f = forward::build(&mut plan, &setting);
 
         let wanted = Wanted { weights: true, input: false };
@@ -126,15 +105,14 @@ impl TrainPlan {
         let mut named = forward::named(net, &f);
         named.extend(b.named);
 
-        let mut step = vec![gather];
+        let mut step = vec![g.dispatch];
         step.extend(f.dispatches);
         step.extend(b.dispatches);
         let mut learning_rates = vec![("sgd".to_string(), Sgd::LEARNING_RATE_WORD)];
         let mut rest = sgd;
         if let Some((layer, linear)) = largest {
             rest.skip = linear.parameters();
-            learning_rates
-                .push((format!("{} backward_weight and sgd", net.layers[layer].name()), linear_backward_weight::LEARNING_RATE_WORD));
+            learning_rates.push((backward::descent_label(net.layers[layer].name()), linear_backward_weight::LEARNING_RATE_WORD));
         }
         step.push(rest.dispatch("sgd", sgd::Buffers { gradient, momentum, parameters }));
 

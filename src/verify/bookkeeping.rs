@@ -119,6 +119,14 @@ fn rows_of_logits(values: &[f64], batch: usize, valid: usize, classes: usize) ->
     out
 }
 
+/// Logits of several bases, one after the other, as stored. Padded classes hold zeros, as a linear layer leaves them.
+fn logits_of_bases(values: &[f64], batch: usize, valid: usize, classes: usize) -> Vec<f32> {
+    let row = classes.next_multiple_of(4);
+    let padded = |(i, v): (usize, f32)| if i / row < valid && i % row >= classes { 0.0 } else { v };
+    let of_base = |own| rows_of_logits(own, batch, valid, classes).into_iter().enumerate().map(padded).collect::<Vec<_>>();
+    values.chunks_exact(valid * classes).flat_map(of_base).collect()
+}
+
 /// The classifier, its loss, the gradient and the counters.
 #[derive(Debug, Clone, Copy)]
 pub struct LossCase {
@@ -410,16 +418,7 @@ impl Case for EnsembleCase {
         let (mut want_mixed, mut want_outcomes, mut want_totals) = (Vec::new(), Vec::new(), Vec::new());
         for s in 0..SLOTS {
             let logits = noise.values(bases * valid[s] * classes);
-            for b in 0..bases {
-                let own = &logits[b * valid[s] * classes..(b + 1) * valid[s] * classes];
-                // Padded classes hold zeros, as a linear layer leaves them.
-                stored.extend(
-                    rows_of_logits(own, batch, valid[s], classes)
-                        .iter()
-                        .enumerate()
-                        .map(|(i, v)| if i / row < valid[s] && i % row >= classes { 0.0 } else { *v }),
-                );
-            }
+            stored.extend(logits_of_bases(&logits, batch, valid[s], classes));
             let shape = shape::Logits { batch: valid[s], valid: valid[s], classes };
             let own = &labels[s * batch..s * batch + valid[s]];
             for mixed in kernels_tests::ensemble_mean::ensemble_mean(&shape, &logits, own, &widths) {
@@ -489,12 +488,7 @@ impl Case for EnsembleGradientCase {
         let (mut stored, mut want) = (Vec::new(), Vec::new());
         for s in 0..SLOTS {
             let logits = noise.values(bases * valid[s] * classes);
-            for b in 0..bases {
-                let own = rows_of_logits(&logits[b * valid[s] * classes..(b + 1) * valid[s] * classes], batch, valid[s], classes);
-                // Padded classes hold zeros, as a linear layer leaves them.
-                let padded = |(i, v): (usize, &f32)| if i / row < valid[s] && i % row >= classes { 0.0 } else { *v };
-                stored.extend(own.iter().enumerate().map(padded));
-            }
+            stored.extend(logits_of_bases(&logits, batch, valid[s], classes));
             let shape = shape::Logits { batch: valid[s], valid: valid[s], classes };
             let own = labels[s * batch..s * batch + valid[s]].iter().map(|l| (l + self.shift) % classes as u32).collect::<Vec<_>>();
             let gradient = kernels_tests::ensemble_gradient::ensemble_gradient(&shape, &logits, &own);
