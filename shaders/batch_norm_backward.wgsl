@@ -6,12 +6,15 @@
 //   data: dz = scale · γ / √(var + ε) · (g − dβ / m − x̂ · dγ / m)
 //
 // The factor `scale` is the layer correction's (1/r in training), so that dz is the gradient of the plain convolution.
+// With RUNNING = 1 the statistics are not the batch's, and nothing flows through them: data alone is run, on the moments in
+// place of the sums, and dz = scale · γ / √(var + ε) · g.
 // Both find the maxima again from z by the forward's own expression, so nothing is kept of them.
 // sums: one workgroup a lane and GROUP channel blocks, an invocation whole rows of windows; the invocations' sums are added
 // in their order, 16 by 16. data: one invocation a row of windows × 4 channels.
 
 const POOL: u32 = 1u;
 const WINDOW: u32 = POOL * POOL;
+const RUNNING: u32 = 0u;
 const GROUP: u32 = 1u; // 1, 2 or 4, a divisor of blocks
 const ROWS: u32 = 256u / GROUP; // rows of windows at a time
 
@@ -34,13 +37,15 @@ struct Params {
   bias: u32,     // β
   relu: u32,
   scale: f32,
+  moment_blocks: u32, // a lane's moments: of all layers, in records
+  moment_first: u32,  // this layer's first
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> lanes: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> batch_sizes: array<u32>;
 @group(0) @binding(3) var<storage, read> z: array<vec4<f32>>;
-@group(0) @binding(4) var<storage, read> parameters: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> parameters: array<vec4<f32>>; // a row a lane
 @group(0) @binding(5) var<storage, read> dy: array<vec4<f32>>;
 
 // x̂ and g of a window's pixels.
@@ -78,6 +83,7 @@ fn window(corner: u32, gradient: vec4<f32>, c: Channel) -> Window {
   return w;
 }
 
+// [lane][block of any layer] of (mean, reciprocal standard deviation, unbiased variance)
 @group(0) @binding(6) var<storage, read> moments: array<vec4<f32>>;
 // [lane][block] of (mean, reciprocal standard deviation, Σ g, Σ g·x̂)
 @group(0) @binding(7) var<storage, read_write> sums: array<vec4<f32>>;
@@ -91,8 +97,8 @@ fn sums_of_gradients(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
   let block = group.x * GROUP + index % GROUP;
   let lines = params.height / POOL;
   let rows = batch_sizes[lanes[lane].x] * lines;
-  let theta = lanes[lane].y * params.parameter_stride + block;
-  let place = (lane * params.blocks + block) * 2u;
+  let theta = lane * params.parameter_stride + block;
+  let place = (lane * params.moment_blocks + params.moment_first + block) * 3u;
   let c = Channel(moments[place], moments[place + 1u], parameters[theta + params.weight], parameters[theta + params.bias]);
   var sum = vec4<f32>(0.0);
   var product = vec4<f32>(0.0);
@@ -133,16 +139,17 @@ fn sums_of_gradients(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
       sum += parts[i * GROUP + index][0];
       product += parts[i * GROUP + index][1];
     }
-    sums[place * 2u] = c.mean;
-    sums[place * 2u + 1u] = c.deviation;
-    sums[place * 2u + 2u] = sum;
-    sums[place * 2u + 3u] = product;
-    gradient[lane * params.parameter_stride + params.bias + block] = sum;
-    gradient[lane * params.parameter_stride + params.weight + block] = product;
+    let record = (lane * params.blocks + block) * 4u;
+    sums[record] = c.mean;
+    sums[record + 1u] = c.deviation;
+    sums[record + 2u] = sum;
+    sums[record + 3u] = product;
+    gradient[theta + params.bias] = sum;
+    gradient[theta + params.weight] = product;
   }
 }
 
-@group(0) @binding(6) var<storage, read> totals: array<vec4<f32>>; // sums
+@group(0) @binding(6) var<storage, read> totals: array<vec4<f32>>; // sums; moments where RUNNING = 1
 @group(0) @binding(7) var<storage, read_write> dz: array<vec4<f32>>;
 
 @compute @workgroup_size(64)
@@ -156,13 +163,20 @@ fn data(@builtin(global_invocation_id) id: vec3<u32>) {
   if (n >= valid) {
     return;
   }
-  let theta = lanes[lane].y * params.parameter_stride + block;
-  let place = (lane * params.blocks + block) * 4u;
+  let theta = lane * params.parameter_stride + block;
+  var place = (lane * params.blocks + block) * 4u;
+  if (RUNNING == 1u) {
+    place = (lane * params.moment_blocks + params.moment_first + block) * 3u;
+  }
   let c = Channel(totals[place], totals[place + 1u], parameters[theta + params.weight], parameters[theta + params.bias]);
   let sample = lane * params.batch + n;
   let m = f32(valid * params.height * params.width);
-  let mean_g = totals[place + 2u] / m;
-  let mean_product = totals[place + 3u] / m;
+  var mean_g = vec4<f32>(0.0);
+  var mean_product = vec4<f32>(0.0);
+  if (RUNNING == 0u) {
+    mean_g = totals[place + 2u] / m;
+    mean_product = totals[place + 3u] / m;
+  }
   let factor = c.weight * c.deviation * params.scale;
   let z_start = sample * params.z_image + params.z_origin + line * POOL * params.z_row + block;
   let dy_start = sample * params.dy_image + params.dy_origin + line * params.dy_row + block;

@@ -23,14 +23,17 @@ struct Params {
   weight: u32,   // γ, in vec4
   bias: u32,     // β
   relu: u32,
+  moment_blocks: u32, // a lane's moments: of all layers, in records
+  moment_first: u32,  // this layer's first
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> lanes: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> batch_sizes: array<u32>;
 @group(0) @binding(3) var<storage, read> z: array<vec4<f32>>;
+// [lane][block of any layer] of (mean, reciprocal standard deviation, unbiased variance)
 @group(0) @binding(4) var<storage, read> moments: array<vec4<f32>>;
-@group(0) @binding(5) var<storage, read> parameters: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read> parameters: array<vec4<f32>>; // a row a lane
 @group(0) @binding(6) var<storage, read_write> y: array<vec4<f32>>;
 
 @compute @workgroup_size(64)
@@ -42,8 +45,8 @@ fn batch_norm_forward(@builtin(global_invocation_id) id: vec3<u32>) {
   if (n >= batch_sizes[lanes[lane].x]) {
     return;
   }
-  let theta = lanes[lane].y * params.parameter_stride + block;
-  let index = (lane * params.blocks + block) * 2u;
+  let theta = lane * params.parameter_stride + block;
+  let index = (lane * params.moment_blocks + params.moment_first + block) * 3u;
   let mean = moments[index];
   let deviation = moments[index + 1u];
   let weight = parameters[theta + params.weight];

@@ -1,6 +1,6 @@
 // Batch statistics of every channel of every lane:
 //
-//   moments[lane][c] = (mean, 1 / √(var + ε)), var biased, over the valid samples' pixels
+//   moments[lane][c] = (mean, 1 / √(var + ε), var · m / (m − 1)), var biased, over the m values of the valid samples' pixels
 //
 // of_image: one workgroup a lane and GROUP channel blocks. An invocation takes whole image rows of one block: mean and sum of
 // squared deviations of each row, merged row by row (Chan et al.'s pairwise update, so that a large mean does not cancel the
@@ -21,13 +21,15 @@ struct Params {
   epsilon: f32,
   tile_height: u32, // of_tiles: the convolution's tiles
   tile_width: u32,
+  moment_blocks: u32, // a lane's moments: of all layers, in records
+  moment_first: u32,  // this layer's first
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> lanes: array<vec4<u32>>;
 @group(0) @binding(2) var<storage, read> batch_sizes: array<u32>;
 @group(0) @binding(3) var<storage, read> z: array<vec4<f32>>;
-// [lane][block] of (mean, reciprocal standard deviation)
+// [lane][block of any layer] of (mean, reciprocal standard deviation, unbiased variance)
 @group(0) @binding(4) var<storage, read_write> moments: array<vec4<f32>>;
 
 // Number of values, their mean, their sum of squared deviations.
@@ -69,9 +71,10 @@ fn finish(own: Part, lane: u32, block: u32, index: u32) {
     for (var i = 1u; i < 16u; i++) {
       mine = merged(mine, partial[i * GROUP + index]);
     }
-    let place = (lane * params.blocks + block) * 2u;
+    let place = (lane * params.moment_blocks + params.moment_first + block) * 3u;
     moments[place] = mine.mean;
     moments[place + 1u] = inverseSqrt(mine.squares / max(mine.count, 1.0) + params.epsilon);
+    moments[place + 2u] = mine.squares / max(mine.count - 1.0, 1.0);
   }
 }
 

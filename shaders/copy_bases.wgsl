@@ -9,7 +9,7 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> lanes: array<vec4<u32>>; // slot, parameter row, base, 0
+@group(0) @binding(1) var<storage, read> lanes: array<vec4<u32>>; // slot, parameter row, base, row of batch norms
 @group(0) @binding(2) var<storage, read> server: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> parameters: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> momentum: array<vec4<f32>>;

@@ -3,8 +3,8 @@
 //
 //   logits[lane][n] = bias + Σ_i input[n][i] · w[i]
 //   with u_c = logit_c · k_c, where k_c is 0 for the classes absent from the slot's batch under the masked loss, else 1:
-//   loss_n  = log Σ_c e^{u_c} − u_label,   dlogits = k · (softmax(u) − onehot(label)) / count,
-//   count being valid for the gradient of the mean loss, 1 for that of the summed loss;
+//   loss_n  = log Σ_c e^{u_c} − u_label,   dlogits = share · k · (softmax(u) − onehot(label)) / count,
+//   count being valid for the gradient of the mean loss, 1 for that of the summed loss; share, that of the loss in a sum of several;
 //   totals[lane] += (Σ_n loss_n, number of n whose label is the first maximum of all logits, unmasked, valid, 1)
 //
 // One workgroup a lane, an invocation a sample, 64 samples at a time; the first invocation adds them in their order.
@@ -20,6 +20,7 @@ struct Params {
   bias: u32,
   masked: u32, // 1: masked loss
   summed: u32, // 1: gradient of the summed loss, 0: of the mean
+  share: f32,
 }
 
 struct Totals {
@@ -92,7 +93,7 @@ fn loss(lane: u32, n: u32, label: u32, count: f32) -> vec2<f32> {
       if (c < CLASSES) {
         let k = multiplier[c];
         let p = exp(logits[row + b][j] * k - top) / sum;
-        g[j] = k * (p - select(0.0, 1.0, c == label)) / count;
+        g[j] = params.share * (k * (p - select(0.0, 1.0, c == label)) / count);
       }
     }
     dlogits[row + b] = g;

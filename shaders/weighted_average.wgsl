@@ -7,7 +7,8 @@
 // One invocation a vec4 of a base; the dispatch's z axis is the base.
 
 struct Params {
-  length: u32, // vec4 of one base
+  length: u32, // vec4 of one base that are averaged: the first of its row
+  stride: u32, // vec4 of a row
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -23,10 +24,10 @@ fn weighted_average(@builtin(global_invocation_id) id: vec3<u32>) {
   if (id.x >= params.length) {
     return;
   }
-  var sum = average[base * params.length + id.x];
+  var sum = average[base * params.stride + id.x];
   for (var m = members[base]; m < members[base + 1u]; m += 2u) {
     let weight = bitcast<f32>(members[m + 1u]);
-    sum = fma(vec4<f32>(weight), parameters[members[m] * params.length + id.x], sum);
+    sum = fma(vec4<f32>(weight), parameters[members[m] * params.stride + id.x], sum);
   }
-  average[base * params.length + id.x] = sum;
+  average[base * params.stride + id.x] = sum;
 }

@@ -218,7 +218,7 @@ fn damaged_checkpoints(good: &Path, folder: &Path) {
         changed[at..at + to.len()].copy_from_slice(to.as_bytes());
         changed
     };
-    eval("newer.safetensors", &replaced("\\\"format\\\":1", "\\\"format\\\":9"), &["newer", "format 9"]);
+    eval("newer.safetensors", &replaced("\\\"format\\\":2", "\\\"format\\\":9"), &["newer", "format 9"]);
     eval("shape.safetensors", &replaced("[1,3,5,5]", "[3,1,5,5]"), &["0.conv1.weight"]);
 }
 
@@ -243,7 +243,7 @@ fn bad_input_is_told_in_a_line_and_by_the_exit_code() {
     fail(&mut train(&["--budgets", "8-x"]), 2, &["budgets", "8-x"]);
     fail(&mut train(&["--budgets", "128-32"]), 2, &["1/128", "1/64"]);
     fail(&mut train(&["--rounds", "0"]), 2, &["rounds = 0"]);
-    fail(&mut train(&["--bn-mode", "tracked"]), 2, &["tracked", "batch"]);
+    fail(&mut train(&["--bn-mode", "running"]), 2, &["tracked", "batch"]);
     fail(&mut train(&["--widths", "1/3"]), 2, &["widths", "1/3"]);
     fail(&mut train(&["--no-such-option"]), 2, &["no-such-option"]);
     let config = folder.path().join("config.toml");

@@ -56,6 +56,26 @@ pub fn batch_norm_backward(
     BatchNormGradients { dz, dgamma, dbeta }
 }
 
+/// The same where `statistics` are given, as running ones are, and do not depend on `z`: nothing flows through them.
+pub fn batch_norm_backward_running(
+    shape: &BatchNorm,
+    dy: &[f64],
+    z: &[f64],
+    statistics: &Statistics,
+    normalization: &Normalization,
+    scale: f64,
+) -> BatchNormGradients {
+    let mut gradients = batch_norm_backward(shape, dy, z, statistics, normalization, scale);
+    for channel in 0..shape.channels {
+        let deviation = (statistics.variance[channel] + normalization.eps).sqrt();
+        for i in shape.elements(channel) {
+            let blocked = normalization.relu && normalization.apply(statistics, channel, z[i]) <= 0.0;
+            gradients.dz[i] = if blocked { 0.0 } else { scale * normalization.gamma[channel] / deviation * dy[i] };
+        }
+    }
+    gradients
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +119,24 @@ mod tests {
             assert_gradient("dz", &output, &gradients.dz, |output| dot(&forward(output, &gamma, &beta, relu), &dy));
             assert_gradient("dgamma", &gamma, &gradients.dgamma, |gamma| dot(&forward(&output, gamma, &beta, relu), &dy));
             assert_gradient("dbeta", &beta, &gradients.dbeta, |beta| dot(&forward(&output, &gamma, beta, relu), &dy));
+        }
+
+        #[test]
+        fn of_given_statistics_is_the_gradient(shape in shapes(), seed: u64, scale in 0.5f64..8.0) {
+            let (output, dy) = (random(seed, shape.len()), random(seed ^ 3, shape.len()));
+            let (gamma, beta) = (random(seed ^ 1, shape.channels), random(seed ^ 2, shape.channels));
+            let variance = random(seed ^ 5, shape.channels).iter().map(|v| v * v + 0.1).collect();
+            let statistics = Statistics { mean: random(seed ^ 4, shape.channels), variance };
+            let forward = |output: &[f64], gamma: &[f64], beta: &[f64]| {
+                let z: Vec<f64> = output.iter().map(|value| value * scale).collect();
+                batch_norm_forward(&shape, &z, &statistics, &Normalization { gamma, beta, eps: 1e-5, relu: false })
+            };
+            let z: Vec<f64> = output.iter().map(|value| value * scale).collect();
+            let normalization = Normalization { gamma: &gamma, beta: &beta, eps: 1e-5, relu: false };
+            let gradients = batch_norm_backward_running(&shape, &dy, &z, &statistics, &normalization, scale);
+            assert_gradient("dz", &output, &gradients.dz, |output| dot(&forward(output, &gamma, &beta), &dy));
+            assert_gradient("dgamma", &gamma, &gradients.dgamma, |gamma| dot(&forward(&output, gamma, &beta), &dy));
+            assert_gradient("dbeta", &beta, &gradients.dbeta, |beta| dot(&forward(&output, &gamma, beta), &dy));
         }
     }
 

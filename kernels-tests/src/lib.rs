@@ -14,6 +14,7 @@
 pub mod attack;
 pub mod batch_norm_backward;
 pub mod batch_norm_forward;
+pub mod batch_norm_mix;
 pub mod batch_norm_statistics;
 pub mod compare;
 pub mod conv2d_backward_data;
@@ -29,6 +30,7 @@ pub mod linear_forward;
 pub mod max_pool_backward;
 pub mod max_pool_forward;
 pub mod network;
+pub mod running_statistics;
 pub mod sgd;
 pub mod shape;
 pub mod softmax_cross_entropy;

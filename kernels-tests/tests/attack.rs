@@ -5,7 +5,7 @@ mod pseudo;
 use kernels_tests::network::{Batch, Digits, Tensors};
 use kernels_tests::shape::{Image, Logits};
 use pseudo::noise;
-use splitmix_fl::engine::{AttackOptions, Attacked, Attacker, ImageStore, Limit, Server};
+use splitmix_fl::engine::{AttackOptions, Attacked, Attacker, Ensemble, ImageStore, Limit, Server};
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::net::{Network, digits};
 
@@ -47,6 +47,7 @@ impl Bench {
         let options = AttackOptions {
             attack: attack.parse().expect("an attack"),
             bases,
+            ensemble: Ensemble::default(),
             batch: BATCH as u32,
             batches: 3,
             seed,
@@ -57,11 +58,11 @@ impl Bench {
     }
 
     async fn images(&self, attack: &str, bases: u32, seed: u32, lanes: Option<u32>) -> Vec<Vec<Vec<f32>>> {
-        self.attacker(attack, bases, seed, lanes).await.images(&self.gpu, &batches()).await.expect("attacked")
+        self.attacker(attack, bases, seed, lanes).await.images(&self.gpu, &jobs()).await.expect("attacked")
     }
 
     async fn attack(&self, attack: &str, lanes: Option<u32>) -> Vec<Attacked> {
-        self.attacker(attack, BASES, 1, lanes).await.attack(&self.gpu, &batches()).await.expect("attacked")
+        self.attacker(attack, BASES, 1, lanes).await.attack(&self.gpu, &jobs()).await.expect("attacked")
     }
 
     /// H·W·C values of an image, as the engine has them.
@@ -96,6 +97,11 @@ impl Bench {
 /// Two full batches and a partial one.
 fn batches() -> Vec<Vec<u32>> {
     vec![(0..7).collect(), (7..14).rev().collect(), (20..23).collect()]
+}
+
+/// The same for the engine.
+fn jobs() -> Vec<splitmix_fl::engine::Batch> {
+    batches().into_iter().map(Into::into).collect()
 }
 
 fn flat<T: Clone>(nested: &[Vec<Vec<T>>]) -> Vec<T> {
@@ -140,9 +146,9 @@ fn the_start_is_the_seeds_and_nothing_depends_on_the_waves() {
         assert_eq!(bench.attack("pgd-3-restarts2", None).await, bench.attack("pgd-3-restarts2", Some(BASES)).await, "counters");
         let mut attacker = bench.attacker("pgd-3", BASES, 5, None).await;
         attacker.set_round(1);
-        assert_ne!(at_once, flat(&attacker.images(&bench.gpu, &batches()).await.expect("attacked")), "round");
+        assert_ne!(at_once, flat(&attacker.images(&bench.gpu, &jobs()).await.expect("attacked")), "round");
         attacker.set_round(0);
-        assert_eq!(at_once, flat(&attacker.images(&bench.gpu, &batches()).await.expect("attacked")), "again");
+        assert_eq!(at_once, flat(&attacker.images(&bench.gpu, &jobs()).await.expect("attacked")), "again");
     });
 }
 
@@ -175,11 +181,11 @@ fn restarts_keep_each_images_worst() {
     pollster::block_on(async {
         let bench = Bench::new().await;
         let mut attacker = bench.attacker("pgd-2", BASES, 1, None).await;
-        let start = attacker.start(&bench.gpu, &batches()).await.expect("started");
+        let start = attacker.start(&bench.gpu, &jobs()).await.expect("started");
         let mut tries = Vec::new();
         for round in 0..4 {
             attacker.set_round(round);
-            tries.push(attacker.attack(&bench.gpu, &batches()).await.expect("attacked"));
+            tries.push(attacker.attack(&bench.gpu, &jobs()).await.expect("attacked"));
         }
         assert!(tries.iter().all(|t| loss(t) > loss(&start)));
         let worst = bench.attack("pgd-2-restarts4", None).await;

@@ -7,7 +7,7 @@
 mod fixture;
 
 use fixture::{BATCH, Closeness, Fixture, OPTIMISER, SCALE, STEPS, initial_parameters};
-use splitmix_fl::engine::{ClientWork, EvaluateOptions, Evaluator, ImageStore, Limit, Server, Staging, TrainOptions, Trainer};
+use splitmix_fl::engine::{ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, Server, Staging, TrainOptions, Trainer};
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::kernels::{ImageLayout, Tuning};
 use splitmix_fl::net::{Network, digits};
@@ -53,6 +53,8 @@ impl Bench {
             batch,
             scale: SCALE as f32,
             masked_loss,
+            adversarial: None,
+            local_norms: None,
             momentum: OPTIMISER.momentum as f32,
             weight_decay: OPTIMISER.weight_decay as f32,
             lanes: 1,
@@ -63,7 +65,7 @@ impl Bench {
             tuning,
         };
         let mut trainer = Trainer::new(&self.gpu, &self.network, &self.server, &self.images, options).await.expect("one lane fits");
-        let work = vec![ClientWork { batches: vec![(0..BATCH as u32).collect(); steps], bases: vec![(0, 1.0)] }];
+        let work = vec![ClientWork { client: 0, batches: vec![(0..BATCH as u32).collect(); steps], bases: vec![(0, 1.0)] }];
         let staging = Staging::new(&self.gpu, Trainer::staging_bytes(1));
         trainer.round(&self.gpu, &self.server, &work, OPTIMISER.learning_rate as f32, &staging, 0).expect("submitted");
         let totals = Trainer::totals(&work, &staging.read(&self.gpu).await.expect("read back"))[0][0];
@@ -137,9 +139,10 @@ async fn one_step(checked_shaders: bool, batch: u32, tuning: Option<Tuning>) {
     }
 
     bench.reset();
-    let options = EvaluateOptions { batch, widths: vec![1], batches: 1, limit: Limit::default(), guarded: true };
+    let ensemble = Ensemble::default();
+    let options = EvaluateOptions { batch, widths: vec![1], ensemble, batches: 1, limit: Limit::default(), guarded: true };
     let mut evaluator = Evaluator::new(&bench.gpu, &bench.network, &bench.server, &bench.images, options).await.expect("one batch fits");
-    let logits = evaluator.logits(&bench.gpu, &[(0..BATCH as u32).collect()]).await.expect("read back");
+    let logits = evaluator.logits(&bench.gpu, &[(0..BATCH as u32).collect::<Vec<_>>().into()]).await.expect("read back");
     let flat: Vec<f64> = logits[0].iter().flatten().map(|v| f64::from(*v)).collect();
     check(forward.check("logits.eval", &flat));
     evaluator.program().check_guards(&bench.gpu).await.expect("no stray write");

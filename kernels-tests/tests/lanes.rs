@@ -4,7 +4,9 @@
 mod pseudo;
 
 use pseudo::noise;
-use splitmix_fl::engine::{ClientWork, EvaluateOptions, Evaluator, ImageStore, Limit, Server, Staging, Totals, TrainOptions, Trainer};
+use splitmix_fl::engine::{
+    Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, Server, Staging, Totals, TrainOptions, Trainer,
+};
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::net::{Network, digits};
 use std::collections::BTreeMap;
@@ -65,6 +67,8 @@ impl Bench {
             batch: BATCH,
             scale: 64.0 / 5.0,
             masked_loss: false,
+            adversarial: None,
+            local_norms: None,
             momentum: 0.9,
             weight_decay: 5e-4,
             lanes,
@@ -96,10 +100,10 @@ fn ragged() -> Vec<ClientWork> {
         sizes.iter().map(cut).collect()
     };
     vec![
-        ClientWork { batches: batches(&[7, 3], 0), bases: vec![(0, 0.125)] },
-        ClientWork { batches: batches(&[7, 7, 7, 2], 11), bases: vec![(0, 0.5), (2, 0.75)] },
-        ClientWork { batches: batches(&[5], 40), bases: vec![(2, 0.25), (0, 0.375), (1, 0.5)] },
-        ClientWork { batches: batches(&[7, 7, 4], 21), bases: vec![(1, 0.5)] },
+        ClientWork { client: 0, batches: batches(&[7, 3], 0), bases: vec![(0, 0.125)] },
+        ClientWork { client: 0, batches: batches(&[7, 7, 7, 2], 11), bases: vec![(0, 0.5), (2, 0.75)] },
+        ClientWork { client: 0, batches: batches(&[5], 40), bases: vec![(2, 0.25), (0, 0.375), (1, 0.5)] },
+        ClientWork { client: 0, batches: batches(&[7, 7, 4], 21), bases: vec![(1, 0.5)] },
     ]
 }
 
@@ -137,7 +141,7 @@ fn a_lane_alone_is_the_same_lane_among_many_and_the_average_is_the_plain_one() {
         let mut averages: Vec<Vec<f64>> = bench.initial.iter().map(|b| vec![0.0; b.values().map(Vec::len).sum()]).collect();
         for (c, client) in work.iter().enumerate() {
             for (i, (base, weight)) in client.bases.iter().enumerate() {
-                let alone = vec![ClientWork { batches: client.batches.clone(), bases: vec![(*base, 1.0)] }];
+                let alone = vec![ClientWork { client: 0, batches: client.batches.clone(), bases: vec![(*base, 1.0)] }];
                 let (bases, counters) = bench.round(&alone, Limit::default(), false).await;
                 assert_eq!(counters[0][0], totals[c][i], "client {c}, base {base}: counters of the lane alone");
                 let values = bases[*base as usize].values().flatten();
@@ -156,7 +160,7 @@ fn a_lane_alone_is_the_same_lane_among_many_and_the_average_is_the_plain_one() {
         pinned.iter_mut().for_each(|c| c.bases.retain(|(b, _)| *b != 2));
         pinned[1].bases.push((2, 1.0));
         let (among, _) = bench.round(&pinned, Limit::default(), false).await;
-        let alone = vec![ClientWork { batches: work[1].batches.clone(), bases: vec![(2, 1.0)] }];
+        let alone = vec![ClientWork { client: 0, batches: work[1].batches.clone(), bases: vec![(2, 1.0)] }];
         let (alone, _) = bench.round(&alone, Limit::default(), false).await;
         assert_eq!(bits(&among)[2], bits(&alone)[2]);
     });
@@ -181,6 +185,7 @@ fn a_thousand_clients_of_eight_bases_train_in_whatever_memory_there_is() {
         bench.initial = (0..8).map(|b| bench.initial[b % bench.initial.len()].clone()).collect();
         let work: Vec<ClientWork> = (0..1000)
             .map(|c| ClientWork {
+                client: 0,
                 batches: vec![(0..2 + c % 2).map(|i| ((c * 3 + i) % IMAGES) as u32).collect()],
                 bases: (0..8).map(|b| (b, 0.001)).collect(),
             })
@@ -214,15 +219,17 @@ fn evaluation_does_not_depend_on_waves_and_its_counters_are_those_of_its_logits(
         }
         let labels: Vec<u32> = (0..IMAGES).map(|i| (i * 7 % 10) as u32).collect();
         let batches: Vec<Vec<u32>> = vec![(0..9).collect(), (9..11).collect(), (20..29).collect(), (50..56).collect(), vec![3, 1, 2]];
+        let jobs: Vec<Batch> = batches.iter().cloned().map(Batch::from).collect();
         let mut results = Vec::new();
         for (lanes, guarded) in [(None, true), (Some(1), false), (Some(9), false)] {
             let limit = Limit { lanes, memory: None };
-            let options = EvaluateOptions { batch: 9, widths: vec![1, 3, 4], batches: batches.len() as u32, limit, guarded };
+            let (ensemble, widths) = (Ensemble::default(), vec![1, 3, 4]);
+            let options = EvaluateOptions { batch: 9, widths, ensemble, batches: batches.len() as u32, limit, guarded };
             let mut evaluator = Evaluator::new(&bench.gpu, &bench.network, &server, &bench.images, options).await.expect("it fits");
             let staging = Staging::new(&bench.gpu, evaluator.staging_bytes(batches.len()));
-            evaluator.submit(&bench.gpu, &batches, &staging, 0).expect("submitted");
+            evaluator.submit(&bench.gpu, &jobs, &staging, 0).expect("submitted");
             let totals = evaluator.totals(&staging.read(&bench.gpu).await.expect("read back"));
-            let logits = evaluator.logits(&bench.gpu, &batches).await.expect("read back");
+            let logits = evaluator.logits(&bench.gpu, &jobs).await.expect("read back");
             if guarded {
                 evaluator.program().check_guards(&bench.gpu).await.expect("no stray write");
             }

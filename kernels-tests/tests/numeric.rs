@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::kernels::{Traits, Tuning};
-use splitmix_fl::net::Shape;
+use splitmix_fl::net::{Norms, Shape};
 use splitmix_fl::verify::*;
 use std::collections::BTreeSet;
 use std::fmt::Debug;
@@ -99,17 +99,18 @@ fn all(checked_shaders: bool, cases: u32) {
         Some(Box::new(LinearCase { direction, batch, from, out_features, scale, sgd: seed % 2 == 1, seed }))
     });
     let means = prop_oneof![Just(0.0f32), Just(3.0), Just(-50.0)];
-    let norm = (any::<bool>(), 1usize..9, image(1..10, 20), any::<bool>(), 1u32..4, means, scale(), any::<u64>());
-    bench.check(cases, norm, |(backward, batch, shape, relu, pool, mean, scale, seed)| {
+    let norm = (any::<bool>(), 1usize..9, image(1..10, 20), any::<bool>(), 1u32..4, means, scale(), any::<bool>(), any::<u64>());
+    bench.check(cases, norm, |(backward, batch, shape, relu, pool, mean, scale, running, seed)| {
         // Over a single value the deviation is all rounding: a batch norm of one is never trained.
-        (pool <= shape.height.min(shape.width) && (batch > 2 || shape.height * shape.width > 3))
-            .then(|| Box::new(BatchNormCase { backward, batch, shape, relu, pool, features: false, mean, scale, seed }) as Box<dyn Case>)
+        (pool <= shape.height.min(shape.width) && (batch > 2 || shape.height * shape.width > 3)).then(|| {
+            Box::new(BatchNormCase { backward, batch, shape, relu, pool, features: false, mean, scale, running, seed }) as Box<dyn Case>
+        })
     });
     let means = prop_oneof![Just(0.0f32), Just(3.0), Just(-50.0)];
-    bench.check(cases / 2, (any::<bool>(), 3usize..40, 1u32..70, any::<bool>(), means, scale(), any::<u64>()), |c| {
-        let (backward, batch, channels, relu, mean, scale, seed) = c;
+    bench.check(cases / 2, (any::<bool>(), 3usize..40, 1u32..70, any::<bool>(), means, scale(), any::<bool>(), any::<u64>()), |c| {
+        let (backward, batch, channels, relu, mean, scale, running, seed) = c;
         let shape = Shape { channels, height: 1, width: 1 };
-        Some(Box::new(BatchNormCase { backward, batch, shape, relu, pool: 1, features: true, mean, scale, seed }))
+        Some(Box::new(BatchNormCase { backward, batch, shape, relu, pool: 1, features: true, mean, scale, running, seed }))
     });
     bench.check(cases, (any::<bool>(), 1usize..6, image(1..10, 14), 1u32..4, 1u32..4, 0u32..2, any::<u64>()), |c| {
         let (backward, batch, input, kernel, stride, padding, seed) = c;
@@ -119,7 +120,7 @@ fn all(checked_shaders: bool, cases: u32) {
     let classes = prop_oneof![Just(1usize), Just(2), Just(10), Just(13), Just(70)];
     bench.check(cases / 2, (1usize..150, 1usize..40, classes, any::<bool>(), any::<bool>(), 1.0f32..20.0, any::<u64>()), |c| {
         let (batch, in_features, classes, masked, summed, size, seed) = c;
-        Some(Box::new(LossCase { batch, in_features, classes, masked, summed, size, seed }))
+        Some(Box::new(LossCase { batch, in_features, classes, masked, summed, share: [1.0, 0.25][seed as usize % 2], size, seed }))
     });
     bench.check(cases / 2, (1usize..7, image(1..5, 12), 1u32..30, 0u32..4, any::<u64>()), |c| {
         let (batch, shape, images, step, seed) = c;
@@ -132,14 +133,25 @@ fn all(checked_shaders: bool, cases: u32) {
     bench.check(cases / 4, (1u32..200, 1usize..8, any::<u64>()), |(length, steps, seed)| {
         let start = seed as u32 % length;
         let skip = (start, (seed >> 32) as u32 % (length - start));
-        Some(Box::new(SgdCase { length, skip, steps, seed }))
+        Some(Box::new(SgdCase { length, skip, two: seed % 2 == 1, steps, seed }))
     });
     bench.check(cases / 4, (1usize..9, 1usize..40, 1usize..9, any::<u64>()), |(batch, classes, bases, seed)| {
         Some(Box::new(EnsembleGradientCase { batch, classes, bases, shift: seed as u32 % 9, seed }))
     });
-    let attack = (any::<bool>(), 1usize..7, 1usize..5, image(1..5, 9), 0.0f32..0.6, 0.0f32..0.6, any::<u64>());
+    let attack = (any::<bool>(), 1usize..7, 0usize..5, image(1..5, 9), 0.0f32..0.6, 0.0f32..0.6, any::<u64>());
     bench.check(cases / 4, attack, |(step, batch, bases, shape, epsilon, alpha, seed)| {
         Some(Box::new(AttackCase { step, batch, bases, shape, epsilon, alpha, seed }))
+    });
+    let mix = (1u32..100, any::<bool>(), any::<bool>(), any::<bool>(), 0.0f32..=1.0, any::<u64>());
+    bench.check(cases / 4, mix, |(blocks, dual, running, own_rows, lambda, seed)| {
+        let norms = Norms { dual, tracked: running || seed % 2 == 1 };
+        Some(Box::new(BatchNormMixCase { blocks, norms, running, own_rows, lambda, seed }))
+    });
+    bench.check(cases / 8, (1u32..100, any::<bool>(), 0u32..6, any::<u64>()), |(blocks, cumulative, step, seed)| {
+        Some(Box::new(RunningStatisticsCase { blocks, cumulative, step, seed }))
+    });
+    bench.check(cases / 8, (1u32..100, any::<bool>(), any::<u64>()), |(length, keep, seed)| {
+        Some(Box::new(LocalNormsCase { keep, length, seed }))
     });
     bench.check(cases / 4, (1u32..200, any::<u64>()), |(length, seed)| Some(Box::new(CopyCase { length, seed })));
     bench.check(cases / 4, (1u32..200, any::<u64>()), |(length, seed)| Some(Box::new(AverageCase { length, seed })));

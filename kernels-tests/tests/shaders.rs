@@ -4,9 +4,12 @@
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, StorageAccess, TypeInner};
 use splitmix_fl::kernels::{Access, Dispatch, Traits, Tuning, shader};
-use splitmix_fl::net::digits;
+use splitmix_fl::net::{NormRow, Norms, digits};
+use splitmix_fl::plan::EvaluationNorms;
+use splitmix_fl::plan::attack::{AttackPlan, AttackSetting};
+use splitmix_fl::plan::estimate::{EstimatePlan, EstimateSetting};
 use splitmix_fl::plan::evaluate::{EvaluatePlan, EvaluateSetting};
-use splitmix_fl::plan::train::{TrainPlan, TrainSetting};
+use splitmix_fl::plan::train::{AdversarialSetting, TrainPlan, TrainSetting};
 use splitmix_fl::verify::standard_cases;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -111,14 +114,51 @@ fn every_variant_in_use_is_valid_and_bound_as_declared() {
                 steps: 2,
                 scale: 8.0,
                 masked_loss: true,
+                adversarial: None,
+                local_norms: false,
                 momentum: 0.9,
                 weight_decay: 5e-4,
                 tuning,
                 keep_gradients: denominator == 4,
             };
-            let evaluate =
-                EvaluateSetting { network: &network, bases: 8, widths: 4, batch: 128, images_per_chunk: 100, slot_capacity: 5, tuning };
-            for plan in [TrainPlan::new(&train).plan, EvaluatePlan::new(&evaluate).plan] {
+            let tracked = digits(numerator, denominator, 10).expect("a width").with_norms(Norms { dual: true, tracked: true });
+            let lambda = AdversarialSetting { lambda: 0.5, seed: 1, start: 0.1, epsilon: 0.1, alpha: 0.1 };
+            let adversarial = TrainSetting { network: &tracked, adversarial: Some(lambda), local_norms: true, ..train };
+            let evaluate = EvaluateSetting {
+                network: &network,
+                bases: 8,
+                widths: 4,
+                batch: 128,
+                images_per_chunk: 100,
+                slot_capacity: 5,
+                norms: EvaluationNorms::default(),
+                tuning,
+            };
+            let norms = EvaluationNorms { running: true, store: Some(tracked.norm_row()), lambda: 0.5 };
+            let attack = AttackSetting {
+                network: &tracked,
+                bases: 8,
+                batch: 128,
+                images_per_chunk: 100,
+                slot_capacity: 5,
+                seed: 1,
+                start: 0.1,
+                epsilon: 0.1,
+                alpha: 0.1,
+                norms,
+                tuning,
+            };
+            let store = NormRow { norms: Norms { dual: false, tracked: true }, ..network.norm_row() };
+            let estimate =
+                EstimateSetting { network: &network, store, batch: 32, images_per_chunk: 100, slot_capacity: 5, steps: 3, tuning };
+            let plans = [
+                TrainPlan::new(&train).plan,
+                TrainPlan::new(&adversarial).plan,
+                EvaluatePlan::new(&evaluate).plan,
+                AttackPlan::new(&attack).plan,
+                EstimatePlan::new(&estimate).plan,
+            ];
+            for plan in plans {
                 dispatches.extend(plan.phases.into_iter().flat_map(|(_, d)| d));
             }
         }

@@ -16,7 +16,7 @@ mod workload;
 
 pub use report::{BenchReport, Bound, Case, Ceilings, Cost, KernelTable, KernelTime, Setting, Start, VariantTable};
 
-use crate::engine::{ClientWork, EvaluateOptions, Evaluator, Limit, Staging, TrainOptions, Trainer};
+use crate::engine::{Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, Limit, Staging, TrainOptions, Trainer};
 use crate::fl::Ratio;
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::Tuning;
@@ -187,6 +187,8 @@ impl Workload {
             batch: o.batch,
             scale: (1.0 / o.base_width.as_f64()) as f32,
             masked_loss: false,
+            adversarial: None,
+            local_norms: None,
             momentum: 0.9,
             weight_decay: 5e-4,
             lanes,
@@ -201,8 +203,14 @@ impl Workload {
 
     async fn evaluator(&self, gpu: &Gpu, batches: usize) -> Result<Evaluator> {
         let o = &self.options;
-        let evaluate =
-            EvaluateOptions { batch: o.batch, widths: self.widths(), batches: batches as u32, limit: self.limit(2), guarded: false };
+        let evaluate = EvaluateOptions {
+            batch: o.batch,
+            widths: self.widths(),
+            ensemble: Ensemble::default(),
+            batches: batches as u32,
+            limit: self.limit(2),
+            guarded: false,
+        };
         Evaluator::new(gpu, &self.network, &self.server, &self.images, evaluate).await
     }
 
@@ -256,7 +264,7 @@ struct CaseBench<'a> {
     trainer: Trainer,
     evaluator: Evaluator,
     /// One batch of images a client's evaluation.
-    batches: Vec<Vec<u32>>,
+    batches: Vec<Batch>,
     staging: Staging,
     lanes: u32,
 }
@@ -434,7 +442,7 @@ impl<'a> CaseBench<'a> {
         let slots = batches.len() as u32;
         // By the images that there are: the plan counts full batches.
         let full = slots * self.workload.options.batch;
-        let images: usize = batches.iter().map(Vec::len).sum();
+        let images: usize = batches.iter().map(|b| b.images.len()).sum();
         let all = Active { lanes: slots * self.workload.options.bases, slots, step: 0 };
         let planned = Work::of_waves(self.ceilings, evaluator.program(), "evaluate", &[all]);
         let part = |n: u64| (n as f64 * images as f64 / f64::from(full)) as u64;

@@ -3,7 +3,7 @@
 use super::BenchOptions;
 use super::shapes;
 use crate::Result;
-use crate::engine::{ClientWork, ImageStore, Server};
+use crate::engine::{Batch, ClientWork, ImageStore, Server};
 use crate::gpu::Gpu;
 use crate::net::Network;
 use crate::run::model::initial_bases;
@@ -48,6 +48,7 @@ impl Workload {
         clients
             .into_iter()
             .map(|bases| ClientWork {
+                client: 0,
                 batches: (0..o.steps).map(|_| batches.next().expect("without end")).collect(),
                 bases: bases.into_iter().map(|b| (b, 1.0 / trained[b as usize] as f32)).collect(),
             })
@@ -55,16 +56,17 @@ impl Workload {
     }
 
     /// Batches for an evaluation of at least so many lanes: each takes one lane a base.
-    pub fn evaluation(&self, lanes: u32) -> Vec<Vec<u32>> {
-        self.batches().take(lanes.div_ceil(self.options.bases) as usize).collect()
+    pub fn evaluation(&self, lanes: u32) -> Vec<Batch> {
+        self.batches().take(lanes.div_ceil(self.options.bases) as usize).map(Batch::from).collect()
     }
 
     /// Batches of a validation: so many clients with so many images each, the last batch of each partial.
-    pub fn validation(&self, clients: usize, images: usize) -> Vec<Vec<u32>> {
+    pub fn validation(&self, clients: usize, images: usize) -> Vec<Batch> {
         let batch = self.options.batch as usize;
         let cut = |first: usize| (0..images).step_by(batch).map(move |i| (first + i, batch.min(images - i)));
         let all = (0..clients).flat_map(|c| cut(c * images));
-        all.map(|(first, size)| (first..first + size).map(|i| (i as u64 % u64::from(self.images.count)) as u32).collect()).collect()
+        let image = |i: usize| (i as u64 % u64::from(self.images.count)) as u32;
+        all.map(|(first, size)| (first..first + size).map(image).collect::<Vec<_>>().into()).collect()
     }
 
     /// Numbers of bases that are mixed: 1, 2, 4, … and all.
@@ -134,7 +136,7 @@ mod tests {
 
     #[test]
     fn the_first_lanes_end_inside_a_client() {
-        let client = |bases: &[u32]| ClientWork { batches: vec![vec![0, 1]], bases: bases.iter().map(|b| (*b, 1.0)).collect() };
+        let client = |bases: &[u32]| ClientWork { client: 0, batches: vec![vec![0, 1]], bases: bases.iter().map(|b| (*b, 1.0)).collect() };
         let work = [client(&[0]), client(&[1, 2, 3]), client(&[4])];
         assert_eq!(first_lanes(&work, 3), [client(&[0]), client(&[1, 2])]);
         assert_eq!(first_lanes(&work, 5), work);

@@ -104,7 +104,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     }
     let clients = model::partition(&dataset, &config)?.clients;
     let images = Images::new(&gpu, &dataset, model.network.input)?;
-    let settings = TestSettings { widths, batch, limit: config.limit() };
+    let settings = TestSettings { widths, lambda: 0.0, order: Vec::new(), batch, limit: config.limit() };
     let report = model.test(&gpu, &images, &clients, &settings).await?;
     let mut attacked = Vec::new();
     for attack in args.attack.map_or_else(Vec::new, |a| a.0) {

@@ -29,7 +29,7 @@ const CLASSES: usize = 10;
 pub(super) fn run(args: Args) -> Result<()> {
     let config = configuration(args.config.as_deref(), args.options)?;
     let method = config.method();
-    let network = network("digits", method.base_width(), CLASSES)?;
+    let network = network("digits", method.base_width(), CLASSES)?.with_norms(config.norms());
     let bytes = std::fs::read(&args.file).map_err(|source| Error::Io { action: "cannot read", path: args.file.clone(), source })?;
     let bases = method.base_count()?;
     let imported = import(&bytes, &args.file.display().to_string(), &wanted_tensors(&network), bases)?;
@@ -48,6 +48,7 @@ pub(super) fn run(args: Args) -> Result<()> {
             rounds_done: 0,
             best: None,
             deck: None,
+            mixed: None,
             config,
         },
         tensors: tensors.collect(),

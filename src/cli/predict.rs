@@ -4,7 +4,7 @@ use super::eval::{PlaceArgs, open_model};
 use super::{load_data, open_gpu, print, table};
 use crate::data::load_image;
 use crate::run::config::Widths;
-use crate::run::model::Model;
+use crate::run::model::{Model, TestSettings};
 use crate::{Error, Result};
 use std::path::PathBuf;
 
@@ -74,7 +74,14 @@ pub(super) async fn run(args: Args) -> Result<()> {
         pixels.extend_from_slice(picture);
         context.iter().for_each(|c| pixels.extend_from_slice(c));
     }
-    let probabilities = model.predict(&gpu, &pixels, &widths, each.max(3), config.limit()).await?;
+    let probabilities = model
+        .predict(
+            &gpu,
+            &pixels,
+            &TestSettings { widths: widths.clone(), lambda: 0.0, order: Vec::new(), batch: each.max(3), limit: config.limit() },
+            0,
+        )
+        .await?;
 
     let mut rows = vec![vec!["picture".to_string(), "width".to_string()]];
     rows[0].extend((1..=args.top).map(|n| format!("{n}.")));

@@ -99,11 +99,11 @@ pub(super) async fn run(args: Args) -> Result<()> {
         }
     }
     progress.finish();
-    finish(&federation, &dataset, &run_dir).await
+    finish(&mut federation, &dataset, &run_dir).await
 }
 
 /// Tests the best round (without validation: the last) and leaves the report in the run's folder.
-async fn finish(federation: &Federation, dataset: &Dataset, run_dir: &RunDir) -> Result<()> {
+async fn finish(federation: &mut Federation, dataset: &Dataset, run_dir: &RunDir) -> Result<()> {
     let best = run_dir.path().join(BEST);
     if best.exists() {
         let checkpoint: Checkpoint = read_checkpoint(&best)?;
@@ -160,17 +160,28 @@ fn introduce(f: &Federation, dataset: &Dataset, with_table: bool) {
     let domains: Vec<String> = dataset.domains.iter().map(|d| d.title()).collect();
     eprintln!("data: {} — {}", dataset.name, domains.join(", "));
     eprintln!(
-        "method: {}; {} base(s) of width {} of {} ({} parameters, {:.2} million multiply–adds each), batch norm {} (its γ and β are averaged like weights)",
+        "method: {}; {} base(s) of width {} of {} ({} parameters, {:.2} million multiply–adds each)\n{}",
         c.method,
         f.model.server.bases,
         f.model.method.base_width(),
         network.name,
         network.parameters(),
         network.macs() as f64 * 1e-6,
-        c.bn_mode,
+        c.norm_rule(),
     );
     if with_table {
         eprint!("{}", class_table(&client_rows(&f.clients, dataset), &dataset.classes, Splits::Train));
+    }
+    if c.lambda_train > 0.0 {
+        let kind = if network.norms.dual {
+            "clean images through the clean batch norms, attacked ones through the adversarial"
+        } else {
+            "attacked images only"
+        };
+        eprintln!("adversarial training: λ {}, {} against each base; {kind}", c.lambda_train, c.train_attack);
+    }
+    for warning in c.warnings() {
+        eprintln!("warning: {warning}");
     }
     for warning in &f.warnings {
         eprintln!("note: {warning}");

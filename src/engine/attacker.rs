@@ -1,23 +1,27 @@
 //! Attacks on the images of mixed bases, and what the mix says of the attacked images.
 
-use super::{ImageStore, Limit, Server, Staging, Totals, external, lanes_of_slots, schedule, wave};
+use super::{Batch, Ensemble, ImageStore, Limit, Server, Staging, Totals, external, schedule, steps_per_submit, wave};
+use crate::Result;
 use crate::fl::Attack;
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::ImageLayout;
 use crate::kernels::attack::AttackImages;
+use crate::kernels::batch_norm_mix::BatchNormMix;
 use crate::kernels::ensemble_gradient::EnsembleGradient;
 use crate::net::Network;
+use crate::plan::MIX;
 use crate::plan::attack::{AttackPlan, AttackSetting, LOSS, START, WORST};
 use crate::plan::train::TOTALS_BYTES;
-use crate::{Error, Result};
 
 /// Settings of an attack.
 #[derive(Debug, Clone)]
 pub struct AttackOptions {
     /// The attack.
     pub attack: Attack,
-    /// Bases mixed: the first so many.
+    /// Bases mixed: the first so many of the ensemble's order.
     pub bases: u32,
+    /// Which bases are mixed, and through which batch norms; the attack differentiates through them.
+    pub ensemble: Ensemble,
     /// Most images of a batch. Under batch statistics it is part of the result.
     pub batch: u32,
     /// Most batches of a call.
@@ -35,6 +39,7 @@ pub struct Attacker {
     program: Program,
     plan: AttackPlan,
     options: AttackOptions,
+    bases: Vec<u32>,
     classes: u32,
     slots_per_wave: u32,
     round: u32,
@@ -55,14 +60,11 @@ impl Attacker {
     /// # Errors
     /// [`Error::Config`] where there are not so many bases or not one batch fits; [`Error::Gpu`] where the device refuses.
     pub async fn new(gpu: &Gpu, network: &Network, server: &Server, images: &ImageStore, options: AttackOptions) -> Result<Attacker> {
-        let bases = options.bases;
-        if bases == 0 || bases > server.bases {
-            return Err(Error::Config(format!("{bases} bases to attack, but the model has {}: ask for 1 to {0}", server.bases)));
-        }
+        let bases = options.ensemble.first(options.bases, network, server)?;
         let plan_for = |slot_capacity| {
             let mut p = AttackPlan::new(&AttackSetting {
                 network,
-                bases,
+                bases: options.bases,
                 batch: options.batch,
                 images_per_chunk: images.images_per_chunk,
                 slot_capacity,
@@ -70,20 +72,30 @@ impl Attacker {
                 start: options.attack.start(),
                 epsilon: options.attack.epsilon(),
                 alpha: options.attack.step_size(),
+                norms: options.ensemble.norms(),
                 tuning: gpu.tuning(),
             });
             p.plan.share_memory();
             p
         };
         let footprint = plan_for(1).plan.footprint();
-        let slots = wave(gpu, options.limit, &footprint, u64::from(bases), u64::from(options.batches))?;
+        let slots = wave(gpu, options.limit, &footprint, u64::from(options.bases), u64::from(options.batches))?;
         let plan = plan_for(slots);
-        let external = external(images, server, plan.images, plan.labels, plan.server);
-        let materials = Materials { lanes: slots * bases, slots, steps: 1, external, guarded: options.guarded };
+        let mut external = external(images, server, plan.images, plan.labels, plan.server);
+        external.extend(plan.store.zip(options.ensemble.local.as_ref().map(|l| l.buffer.clone())));
+        let materials = Materials { lanes: slots * options.bases, slots, steps: 1, external, guarded: options.guarded };
         let program = Program::new(gpu, plan.plan.clone(), materials).await?;
-        program.write(gpu, plan.widths, 0, bytemuck::bytes_of(&bases));
-        program.write(gpu, plan.lanes, 0, bytemuck::cast_slice(&lanes_of_slots(slots, bases)));
-        Ok(Attacker { program, plan, options, classes: network.classes, slots_per_wave: slots, round: 0 })
+        program.write(gpu, plan.widths, 0, bytemuck::bytes_of(&options.bases));
+        Ok(Attacker { program, plan, options, bases, classes: network.classes, slots_per_wave: slots, round: 0 })
+    }
+
+    /// Chooses another share of the adversarial batch norms, in [0, 1].
+    ///
+    /// # Panics
+    /// For a share outside.
+    pub fn set_lambda(&mut self, gpu: &Gpu, lambda: f32) {
+        assert!((0.0..=1.0).contains(&lambda), "lambda {lambda}");
+        self.program.set_word(gpu, MIX, BatchNormMix::LAMBDA_WORD, lambda.to_bits());
     }
 
     /// Batches of a full wave.
@@ -96,11 +108,11 @@ impl Attacker {
         self.round = round;
     }
 
-    /// Attacks batches of image indices, each of one client. A submit a wave and restart; nothing is awaited between steps.
+    /// Attacks batches of images, each of one client. Nothing is awaited between steps.
     ///
     /// # Errors
     /// [`Error::Gpu`] where the device was lost.
-    pub async fn attack(&mut self, gpu: &Gpu, batches: &[Vec<u32>]) -> Result<Vec<Attacked>> {
+    pub async fn attack(&mut self, gpu: &Gpu, batches: &[Batch]) -> Result<Vec<Attacked>> {
         self.run(gpu, batches, self.options.attack.steps(), self.options.attack.restarts()).await
     }
 
@@ -108,11 +120,11 @@ impl Attacker {
     ///
     /// # Errors
     /// As [`Attacker::attack`].
-    pub async fn start(&mut self, gpu: &Gpu, batches: &[Vec<u32>]) -> Result<Vec<Attacked>> {
+    pub async fn start(&mut self, gpu: &Gpu, batches: &[Batch]) -> Result<Vec<Attacked>> {
         self.run(gpu, batches, 0, 1).await
     }
 
-    async fn run(&mut self, gpu: &Gpu, batches: &[Vec<u32>], steps: u32, restarts: u32) -> Result<Vec<Attacked>> {
+    async fn run(&mut self, gpu: &Gpu, batches: &[Batch], steps: u32, restarts: u32) -> Result<Vec<Attacked>> {
         let moved_bytes = u64::from(self.options.batch) * 4;
         let totals_bytes = batches.len().max(1) as u64 * TOTALS_BYTES;
         let staging = Staging::new(gpu, totals_bytes + batches.len() as u64 * moved_bytes);
@@ -135,17 +147,17 @@ impl Attacker {
         let (totals, moved) = bytes.split_at(totals_bytes as usize);
         let moved: Vec<u32> = bytemuck::pod_collect_to_vec(moved);
         let of_batch = |(i, totals): (usize, Totals)| {
-            let own = &moved[i * self.options.batch as usize..][..batches[i].len()];
+            let own = &moved[i * self.options.batch as usize..][..batches[i].images.len()];
             Attacked { totals, without_gradient: own.iter().filter(|m| **m == 0).count() as u32 }
         };
         Ok(Totals::parse(totals).into_iter().take(batches.len()).enumerate().map(of_batch).collect())
     }
 
-    /// Attacks batches of image indices once and returns the attacked images, `[batch][image]` of H·W·C values in [0, 1].
+    /// Attacks batches of images once and returns the attacked images, `[batch][image]` of H·W·C values in [0, 1].
     ///
     /// # Errors
     /// [`Error::Gpu`] where the device was lost.
-    pub async fn images(&mut self, gpu: &Gpu, batches: &[Vec<u32>]) -> Result<Vec<Vec<Vec<f32>>>> {
+    pub async fn images(&mut self, gpu: &Gpu, batches: &[Batch]) -> Result<Vec<Vec<Vec<f32>>>> {
         let (id, layout) = self.plan.attacked;
         let mut out = Vec::new();
         for batches in batches.chunks(self.slots_per_wave as usize) {
@@ -155,19 +167,19 @@ impl Attacker {
             let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
             for (slot, batch) in batches.iter().enumerate() {
                 let first = slot * self.options.batch as usize;
-                out.push((0..batch.len()).map(|n| image(&values, layout, first + n)).collect());
+                out.push((0..batch.images.len()).map(|n| image(&values, layout, first + n)).collect());
             }
         }
         Ok(out)
     }
 
-    fn active(&self, batches: &[Vec<u32>]) -> Active {
+    fn active(&self, batches: &[Batch]) -> Active {
         let slots = batches.len() as u32;
         Active { lanes: slots * self.options.bases, slots, step: 0 }
     }
 
     /// Start and steps of a wave.
-    fn encode(&mut self, gpu: &Gpu, batches: &[Vec<u32>], steps: u32, restart: u32) -> wgpu::CommandEncoder {
+    fn encode(&mut self, gpu: &Gpu, batches: &[Batch], steps: u32, restart: u32) -> wgpu::CommandEncoder {
         let shift = self.options.attack.shift(restart, self.classes);
         let noise = self.round.wrapping_mul(self.options.attack.restarts()).wrapping_add(restart);
         self.program.set_word(gpu, START, AttackImages::ROUND_WORD, noise);
@@ -175,12 +187,20 @@ impl Attacker {
         self.program.set_word(gpu, WORST, AttackImages::RESTART_WORD, restart);
         self.program.set_word(gpu, LOSS, EnsembleGradient::SHIFT_WORD, shift);
         let schedule = schedule(batches, self.slots_per_wave, self.options.batch);
+        let lanes = self.options.ensemble.lanes(batches.iter().map(|b| b.client), &self.bases);
         self.program.write(gpu, self.plan.schedule, 0, bytemuck::cast_slice(&schedule));
+        self.program.write(gpu, self.plan.lanes, 0, bytemuck::cast_slice(&lanes));
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("attack") });
         let active = self.active(batches);
         self.program.play(gpu, &mut encoder, "start", active);
-        for _ in 0..steps {
+        let flops = self.program.plan.flops("step", u64::from(active.lanes), u64::from(active.slots));
+        let per_submit = steps_per_submit(gpu.info.device_type, flops) as u32;
+        for step in 0..steps {
             self.program.play(gpu, &mut encoder, "step", active);
+            if (step + 1) % per_submit == 0 {
+                let next = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("attack") });
+                gpu.queue.submit([std::mem::replace(&mut encoder, next).finish()]);
+            }
         }
         encoder
     }

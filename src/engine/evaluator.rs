@@ -1,11 +1,13 @@
 //! Evaluation of mixed bases: every width from one forward of the bases.
 
-use super::{ImageStore, Limit, Server, Staging, Totals, external, lanes_of_slots, schedule, wave};
+use super::{Batch, Ensemble, ImageStore, Limit, Server, Staging, Totals, external, schedule, wave};
+use crate::Result;
 use crate::gpu::{Active, Gpu, Materials, Program};
+use crate::kernels::batch_norm_mix::BatchNormMix;
 use crate::net::Network;
+use crate::plan::MIX;
 use crate::plan::evaluate::{EvaluatePlan, EvaluateSetting};
 use crate::plan::train::TOTALS_BYTES;
-use crate::{Error, Result};
 
 /// Settings of an evaluation.
 #[derive(Debug, Clone)]
@@ -14,6 +16,8 @@ pub struct EvaluateOptions {
     pub batch: u32,
     /// Number of bases of each width, as 1, 2, 4, 8.
     pub widths: Vec<u32>,
+    /// Which bases are mixed, and through which batch norms.
+    pub ensemble: Ensemble,
     /// Most batches of a call.
     pub batches: u32,
     /// How much of the GPU to take.
@@ -27,7 +31,8 @@ pub struct Evaluator {
     program: Program,
     plan: EvaluatePlan,
     options: EvaluateOptions,
-    bases: u32,
+    /// The bases, in the order of their lanes.
+    bases: Vec<u32>,
     classes: u32,
     slots_per_wave: u32,
     /// Dispatches of the last call.
@@ -43,20 +48,16 @@ impl Evaluator {
     /// [`Error::Config`] where a width asks for no base or more than there are, or not one batch fits; [`Error::Gpu`]
     /// where the device refuses.
     pub async fn new(gpu: &Gpu, network: &Network, server: &Server, images: &ImageStore, options: EvaluateOptions) -> Result<Evaluator> {
-        let bases = options.widths.iter().copied().max().unwrap_or(0);
-        if bases > server.bases || options.widths.contains(&0) || bases == 0 {
-            return Err(Error::Config(format!(
-                "widths of {:?} bases asked for, but the model has {}: ask for 1 to {}",
-                options.widths, server.bases, server.bases
-            )));
-        }
+        let (least, most) = (options.widths.iter().min().copied(), options.widths.iter().max().copied());
+        let bases = options.ensemble.first(most.filter(|_| least != Some(0)).unwrap_or(0), network, server)?;
         let setting = |slots| EvaluateSetting {
             network,
-            bases,
+            bases: bases.len() as u32,
             widths: options.widths.len() as u32,
             batch: options.batch,
             images_per_chunk: images.images_per_chunk,
             slot_capacity: slots,
+            norms: options.ensemble.norms(),
             tuning: gpu.tuning(),
         };
         let plan_for = |slots| {
@@ -65,14 +66,32 @@ impl Evaluator {
             p
         };
         let footprint = plan_for(1).plan.footprint();
-        let slots = wave(gpu, options.limit, &footprint, u64::from(bases), u64::from(options.batches))?;
+        let slots = wave(gpu, options.limit, &footprint, bases.len() as u64, u64::from(options.batches))?;
         let plan = plan_for(slots);
-        let external = external(images, server, plan.images, plan.labels, plan.server);
-        let materials = Materials { lanes: slots * bases, slots, steps: 1, external, guarded: options.guarded };
+        let mut external = external(images, server, plan.images, plan.labels, plan.server);
+        external.extend(plan.store.zip(options.ensemble.local.as_ref().map(|l| l.buffer.clone())));
+        let materials = Materials { lanes: slots * bases.len() as u32, slots, steps: 1, external, guarded: options.guarded };
         let program = Program::new(gpu, plan.plan.clone(), materials).await?;
         program.write(gpu, plan.widths, 0, bytemuck::cast_slice(&options.widths));
-        program.write(gpu, plan.lanes, 0, bytemuck::cast_slice(&lanes_of_slots(slots, bases)));
         Ok(Evaluator { program, plan, options, bases, classes: network.classes, slots_per_wave: slots, dispatches: 0, submits: 0 })
+    }
+
+    /// Runs other bases of the server, as many as before.
+    ///
+    /// # Panics
+    /// For another number of them, or one that is not there.
+    pub fn set_bases(&mut self, server: &Server, bases: &[u32]) {
+        assert!(bases.len() == self.bases.len() && bases.iter().all(|b| *b < server.bases), "{bases:?} in place of {:?}", self.bases);
+        self.bases = bases.to_vec();
+    }
+
+    /// Chooses another share of the adversarial batch norms, in [0, 1].
+    ///
+    /// # Panics
+    /// For a share outside.
+    pub fn set_lambda(&mut self, gpu: &Gpu, lambda: f32) {
+        assert!((0.0..=1.0).contains(&lambda), "lambda {lambda}");
+        self.program.set_word(gpu, MIX, BatchNormMix::LAMBDA_WORD, lambda.to_bits());
     }
 
     /// Bytes of staging that so many batches need.
@@ -95,7 +114,7 @@ impl Evaluator {
     ///
     /// # Errors
     /// [`Error::Gpu`] where the device was lost or refused an earlier call.
-    pub fn submit(&mut self, gpu: &Gpu, batches: &[Vec<u32>], staging: &Staging, offset: u64) -> Result<()> {
+    pub fn submit(&mut self, gpu: &Gpu, batches: &[Batch], staging: &Staging, offset: u64) -> Result<()> {
         self.dispatches = 0;
         self.submits = 0;
         let record = self.options.widths.len() as u64 * TOTALS_BYTES;
@@ -118,7 +137,7 @@ impl Evaluator {
     ///
     /// # Errors
     /// [`Error::Gpu`] where the device was lost.
-    pub async fn logits(&mut self, gpu: &Gpu, batches: &[Vec<u32>]) -> Result<Vec<Vec<Vec<f32>>>> {
+    pub async fn logits(&mut self, gpu: &Gpu, batches: &[Batch]) -> Result<Vec<Vec<Vec<f32>>>> {
         let widths = self.options.widths.len();
         let mut out = vec![Vec::new(); widths];
         let row = self.classes.div_ceil(4) as usize * 4;
@@ -129,7 +148,7 @@ impl Evaluator {
             let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
             for (slot, batch) in batches.iter().enumerate() {
                 for (w, rows) in out.iter_mut().enumerate() {
-                    for n in 0..batch.len() {
+                    for n in 0..batch.images.len() {
                         let at = ((slot * widths + w) * self.options.batch as usize + n) * row;
                         rows.push(values[at..at + self.classes as usize].to_vec());
                     }
@@ -139,12 +158,14 @@ impl Evaluator {
         Ok(out)
     }
 
-    fn encode(&mut self, gpu: &Gpu, batches: &[Vec<u32>]) -> wgpu::CommandEncoder {
+    fn encode(&mut self, gpu: &Gpu, batches: &[Batch]) -> wgpu::CommandEncoder {
         let schedule = schedule(batches, self.slots_per_wave, self.options.batch);
+        let lanes = self.options.ensemble.lanes(batches.iter().map(|b| b.client), &self.bases);
         self.program.write(gpu, self.plan.schedule, 0, bytemuck::cast_slice(&schedule));
+        self.program.write(gpu, self.plan.lanes, 0, bytemuck::cast_slice(&lanes));
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("evaluation") });
         let slots = batches.len() as u32;
-        let active = Active { lanes: slots * self.bases, slots, step: 0 };
+        let active = Active { lanes: slots * self.bases.len() as u32, slots, step: 0 };
         self.dispatches += self.program.play(gpu, &mut encoder, "evaluate", active);
         encoder
     }

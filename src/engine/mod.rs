@@ -5,17 +5,23 @@
 //! Results wait in one [`Staging`] buffer, which the caller reads back once a round.
 
 mod attacker;
+mod ensemble;
+mod estimator;
 mod evaluator;
 mod images;
+mod local;
 mod server;
 mod trainer;
 
 pub use crate::gpu::Staging;
 pub use attacker::{AttackOptions, Attacked, Attacker};
+pub use ensemble::{Batch, Ensemble};
+pub use estimator::{EstimateOptions, estimate_statistics};
 pub use evaluator::{EvaluateOptions, Evaluator};
 pub use images::ImageStore;
+pub use local::LocalNorms;
 pub use server::Server;
-pub use trainer::{ClientWork, TrainOptions, Trainer};
+pub use trainer::{Adversarial, ClientWork, TrainOptions, Trainer};
 
 use crate::gpu::Gpu;
 use crate::kernels::BufferId;
@@ -78,11 +84,6 @@ pub(crate) fn external(
     ]
 }
 
-/// Lanes of slots that have the first so many bases each: slot, parameter row, base, 0.
-fn lanes_of_slots(slots: u32, bases: u32) -> Vec<u32> {
-    (0..slots).flat_map(|s| (0..bases).flat_map(move |b| [s, b, b, 0])).collect()
-}
-
 /// Writes a batch's row of a schedule: its size, then its images.
 ///
 /// # Panics
@@ -94,10 +95,10 @@ fn schedule_row(row: &mut [u32], batch: &[u32]) {
 }
 
 /// A schedule of one batch a slot, with room for so many slots of so many images.
-fn schedule(batches: &[Vec<u32>], slots: u32, batch: u32) -> Vec<u32> {
+fn schedule(batches: &[Batch], slots: u32, batch: u32) -> Vec<u32> {
     let row = 1 + batch as usize;
     let mut schedule = vec![0; slots as usize * row];
-    schedule.chunks_exact_mut(row).zip(batches).for_each(|(row, batch)| schedule_row(row, batch));
+    schedule.chunks_exact_mut(row).zip(batches).for_each(|(row, batch)| schedule_row(row, &batch.images));
     schedule
 }
 
@@ -120,4 +121,29 @@ pub(crate) fn wave(gpu: &Gpu, limit: Limit, footprint: &Footprint, lanes_per_slo
     // Waves of equal size waste least.
     let waves = wanted.max(1).div_ceil(fit);
     Ok(wanted.max(1).div_ceil(waves) as u32)
+}
+
+/// Steps recorded for one submit, so that none runs near a second: systems take a device that works on one longer
+/// for hung, and a display that shares it stands still.
+fn steps_per_submit(kind: wgpu::DeviceType, flops_per_step: u64) -> usize {
+    let at_most: u64 = match kind {
+        wgpu::DeviceType::Cpu => 5_000_000_000,
+        wgpu::DeviceType::DiscreteGpu => 500_000_000_000,
+        _ => 50_000_000_000,
+    };
+    (at_most / flops_per_step.max(1)).clamp(1, 1000) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_devices_are_given_little_at_a_time() {
+        let paper = 37_000_000_000; // 190 lanes × 32 of the Digits base
+        assert_eq!(steps_per_submit(wgpu::DeviceType::Cpu, paper), 1);
+        assert_eq!(steps_per_submit(wgpu::DeviceType::IntegratedGpu, paper), 1);
+        assert_eq!(steps_per_submit(wgpu::DeviceType::DiscreteGpu, paper), 13);
+        assert_eq!(steps_per_submit(wgpu::DeviceType::Cpu, 1_000_000), 1000);
+    }
 }

@@ -77,11 +77,11 @@ impl Server {
         encoder.clear_buffer(&self.average, 0, None);
     }
 
-    /// Takes over the averages of the bases that were trained; the others keep their value.
-    pub(super) fn commit(&self, encoder: &mut wgpu::CommandEncoder, trained: impl Iterator<Item = u32>) {
+    /// Takes over the averages, so many vec4 of each row, of the bases that were trained; the others keep their value.
+    pub(super) fn commit(&self, encoder: &mut wgpu::CommandEncoder, trained: impl Iterator<Item = u32>, blocks: u32) {
         for base in trained {
             let at = self.row * u64::from(base);
-            encoder.copy_buffer_to_buffer(&self.average, at, &self.parameters, at, self.row);
+            encoder.copy_buffer_to_buffer(&self.average, at, &self.parameters, at, u64::from(blocks) * 16);
         }
     }
 }

@@ -1,16 +1,29 @@
 //! Local training of a round: every (client, base) lane of a wave advances in the same dispatches.
 
-use super::{ImageStore, Limit, Server, Staging, Totals, external, schedule_row, wave};
+use super::{ImageStore, Limit, LocalNorms, Server, Staging, Totals, external, schedule_row, steps_per_submit, wave};
+use crate::fl::Attack;
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::Tuning;
+use crate::kernels::attack::AttackImages;
 use crate::kernels::weighted_average;
 use crate::net::Network;
-use crate::plan::train::{TOTALS_BYTES, TrainPlan, TrainSetting};
+use crate::plan::train::{ATTACK_START, AdversarialSetting, TOTALS_BYTES, TrainPlan, TrainSetting};
 use crate::{Error, Result};
 use std::collections::BTreeSet;
 
+/// Training on attacked images, too (paper, Algorithm 4): every lane attacks its own before each step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Adversarial {
+    /// Their share in the loss, λ in (0, 1]. Below 1 the network's batch norms must be dual, at 1 single.
+    pub lambda: f32,
+    /// The attack, of one try.
+    pub attack: Attack,
+    /// Seed of its random start.
+    pub seed: u32,
+}
+
 /// Settings of local training that hold for a whole run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct TrainOptions {
     /// Most images of a mini-batch.
     pub batch: u32,
@@ -18,6 +31,10 @@ pub struct TrainOptions {
     pub scale: f32,
     /// Whether the loss is the class-masked cross entropy.
     pub masked_loss: bool,
+    /// Training on attacked images, too.
+    pub adversarial: Option<Adversarial>,
+    /// Batch norms that stay with the clients and are not averaged, in rows as the network's.
+    pub local_norms: Option<LocalNorms>,
     /// SGD's momentum.
     pub momentum: f32,
     /// SGD's weight decay.
@@ -39,6 +56,8 @@ pub struct TrainOptions {
 /// What one client does in a round.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ClientWork {
+    /// The client, for batch norms of its own.
+    pub client: u32,
     /// Image indices of each local step's mini-batch, none empty.
     pub batches: Vec<Vec<u32>>,
     /// Bases it trains, each with its share in that base's average.
@@ -53,6 +72,11 @@ pub struct Trainer {
     options: TrainOptions,
     lanes_per_wave: u32,
     slots_per_wave: u32,
+    bases: u32,
+    /// Number of the round, for the noise of attacks.
+    round: u32,
+    /// vec4 of a row that the server takes over.
+    averaged_blocks: u32,
     /// Dispatches of the last round.
     pub dispatches: u64,
     /// Submits of the last round.
@@ -63,8 +87,28 @@ impl Trainer {
     /// Builds the program for waves as large as the adapter and the limit allow.
     ///
     /// # Errors
-    /// [`Error::Config`] where not one lane fits, [`Error::Gpu`] where the device refuses.
+    /// [`Error::Config`] where not one lane fits or the batch norms are not those that the options want, [`Error::Gpu`] where
+    /// the device refuses.
     pub async fn new(gpu: &Gpu, network: &Network, server: &Server, images: &ImageStore, options: TrainOptions) -> Result<Trainer> {
+        if let Some(a) = options.adversarial
+            && !(a.lambda > 0.0 && a.lambda <= 1.0)
+        {
+            return Err(Error::Config(format!("the share of attacked images is {}: it must be above 0 and at most 1", a.lambda)));
+        }
+        if network.norms.dual != options.adversarial.is_some_and(|a| a.lambda < 1.0) {
+            return Err(Error::Config(
+                "dual batch norms are for training on clean and on attacked images; all else wants single ones: give the network \
+                 other batch norms, or the training another share of attacked images"
+                    .into(),
+            ));
+        }
+        let adversarial = options.adversarial.map(|a| AdversarialSetting {
+            lambda: a.lambda,
+            seed: a.seed,
+            start: a.attack.start(),
+            epsilon: a.attack.epsilon(),
+            alpha: a.attack.step_size(),
+        });
         let setting = |lanes: u32, slots: u32| TrainSetting {
             network,
             bases: server.bases,
@@ -75,6 +119,8 @@ impl Trainer {
             steps: options.steps,
             scale: options.scale,
             masked_loss: options.masked_loss,
+            adversarial,
+            local_norms: options.local_norms.is_some(),
             momentum: options.momentum,
             weight_decay: options.weight_decay,
             tuning: options.tuning.unwrap_or(gpu.tuning()),
@@ -94,14 +140,32 @@ impl Trainer {
         let plan = plan_for(lanes, slots);
         let mut external = external(images, server, plan.images, plan.labels, plan.server);
         external.push((plan.average, server.average.clone()));
+        external.extend(plan.local.zip(options.local_norms.as_ref().map(|l| l.buffer.clone())));
         let materials = Materials { lanes, slots, steps: options.steps, external, guarded: options.guarded };
         let program = Program::new(gpu, plan.plan.clone(), materials).await?;
-        Ok(Trainer { plan, program, options, lanes_per_wave: lanes, slots_per_wave: slots, dispatches: 0, submits: 0 })
+        let averaged_blocks = if options.local_norms.is_some() { network.norm_start } else { network.parameter_blocks };
+        Ok(Trainer {
+            plan,
+            program,
+            options,
+            lanes_per_wave: lanes,
+            slots_per_wave: slots,
+            bases: server.bases,
+            round: 0,
+            averaged_blocks,
+            dispatches: 0,
+            submits: 0,
+        })
     }
 
-    /// Bytes of staging that a round of so many lanes needs.
+    /// Bytes of staging that a round of so many lanes needs: for the counters of clean images, then for those of attacked ones.
     pub fn staging_bytes(lanes: u32) -> u64 {
-        u64::from(lanes) * TOTALS_BYTES
+        u64::from(lanes) * 2 * TOTALS_BYTES
+    }
+
+    /// Tells the number of the next round: another round's attacks start at other noise.
+    pub fn set_round(&mut self, round: u32) {
+        self.round = round;
     }
 
     /// The program, for tests and benchmarks.
@@ -148,6 +212,7 @@ impl Trainer {
         for (label, word) in &self.plan.learning_rates {
             self.program.set_word(gpu, label, *word, learning_rate.to_bits());
         }
+        self.program.set_word(gpu, ATTACK_START, AttackImages::ROUND_WORD, self.round);
         let mut encoder = self.encoder(gpu);
         server.begin(&mut encoder);
         let waves = order.len().div_ceil(self.lanes_per_wave as usize).max(1);
@@ -157,19 +222,32 @@ impl Trainer {
             encoder = self.wave(gpu, encoder, work, lanes);
             let bytes = lanes.len() as u64 * TOTALS_BYTES;
             self.program.copy_out(&mut encoder, self.plan.totals, bytes, staging, offset + done);
+            if let Some(totals) = self.plan.adversarial_totals {
+                let second = offset + order.len() as u64 * TOTALS_BYTES;
+                self.program.copy_out(&mut encoder, totals, bytes, staging, second + done);
+            }
             done += bytes;
             // Tables of the next wave are written before its submit: this one must be on its way.
             self.submit(gpu, encoder);
             encoder = self.encoder(gpu);
         }
         let trained: BTreeSet<u32> = order.iter().map(|(client, i)| work[*client].bases[*i].0).collect();
-        server.commit(&mut encoder, trained.into_iter());
+        server.commit(&mut encoder, trained.into_iter(), self.averaged_blocks);
         self.submit(gpu, encoder);
         gpu.check()
     }
 
-    /// Counters of every client of the round, one a base it trained, out of the bytes that were read back.
+    /// Counters of every client of the round on clean images, one a base it trained, out of the bytes that were read back.
     pub fn totals(work: &[ClientWork], bytes: &[u8]) -> Vec<Vec<Totals>> {
+        Trainer::parse(work, bytes)
+    }
+
+    /// The same on attacked images; zeros where there were none.
+    pub fn adversarial_totals(work: &[ClientWork], bytes: &[u8]) -> Vec<Vec<Totals>> {
+        Trainer::parse(work, &bytes[lane_order(work).len() * TOTALS_BYTES as usize..])
+    }
+
+    fn parse(work: &[ClientWork], bytes: &[u8]) -> Vec<Vec<Totals>> {
         let mut totals: Vec<Vec<Totals>> = work.iter().map(|c| vec![Totals::default(); c.bases.len()]).collect();
         for ((client, i), t) in lane_order(work).into_iter().zip(Totals::parse(bytes)) {
             totals[client][i] = t;
@@ -197,7 +275,8 @@ impl Trainer {
                 clients.push(*client);
             }
             let (base, weight) = work[*client].bases[*i];
-            table.extend([clients.len() as u32 - 1, lane as u32, base, 0]);
+            let own = self.options.local_norms.as_ref().map_or(0, |l| l.place(work[*client].client, base));
+            table.extend([clients.len() as u32 - 1, lane as u32, base, own]);
             members.push((base, weight));
         }
         let steps = clients.iter().map(|c| work[*c].batches.len()).max().unwrap_or(0);
@@ -209,16 +288,18 @@ impl Trainer {
                 schedule_row(&mut schedule[at..at + row], batch);
             }
         }
-        let bases = self.server_bases();
         self.program.write(gpu, self.plan.lanes, 0, bytemuck::cast_slice(&table));
-        self.program.write(gpu, self.plan.members, 0, bytemuck::cast_slice(&weighted_average::members(bases, &members)));
+        self.program.write(gpu, self.plan.members, 0, bytemuck::cast_slice(&weighted_average::members(self.bases, &members)));
         self.program.write(gpu, self.plan.schedule, 0, bytemuck::cast_slice(&schedule));
 
         let mut encoder = encoder;
         let all = Active { lanes: lanes.len() as u32, slots: clients.len() as u32, step: 0 };
         self.program.clear(&mut encoder, self.plan.totals);
+        self.plan.adversarial_totals.iter().for_each(|t| self.program.clear(&mut encoder, *t));
         self.dispatches += self.program.play(gpu, &mut encoder, "start", all);
-        let flops = self.program.plan.flops("step", lanes.len() as u64, clients.len() as u64);
+        let attack_steps = self.options.adversarial.map_or(0, |a| a.attack.steps());
+        let flops = |phase| self.program.plan.flops(phase, lanes.len() as u64, clients.len() as u64);
+        let flops = flops("step") + u64::from(attack_steps) * flops("attack step");
         let per_submit = steps_per_submit(gpu.info.device_type, flops);
         for step in 0..steps {
             let still = |c: &usize| work[*c].batches.len() > step;
@@ -227,6 +308,12 @@ impl Trainer {
                 slots: clients.iter().take_while(|c| still(c)).count() as u32,
                 step: step as u32,
             };
+            if self.options.adversarial.is_some() {
+                self.dispatches += self.program.play(gpu, &mut encoder, "attack", active);
+                for _ in 0..attack_steps {
+                    self.dispatches += self.program.play(gpu, &mut encoder, "attack step", active);
+                }
+            }
             self.dispatches += self.program.play(gpu, &mut encoder, "step", active);
             if (step + 1) % per_submit == 0 && step + 1 < steps {
                 self.submit(gpu, std::mem::replace(&mut encoder, self.encoder(gpu)));
@@ -235,24 +322,6 @@ impl Trainer {
         self.dispatches += self.program.play(gpu, &mut encoder, "finish", all);
         encoder
     }
-
-    fn server_bases(&self) -> u32 {
-        match self.program.plan.phase("finish")[0].over {
-            crate::kernels::Over::Fixed(bases) => bases,
-            _ => unreachable!("aggregation runs over bases"),
-        }
-    }
-}
-
-/// Local steps recorded for one submit, so that none runs near a second: systems take a device that works on one longer
-/// for hung, and a display that shares it stands still.
-fn steps_per_submit(kind: wgpu::DeviceType, flops_per_step: u64) -> usize {
-    let at_most: u64 = match kind {
-        wgpu::DeviceType::Cpu => 5_000_000_000,
-        wgpu::DeviceType::DiscreteGpu => 500_000_000_000,
-        _ => 50_000_000_000,
-    };
-    (at_most / flops_per_step.max(1)).clamp(1, 1000) as usize
 }
 
 /// All lanes as (client, index of its base), clients with more steps first.
@@ -260,18 +329,4 @@ fn lane_order(work: &[ClientWork]) -> Vec<(usize, usize)> {
     let mut clients: Vec<usize> = (0..work.len()).collect();
     clients.sort_by_key(|c| std::cmp::Reverse(work[*c].batches.len()));
     clients.into_iter().flat_map(|c| (0..work[c].bases.len()).map(move |i| (c, i))).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slow_devices_are_given_little_at_a_time() {
-        let paper = 37_000_000_000; // 190 lanes × 32 of the Digits base
-        assert_eq!(steps_per_submit(wgpu::DeviceType::Cpu, paper), 1);
-        assert_eq!(steps_per_submit(wgpu::DeviceType::IntegratedGpu, paper), 1);
-        assert_eq!(steps_per_submit(wgpu::DeviceType::DiscreteGpu, paper), 13);
-        assert_eq!(steps_per_submit(wgpu::DeviceType::Cpu, 1_000_000), 1000);
-    }
 }

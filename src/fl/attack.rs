@@ -26,6 +26,9 @@ pub struct Attack {
 }
 
 impl Attack {
+    /// The attack of adversarial training in the paper: `pgd-7`.
+    pub const TRAINING: Attack = Attack { steps: Some(7), epsilon: EPSILON, restarts: 1, targeted: false };
+
     /// Projected gradient descent from a random start. `epsilon` is in 1/255.
     ///
     /// # Errors

@@ -2,14 +2,26 @@
 
 use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader};
 
+/// Whose images are attacked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// Each slot's, against so many bases together: its lanes.
+    Slot {
+        /// Number of bases.
+        bases: u32,
+    },
+    /// Each lane's own, against its base.
+    Lane,
+}
+
 /// What the kernels are given.
 #[derive(Debug, Clone, Copy)]
 pub struct AttackImages {
     /// Capacity of a mini-batch.
     pub batch: u32,
-    /// Bases attacked together: lanes of a slot.
-    pub bases: u32,
-    /// Layout of the clean and of the attacked images, one a slot; at most four channels.
+    /// Whose images are attacked.
+    pub by: By,
+    /// Layout of the clean and of the attacked images; at most four channels.
     pub images: ImageLayout,
     /// Layout of the gradients, one a lane.
     pub gradient: ImageLayout,
@@ -21,6 +33,8 @@ pub struct AttackImages {
     pub epsilon: f32,
     /// Step size; below 0 it descends.
     pub alpha: f32,
+    /// Row length of the schedule, in slots.
+    pub slot_capacity: u32,
 }
 
 /// Buffers of both kernels.
@@ -30,13 +44,15 @@ pub struct Buffers {
     pub batch_sizes: BufferId,
     /// Clean images.
     pub clean: BufferId,
-    /// `[slot][1 + batch]` u32: valid samples, then image indices.
+    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
+    pub lanes: BufferId,
+    /// `[step][slot][1 + batch]` u32: valid samples, then image indices.
     pub schedule: BufferId,
     /// Gradients with respect to the attacked images, per lane.
     pub dx: BufferId,
-    /// Out: attacked images.
+    /// Out: attacked images, per slot or lane.
     pub attacked: BufferId,
-    /// Out: `[slot][n]` u32, 1 where a gradient was not 0.
+    /// Out: `[slot or lane][n]` u32, 1 where a gradient was not 0.
     pub moved: BufferId,
     /// `[slot][n]` of (loss, correct) after a restart.
     pub outcomes: BufferId,
@@ -51,10 +67,13 @@ impl AttackImages {
     /// Place of the number of the restart in the uniform blocks of start and worst.
     pub const RESTART_WORD: usize = 15;
 
-    /// The start, over slots.
+    /// Place of the local step in the uniform block of the start.
+    pub const STEP_WORD: usize = 17;
+
+    /// The start, over slots or lanes, from the images of the local step.
     pub fn start(&self, label: &str, b: Buffers) -> Dispatch {
-        let buffers = vec![b.batch_sizes, b.clean, b.schedule, b.attacked, b.moved];
-        self.dispatch(label, "start", self.start, 0, buffers)
+        let buffers = vec![b.batch_sizes, b.clean, b.schedule, b.attacked, b.moved, b.lanes];
+        Dispatch { step_word: Some(AttackImages::STEP_WORD), ..self.dispatch(label, "start", self.start, 0, buffers) }
     }
 
     /// The worst of the outcomes so far, over slots.
@@ -65,26 +84,35 @@ impl AttackImages {
             invocations: self.batch,
             flops: values,
             bytes: values * 12,
+            over: Over::Slots,
             ..self.dispatch(label, "worst", self.epsilon, 0, vec![b.batch_sizes, b.outcomes, b.worst])
         }
     }
 
-    /// One step, over slots.
+    /// One step, over slots or lanes.
     pub fn step(&self, label: &str, b: Buffers) -> Dispatch {
-        let buffers = vec![b.batch_sizes, b.clean, b.dx, b.attacked, b.moved];
-        self.dispatch(label, "step", self.epsilon, self.bases, buffers)
+        let buffers = vec![b.batch_sizes, b.clean, b.dx, b.attacked, b.moved, b.lanes];
+        self.dispatch(label, "step", self.epsilon, self.bases(), buffers)
+    }
+
+    fn bases(&self) -> u32 {
+        match self.by {
+            By::Slot { bases } => bases,
+            By::Lane => 1,
+        }
     }
 
     fn dispatch(&self, label: &str, entry: &'static str, radius: f32, gradients: u32, buffers: Vec<BufferId>) -> Dispatch {
         let (x, g) = (&self.images, &self.gradient);
         assert!(x.blocks() == 1 && x.shape == g.shape, "attacked images have up to four channels and gradients their shape");
         let bytes = x.payload(self.batch);
+        let constants = vec![("OF_LANE", u32::from(self.by == By::Lane))];
         Dispatch {
             label: label.into(),
-            kernel: Kernel { shader: shader::attack, entry, constants: vec![], access: &[Read, Read, Read, Write, Write] },
+            kernel: Kernel { shader: shader::attack, entry, constants, access: &[Read, Read, Read, Write, Write, Read] },
             words: vec![
                 self.batch,
-                self.bases,
+                self.bases(),
                 x.shape.channels,
                 x.shape.height,
                 x.shape.width,
@@ -99,12 +127,14 @@ impl AttackImages {
                 radius.to_bits(),
                 self.alpha.to_bits(),
                 0,
+                self.slot_capacity,
+                0,
             ],
             step_word: None,
             buffers,
             invocations: self.batch * x.shape.height * x.shape.width,
             workgroup: WORKGROUP,
-            over: Over::Slots,
+            over: if self.by == By::Lane { Over::Lanes } else { Over::Slots },
             flops: bytes / 4 * u64::from(6 + gradients),
             bytes: bytes * u64::from(2 + gradients + gradients.min(1)),
         }

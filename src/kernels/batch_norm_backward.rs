@@ -6,15 +6,15 @@ use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP,
 /// Buffers of both stages.
 #[derive(Debug, Clone, Copy)]
 pub struct Buffers {
-    /// `vec4<u32>` of each lane: slot, parameter row, base, 0.
+    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
     pub lanes: BufferId,
     /// u32 valid samples of each slot.
     pub batch_sizes: BufferId,
     /// The layer's input.
     pub z: BufferId,
-    /// `[lane][block]` of (mean, 1 / √(var + ε)).
+    /// `[lane][block of any layer]` of (mean, 1 / √(var + ε), unbiased variance).
     pub moments: BufferId,
-    /// Rows of parameters.
+    /// Rows of parameters, one a lane.
     pub parameters: BufferId,
     /// Gradient of the pooled output.
     pub dy: BufferId,
@@ -27,8 +27,8 @@ pub struct Buffers {
 }
 
 impl BatchNorm {
-    /// Both stages, over lanes. `dy` and `dz` are the layouts of the gradients, `scale` the layer correction.
-    pub fn backward(&self, label: &str, dy: ImageLayout, dz: ImageLayout, scale: f32, b: Buffers) -> [Dispatch; 2] {
+    /// Both stages, over lanes; of a batch norm that runs on given statistics, the second alone. `dy` and `dz` are the layouts of the gradients, `scale` the layer correction.
+    pub fn backward(&self, label: &str, dy: ImageLayout, dz: ImageLayout, scale: f32, b: Buffers) -> Vec<Dispatch> {
         let z = &self.z;
         let words = vec![
             self.batch,
@@ -46,13 +46,15 @@ impl BatchNorm {
             dz.origin(0),
             self.place.stride,
             self.place.weight,
-            self.beta(),
+            self.place.bias,
             u32::from(self.relu),
             scale.to_bits(),
+            self.place.blocks,
+            self.place.first,
         ];
-        let constants = vec![("POOL", self.pool), ("GROUP", self.group())];
+        let constants = vec![("POOL", self.pool), ("GROUP", self.group()), self.given()];
         let (z_bytes, dy_bytes) = (z.payload(self.batch), dy.payload(self.batch));
-        [
+        let stages = vec![
             Dispatch {
                 label: format!("{label} backward, sums"),
                 kernel: Kernel {
@@ -80,13 +82,14 @@ impl BatchNorm {
                 },
                 words,
                 step_word: None,
-                buffers: vec![b.lanes, b.batch_sizes, b.z, b.parameters, b.dy, b.sums, b.dz],
+                buffers: vec![b.lanes, b.batch_sizes, b.z, b.parameters, b.dy, if self.running { b.moments } else { b.sums }, b.dz],
                 invocations: self.batch * z.shape.height.div_ceil(self.pool) * z.blocks(),
                 workgroup: WORKGROUP,
                 over: Over::Lanes,
                 flops: self.values() * 11,
                 bytes: 2 * z_bytes + dy_bytes,
             },
-        ]
+        ];
+        stages.into_iter().skip(usize::from(self.running)).collect()
     }
 }

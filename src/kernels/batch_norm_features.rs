@@ -6,20 +6,20 @@ use super::{Access, Access::*, BufferId, Dispatch, EPSILON, Kernel, Over, WORKGR
 /// Buffers of both directions.
 #[derive(Debug, Clone, Copy)]
 pub struct Buffers {
-    /// `vec4<u32>` of each lane: slot, parameter row, base, 0.
+    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
     pub lanes: BufferId,
     /// u32 valid samples of each slot.
     pub batch_sizes: BufferId,
     /// The layer's input.
     pub z: BufferId,
-    /// Rows of parameters.
+    /// Rows of parameters, one a lane.
     pub parameters: BufferId,
-    /// `[lane][block]` of (mean, 1 / √(var + ε)): out of the forward, into the backward.
+    /// `[lane][block of any layer]` of (mean, 1 / √(var + ε), unbiased variance): out of the forward, into the backward.
     pub moments: BufferId,
 }
 
 impl BatchNorm {
-    /// Statistics and the normalised features `y`, over lanes.
+    /// Statistics (but for a batch norm that runs on given ones) and the normalised features `y`, over lanes.
     ///
     /// # Panics
     /// As [`BatchNorm::features_backward`].
@@ -29,7 +29,7 @@ impl BatchNorm {
         self.features(label, "forward", &[Read, Read, Read, Read, Write, Write], buffers, 1.0, 8, bytes)
     }
 
-    /// dγ and dβ in the lanes' `gradient` rows, and the gradient of the plain linear layer's output in place of that of
+    /// dγ and dβ in the lanes' `gradient` rows (but for a batch norm that runs on given statistics), and the gradient of the plain linear layer's output in place of that of
     /// the features, `dz`; over lanes. `scale` is the layer correction.
     ///
     /// # Panics
@@ -54,16 +54,18 @@ impl BatchNorm {
         assert!(self.is_features(), "{:?} is an image", self.z);
         Dispatch {
             label: label.into(),
-            kernel: Kernel { shader: shader::batch_norm_features, entry, constants: vec![], access },
+            kernel: Kernel { shader: shader::batch_norm_features, entry, constants: vec![self.given()], access },
             words: vec![
                 self.batch,
                 self.z.blocks(),
                 self.place.stride,
                 self.place.weight,
-                self.beta(),
+                self.place.bias,
                 u32::from(self.relu),
                 scale.to_bits(),
                 EPSILON.to_bits(),
+                self.place.blocks,
+                self.place.first,
             ],
             step_word: None,
             buffers,

@@ -6,15 +6,15 @@ use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP,
 /// Buffers of the forward.
 #[derive(Debug, Clone, Copy)]
 pub struct Buffers {
-    /// `vec4<u32>` of each lane: slot, parameter row, base, 0.
+    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
     pub lanes: BufferId,
     /// u32 valid samples of each slot.
     pub batch_sizes: BufferId,
     /// The layer's input.
     pub z: BufferId,
-    /// `[lane][block]` of (mean, 1 / √(var + ε)).
+    /// `[lane][block of any layer]` of (mean, 1 / √(var + ε), unbiased variance).
     pub moments: BufferId,
-    /// Rows of parameters.
+    /// Rows of parameters, one a lane.
     pub parameters: BufferId,
     /// Out: the layer's output, pooled.
     pub y: BufferId,
@@ -46,8 +46,10 @@ impl BatchNorm {
                 y.origin(0),
                 self.place.stride,
                 self.place.weight,
-                self.beta(),
+                self.place.bias,
                 u32::from(self.relu),
+                self.place.blocks,
+                self.place.first,
             ],
             step_word: None,
             buffers: vec![b.lanes, b.batch_sizes, b.z, b.moments, b.parameters, b.y],

@@ -1,7 +1,29 @@
 //! Batch statistics; see `shaders/batch_norm_statistics.wgsl`. Also the geometry that batch norm's kernels share.
 
 use super::conv2d_forward::Conv2dForward;
-use super::{Access::*, BufferId, Dispatch, EPSILON, ImageLayout, Kernel, Over, ParameterPlace, shader};
+use super::{Access::*, BufferId, Dispatch, EPSILON, ImageLayout, Kernel, Over, shader};
+
+/// Where the values of a batch norm layer lie, in vec4 or records of a channel block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NormPlace {
+    /// Length of a lane's row of parameters.
+    pub stride: u32,
+    /// Start of γ in it.
+    pub weight: u32,
+    /// Start of β.
+    pub bias: u32,
+    /// Channel blocks of all layers: records of a lane's moments.
+    pub blocks: u32,
+    /// This layer's first.
+    pub first: u32,
+}
+
+impl NormPlace {
+    /// Bytes of one lane's moments, of all layers: mean, 1 / √(var + ε) and unbiased variance of each channel.
+    pub fn moment_bytes(&self) -> u64 {
+        u64::from(self.blocks) * 48
+    }
+}
 
 /// A batch norm layer over the output of a convolution or linear layer, with the ReLU and the max-pooling after it.
 #[derive(Debug, Clone, Copy)]
@@ -10,26 +32,28 @@ pub struct BatchNorm {
     pub batch: u32,
     /// Layout of the layer's input z.
     pub z: ImageLayout,
-    /// Where γ and β lie.
-    pub place: ParameterPlace,
+    /// Where its values lie.
+    pub place: NormPlace,
     /// Whether a ReLU follows.
     pub relu: bool,
     /// Side and stride of the max-pooling's windows; 1 where there is none.
     pub pool: u32,
+    /// Whether the moments are given, as those of running statistics, and not the batch's.
+    pub running: bool,
 }
 
 /// Invocations of a workgroup that reduces a lane's channel blocks.
 pub(super) const REDUCTION: u32 = 256;
 
 impl BatchNorm {
-    /// Bytes of one lane's moments: (mean, 1 / √(var + ε)) of each channel.
-    pub fn moment_bytes(&self) -> u64 {
-        u64::from(self.z.blocks()) * 32
+    /// Bytes of this layer's moments of one lane.
+    pub(super) fn moment_bytes(&self) -> u64 {
+        u64::from(self.z.blocks()) * 48
     }
 
-    /// Bytes of what [`BatchNorm::backward`] keeps of one lane between its stages: the moments and two sums.
+    /// Bytes of what [`BatchNorm::backward`] keeps of one lane between its stages: mean, deviation and two sums.
     pub fn sum_bytes(&self) -> u64 {
-        2 * self.moment_bytes()
+        u64::from(self.z.blocks()) * 64
     }
 
     /// Whether z is a row of features and no image, with kernels of its own ([`super::batch_norm_features`]).
@@ -46,21 +70,21 @@ impl BatchNorm {
         u64::from(self.batch) * u64::from(self.z.shape.len())
     }
 
-    pub(super) fn beta(&self) -> u32 {
-        self.place.bias.expect("batch norm has a β")
+    pub(super) fn given(&self) -> (&'static str, u32) {
+        ("RUNNING", u32::from(self.running))
     }
 }
 
 /// Buffers of the statistics.
 #[derive(Debug, Clone, Copy)]
 pub struct Buffers {
-    /// `vec4<u32>` of each lane: slot, parameter row, base, 0.
+    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
     pub lanes: BufferId,
     /// u32 valid samples of each slot.
     pub batch_sizes: BufferId,
     /// The layer's input, or the tiles' statistics.
     pub z: BufferId,
-    /// Out: `[lane][block]` of (mean, 1 / √(var + ε)).
+    /// Out: `[lane][block of any layer]` of (mean, 1 / √(var + ε), unbiased variance).
     pub moments: BufferId,
 }
 
@@ -99,6 +123,8 @@ impl BatchNorm {
                 EPSILON.to_bits(),
                 tile.0,
                 tile.1,
+                self.place.blocks,
+                self.place.first,
             ],
             step_word: None,
             buffers: vec![b.lanes, b.batch_sizes, b.z, b.moments],

@@ -12,7 +12,7 @@ pub struct CopyBases {
 /// Its buffers.
 #[derive(Debug, Clone, Copy)]
 pub struct Buffers {
-    /// `vec4<u32>` of each lane: slot, parameter row, base, 0.
+    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
     pub lanes: BufferId,
     /// The server's bases.
     pub server: BufferId,

@@ -10,7 +10,7 @@ pub const LEARNING_RATE_WORD: usize = 6;
 /// Buffers of [`Linear::backward_weight_sgd`].
 #[derive(Debug, Clone, Copy)]
 pub struct SgdBuffers {
-    /// `vec4<u32>` of each lane: slot, parameter row, base, 0.
+    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
     pub lanes: BufferId,
     /// u32 valid samples of each slot.
     pub batch_sizes: BufferId,

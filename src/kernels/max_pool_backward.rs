@@ -6,7 +6,7 @@ use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP,
 /// Buffers of the backward.
 #[derive(Debug, Clone, Copy)]
 pub struct Buffers {
-    /// `vec4<u32>` of each lane: slot, parameter row, base, 0.
+    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
     pub lanes: BufferId,
     /// u32 valid samples of each slot.
     pub batch_sizes: BufferId,

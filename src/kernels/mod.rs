@@ -10,6 +10,7 @@ pub mod attack;
 pub mod batch_norm_backward;
 pub mod batch_norm_features;
 pub mod batch_norm_forward;
+pub mod batch_norm_mix;
 pub mod batch_norm_statistics;
 pub mod ceilings;
 pub mod conv2d_backward_data;
@@ -23,8 +24,10 @@ pub mod gather_images;
 pub mod linear_backward_data;
 pub mod linear_backward_weight;
 pub mod linear_forward;
+pub mod local_norms;
 pub mod max_pool_backward;
 pub mod max_pool_forward;
+pub mod running_statistics;
 pub mod sgd;
 pub mod softmax_cross_entropy;
 pub mod sum_partials;
@@ -70,6 +73,7 @@ pub mod shader {
         batch_norm_backward,
         batch_norm_features,
         batch_norm_forward,
+        batch_norm_mix,
         batch_norm_statistics,
         ceilings,
         conv2d_backward_data,
@@ -85,8 +89,10 @@ pub mod shader {
         linear_backward_weight,
         linear_forward,
         linear_subgroup_backward_weight,
+        local_norms,
         max_pool_backward,
         max_pool_forward,
+        running_statistics,
         sgd,
         softmax_cross_entropy,
         sum_partials,

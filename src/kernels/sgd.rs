@@ -5,8 +5,10 @@ use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
 pub struct Sgd {
-    /// vec4 of a lane's parameters.
+    /// vec4 of a lane's parameters that are trained: the first of its row.
     pub length: u32,
+    /// vec4 of a lane's row.
+    pub stride: u32,
     /// Start and length, in vec4, of a range to leave alone; 0 long: none.
     pub skip: (u32, u32),
     /// Learning rate of the round.
@@ -22,6 +24,8 @@ pub struct Sgd {
 pub struct Buffers {
     /// Gradients.
     pub gradient: BufferId,
+    /// Gradients of a second loss, to be added.
+    pub other: Option<BufferId>,
     /// In and out: momentum.
     pub momentum: BufferId,
     /// In and out: parameters.
@@ -36,9 +40,13 @@ impl Sgd {
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         let count = self.length - self.skip.1;
         let values = u64::from(count) * 4;
+        let mut buffers = vec![b.gradient, b.momentum, b.parameters];
+        buffers.extend(b.other);
+        let (entry, access): (_, &[_]) =
+            if b.other.is_some() { ("sgd_of_two", &[Read, Write, Write, Read]) } else { ("sgd", &[Read, Write, Write]) };
         Dispatch {
             label: label.into(),
-            kernel: Kernel { shader: shader::sgd, entry: "sgd", constants: vec![], access: &[Read, Write, Write] },
+            kernel: Kernel { shader: shader::sgd, entry, constants: vec![], access },
             words: vec![
                 self.length,
                 self.skip.0,
@@ -46,14 +54,15 @@ impl Sgd {
                 self.learning_rate.to_bits(),
                 self.momentum.to_bits(),
                 self.weight_decay.to_bits(),
+                self.stride,
             ],
             step_word: None,
-            buffers: vec![b.gradient, b.momentum, b.parameters],
+            bytes: values * 4 * (buffers.len() as u64 + 2),
+            buffers,
             invocations: count,
             workgroup: WORKGROUP,
             over: Over::Lanes,
             flops: values * 6,
-            bytes: values * 20,
         }
     }
 }

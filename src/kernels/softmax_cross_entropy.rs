@@ -14,12 +14,14 @@ pub struct SoftmaxCrossEntropy {
     pub masked: bool,
     /// Whether the gradient is that of the summed loss and not of the mean.
     pub summed: bool,
+    /// Share of this loss in a sum of several: a factor on the gradient, not on the counters.
+    pub share: f32,
 }
 
 /// Its buffers.
 #[derive(Debug, Clone, Copy)]
 pub struct Buffers {
-    /// `vec4<u32>` of each lane: slot, parameter row, base, 0.
+    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
     pub lanes: BufferId,
     /// u32 valid samples of each slot.
     pub batch_sizes: BufferId,
@@ -58,6 +60,7 @@ impl SoftmaxCrossEntropy {
                 linear.place.bias.expect("a linear layer has a bias"),
                 u32::from(self.masked),
                 u32::from(self.summed),
+                self.share.to_bits(),
             ],
             step_word: None,
             buffers: vec![b.lanes, b.batch_sizes, b.input, b.parameters, b.batch_labels, b.logits, b.dlogits, b.totals],

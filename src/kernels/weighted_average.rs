@@ -5,8 +5,10 @@ use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
 pub struct WeightedAverage {
-    /// vec4 of a base's parameters.
+    /// vec4 of a base's parameters that are averaged: the first of its row.
     pub length: u32,
+    /// vec4 of a row.
+    pub stride: u32,
     /// Number of bases.
     pub bases: u32,
     /// Most lanes of one call, for the size of `members`.
@@ -51,7 +53,7 @@ impl WeightedAverage {
         Dispatch {
             label: label.into(),
             kernel: Kernel { shader: shader::weighted_average, entry: "weighted_average", constants: vec![], access: &[Read, Read, Write] },
-            words: vec![self.length],
+            words: vec![self.length, self.stride],
             step_word: None,
             buffers: vec![b.members, b.parameters, b.average],
             invocations: self.length,

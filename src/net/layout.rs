@@ -1,6 +1,6 @@
 //! Where parameters live: PyTorch's tensors outside, rows of `vec4` blocks on the GPU.
 
-use super::{Layer, Network, Shape};
+use super::{Branch, Layer, Network, Norms, Shape};
 
 /// What a tensor is, which decides its GPU layout and its initialisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,64 @@ pub enum TensorKind {
     NormWeight,
     /// Batch norm's β.
     NormBias,
+    /// Batch norm's running mean.
+    RunningMean,
+    /// Batch norm's running variance, unbiased.
+    RunningVariance,
+}
+
+impl TensorKind {
+    /// Whether it is measured, not trained.
+    pub fn is_statistic(&self) -> bool {
+        matches!(self, TensorKind::RunningMean | TensorKind::RunningVariance)
+    }
+
+    /// Whether it is batch norm's.
+    pub fn is_norm(&self) -> bool {
+        self.is_statistic() || matches!(self, TensorKind::NormWeight | TensorKind::NormBias)
+    }
+}
+
+/// Where the values of all batch norms lie in a row of parameters: arrays of [`NormRow::blocks`] each, every one with the
+/// channels of all layers in their order. First γ and β, then the adversarial γ and β where there are two batch norms, then, where
+/// they are tracked, running mean and variance and the adversarial ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NormRow {
+    /// vec4 of one array.
+    pub blocks: u32,
+    /// What there is.
+    pub norms: Norms,
+}
+
+impl NormRow {
+    /// Arrays that are trained.
+    fn trained(&self) -> u32 {
+        if self.norms.dual { 4 } else { 2 }
+    }
+
+    /// vec4 of all arrays.
+    pub fn len(&self) -> u32 {
+        self.blocks * if self.norms.tracked { 2 * self.trained() } else { self.trained() }
+    }
+
+    /// Whether the network has no batch norm.
+    pub fn is_empty(&self) -> bool {
+        self.blocks == 0
+    }
+
+    /// Start of the branch's γ; β follows.
+    pub fn affine(&self, branch: Branch) -> u32 {
+        if self.norms.dual && branch == Branch::Adversarial { 2 * self.blocks } else { 0 }
+    }
+
+    /// Start of the branch's running mean; the variance follows.
+    ///
+    /// # Panics
+    /// Where nothing is tracked.
+    pub fn running(&self, branch: Branch) -> u32 {
+        assert!(self.norms.tracked, "no running statistics are kept");
+        self.trained() * self.blocks + self.affine(branch)
+    }
 }
 
 /// One parameter tensor of a base.
@@ -80,7 +138,7 @@ impl TensorSpec {
                     }
                 }
             }
-            TensorKind::Bias | TensorKind::NormWeight | TensorKind::NormBias => {
+            _ => {
                 for c in 0..self.shape[0] {
                     f(c, start + c);
                 }
@@ -103,45 +161,82 @@ impl Network {
     }
 }
 
-/// Tensors in state-dict order and the length of a base's row in blocks.
-pub(super) fn lay_out(input: Shape, layers: &[Layer], shapes: &[Shape]) -> (Vec<TensorSpec>, u32) {
-    let mut tensors = Vec::new();
-    let mut offset = 0;
-    let mut seen_weights = false;
-    let mut add = |name: String, shape: Vec<usize>, kind, blocks: u32, fan_in, first_layer| {
-        tensors.push(TensorSpec { name, shape, kind, offset, blocks, fan_in, first_layer });
-        offset += blocks;
-    };
-    for (i, layer) in layers.iter().enumerate() {
-        let from = if i == 0 { input } else { shapes[i - 1] };
-        let (ci, co) = (from.channels, shapes[i].channels);
-        let out_blocks = co.div_ceil(4);
-        match layer {
-            Layer::Conv2d { name, kernel, bias, .. } => {
-                let fan_in = (ci * kernel * kernel) as usize;
-                let shape = vec![co as usize, ci as usize, *kernel as usize, *kernel as usize];
-                let blocks = kernel * kernel * ci.next_multiple_of(4) * out_blocks;
-                add(format!("{name}.weight"), shape, TensorKind::ConvWeight, blocks, fan_in, !seen_weights);
-                if *bias {
-                    add(format!("{name}.bias"), vec![co as usize], TensorKind::Bias, out_blocks, fan_in, !seen_weights);
-                }
-                seen_weights = true;
-            }
-            Layer::Linear { name, .. } => {
-                let fan_in = from.len() as usize;
-                let blocks = from.height * from.width * ci.next_multiple_of(4) * out_blocks;
-                add(format!("{name}.weight"), vec![co as usize, fan_in], TensorKind::LinearWeight { from }, blocks, fan_in, !seen_weights);
-                add(format!("{name}.bias"), vec![co as usize], TensorKind::Bias, out_blocks, fan_in, !seen_weights);
-                seen_weights = true;
-            }
-            Layer::BatchNorm { name, .. } => {
-                add(format!("{name}.weight"), vec![co as usize], TensorKind::NormWeight, out_blocks, 0, false);
-                add(format!("{name}.bias"), vec![co as usize], TensorKind::NormBias, out_blocks, 0, false);
-            }
-            Layer::MaxPool { .. } => {}
-        }
+impl Network {
+    /// Where the values of batch norm lie, from [`Network::norm_start`] on.
+    pub fn norm_row(&self) -> NormRow {
+        NormRow { blocks: self.norm_offset(self.layers.len()), norms: self.norms }
     }
-    (tensors, offset)
+
+    /// Place of layer `i`'s channels in each array of [`NormRow`], in vec4.
+    pub fn norm_offset(&self, i: usize) -> u32 {
+        let layers = self.layers[..i].iter().zip(&self.shapes);
+        layers.filter(|(l, _)| matches!(l, Layer::BatchNorm { .. })).map(|(_, s)| s.channels.div_ceil(4)).sum()
+    }
+
+    /// Tensors in state-dict order and their places: convolutions and linear layers first, then batch norm's arrays.
+    pub(super) fn lay_out(&mut self) {
+        let row = self.norm_row();
+        let mut tensors: Vec<TensorSpec> = Vec::new();
+        let mut end = 0;
+        let mut first_layer = true;
+        // Offsets of batch norm's tensors count from the row's start until that is known.
+        let norm = |i: usize, name: String, kind, array: u32| {
+            let channels = self.shapes[i].channels;
+            let (shape, blocks) = (vec![channels as usize], channels.div_ceil(4));
+            TensorSpec { name, shape, kind, offset: array + self.norm_offset(i), blocks, fan_in: 0, first_layer: false }
+        };
+        for (i, layer) in self.layers.iter().enumerate() {
+            let from = self.input_of(i);
+            let (ci, co) = (from.channels, self.shapes[i].channels);
+            let out_blocks = co.div_ceil(4);
+            let (name, weight, bias) = match layer {
+                Layer::Conv2d { name, kernel, bias, .. } => {
+                    let shape = vec![co as usize, ci as usize, *kernel as usize, *kernel as usize];
+                    (name, (shape, TensorKind::ConvWeight, kernel * kernel * ci.next_multiple_of(4) * out_blocks), *bias)
+                }
+                Layer::Linear { name, .. } => {
+                    let blocks = from.height * from.width * ci.next_multiple_of(4) * out_blocks;
+                    (name, (vec![co as usize, from.len() as usize], TensorKind::LinearWeight { from }, blocks), true)
+                }
+                Layer::BatchNorm { name, .. } => {
+                    let affine = row.affine(Branch::Clean);
+                    tensors.push(norm(i, format!("{name}.weight"), TensorKind::NormWeight, affine));
+                    tensors.push(norm(i, format!("{name}.bias"), TensorKind::NormBias, affine + row.blocks));
+                    continue;
+                }
+                Layer::MaxPool { .. } => continue,
+            };
+            let fan_in = weight.0[1..].iter().product();
+            let bias = bias.then(|| ("bias", (vec![co as usize], TensorKind::Bias, out_blocks)));
+            for (suffix, (shape, kind, blocks)) in [("weight", weight)].into_iter().chain(bias) {
+                tensors.push(TensorSpec { name: format!("{name}.{suffix}"), shape, kind, offset: end, blocks, fan_in, first_layer });
+                end += blocks;
+            }
+            first_layer = false;
+        }
+        let layers = || self.layers.iter().enumerate().filter(|(_, l)| matches!(l, Layer::BatchNorm { .. }));
+        if self.norms.dual {
+            for (i, layer) in layers() {
+                let (name, affine) = (layer.name(), row.affine(Branch::Adversarial));
+                tensors.push(norm(i, format!("{name}.adversarial.weight"), TensorKind::NormWeight, affine));
+                tensors.push(norm(i, format!("{name}.adversarial.bias"), TensorKind::NormBias, affine + row.blocks));
+            }
+        }
+        let branches = [(Branch::Clean, ""), (Branch::Adversarial, ".adversarial")];
+        let tracked = branches.into_iter().filter(|(b, _)| self.norms.tracked && (self.norms.dual || *b == Branch::Clean));
+        for (branch, infix) in tracked {
+            for (i, layer) in layers() {
+                let (name, running) = (layer.name(), row.running(branch));
+                tensors.push(norm(i, format!("{name}{infix}.running_mean"), TensorKind::RunningMean, running));
+                tensors.push(norm(i, format!("{name}{infix}.running_var"), TensorKind::RunningVariance, running + row.blocks));
+            }
+        }
+        tensors.iter_mut().filter(|t| t.kind.is_norm()).for_each(|t| t.offset += end);
+        self.norm_start = end;
+        self.trained_blocks = end + row.trained() * row.blocks;
+        self.parameter_blocks = end + row.len();
+        self.tensors = tensors;
+    }
 }
 
 #[cfg(test)]
@@ -151,16 +246,34 @@ mod tests {
 
     #[test]
     fn pack_and_unpack_are_inverse_and_touch_no_value_twice() {
-        let net = digits(3, 32, 10).unwrap();
-        let mut row = vec![0.0; net.parameter_blocks as usize * 4];
-        let mut counted = 0;
-        for tensor in &net.tensors {
-            let values: Vec<f32> = (0..tensor.len()).map(|i| 1.0 + i as f32).collect();
-            net.pack(tensor, &values, &mut row);
-            assert_eq!(net.unpack(tensor, &row), values, "{}", tensor.name);
-            counted += tensor.len();
+        for norms in [(false, false), (false, true), (true, false), (true, true)].map(|(dual, tracked)| Norms { dual, tracked }) {
+            let net = digits(3, 32, 10).unwrap().with_norms(norms);
+            let mut row = vec![0.0; net.parameter_blocks as usize * 4];
+            let mut counted = 0;
+            for tensor in &net.tensors {
+                let values: Vec<f32> = (0..tensor.len()).map(|i| 1.0 + i as f32).collect();
+                net.pack(tensor, &values, &mut row);
+                assert_eq!(net.unpack(tensor, &row), values, "{}", tensor.name);
+                counted += tensor.len();
+                assert_eq!(tensor.offset >= net.trained_blocks, tensor.kind.is_statistic(), "{}", tensor.name);
+            }
+            assert_eq!(row.iter().filter(|v| **v != 0.0).count(), counted);
         }
-        assert_eq!(row.iter().filter(|v| **v != 0.0).count(), counted);
+    }
+
+    #[test]
+    fn other_batch_norms_add_tensors_after_those_of_a_single_one() {
+        let names = |norms| digits(1, 8, 10).unwrap().with_norms(norms).tensors.into_iter().map(|t| t.name).collect::<Vec<_>>();
+        let single = names(Norms::default());
+        let all = names(Norms { dual: true, tracked: true });
+        assert_eq!(all[..single.len()], single);
+        assert_eq!(single[..4], ["conv1.weight", "conv1.bias", "bn1.weight", "bn1.bias"]);
+        assert_eq!(all.len(), single.len() + 5 * 6);
+        assert_eq!(all[single.len()..][..2], ["bn1.adversarial.weight", "bn1.adversarial.bias"]);
+        assert_eq!(all[all.len() - 2..], ["bn5.adversarial.running_mean", "bn5.adversarial.running_var"]);
+        let parameters = |norms| digits(1, 8, 10).unwrap().with_norms(norms).parameters();
+        assert_eq!(parameters(Norms { dual: false, tracked: true }), 224_194);
+        assert_eq!(parameters(Norms { dual: true, tracked: true }), 224_194 + 2 * (8 + 8 + 16 + 256 + 64));
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod digits;
 mod layout;
 
 pub use digits::digits;
-pub use layout::{TensorKind, TensorSpec};
+pub use layout::{NormRow, TensorKind, TensorSpec};
 
 use crate::{Error, Result};
 
@@ -87,6 +87,25 @@ impl Shape {
     }
 }
 
+/// What the batch norms of a network keep beside one γ and one β a channel.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Norms {
+    /// Every batch norm is doubled: a clean and an adversarial one, statistics and affine parameters both separate (paper,
+    /// section 3.3).
+    pub dual: bool,
+    /// Running mean and variance are kept, too.
+    pub tracked: bool,
+}
+
+/// One of the two batch norms of a dual one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Branch {
+    /// That of clean images; the only one of a single batch norm.
+    Clean,
+    /// That of attacked images.
+    Adversarial,
+}
+
 /// A checked network: layers, the shape after each, and its parameters.
 #[derive(Debug, Clone)]
 pub struct Network {
@@ -100,10 +119,16 @@ pub struct Network {
     pub layers: Vec<Layer>,
     /// Shape after each layer.
     pub shapes: Vec<Shape>,
-    /// Parameters in state-dict order.
+    /// What its batch norms keep.
+    pub norms: Norms,
+    /// Parameters in state-dict order, then those of adversarial batch norms, then running statistics.
     pub tensors: Vec<TensorSpec>,
     /// Size of one base's parameters on the GPU, in `vec4<f32>` blocks.
     pub parameter_blocks: u32,
+    /// Those of them that are trained: all but the running statistics, which come last.
+    pub trained_blocks: u32,
+    /// Where batch norm's rows begin: see [`NormRow`].
+    pub norm_start: u32,
 }
 
 impl Network {
@@ -160,8 +185,27 @@ impl Network {
             Some(Layer::Linear { .. }) => {}
             _ => return Err(Error::Config(format!("network {name}: the last layer must be the linear classifier"))),
         }
-        let (tensors, parameter_blocks) = layout::lay_out(input, &layers, &shapes);
-        Ok(Network { name: name.to_string(), input, classes: shape.channels, layers, shapes, tensors, parameter_blocks })
+        let mut network = Network {
+            name: name.to_string(),
+            input,
+            classes: shape.channels,
+            layers,
+            shapes,
+            norms: Norms::default(),
+            tensors: Vec::new(),
+            parameter_blocks: 0,
+            trained_blocks: 0,
+            norm_start: 0,
+        };
+        network.lay_out();
+        Ok(network)
+    }
+
+    /// The same network with other batch norms.
+    pub fn with_norms(mut self, norms: Norms) -> Network {
+        self.norms = norms;
+        self.lay_out();
+        self
     }
 
     /// Shape of what enters layer `i`.
@@ -169,9 +213,9 @@ impl Network {
         if i == 0 { self.input } else { self.shapes[i - 1] }
     }
 
-    /// Number of parameters of one base.
+    /// Number of parameters of one base: what is trained, running statistics apart.
     pub fn parameters(&self) -> u64 {
-        self.tensors.iter().map(|t| t.len() as u64).sum()
+        self.tensors.iter().filter(|t| !t.kind.is_statistic()).map(|t| t.len() as u64).sum()
     }
 
     /// Multiply–accumulate operations of one sample's forward through one base: convolutions and linear layers.

@@ -1,16 +1,16 @@
 //! An attack on the images that mixed bases see: projected gradient descent in the L∞ ball, all on the GPU.
 //!
 //! A slot is one batch of one client; it has one lane a base, and its images are attacked against the mean logits of all.
-//! The bases are in evaluation mode: no layer correction, batch norm by the statistics of the attacked batch, the gradient
-//! through them (paper, Algorithm 4; the loss is the plain cross entropy, summed). Phases: `start` once a wave, `step` once
+//! The bases are in evaluation mode: no layer correction, batch norm by running statistics or by those of the attacked batch, the
+//! gradient through them, and the λ-mix of dual ones (paper, Algorithm 4; the loss is the plain cross entropy, summed). Phases: `start` once a wave, `step` once
 //! a step, `finish` once a wave: a forward of the attacked images and its counters.
 
 use super::backward::{self, Loss};
 use super::forward::{self, Activation, Setting};
-use super::gathered::{Gathered, Tables};
+use super::gathered::{EvaluationNorms, Gathered, Tables};
 use super::train::TOTALS_BYTES;
 use super::{Extent, Plan};
-use crate::kernels::attack::{self, AttackImages};
+use crate::kernels::attack::{self, AttackImages, By};
 use crate::kernels::ensemble_mean::{self, EnsembleMean};
 use crate::kernels::{BufferId, ImageLayout, Tuning};
 use crate::net::Network;
@@ -36,6 +36,8 @@ pub struct AttackSetting<'a> {
     pub epsilon: f32,
     /// Step size.
     pub alpha: f32,
+    /// The batch norms.
+    pub norms: EvaluationNorms,
     /// The kernels' variants.
     pub tuning: Tuning,
 }
@@ -45,7 +47,7 @@ pub struct AttackSetting<'a> {
 pub struct AttackPlan {
     /// Buffers and dispatches.
     pub plan: Plan,
-    /// `vec4<u32>` of each lane: slot, parameter row, base, 0.
+    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
     pub lanes: BufferId,
     /// `[slot][1 + batch]`: a batch's size, then its images.
     pub schedule: BufferId,
@@ -55,6 +57,8 @@ pub struct AttackPlan {
     pub labels: BufferId,
     /// The server's bases (external).
     pub server: BufferId,
+    /// Stored batch norms, where the setting takes them from there (external).
+    pub store: Option<BufferId>,
     /// u32 number of bases, once.
     pub widths: BufferId,
     /// Attacked images, per slot, and their layout.
@@ -83,7 +87,9 @@ impl AttackPlan {
         let Activation { buffer: clean, layout } = g.input;
         let attacked = plan.buffer("attacked images", Extent::PerSlot(layout.bytes(s.batch)));
         let input = Activation { buffer: attacked, layout };
-        let setting = Setting { input, ..g.evaluation(net, s.batch, s.tuning, false) };
+        let store = s.norms.store.map(|_| plan.buffer("stored batch norms", Extent::External));
+        let (setting, norms) = g.evaluation(&mut plan, net, s.batch, s.tuning, s.norms, store);
+        let setting = Setting { input, ..setting };
         let f = forward::build(&mut plan, &setting);
 
         let loss = Loss::OfEnsemble { batch_labels, bases: s.bases };
@@ -91,18 +97,19 @@ impl AttackPlan {
         let dx = b.input_gradient;
         let kernel = AttackImages {
             batch: s.batch,
-            bases: s.bases,
+            by: By::Slot { bases: s.bases },
             images: layout,
             gradient: dx.layout,
             seed: s.seed,
             start: s.start,
             epsilon: s.epsilon,
             alpha: s.alpha,
+            slot_capacity: s.slot_capacity,
         };
         let outcomes = plan.transient("outcomes", Extent::PerSlot(u64::from(s.batch) * 8));
         let worst = plan.buffer("worst outcomes", Extent::PerSlot(u64::from(s.batch) * 8));
         let moved = plan.buffer("moved", Extent::PerSlot(u64::from(s.batch) * 4));
-        let buffers = attack::Buffers { batch_sizes, clean, schedule, dx: dx.buffer, attacked, moved, outcomes, worst };
+        let buffers = attack::Buffers { batch_sizes, clean, lanes, schedule, dx: dx.buffer, attacked, moved, outcomes, worst };
 
         let widths = plan.buffer("widths", Extent::Fixed(4));
         let mixed = plan.transient("mixed logits", Extent::PerSlot(u64::from(s.batch) * u64::from(net.classes.div_ceil(4)) * 16));
@@ -118,8 +125,8 @@ impl AttackPlan {
         step.push(kernel.step("attack step", buffers));
         let mut finish = f.dispatches;
         finish.extend([logits, kernel.worst(WORST, buffers), count]);
-        plan.phases = vec![("start", vec![g.dispatch, kernel.start(START, buffers)]), ("step", step), ("finish", finish)];
-        AttackPlan { plan, lanes, schedule, images, labels, server, widths, attacked: (attacked, layout), moved, totals }
+        plan.phases = vec![("start", vec![g.dispatch, norms, kernel.start(START, buffers)]), ("step", step), ("finish", finish)];
+        AttackPlan { plan, lanes, schedule, images, labels, server, store, widths, attacked: (attacked, layout), moved, totals }
     }
 }
 
@@ -141,6 +148,7 @@ mod tests {
             start: 8.0 / 255.0,
             epsilon: 8.0 / 255.0,
             alpha: 2.0 / 255.0,
+            norms: EvaluationNorms::default(),
             tuning: Tuning::baseline(),
         };
         let plan = AttackPlan::new(&setting);

@@ -51,6 +51,8 @@ pub(super) enum Loss {
         masked: bool,
         /// Gradient of the summed loss, not of the mean.
         summed: bool,
+        /// Factor on the gradient.
+        share: f32,
     },
     /// The mean logits of so many lanes, those of a slot; gradient of the summed loss. The forward has all logits.
     OfEnsemble { batch_labels: BufferId, bases: u32 },
@@ -67,7 +69,8 @@ pub(super) struct Backward {
 
 /// The loss and the backward of every layer, last to first. The gradient of each layer's output is stored with the border
 /// that the layer's own backward_data wants. `gradient` takes the lanes' weight gradients, but for the layer of `descent`;
-/// those of batch norm are written even where weights are not wanted, for they are needed on the way.
+/// those of batch norm, in rows like its
+/// own, are written even where weights are not wanted, for they are needed on the way.
 pub(super) fn build(
     plan: &mut Plan,
     s: &Setting,
@@ -80,15 +83,16 @@ pub(super) fn build(
     let net = s.network;
     let mut out = Vec::new();
     let mut named = Vec::new();
-    let dlogits = Activation { buffer: plan.images("logits gradient", f.logits.layout, s.batch), layout: f.logits.layout };
+    let dlogits = plan.images(format!("{}logits gradient", s.prefix), f.logits.layout, s.batch);
+    let dlogits = Activation { buffer: dlogits, layout: f.logits.layout };
     let (lanes, batch_sizes, logits) = (f.lanes, f.batch_sizes, f.logits.buffer);
     out.push(match *loss {
-        Loss::OfLanes { batch_labels, totals, masked, summed } => {
+        Loss::OfLanes { batch_labels, totals, masked, summed, share } => {
             let Some(Kept::Linear { linear }) = f.kept.last() else { unreachable!("a network ends in a linear layer") };
             let input = f.inputs[f.inputs.len() - 1].buffer;
             let (parameters, dlogits) = (f.parameters, dlogits.buffer);
-            SoftmaxCrossEntropy { linear: *linear, classes: net.classes, masked, summed }.dispatch(
-                "classifier and loss",
+            SoftmaxCrossEntropy { linear: *linear, classes: net.classes, masked, summed, share }.dispatch(
+                &format!("{}classifier and loss", s.prefix),
                 softmax_cross_entropy::Buffers { lanes, batch_sizes, input, parameters, batch_labels, logits, dlogits, totals },
             )
         }
@@ -100,7 +104,7 @@ pub(super) fn build(
         conv,
         batch: s.batch,
         input: f.inputs[i].layout,
-        input_per_slot: i == 0,
+        input_per_slot: i == 0 && f.input_per_slot,
         dz,
         tuning: s.tuning,
     };
@@ -110,21 +114,21 @@ pub(super) fn build(
         _ => 0,
     });
     let weight_parts = if wanted.weights { weight_parts } else { 16 };
-    let weight_parts = plan.transient("weight gradient parts", Extent::PerLane(weight_parts));
+    let weight_parts = plan.transient(format!("{}weight gradient parts", s.prefix), Extent::PerLane(weight_parts));
     let sums = largest(&|i| match f.kept[i] {
         Kept::BatchNorm { norm, .. } => norm.sum_bytes(),
         _ => 0,
     });
-    let sums = plan.transient("batch norm gradient sums", Extent::PerLane(sums));
+    let sums = plan.transient(format!("{}batch norm gradient sums", s.prefix), Extent::PerLane(sums));
 
     let mut dy = dlogits;
     for i in (0..net.layers.len()).rev() {
         let label = match &net.layers[i] {
-            Layer::MaxPool { .. } => format!("layer {i} max_pool"),
-            layer => layer.name().to_string(),
+            Layer::MaxPool { .. } => format!("{}layer {i} max_pool", s.prefix),
+            layer => format!("{}{}", s.prefix, layer.name()),
         };
         if f.outputs[i].is_some() {
-            named.push((format!("{}.{i}.output_gradient", net.layers[i].name()), dy.buffer, dy.layout));
+            named.push((format!("{}{}.{i}.output_gradient", s.prefix, net.layers[i].name()), dy.buffer, dy.layout));
         }
         let passes_on = i > 0 || wanted.input;
         // Border that the layer before wants the gradient of its output in.
@@ -200,9 +204,9 @@ pub(super) fn build(
                     dy = dx;
                 }
             }
-            Kept::BatchNorm { norm, z, moments } => {
+            Kept::BatchNorm { norm, z } => {
                 let scale = if net.is_rescaled(i - 1) { s.scale } else { 1.0 };
-                let (lanes, batch_sizes, z, parameters) = (f.lanes, f.batch_sizes, z.buffer, f.parameters);
+                let (lanes, batch_sizes, z, parameters, moments) = (f.lanes, f.batch_sizes, z.buffer, f.norms.buffer, f.norms.moments);
                 if norm.is_features() {
                     let b = batch_norm_features::Buffers { lanes, batch_sizes, z, parameters, moments };
                     out.push(norm.features_backward(&format!("{label} backward"), scale, b, dy.buffer, gradient));
@@ -244,7 +248,7 @@ pub(super) fn build(
 /// The loss and the backward to the input alone.
 pub(super) fn of_input(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss) -> Backward {
     // Batch norm's own gradients come with the sums that the input's gradient needs.
-    let gradient = plan.buffer("batch norm gradient", Extent::PerLane(u64::from(s.network.parameter_blocks) * 16));
+    let gradient = plan.buffer(format!("{}batch norm gradient", s.prefix), Extent::PerLane(u64::from(s.norms.stride) * 16));
     build(plan, s, f, loss, gradient, Wanted { weights: false, input: true }, None)
 }
 

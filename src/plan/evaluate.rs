@@ -3,7 +3,7 @@
 //! A slot is one evaluation batch of one client; it has one lane a base. Phase: `evaluate`, once a wave.
 
 use super::forward;
-use super::gathered::{Gathered, Tables};
+use super::gathered::{EvaluationNorms, Gathered, Tables};
 use super::train::TOTALS_BYTES;
 use super::{Extent, Plan};
 use crate::kernels::ensemble_mean::{self, EnsembleMean};
@@ -25,6 +25,8 @@ pub struct EvaluateSetting<'a> {
     pub images_per_chunk: u32,
     /// Most slots of a wave: the row length of the schedule.
     pub slot_capacity: u32,
+    /// The batch norms.
+    pub norms: EvaluationNorms,
     /// The kernels' variants.
     pub tuning: Tuning,
 }
@@ -34,7 +36,7 @@ pub struct EvaluateSetting<'a> {
 pub struct EvaluatePlan {
     /// Buffers and dispatches.
     pub plan: Plan,
-    /// `vec4<u32>` of each lane: slot, parameter row, base, 0.
+    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
     pub lanes: BufferId,
     /// `[slot][1 + batch]`: a batch's size, then its images.
     pub schedule: BufferId,
@@ -44,6 +46,8 @@ pub struct EvaluatePlan {
     pub labels: BufferId,
     /// The server's bases (external).
     pub server: BufferId,
+    /// Stored batch norms, where the setting takes them from there (external).
+    pub store: Option<BufferId>,
     /// u32 number of bases of each width.
     pub widths: BufferId,
     /// Mean logits, `[slot][width][n][block]`.
@@ -59,7 +63,8 @@ impl EvaluatePlan {
         let net = s.network;
         let tables = Tables { batch: s.batch, steps: 1, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk };
         let g = Gathered::new(&mut plan, net, tables);
-        let setting = g.evaluation(net, s.batch, s.tuning, false);
+        let store = s.norms.store.map(|_| plan.buffer("stored batch norms", Extent::External));
+        let (setting, norms) = g.evaluation(&mut plan, net, s.batch, s.tuning, s.norms, store);
         let f = forward::build(&mut plan, &setting);
 
         let rows = u64::from(s.widths) * u64::from(s.batch);
@@ -72,10 +77,10 @@ impl EvaluatePlan {
             "ensemble mean",
             ensemble_mean::Buffers { batch_sizes, logits: f.logits.buffer, batch_labels, widths, mixed, outcomes, totals },
         );
-        let mut dispatches = vec![g.dispatch];
+        let mut dispatches = vec![g.dispatch, norms];
         dispatches.extend(f.dispatches);
         dispatches.extend(mix);
         plan.phases = vec![("evaluate", dispatches)];
-        EvaluatePlan { plan, lanes, schedule, images, labels, server, widths, mixed, totals }
+        EvaluatePlan { plan, lanes, schedule, images, labels, server, store, widths, mixed, totals }
     }
 }

@@ -1,7 +1,7 @@
 //! The forward of every lane, shared by training and evaluation.
 
 use super::{Extent, Plan};
-use crate::kernels::batch_norm_statistics::BatchNorm;
+use crate::kernels::batch_norm_statistics::{BatchNorm, NormPlace};
 use crate::kernels::conv2d_forward::{Conv2d, Conv2dForward};
 use crate::kernels::linear_forward::Linear;
 use crate::kernels::max_pool_forward::MaxPool;
@@ -9,13 +9,26 @@ use crate::kernels::{
     BufferId, Dispatch, ImageLayout, ParameterPlace, Tuning, batch_norm_features, batch_norm_forward, batch_norm_statistics,
     conv2d_forward, linear_forward, max_pool_forward,
 };
-use crate::net::{Layer, Network, TensorKind};
+use crate::net::{Layer, Network};
 
 /// A stored activation: where, and how.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Activation {
     pub buffer: BufferId,
     pub layout: ImageLayout,
+}
+
+/// Where the forward's batch norms are: rows of the lanes, with γ and then β of all layers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NormRows {
+    pub buffer: BufferId,
+    /// vec4 of a row.
+    pub stride: u32,
+    /// Start of γ in it.
+    pub start: u32,
+    /// Moments of all layers: given where `running`, else the batch's.
+    pub moments: BufferId,
+    pub running: bool,
 }
 
 /// What the forward of one layer leaves for its backward.
@@ -30,7 +43,6 @@ pub(super) enum Kept {
     BatchNorm {
         norm: BatchNorm,
         z: Activation,
-        moments: BufferId,
     },
     MaxPool {
         pool: MaxPool,
@@ -45,6 +57,11 @@ pub(super) struct Forward {
     pub lanes: BufferId,
     pub batch_sizes: BufferId,
     pub parameters: BufferId,
+    pub norms: NormRows,
+    /// Before the labels of dispatches and buffers.
+    pub prefix: &'static str,
+    /// Whether the first layer's input is one a slot, not one a lane.
+    pub input_per_slot: bool,
     /// Input of each layer.
     pub inputs: Vec<Activation>,
     /// Output of each layer; none where it is not stored: of a batch norm that pools.
@@ -65,6 +82,11 @@ pub(super) struct Setting<'a> {
     pub lanes: BufferId,
     pub batch_sizes: BufferId,
     pub parameters: BufferId,
+    pub norms: NormRows,
+    /// Before the labels of dispatches and buffers, where a plan has several forwards: as in `adversarial `.
+    pub prefix: &'static str,
+    /// Whether the input is one a slot, not one a lane.
+    pub input_per_slot: bool,
     /// Whether the classifier's own dispatch is left out: the loss computes the logits.
     pub with_loss: bool,
 }
@@ -82,7 +104,7 @@ fn border_for(network: &Network, i: usize) -> u32 {
     }
 }
 
-/// Where layer `i`'s parameters lie.
+/// Where the parameters of layer `i`, a convolution or linear layer, lie.
 pub(super) fn place(network: &Network, i: usize) -> ParameterPlace {
     let name = network.layers[i].name();
     let offset = |suffix: &str| network.tensor(&format!("{name}.{suffix}")).map(|t| t.offset);
@@ -121,8 +143,8 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
         let out_layout = ImageLayout::new(net.shapes[last], border_for(net, last + 1));
         let scale = if net.is_rescaled(i) { s.scale } else { 1.0 };
         let label = match layer {
-            Layer::MaxPool { .. } => format!("layer {i} max_pool"),
-            _ => name.to_string(),
+            Layer::MaxPool { .. } => format!("{}layer {i} max_pool", s.prefix),
+            _ => format!("{}{name}", s.prefix),
         };
         let output = Activation { buffer: plan.images(format!("{label} output"), out_layout, s.batch), layout: out_layout };
         match *layer {
@@ -133,11 +155,11 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
                     batch: s.batch,
                     input: current.layout,
                     output: out_layout,
-                    input_per_slot: i == 0,
+                    input_per_slot: i == 0 && s.input_per_slot,
                     place: place(net, i),
                     scale,
                     tuning: s.tuning,
-                    statistics: matches!(net.layers.get(i + 1), Some(Layer::BatchNorm { .. })),
+                    statistics: !s.norms.running && matches!(net.layers.get(i + 1), Some(Layer::BatchNorm { .. })),
                 };
                 let parts = plan.transient(format!("{label} tiles"), Extent::PerLane(forward.part_bytes()));
                 tiles = forward.statistics.then_some((forward, parts));
@@ -178,23 +200,27 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
                 kept.push(Kept::Linear { linear });
             }
             Layer::BatchNorm { .. } => {
-                let norm = batch_norm(net, s.batch, i, current.layout, pool);
-                let moments = plan.transient(format!("{label} moments"), Extent::PerLane(norm.moment_bytes()));
-                let (lanes, batch_sizes, z, parameters) = (s.lanes, s.batch_sizes, current.buffer, s.parameters);
+                let norm = batch_norm(s, i, current.layout, pool);
+                let (lanes, batch_sizes, z, parameters, moments) =
+                    (s.lanes, s.batch_sizes, current.buffer, s.norms.buffer, s.norms.moments);
                 if norm.is_features() {
                     let b = batch_norm_features::Buffers { lanes, batch_sizes, z, parameters, moments };
                     dispatches.push(norm.features_forward(&format!("{label} forward"), b, output.buffer));
                 } else {
                     let b = batch_norm_statistics::Buffers { lanes, batch_sizes, z, moments };
                     let label_of = format!("{label} statistics");
-                    dispatches.push(match tiles.take() {
-                        Some((conv, parts)) => norm.statistics_of_tiles(&label_of, &conv, batch_norm_statistics::Buffers { z: parts, ..b }),
-                        None => norm.statistics(&label_of, b),
-                    });
+                    match tiles.take() {
+                        _ if s.norms.running => {}
+                        Some((conv, parts)) => {
+                            let b = batch_norm_statistics::Buffers { z: parts, ..b };
+                            dispatches.push(norm.statistics_of_tiles(&label_of, &conv, b));
+                        }
+                        None => dispatches.push(norm.statistics(&label_of, b)),
+                    }
                     let b = batch_norm_forward::Buffers { lanes, batch_sizes, z, moments, parameters, y: output.buffer };
                     dispatches.push(norm.forward(&format!("{label} forward"), out_layout, b));
                 }
-                kept.push(Kept::BatchNorm { norm, z: current, moments });
+                kept.push(Kept::BatchNorm { norm, z: current });
             }
             Layer::MaxPool { kernel, stride, padding } => {
                 let pool = MaxPool::new(s.batch, net.input_of(i), (kernel, kernel), stride, padding).expect("checked by the network");
@@ -211,7 +237,8 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
         outputs.push((pool == 1).then_some(output));
         current = output;
     }
-    Forward { lanes: s.lanes, batch_sizes: s.batch_sizes, parameters: s.parameters, inputs, outputs, logits: current, kept, dispatches }
+    let Setting { lanes, batch_sizes, parameters, norms, prefix, input_per_slot, .. } = *s;
+    Forward { lanes, batch_sizes, parameters, norms, prefix, input_per_slot, inputs, outputs, logits: current, kept, dispatches }
 }
 
 /// The linear layer with the most weights, and which layer it is.
@@ -226,7 +253,7 @@ pub(super) fn largest_linear(f: &Forward) -> Option<(usize, Linear)> {
 /// The stored outputs by layer, for tests.
 pub(super) fn named(net: &Network, f: &Forward) -> Vec<(String, BufferId, ImageLayout)> {
     let stored = net.layers.iter().enumerate().zip(&f.outputs);
-    stored.filter_map(|((i, l), o)| o.map(|o| (format!("{}.{i}.output", l.name()), o.buffer, o.layout))).collect()
+    stored.filter_map(|((i, l), o)| o.map(|o| (format!("{}{}.{i}.output", f.prefix, l.name()), o.buffer, o.layout))).collect()
 }
 
 /// Side of the windows where the layer is a max-pooling that a batch norm before it can do: windows side by side.
@@ -237,8 +264,10 @@ fn pooled_by_norm(layer: &Layer) -> u32 {
     }
 }
 
-fn batch_norm(net: &Network, batch: u32, i: usize, z: ImageLayout, pool: u32) -> BatchNorm {
-    let relu = matches!(net.layers[i], Layer::BatchNorm { relu: true, .. });
-    debug_assert!(net.tensors.iter().any(|t| t.kind == TensorKind::NormWeight));
-    BatchNorm { batch, z, place: place(net, i), relu, pool }
+fn batch_norm(s: &Setting, i: usize, z: ImageLayout, pool: u32) -> BatchNorm {
+    let relu = matches!(s.network.layers[i], Layer::BatchNorm { relu: true, .. });
+    let (first, blocks) = (s.network.norm_offset(i), s.network.norm_row().blocks);
+    let weight = s.norms.start + first;
+    let place = NormPlace { stride: s.norms.stride, weight, bias: weight + blocks, blocks, first };
+    BatchNorm { batch: s.batch, z, place, relu, pool, running: s.norms.running }
 }

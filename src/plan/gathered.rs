@@ -1,10 +1,11 @@
 //! What every plan begins with: the tables of its lanes and slots, and each slot's mini-batch, gathered.
 
-use super::forward::{Activation, Setting, input_layout};
+use super::forward::{Activation, NormRows, Setting, input_layout};
 use super::{Extent, Plan};
+use crate::kernels::batch_norm_mix::{self, BatchNormMix};
 use crate::kernels::gather_images::{self, GatherImages};
 use crate::kernels::{BufferId, Dispatch, Tuning};
-use crate::net::Network;
+use crate::net::{Network, NormRow};
 
 /// Sizes of the tables.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +19,20 @@ pub(super) struct Tables {
     /// Images in the first of the two image chunks.
     pub images_per_chunk: u32,
 }
+
+/// Which batch norms an evaluation uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct EvaluationNorms {
+    /// Normalise by running statistics, not by the batch's.
+    pub running: bool,
+    /// Batch norms from rows like this of a store, by the lane's row of batch norms; else from the server's bases.
+    pub store: Option<NormRow>,
+    /// Share of the adversarial batch norm, in [0, 1].
+    pub lambda: f32,
+}
+
+/// Label of the dispatch that mixes batch norms.
+pub const MIX: &str = "batch norms";
 
 /// The buffers, and the dispatch that gathers.
 pub(super) struct Gathered {
@@ -49,9 +64,25 @@ impl Gathered {
         Gathered { lanes, schedule, images, labels, server, batch_labels, batch_sizes, input, dispatch }
     }
 
-    /// The forward of the server's own bases on the gathered images, in evaluation mode: no layer correction.
-    pub fn evaluation<'a>(&self, network: &'a Network, batch: u32, tuning: Tuning, with_loss: bool) -> Setting<'a> {
-        Setting {
+    /// The forward of the server's own bases on the gathered images, in evaluation mode: no layer correction. Before its first
+    /// dispatch, the one that is returned prepares the batch norms; `store` is where they come from, where that is not the server.
+    pub fn evaluation<'a>(
+        &self,
+        plan: &mut Plan,
+        network: &'a Network,
+        batch: u32,
+        tuning: Tuning,
+        norms: EvaluationNorms,
+        store: Option<BufferId>,
+    ) -> (Setting<'a>, Dispatch) {
+        let (row, stride, start) = match norms.store {
+            Some(row) => (row, row.len(), 0),
+            None => (network.norm_row(), network.parameter_blocks, network.norm_start),
+        };
+        let EvaluationNorms { running, lambda, .. } = norms;
+        let mix = BatchNormMix { row, stride, start, own_rows: norms.store.is_some(), running, lambda };
+        let (norms, dispatch) = mixed(plan, "", mix, self.lanes, store.unwrap_or(self.server));
+        let setting = Setting {
             network,
             batch,
             tuning,
@@ -60,7 +91,24 @@ impl Gathered {
             lanes: self.lanes,
             batch_sizes: self.batch_sizes,
             parameters: self.server,
-            with_loss,
-        }
+            norms,
+            prefix: "",
+            input_per_slot: true,
+            with_loss: false,
+        };
+        (setting, dispatch)
     }
+}
+
+/// Batch norms for an evaluation, and the dispatch that makes them from the rows of `source`.
+pub(super) fn mixed(plan: &mut Plan, prefix: &str, mix: BatchNormMix, lanes: BufferId, source: BufferId) -> (NormRows, Dispatch) {
+    let buffer = plan.buffer(format!("{prefix}{MIX}"), Extent::PerLane(mix.mixed_bytes()));
+    let moments = moments(plan, prefix, mix.row);
+    let dispatch = mix.dispatch(&format!("{prefix}{MIX}"), batch_norm_mix::Buffers { lanes, source, mixed: buffer, moments });
+    (NormRows { buffer, stride: 2 * mix.row.blocks, start: 0, moments, running: mix.running }, dispatch)
+}
+
+/// A buffer for the moments of all batch norms.
+pub(super) fn moments(plan: &mut Plan, prefix: &str, row: NormRow) -> BufferId {
+    plan.buffer(format!("{prefix}moments"), Extent::PerLane(u64::from(row.blocks) * 48))
 }

@@ -5,8 +5,8 @@
 //! Phase: `input gradient`.
 
 use super::backward::{self, Loss};
-use super::forward;
-use super::gathered::{Gathered, Tables};
+use super::forward::{self, Setting};
+use super::gathered::{EvaluationNorms, Gathered, Tables};
 use super::train::TOTALS_BYTES;
 use super::{Extent, Plan};
 use crate::kernels::{BufferId, ImageLayout, Tuning};
@@ -32,7 +32,7 @@ pub struct InputGradientSetting<'a> {
 pub struct InputGradientPlan {
     /// Buffers and dispatches.
     pub plan: Plan,
-    /// `vec4<u32>` of each lane: slot, parameter row, base, 0.
+    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
     pub lanes: BufferId,
     /// `[slot][1 + batch]`: a batch's size, then its images.
     pub schedule: BufferId,
@@ -56,11 +56,12 @@ impl InputGradientPlan {
         let tables = Tables { batch: s.batch, steps: 1, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk };
         let g = Gathered::new(&mut plan, net, tables);
         let totals = plan.buffer("totals", Extent::PerLane(TOTALS_BYTES));
-        let setting = g.evaluation(net, s.batch, s.tuning, true);
+        let (setting, norms) = g.evaluation(&mut plan, net, s.batch, s.tuning, EvaluationNorms::default(), None);
+        let setting = Setting { with_loss: true, ..setting };
         let f = forward::build(&mut plan, &setting);
-        let loss = Loss::OfLanes { batch_labels: g.batch_labels, totals, masked: false, summed: true };
+        let loss = Loss::OfLanes { batch_labels: g.batch_labels, totals, masked: false, summed: true, share: 1.0 };
         let b = backward::of_input(&mut plan, &setting, &f, &loss);
-        let mut dispatches = vec![g.dispatch];
+        let mut dispatches = vec![g.dispatch, norms];
         dispatches.extend(f.dispatches);
         dispatches.extend(b.dispatches);
         plan.phases = vec![("input gradient", dispatches)];
@@ -76,13 +77,13 @@ mod tests {
     use crate::net::digits;
 
     #[test]
-    fn a_digits_base_needs_under_thirty_dispatches() {
+    fn a_digits_base_needs_at_most_thirty_dispatches() {
         let network = digits(1, 8, 10).unwrap();
         let tuning = Tuning::baseline();
         let setting = InputGradientSetting { network: &network, batch: 32, images_per_chunk: 1000, slot_capacity: 50, tuning };
         let plan = InputGradientPlan::new(&setting);
         let dispatches = plan.plan.phase("input gradient");
-        assert!(dispatches.len() < 30, "{} dispatches\n{}", dispatches.len(), plan.plan.describe(190, 50));
+        assert!(dispatches.len() <= 30, "{} dispatches\n{}", dispatches.len(), plan.plan.describe(190, 50));
         let matmul: u64 =
             dispatches.iter().filter(|d| ["forward", "backward_", "classifier"].iter().any(|p| d.label.contains(p))).map(|d| d.flops).sum();
         // Two directions of every layer.

@@ -1,11 +1,12 @@
 //! Plans: the buffers of a computation and the list of dispatches over them, built from a network without a GPU.
 //!
-//! [`train`] is the local work of a wave of lanes, [`evaluate`] a forward of every base and the mixing of their logits,
+//! [`train`] is the local work of a wave of lanes, [`estimate`] that of re-estimating batch norm's statistics, [`evaluate`] a forward of every base and the mixing of their logits,
 //! [`attack`] an attack on the images of mixed bases, [`input_gradient`] what one step of an attack on single bases needs.
 //! A plan knows nothing of wgpu: [`crate::gpu::Program`] makes buffers and pipelines from it.
 
 pub mod attack;
 mod backward;
+pub mod estimate;
 pub mod evaluate;
 mod forward;
 mod gathered;
@@ -14,6 +15,7 @@ mod memory;
 pub mod train;
 
 use crate::kernels::{BufferId, Dispatch, ImageLayout};
+pub use gathered::{EvaluationNorms, MIX};
 pub use memory::Memory;
 use std::fmt::Write as _;
 

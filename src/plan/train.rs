@@ -1,17 +1,38 @@
 //! The local work of a wave of lanes: download the bases, local steps, and the wave's share of the per-base average.
 //!
-//! Phases: `start` once a wave, `step` once a local step, `finish` once a wave.
+//! Phases: `start` once a wave, `step` once a local step, `finish` once a wave. Where a part of the loss is on attacked images (paper,
+//! Algorithm 4), before each step: `attack` once, then `attack step` as often as the attack has steps. Every lane attacks its
+//! images for itself, in evaluation mode, through its adversarial batch norms.
 
 use super::backward::{self, Descent, Wanted};
-use super::forward::{self, Setting};
-use super::gathered::{Gathered, Tables};
+use super::forward::{self, Activation, Forward, NormRows, Setting};
+use super::gathered::{self, Gathered, Tables};
 use super::{Extent, Plan};
+use crate::kernels::attack::{self, AttackImages, By};
+use crate::kernels::batch_norm_mix::BatchNormMix;
 use crate::kernels::copy_bases::{self, CopyBases};
 use crate::kernels::linear_backward_weight;
+use crate::kernels::local_norms::{self, LocalNorms};
+use crate::kernels::running_statistics::{self, RunningStatistics};
 use crate::kernels::sgd::{self, Sgd};
 use crate::kernels::weighted_average::{self, WeightedAverage};
-use crate::kernels::{BufferId, ImageLayout, Tuning};
-use crate::net::Network;
+use crate::kernels::{BufferId, Dispatch, ImageLayout, Tuning};
+use crate::net::{Branch, Network};
+
+/// The part of the loss that is on attacked images.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdversarialSetting {
+    /// Its share in the loss, λ in (0, 1]; 1 − λ is that of the clean images.
+    pub lambda: f32,
+    /// Seed of the start's noise.
+    pub seed: u32,
+    /// Radius of the start's noise.
+    pub start: f32,
+    /// Radius of the ball, ε.
+    pub epsilon: f32,
+    /// Step size.
+    pub alpha: f32,
+}
 
 /// What local training is built from.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +55,10 @@ pub struct TrainSetting<'a> {
     pub scale: f32,
     /// Whether the loss is the class-masked cross entropy.
     pub masked_loss: bool,
+    /// Adversarial training: with 0 < λ < 1 of a network with dual batch norms, with λ = 1 of one with single ones.
+    pub adversarial: Option<AdversarialSetting>,
+    /// Whether each client keeps batch norms of its own.
+    pub local_norms: bool,
     /// SGD's momentum.
     pub momentum: f32,
     /// SGD's weight decay.
@@ -49,7 +74,7 @@ pub struct TrainSetting<'a> {
 pub struct TrainPlan {
     /// Buffers and dispatches.
     pub plan: Plan,
-    /// `vec4<u32>` of each lane: slot, parameter row, base, 0.
+    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
     pub lanes: BufferId,
     /// `[step][slot][1 + batch]`: a batch's size, then its images.
     pub schedule: BufferId,
@@ -63,12 +88,20 @@ pub struct TrainPlan {
     pub average: BufferId,
     /// Table of lanes and weights of each base.
     pub members: BufferId,
-    /// Counters of each lane.
+    /// Batch norms of every client and base, where they are local (external).
+    pub local: Option<BufferId>,
+    /// Counters of each lane, on clean images.
     pub totals: BufferId,
+    /// The same on attacked images, where there are any.
+    pub adversarial_totals: Option<BufferId>,
     /// Parameters of each lane.
     pub parameters: BufferId,
     /// Gradients of each lane; all of them only where the setting keeps gradients.
     pub gradient: BufferId,
+    /// Gradients of the loss on attacked images, where both kinds are trained on.
+    pub adversarial_gradient: Option<BufferId>,
+    /// Attacked images of each lane, where there are any, and their layout.
+    pub attacked: Option<(BufferId, ImageLayout)>,
     /// Labels of the dispatches that descend, and the uniform word of each that is the learning rate.
     pub learning_rates: Vec<(String, usize)>,
     /// Activations and gradients by name, for the golden tests: images with their layout, per lane.
@@ -78,58 +111,203 @@ pub struct TrainPlan {
 /// Bytes of one lane's or one (slot, width)'s counters.
 pub const TOTALS_BYTES: u64 = 16;
 
+/// Label of the start of an attack.
+pub const ATTACK_START: &str = "attack start";
+
 impl TrainPlan {
     /// Builds the plan. Its memory is per lane and slot; how many there are is settled when the program is made.
+    ///
+    /// # Panics
+    /// Where the network's batch norms are not what the share of attacked images wants.
     pub fn new(s: &TrainSetting) -> TrainPlan {
         let mut plan = Plan::default();
         let net = s.network;
+        let share = s.adversarial.map_or(0.0, |a| a.lambda);
+        assert_eq!(net.norms.dual, share > 0.0 && share < 1.0, "dual batch norms are for training on clean and on attacked images");
         let row = u64::from(net.parameter_blocks) * 16;
         let tables = Tables { batch: s.batch, steps: s.steps, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk };
         let g = Gathered::new(&mut plan, net, tables);
-        let Gathered { lanes, schedule, images, labels, server, batch_labels, .. } = g;
+        let Gathered { lanes, schedule, images, labels, server, batch_labels, batch_sizes, input, .. } = g;
         let average = plan.buffer("average", Extent::External);
+        let local = s.local_norms.then(|| plan.buffer("local batch norms", Extent::External));
         let parameters = plan.buffer("parameters", Extent::PerLane(row));
         let gradient = plan.buffer("gradient", Extent::PerLane(row));
         let momentum = plan.buffer("momentum", Extent::PerLane(row));
         let totals = plan.buffer("totals", Extent::PerLane(TOTALS_BYTES));
-        let setting = Setting { scale: s.scale, parameters, ..g.evaluation(net, s.batch, s.tuning, true) };
-        let f = forward::build(&mut plan, &setting);
-
-        let wanted = Wanted { weights: true, input: false };
-        let loss = backward::Loss::OfLanes { batch_labels, totals, masked: s.masked_loss, summed: false };
-        let sgd =
-            Sgd { length: net.parameter_blocks, skip: (0, 0), learning_rate: 0.0, momentum: s.momentum, weight_decay: s.weight_decay };
-        let largest = if s.keep_gradients { None } else { forward::largest_linear(&f) };
-        let descent = largest.map(|(layer, _)| Descent { layer, sgd, momentum });
-        let b = backward::build(&mut plan, &setting, &f, &loss, gradient, wanted, descent);
-        let mut named = forward::named(net, &f);
-        named.extend(b.named);
-
-        let mut step = vec![g.dispatch];
-        step.extend(f.dispatches);
-        step.extend(b.dispatches);
+        let norm_row = net.norm_row();
+        let moments = gathered::moments(&mut plan, "", norm_row);
+        let norms = |branch| NormRows {
+            buffer: parameters,
+            stride: net.parameter_blocks,
+            start: net.norm_start + norm_row.affine(branch),
+            moments,
+            running: false,
+        };
+        let clean = Setting {
+            network: net,
+            batch: s.batch,
+            tuning: s.tuning,
+            scale: s.scale,
+            input,
+            lanes,
+            batch_sizes,
+            parameters,
+            norms: norms(Branch::Clean),
+            prefix: "",
+            input_per_slot: true,
+            with_loss: true,
+        };
+        let sgd = Sgd {
+            length: net.trained_blocks,
+            stride: net.parameter_blocks,
+            skip: (0, 0),
+            learning_rate: 0.0,
+            momentum: s.momentum,
+            weight_decay: s.weight_decay,
+        };
+        // Only the gradient of the whole loss can be spent where it is computed.
+        let spends = !s.keep_gradients && !net.norms.dual;
+        let descend = |f: &Forward| forward::largest_linear(f).filter(|_| spends);
+        let mut largest = None;
+        let mut step = Vec::new();
+        let mut named = Vec::new();
+        let mut pass = |plan: &mut Plan, setting: &Setting, branch, totals, share, gradient| {
+            let f = forward::build(plan, setting);
+            step.extend(f.dispatches.iter().cloned());
+            if net.norms.tracked {
+                let (blocks, stride, mean) = (norm_row.blocks, net.parameter_blocks, net.norm_start + norm_row.running(branch));
+                let kernel = RunningStatistics { blocks, stride, mean, momentum: Some(running_statistics::MOMENTUM) };
+                step.push(kernel.dispatch(&format!("{}running statistics", setting.prefix), moments, parameters));
+            }
+            largest = descend(&f);
+            let descent = largest.map(|(layer, _)| Descent { layer, sgd, momentum });
+            let loss = backward::Loss::OfLanes { batch_labels, totals, masked: s.masked_loss, summed: false, share };
+            let b = backward::build(plan, setting, &f, &loss, gradient, Wanted { weights: true, input: false }, descent);
+            named.extend(forward::named(net, &f));
+            named.extend(b.named);
+            step.extend(b.dispatches);
+        };
+        if share < 1.0 {
+            pass(&mut plan, &clean, Branch::Clean, totals, 1.0 - share, gradient);
+        }
+        let mut attack = None;
+        let (mut adversarial_totals, mut adversarial_gradient, mut attacked) = (None, None, None);
+        if let Some(adversarial) = s.adversarial {
+            let a = Attack::new(&mut plan, &clean, &g, s.slot_capacity, adversarial);
+            let totals = plan.buffer("adversarial totals", Extent::PerLane(TOTALS_BYTES));
+            if net.norms.dual {
+                adversarial_gradient = Some(plan.buffer("adversarial gradient", Extent::PerLane(row)));
+            }
+            let setting =
+                Setting { input: a.images, input_per_slot: false, prefix: "adversarial ", norms: norms(Branch::Adversarial), ..clean };
+            pass(&mut plan, &setting, Branch::Adversarial, totals, share, adversarial_gradient.unwrap_or(gradient));
+            attacked = Some((a.images.buffer, a.images.layout));
+            adversarial_totals = Some(totals);
+            attack = Some(a);
+        }
         let mut learning_rates = vec![("sgd".to_string(), Sgd::LEARNING_RATE_WORD)];
         let mut rest = sgd;
         if let Some((layer, linear)) = largest {
             rest.skip = linear.parameters();
-            learning_rates.push((backward::descent_label(net.layers[layer].name()), linear_backward_weight::LEARNING_RATE_WORD));
+            let prefix = if share == 1.0 { "adversarial " } else { "" };
+            let label = backward::descent_label(&format!("{prefix}{}", net.layers[layer].name()));
+            learning_rates.push((label, linear_backward_weight::LEARNING_RATE_WORD));
         }
-        step.push(rest.dispatch("sgd", sgd::Buffers { gradient, momentum, parameters }));
+        step.push(rest.dispatch("sgd", sgd::Buffers { gradient, other: adversarial_gradient, momentum, parameters }));
 
-        let average_kernel = WeightedAverage { length: net.parameter_blocks, bases: s.bases, lane_capacity: s.lane_capacity };
+        // Local batch norms, which end a row, are no matter of the server's.
+        let length = if s.local_norms { net.norm_start } else { net.parameter_blocks };
+        let average_kernel = WeightedAverage { length, stride: net.parameter_blocks, bases: s.bases, lane_capacity: s.lane_capacity };
         let members = plan.buffer("members", Extent::Fixed(average_kernel.member_bytes()));
-        plan.phases = vec![
-            (
-                "start",
-                vec![
-                    CopyBases { length: net.parameter_blocks }
-                        .dispatch("download", copy_bases::Buffers { lanes, server, parameters, momentum }),
-                ],
-            ),
-            ("step", step),
-            ("finish", vec![average_kernel.dispatch("average", weighted_average::Buffers { members, parameters, average })]),
-        ];
-        TrainPlan { plan, lanes, schedule, images, labels, server, average, members, totals, parameters, gradient, learning_rates, named }
+        let download = CopyBases { length: net.parameter_blocks };
+        let mut start = vec![download.dispatch("download", copy_bases::Buffers { lanes, server, parameters, momentum })];
+        let mut finish = vec![average_kernel.dispatch("average", weighted_average::Buffers { members, parameters, average })];
+        if let Some(store) = local {
+            let kernel = LocalNorms { length: norm_row.len(), stride: net.parameter_blocks, start: net.norm_start };
+            let b = local_norms::Buffers { lanes, store, rows: parameters };
+            start.push(kernel.take("take local batch norms", b));
+            finish.push(kernel.keep("keep local batch norms", b));
+        }
+        plan.phases = vec![("start", start)];
+        match attack {
+            Some(a) => {
+                let mut begin = vec![g.dispatch];
+                begin.extend(a.start);
+                plan.phases.extend([("attack", begin), ("attack step", a.step)]);
+            }
+            None => step.insert(0, g.dispatch),
+        }
+        plan.phases.extend([("step", step), ("finish", finish)]);
+        TrainPlan {
+            plan,
+            lanes,
+            schedule,
+            images,
+            labels,
+            server,
+            average,
+            members,
+            local,
+            totals,
+            adversarial_totals,
+            parameters,
+            gradient,
+            adversarial_gradient,
+            attacked,
+            learning_rates,
+            named,
+        }
+    }
+}
+
+/// Every lane's attack on its own images, against its own base as it is at the moment.
+struct Attack {
+    images: Activation,
+    start: Vec<Dispatch>,
+    step: Vec<Dispatch>,
+}
+
+impl Attack {
+    fn new(plan: &mut Plan, training: &Setting, g: &Gathered, slot_capacity: u32, s: AdversarialSetting) -> Attack {
+        let net = training.network;
+        let layout = training.input.layout;
+        let images = Activation { buffer: plan.buffer("attacked images", Extent::PerLane(layout.bytes(training.batch))), layout };
+        let mix = BatchNormMix {
+            row: net.norm_row(),
+            stride: net.parameter_blocks,
+            start: net.norm_start,
+            own_rows: false,
+            running: net.norms.tracked,
+            lambda: 1.0,
+        };
+        let (norms, mix) = gathered::mixed(plan, "attack ", mix, training.lanes, training.parameters);
+        let setting = Setting { scale: 1.0, input: images, input_per_slot: false, prefix: "attack ", norms, ..*training };
+        let f = forward::build(plan, &setting);
+        let totals = plan.buffer("attack totals", Extent::PerLane(TOTALS_BYTES));
+        let loss = backward::Loss::OfLanes { batch_labels: g.batch_labels, totals, masked: false, summed: true, share: 1.0 };
+        let b = backward::of_input(plan, &setting, &f, &loss);
+        let dx = b.input_gradient;
+        let kernel = AttackImages {
+            batch: training.batch,
+            by: By::Lane,
+            images: layout,
+            gradient: dx.layout,
+            seed: s.seed,
+            start: s.start,
+            epsilon: s.epsilon,
+            alpha: s.alpha,
+            slot_capacity,
+        };
+        let moved = plan.buffer("moved", Extent::PerLane(u64::from(training.batch) * 4));
+        let (lanes, batch_sizes) = (training.lanes, training.batch_sizes);
+        let (clean, attacked, schedule) = (training.input.buffer, images.buffer, g.schedule);
+        let buffers =
+            attack::Buffers { batch_sizes, clean, lanes, schedule, dx: dx.buffer, attacked, moved, outcomes: moved, worst: moved };
+        let start = vec![mix, kernel.start(ATTACK_START, buffers)];
+        let mut step = f.dispatches;
+        step.extend(b.dispatches);
+        step.push(kernel.step("attack step", buffers));
+        Attack { images, start, step }
     }
 }
 
@@ -151,6 +329,8 @@ mod tests {
             steps: 4,
             scale: 8.0,
             masked_loss: false,
+            adversarial: None,
+            local_norms: false,
             momentum: 0.9,
             weight_decay: 5e-4,
             tuning: Tuning::baseline(),

@@ -14,6 +14,9 @@
 //! save_file({name: tensor.contiguous() for name, tensor in state.items()}, "checkpoint.safetensors")
 //! ```
 //!
+//! Adversarial batch norms are `0.bn1.adversarial.weight`, running statistics `0.bn1.running_mean` and `0.bn1.running_var`.
+//! Batch norms that stay with the clients are `local.0.bn1.weight` of shape `[clients, channels]`, and so on.
+//!
 //! [`import`] also takes the bare names of a single network (`conv1.weight`) for an ensemble of one base, and the
 //! prefixes `module.` (a wrapped PyTorch model) and `server.` (a flattened `server_model`).
 //!
@@ -21,8 +24,9 @@
 //! One key, `splitmix`: a JSON object with `format` and the fields of [`Header`]. One key only, because the order of
 //! several is not defined and the same state must give the same bytes.
 
-use super::config::TrainConfig;
+use super::config::{BnMode, TrainConfig};
 use crate::fl::{Best, Deck, Ratio};
+use crate::net::Norms;
 use crate::{Error, Result};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensorError, SafeTensors};
@@ -30,7 +34,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
 /// The format that this version writes, and the newest that it reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 const METADATA_KEY: &str = "splitmix";
 
@@ -65,8 +69,43 @@ pub struct Header {
     pub best: Option<Best>,
     /// State of base sampling, needed to resume; a checkpoint of the best round has none.
     pub deck: Option<Deck>,
+    /// What the bases are, where they are no longer those of a training but a mixed model made of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mixed: Option<Mixed>,
     /// The effective configuration of the run.
     pub config: TrainConfig,
+}
+
+/// A model of one width and one λ, taken out of a trained ensemble.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Mixed {
+    /// Its width.
+    pub width: Ratio,
+    /// Share of the adversarial batch norms, which are folded into single ones.
+    pub lambda: f64,
+    /// The ensemble's bases that it is made of, in their order.
+    pub order: Vec<usize>,
+    /// Client whose batch norms it has, where clients keep their own.
+    pub client: Option<String>,
+}
+
+impl Header {
+    /// What the batch norms of the bases keep.
+    pub fn norms(&self) -> Norms {
+        match &self.mixed {
+            Some(_) => Norms { dual: false, tracked: self.config.bn_mode != BnMode::Batch },
+            None => self.config.norms(),
+        }
+    }
+
+    /// How the bases are evaluated: mixed models keep the statistics that were re-estimated.
+    pub fn bn_mode(&self) -> BnMode {
+        match (&self.mixed, self.config.bn_mode) {
+            (Some(_), BnMode::Post) => BnMode::Tracked,
+            (_, mode) => mode,
+        }
+    }
 }
 
 /// A saved ensemble.
@@ -76,6 +115,11 @@ pub struct Checkpoint {
     pub header: Header,
     /// Tensors by name.
     pub tensors: BTreeMap<String, Tensor>,
+}
+
+/// The name of tensor `name` of base `base` among the batch norms that stay with the clients.
+pub fn local_name(base: usize, name: &str) -> String {
+    format!("local.{base}.{name}")
 }
 
 /// The name of tensor `name` of base `base`.
@@ -137,6 +181,26 @@ impl Checkpoint {
         }
         let tensors = tensors.into_iter().filter_map(|(name, read)| Some((name, read.ok()?))).collect();
         Ok(Checkpoint { header: parse_header(&header, file)?, tensors })
+    }
+
+    /// Batch norms that stay with the clients, moved out by name in a base: for each base and each of `wanted` (name, length), the
+    /// values of all clients, one after the other; and the number of clients.
+    ///
+    /// # Errors
+    /// [`Error::Data`] as [`Checkpoint::take_parameters`].
+    pub fn take_local(&mut self, wanted: &[(String, usize)], file: &str) -> Result<(usize, Vec<Vec<Vec<f32>>>)> {
+        let mut clients = None;
+        let mut bases = Vec::with_capacity(self.header.bases);
+        for base in 0..self.header.bases {
+            let tensors = wanted.iter().map(|(name, length)| {
+                let name = local_name(base, name);
+                let tensor = self.tensors.remove(&name).ok_or_else(|| missing(file, &name))?;
+                let rows = *clients.get_or_insert(tensor.shape.first().copied().unwrap_or(0));
+                Ok(of_shape(file, &name, tensor, &[rows, *length])?.data)
+            });
+            bases.push(tensors.collect::<Result<Vec<_>>>()?);
+        }
+        Ok((clients.unwrap_or(0), bases))
     }
 
     /// The tensors named in `wanted` (name in a base, shape), base by base and in the order of `wanted`, moved out.
@@ -317,6 +381,7 @@ pub(crate) mod tests {
                 rounds_done,
                 best: Some(Best { round: 0, accuracy: 0.1 + 0.2 }),
                 deck: Some(deck),
+                mixed: None,
                 config: TrainConfig::default().validate().unwrap(),
             },
             tensors,
@@ -411,7 +476,7 @@ pub(crate) mod tests {
         let with = |metadata: &str| file(Some(metadata), "0.w", Dtype::F32, &[0; 4]);
         refused(
             &with(r#"{"format":9,"anything":[]}"#),
-            &["written by a newer splitmix (format 9, this one reads up to 1): update splitmix"],
+            &["written by a newer splitmix (format 9, this one reads up to 2): update splitmix"],
         );
         refused(&with("{}"), &["no format"]);
         refused(&with("[1]"), &["damaged"]);

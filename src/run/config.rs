@@ -1,7 +1,8 @@
 //! The configuration of a training run: one list of options, shared by the TOML file, the command line and the
 //! checkpoint.
 
-use crate::fl::{Budgets, Method, PartitionSettings, Ratio, RoundSettings, Schedule, batches::SMALLEST_BATCH};
+use crate::fl::{Attack, Budgets, Method, PartitionSettings, Ratio, RoundSettings, Schedule, batches::SMALLEST_BATCH};
+use crate::net::Norms;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -90,8 +91,17 @@ options! {
         ["Method", num_args = 0..=1, default_missing_value = "true"] rescale_init: bool = true;
         /// Split-Mix: divide layer outputs by the base width while training. Always off in FedAvg.
         ["Method", num_args = 0..=1, default_missing_value = "true"] rescale_layer: bool = true;
-        /// Batch-norm mode. `batch`: batch statistics in training and in evaluation.
+        /// Batch-norm mode. `batch`: batch statistics in training and in evaluation. `tracked`: running statistics, averaged
+        /// like weights, in evaluation. `post`: trained as batch; before a test every client re-estimates statistics.
         ["Method"] bn_mode: BnMode = BnMode::Batch;
+        /// Every client keeps its batch norms, parameters and running statistics, to itself: the server does not average
+        /// them.
+        ["Method", num_args = 0..=1, default_missing_value = "true"] local_bn: bool = false;
+        /// Share of attacked images in the training loss, in [0, 1]. 0: standard training; between 0 and 1: adversarial
+        /// training with dual batch norms, whose mix is chosen in use (the lambda of eval); 1: attacked images only.
+        ["Method"] lambda_train: f64 = 0.0;
+        /// Attack of the adversarial training and of its validation: pgd-STEPS or fgsm in a ball of 8/255; -epsN: of N/255.
+        ["Method"] train_attack: Attack = Attack::TRAINING;
         /// Multiply the logits of classes absent from the batch by 0 before the loss (for clients that have few
         /// classes).
         ["Method", num_args = 0..=1, default_missing_value = "true"] masked_loss: bool = false;
@@ -227,10 +237,14 @@ names! {
 }
 
 names! {
-    /// The batch-norm modes of this version.
-    BnMode, "a batch-norm mode of this version" {
+    /// The batch-norm modes.
+    BnMode, "a batch-norm mode" {
         /// Batch statistics in training and in evaluation; no running statistics.
         Batch = "batch",
+        /// Running statistics, of momentum 0.1 and unbiased variance, for evaluation.
+        Tracked = "tracked",
+        /// Trained as `batch`; statistics are re-estimated by every client before a test.
+        Post = "post",
     }
 }
 
@@ -322,6 +336,15 @@ impl TrainConfig {
         check(decay >= 0.0 && decay.is_finite(), key, decay, "it must be a number of at least 0")?;
         check(i64::try_from(self.seed).is_ok(), "seed", self.seed, "it must be at most 2^63 - 1")?;
         check(!self.out.as_os_str().is_empty(), "out", "\"\"", "name the folder of the run")?;
+        check((0.0..=1.0).contains(&self.lambda_train), "lambda-train", self.lambda_train, "it is a share in [0, 1]")?;
+        let plain = self.train_attack.restarts() == 1 && !self.train_attack.is_targeted();
+        check(plain, "train-attack", self.train_attack, "training takes one try, away from the label: leave -restarts and -targeted out")?;
+        if self.bn_mode == BnMode::Post {
+            let what = "statistics are re-estimated on clean images: adversarial training wants bn-mode = tracked or batch";
+            check(self.lambda_train == 0.0, "lambda-train", self.lambda_train, &format!("bn-mode = post, and {what}"))?;
+            let what = "with bn-mode = post every client has statistics of its own already; choose tracked or batch";
+            check(!self.local_bn, "local-bn", self.local_bn, what)?;
+        }
         let domains = &self.domains.0;
         for (index, domain) in domains.iter().enumerate() {
             check(!domains[..index].contains(domain), "domains", domain, "this domain is named twice")?;
@@ -354,6 +377,42 @@ impl TrainConfig {
         }
         self.widths = List(widths);
         Ok(self)
+    }
+
+    /// What the batch norms of the bases keep.
+    pub fn norms(&self) -> Norms {
+        Norms { dual: self.lambda_train > 0.0 && self.lambda_train < 1.0, tracked: self.bn_mode == BnMode::Tracked }
+    }
+
+    /// Share of the adversarial batch norms where none is asked for: the training's.
+    pub fn default_lambda(&self) -> f64 {
+        if self.norms().dual { self.lambda_train } else { 0.0 }
+    }
+
+    /// What is allowed, but seldom meant.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.bn_mode == BnMode::Tracked && self.rescale_layer {
+            warnings.push(
+                "bn-mode = tracked with rescale-layer: training sees layer outputs divided by the base width and evaluation does not, so \
+                 the running statistics do not fit; switch rescale-layer off"
+                    .into(),
+            );
+        }
+        warnings
+    }
+
+    /// Where batch norm's parameters and statistics go, for people.
+    pub fn norm_rule(&self) -> String {
+        let what = match (self.norms().dual, self.bn_mode) {
+            (false, BnMode::Tracked) => "γ, β and running statistics",
+            (true, BnMode::Tracked) => "γ, β and running statistics of the clean and of the adversarial one",
+            (true, _) => "γ and β of the clean and of the adversarial one",
+            (false, _) => "γ and β",
+        };
+        let where_to = if self.local_bn { "stay with each client and are not averaged" } else { "are averaged like weights" };
+        let post = if self.bn_mode == BnMode::Post { "; statistics re-estimated by every client before a test" } else { "" };
+        format!("batch norm {} ({what} {where_to}{post})", self.bn_mode)
     }
 
     /// The training method with its widths.
@@ -605,9 +664,28 @@ mod tests {
     }
 
     #[test]
+    fn adversarial_training_and_batch_norm_modes_fit_each_other() {
+        let refused = |change: fn(&mut TrainConfig)| valid(change).unwrap_err().to_string();
+        assert!(refused(|c| c.lambda_train = 1.5).contains("lambda-train = 1.5"));
+        assert!(refused(|c| c.lambda_train = f64::NAN).contains("lambda-train = NaN"));
+        assert!(refused(|c| c.train_attack = "pgd-7-restarts2".parse().unwrap()).contains("train-attack = pgd-7-restarts2"));
+        assert!(refused(|c| (c.bn_mode, c.lambda_train) = (BnMode::Post, 0.5)).contains("bn-mode = post"));
+        assert!(refused(|c| (c.bn_mode, c.local_bn) = (BnMode::Post, true)).contains("local-bn = true"));
+        let norms = |lambda, mode| {
+            let config = TrainConfig { lambda_train: lambda, bn_mode: mode, ..TrainConfig::default() }.validate().unwrap();
+            (config.norms().dual, config.norms().tracked, config.warnings().len())
+        };
+        assert_eq!(norms(0.0, BnMode::Batch), (false, false, 0));
+        assert_eq!(norms(0.5, BnMode::Batch), (true, false, 0));
+        assert_eq!(norms(1.0, BnMode::Tracked), (false, true, 1), "tracked statistics with the layer correction are warned of");
+        let rule = valid(|c| (c.bn_mode, c.local_bn, c.lambda_train) = (BnMode::Tracked, true, 0.5)).unwrap().norm_rule();
+        assert!(rule.contains("running statistics") && rule.contains("adversarial") && rule.contains("not averaged"), "{rule}");
+    }
+
+    #[test]
     fn names_that_are_not_there() {
-        let message = "tracked".parse::<BnMode>().unwrap_err().to_string();
-        assert!(message.contains("\"tracked\"") && message.contains("choose batch"), "{message}");
+        let message = "running".parse::<BnMode>().unwrap_err().to_string();
+        assert!(message.contains("\"running\"") && message.contains("choose batch"), "{message}");
         let message = "fedprox".parse::<MethodName>().unwrap_err().to_string();
         assert!(message.contains("split-mix or fedavg"), "{message}");
     }
@@ -742,7 +820,7 @@ mod tests {
 
         #[test]
         fn flags_that_cannot_be_read() {
-            for arguments in ["--budgets 8-x", "--bn-mode tracked", "--base-width 2", "--memory-limit lots", "--rounds many"] {
+            for arguments in ["--budgets 8-x", "--bn-mode running", "--base-width 2", "--memory-limit lots", "--rounds many"] {
                 let message = flags(arguments).unwrap_err().to_string();
                 assert!(message.contains(arguments.split(' ').next().unwrap()), "{message}");
             }
@@ -776,7 +854,7 @@ mod tests {
             assert!(message.starts_with("my.toml, line 1: budgets: ") && message.contains("\"x\""), "{message}");
             let message = wrong("rounds = 2\nwidths = [\n  \"1/8\",\n  \"9/8\",\n]");
             assert!(message.contains("widths: ") && message.contains("\"9/8\" is not a width"), "{message}");
-            assert!(wrong("bn-mode = \"tracked\"").contains("choose batch"));
+            assert!(wrong("bn-mode = \"running\"").contains("choose batch"));
             assert!(wrong("rounds = \n").starts_with("my.toml, line 1: "));
             assert!(wrong("rounds = 1\nrounds = 2").starts_with("my.toml, line 2: "));
             assert!(wrong("rounds = -1").contains("rounds: "));

@@ -6,8 +6,10 @@ use super::config::TrainConfig;
 use super::metrics::{RoundMetrics, width_metrics};
 use super::model::{self, Images, Model, TestSettings, batches_of_clients, per_client};
 use crate::data::Dataset;
-use crate::engine::{ClientWork, EvaluateOptions, Evaluator, Limit, Staging, TrainOptions, Trainer};
-use crate::fl::{Client, Deck, RoundPlan, Selection, Warning, batches, plan_round};
+use crate::engine::{
+    Adversarial, AttackOptions, Attacker, Batch, ClientWork, EvaluateOptions, Evaluator, Limit, Staging, Totals, TrainOptions, Trainer,
+};
+use crate::fl::{Client, Deck, Ratio, RoundPlan, Selection, Warning, batches, plan_round};
 use crate::gpu::Gpu;
 use crate::{Error, Result};
 
@@ -38,8 +40,28 @@ pub struct Federation {
 /// Every client's validation batches and the program that evaluates them.
 struct Validation {
     evaluator: Evaluator,
-    owners: Vec<usize>,
-    batches: Vec<Vec<u32>>,
+    /// Of the full width, in adversarial training.
+    attacker: Option<Attacker>,
+    batches: Vec<Batch>,
+}
+
+/// Mean loss and accuracy over images.
+struct Means {
+    loss: f64,
+    accuracy: f64,
+}
+
+impl Means {
+    fn of(totals: &[Vec<Totals>]) -> Means {
+        let (mut loss, mut correct, mut samples) = (0.0, 0u64, 0u64);
+        for t in totals.iter().flatten() {
+            loss += f64::from(t.loss);
+            correct += u64::from(t.correct);
+            samples += u64::from(t.samples);
+        }
+        let count = samples.max(1) as f64;
+        Means { loss: loss / count, accuracy: correct as f64 / count }
+    }
 }
 
 /// What a round did.
@@ -64,10 +86,17 @@ impl Federation {
     pub async fn new(gpu: Gpu, dataset: &Dataset, config: TrainConfig) -> Result<Federation> {
         let method = config.method();
         let base_width = method.base_width();
-        let network = model::network(NETWORK, base_width, dataset.classes.len())?;
+        let network = model::network(NETWORK, base_width, dataset.classes.len())?.with_norms(config.norms());
         let bases = method.base_count()?;
         let server = model::initial_bases(&gpu, &network, bases, base_width, config.seed, config.rescale_init)?;
-        let model = Model { network, server, method, classes: dataset.classes.len() };
+        let local = match config.local_bn {
+            true => {
+                let clients = model::partition(dataset, &config)?.clients.len();
+                Some(model::initial_norms(&gpu, &network, clients, bases)?)
+            }
+            false => None,
+        };
+        let model = Model { network, server, method, classes: dataset.classes.len(), bn_mode: config.bn_mode, local, mixed: None };
         Federation::with_model(gpu, dataset, config, model, Deck::new(bases)?).await
     }
 
@@ -110,38 +139,59 @@ impl Federation {
         for client in &clients {
             steps = steps.max(batches::batch_sizes(client.train.len(), config.batch_size)?.len() * config.local_epochs);
         }
+        let robust = config.lambda_train > 0.0;
         let options = TrainOptions {
             batch: config.batch_size as u32,
             scale: if config.rescale_layer { 1.0 / model.method.base_width().as_f64() as f32 } else { 1.0 },
             masked_loss: config.masked_loss,
+            adversarial: (config.lambda_train > 0.0).then_some(Adversarial {
+                lambda: config.lambda_train as f32,
+                attack: config.train_attack,
+                seed: config.seed as u32,
+            }),
+            local_norms: model.local.clone(),
             momentum: config.momentum as f32,
             weight_decay: config.weight_decay as f32,
             lanes: most_lanes.max(1) as u32,
             steps: steps.max(1) as u32,
-            limit: limit.share(taken, 6),
+            limit: limit.share(taken, if robust { 4 } else { 6 }),
             guarded: false,
             keep_activations: false,
             tuning: None,
         };
+        let most_lanes = options.lanes;
         let trainer = Trainer::new(&gpu, &model.network, &model.server, &images.store, options).await?;
 
         let lists: Vec<Vec<u32>> = clients.iter().map(|c| images.validation_indices(c)).collect();
-        let (owners, list) = batches_of_clients(&lists, config.batch_size)?;
-        let validation = if list.is_empty() {
+        let batches = batches_of_clients(&lists, config.batch_size)?;
+        let validation = if batches.is_empty() {
             None
         } else {
-            let options = EvaluateOptions {
-                batch: config.batch_size as u32,
-                widths: model.mixed_bases(&config.widths.0)?,
-                batches: list.len() as u32,
-                limit: limit.share(taken, 2),
-                guarded: false,
+            // Standard accuracy is that of the clean batch norms alone, robust accuracy that of the adversarial ones.
+            let widths = model.mixed_bases(&config.widths.0)?;
+            let (batch, count) = (config.batch_size as u32, batches.len() as u32);
+            let attacker = if robust {
+                let options = AttackOptions {
+                    attack: config.train_attack,
+                    bases: widths.last().copied().unwrap_or(1),
+                    ensemble: model.validated(1.0),
+                    batch,
+                    batches: count,
+                    seed: config.seed as u32,
+                    limit: limit.share(taken, 2),
+                    guarded: false,
+                };
+                Some(Attacker::new(&gpu, &model.network, &model.server, &images.store, options).await?)
+            } else {
+                None
             };
+            let ensemble = model.validated(0.0);
+            let options = EvaluateOptions { batch, widths, ensemble, batches: count, limit: limit.share(taken, 2), guarded: false };
             let evaluator = Evaluator::new(&gpu, &model.network, &model.server, &images.store, options).await?;
-            Some(Validation { evaluator, owners, batches: list })
+            Some(Validation { evaluator, attacker, batches })
         };
         let validation_bytes = validation.as_ref().map_or(0, |v| v.evaluator.staging_bytes(v.batches.len()));
-        let staging = Staging::new(&gpu, Trainer::staging_bytes(options.lanes) + validation_bytes);
+        let staging = Staging::new(&gpu, Trainer::staging_bytes(most_lanes) + validation_bytes);
         Ok(Federation {
             gpu,
             config,
@@ -172,6 +222,7 @@ impl Federation {
         let round = self.rounds_done;
         let plan = plan_round(&self.config.round_settings(), &self.clients, &mut self.deck, round)?;
         let work = self.work(&plan)?;
+        self.trainer.set_round(round as u32);
         self.trainer.round(&self.gpu, &self.model.server, &work, plan.lr as f32, &self.staging, 0)?;
         let train_bytes = Trainer::staging_bytes(plan.lanes.len() as u32);
         let mut dispatches = self.trainer.dispatches;
@@ -183,12 +234,11 @@ impl Federation {
         let bytes = self.staging.read(&self.gpu).await?;
         let (train_counters, rest) = bytes.split_at(train_bytes as usize);
 
-        let (mut loss, mut correct, mut samples) = (0.0, 0u64, 0u64);
-        for t in Trainer::totals(&work, train_counters).iter().flatten() {
-            loss += f64::from(t.loss);
-            correct += u64::from(t.correct);
-            samples += u64::from(t.samples);
-        }
+        let clean = Means::of(&Trainer::totals(&work, train_counters));
+        let adversarial = Means::of(&Trainer::adversarial_totals(&work, train_counters));
+        let lambda = self.config.lambda_train;
+        // A part that is not trained on has no images, and a loss of 0.
+        let loss = (1.0 - lambda) * clean.loss + lambda * adversarial.loss;
         if !loss.is_finite() {
             return Err(Error::Training(format!(
                 "training diverged in round {}: the loss is not a number; start again with a lower lr (now {})",
@@ -197,23 +247,29 @@ impl Federation {
             )));
         }
         let mut validation = Vec::new();
+        let mut robust_validation = None;
         let mut best = false;
-        if let (true, Some(v)) = (validates, &self.validation) {
+        if let (true, Some(v)) = (validates, &mut self.validation) {
             let totals = v.evaluator.totals(&rest[..v.evaluator.staging_bytes(v.batches.len()) as usize]);
             let widths = &self.config.widths.0;
-            let sums = per_client(self.clients.len(), widths.len(), &v.owners, &totals);
-            for (i, width) in widths.iter().enumerate() {
-                let accuracies: Vec<(&str, Option<f64>)> = self
-                    .clients
-                    .iter()
-                    .zip(&sums)
-                    .map(|(c, t)| (self.images.domains[c.domain].as_str(), (t[i].samples > 0).then(|| t[i].accuracy())))
-                    .collect();
-                validation.push(width_metrics(*width, &accuracies));
-            }
+            let metrics = |width: Ratio, sums: &[Vec<Totals>], i: usize| {
+                let accuracy = |t: &Totals| (t.samples > 0).then(|| t.accuracy());
+                let of_client = |(c, t): (&Client, &Vec<Totals>)| (self.images.domains[c.domain].as_str(), accuracy(&t[i]));
+                width_metrics(width, &self.clients.iter().zip(sums).map(of_client).collect::<Vec<_>>())
+            };
+            let sums = per_client(self.clients.len(), widths.len(), &v.batches, &totals);
+            validation.extend(widths.iter().enumerate().map(|(i, width)| metrics(*width, &sums, i)));
             // The widths are ascending: the last is the full one.
-            if let Some(accuracy) = validation.last().and_then(|v| v.accuracy) {
-                best = self.selection.offer(round, accuracy);
+            let full = widths[widths.len() - 1];
+            if let Some(attacker) = &mut v.attacker {
+                let attacked = attacker.attack(&self.gpu, &v.batches).await?;
+                let totals: Vec<Vec<Totals>> = attacked.iter().map(|a| vec![a.totals]).collect();
+                robust_validation = Some(metrics(full, &per_client(self.clients.len(), 1, &v.batches, &totals), 0));
+            }
+            let standard = validation.last().and_then(|v| v.accuracy);
+            let robust = robust_validation.as_ref().map_or(Some(0.0), |v| v.accuracy);
+            if let (Some(standard), Some(robust)) = (standard, robust) {
+                best = self.selection.offer(round, (1.0 - lambda) * standard + lambda * robust);
             }
         }
         self.rounds_done += 1;
@@ -223,9 +279,11 @@ impl Federation {
                 lr: plan.lr,
                 clients: plan.clients.len(),
                 lanes: plan.lanes.len(),
-                train_loss: loss / samples.max(1) as f64,
-                train_accuracy: correct as f64 / samples.max(1) as f64,
+                train_loss: loss,
+                train_accuracy: if lambda < 1.0 { clean.accuracy } else { adversarial.accuracy },
+                robust_train_accuracy: (lambda > 0.0).then_some(adversarial.accuracy),
                 validation,
+                robust_validation,
                 best,
             },
             waves: plan.lanes.len().div_ceil(self.trainer.lanes_per_wave() as usize),
@@ -242,7 +300,7 @@ impl Federation {
             let c = &self.config;
             let batches = batches::local_batches(c.seed, plan.round, p.client, c.local_epochs, &images, c.batch_size)?;
             let lanes = plan.lanes.iter().filter(|l| l.slot == slot);
-            work.push(ClientWork { batches, bases: lanes.map(|l| (l.base as u32, l.share as f32)).collect() });
+            work.push(ClientWork { client: p.client as u32, batches, bases: lanes.map(|l| (l.base as u32, l.share as f32)).collect() });
         }
         Ok(work)
     }
@@ -265,27 +323,35 @@ impl Federation {
                 rounds_done: self.rounds_done,
                 best: self.selection.best,
                 deck: Some(self.deck.clone()),
+                mixed: None,
                 config: self.config.clone(),
             },
             tensors: self.model.tensors(&self.gpu).await?,
         })
     }
 
-    /// Replaces the server's bases, as by those of the best round before a test.
+    /// Replaces the server's bases and the clients' batch norms, as by those of the best round before a test.
     ///
     /// # Errors
     /// [`Error::Data`] where tensors are missing or have other shapes.
-    pub fn load_bases(&self, checkpoint: Checkpoint, file: &str) -> Result<()> {
+    pub fn load_bases(&mut self, checkpoint: Checkpoint, file: &str) -> Result<()> {
         self.model.load_bases(&self.gpu, checkpoint, file)
     }
 
-    /// Accuracy of the server's bases on the clients' test images.
+    /// Accuracy of the server's bases on the clients' test images, through the clean batch norms where they are dual. In batch-norm
+    /// mode `post` every client re-estimates statistics first.
     ///
     /// # Errors
     /// As [`Model::test`].
-    pub async fn test(&self) -> Result<model::Report> {
-        let settings =
-            TestSettings { widths: self.config.widths.0.clone(), batch: self.config.eval_batch_size, limit: self.config.limit() };
+    pub async fn test(&mut self) -> Result<model::Report> {
+        self.model.estimate_statistics(&self.gpu, &self.images, &self.clients, &self.config).await?;
+        let settings = TestSettings {
+            widths: self.config.widths.0.clone(),
+            lambda: 0.0,
+            order: Vec::new(),
+            batch: self.config.eval_batch_size,
+            limit: self.config.limit(),
+        };
         self.model.test(&self.gpu, &self.images, &self.clients, &settings).await
     }
 }

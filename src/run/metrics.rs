@@ -18,12 +18,19 @@ pub struct RoundMetrics {
     pub clients: usize,
     /// (client, base) pairs trained.
     pub lanes: usize,
-    /// Cross entropy (natural logarithm) during training, mean over the images of all lanes and steps.
+    /// Cross entropy (natural logarithm) during training, mean over the images of all lanes and steps; in adversarial training, of
+    /// clean and attacked images in their shares.
     pub train_loss: f64,
-    /// Share of right answers during training, in [0, 1], over the same.
+    /// Share of right answers during training, in [0, 1], over the same; in adversarial training, of clean images.
     pub train_accuracy: f64,
+    /// The same of attacked images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub robust_train_accuracy: Option<f64>,
     /// Validation at each width, ascending; empty in a round without validation.
     pub validation: Vec<WidthMetrics>,
+    /// Validation at full width of images attacked as in training, through the adversarial batch norms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub robust_validation: Option<WidthMetrics>,
     /// Whether this round's ensemble became the best so far.
     pub best: bool,
 }
@@ -94,6 +101,8 @@ mod tests {
             lanes: 5,
             train_loss: 1.0 / 3.0,
             train_accuracy: 2.0 / 3.0,
+            robust_train_accuracy: Some(1.0 / 3.0),
+            robust_validation: Some(width_metrics(Ratio::ONE, &[("a", None)])),
             validation: vec![width_metrics("1/8".parse().unwrap(), &[("a", Some(1.0 / 7.0))])],
             best: true,
         };

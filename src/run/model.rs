@@ -1,14 +1,17 @@
 //! A trained ensemble on a GPU: what a checkpoint becomes, to be evaluated at any width or asked for predictions.
 
-use super::checkpoint::{Checkpoint, Tensor, tensor_name};
-use super::config::TrainConfig;
+use super::checkpoint::{Checkpoint, Mixed, Tensor, local_name, tensor_name};
+use super::config::{BnMode, TrainConfig};
 use super::robust::{Progress, RobustReport};
 use crate::data::Dataset;
-use crate::engine::{AttackOptions, Attacked, Attacker, EvaluateOptions, Evaluator, ImageStore, Limit, Server, Staging, Totals};
+use crate::engine::{
+    AttackOptions, Attacked, Attacker, Batch, Ensemble, EstimateOptions, EvaluateOptions, Evaluator, ImageStore, Limit, LocalNorms, Server,
+    Staging, Totals, estimate_statistics,
+};
 use crate::fl::init::{Init, fan_in_scale, init_tensor, tensor_rng};
 use crate::fl::{Attack, Client, DomainSizes, Method, Partition, Ratio, batches, selection};
 use crate::gpu::Gpu;
-use crate::net::{Network, Shape, TensorKind, digits};
+use crate::net::{Network, NormRow, Norms, Shape, TensorKind, TensorSpec, digits};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -22,9 +25,18 @@ pub struct Model {
     pub method: Method,
     /// Class names' number.
     pub classes: usize,
+    /// How batch norm normalises in evaluation.
+    pub bn_mode: BnMode,
+    /// Batch norms of each client's own: kept from training, or with re-estimated statistics.
+    pub local: Option<LocalNorms>,
+    /// Of a model of one width and λ: which.
+    pub mixed: Option<Mixed>,
 }
 
-/// The base network of that name at that width.
+/// Epochs over a client's training images that re-estimate its statistics in batch-norm mode `post`.
+pub const POST_EPOCHS: usize = 20;
+
+/// The base network of that name at that width, with single batch norms.
 ///
 /// # Errors
 /// [`Error::Config`] where there is no such network or it has no channels left.
@@ -46,8 +58,8 @@ pub fn initial_bases(gpu: &Gpu, network: &Network, bases: usize, base_width: Rat
             let kind = match t.kind {
                 TensorKind::ConvWeight | TensorKind::LinearWeight { .. } => Init::Weight,
                 TensorKind::Bias => Init::Bias { fan_in: t.fan_in },
-                TensorKind::NormWeight => Init::Ones,
-                TensorKind::NormBias => Init::Zeros,
+                TensorKind::NormWeight | TensorKind::RunningVariance => Init::Ones,
+                TensorKind::NormBias | TensorKind::RunningMean => Init::Zeros,
             };
             let scale = fan_in_scale(rescale_init, t.first_layer, base_width);
             (t.name.clone(), init_tensor(kind, &t.shape, scale, &mut tensor_rng(seed, base, i)))
@@ -55,6 +67,26 @@ pub fn initial_bases(gpu: &Gpu, network: &Network, bases: usize, base_width: Rat
         server.upload(gpu, network, base as u32, &tensors.collect());
     }
     Ok(server)
+}
+
+/// The batch norms that every client starts with: γ and running variance 1, β and running mean 0.
+///
+/// # Errors
+/// As [`LocalNorms::new`].
+pub fn initial_norms(gpu: &Gpu, network: &Network, clients: usize, bases: usize) -> Result<LocalNorms> {
+    let local = LocalNorms::new(gpu, network.norm_row(), clients as u32, bases as u32)?;
+    let mut row = vec![0.0; network.parameter_blocks as usize * 4];
+    for tensor in norm_tensors(network) {
+        let one = matches!(tensor.kind, TensorKind::NormWeight | TensorKind::RunningVariance);
+        network.pack(tensor, &vec![f32::from(u8::from(one)); tensor.len()], &mut row);
+    }
+    local.upload(gpu, &row[network.norm_start as usize * 4..].repeat(clients * bases));
+    Ok(local)
+}
+
+/// The tensors of batch norms.
+fn norm_tensors(network: &Network) -> impl Iterator<Item = &TensorSpec> {
+    network.tensors.iter().filter(|t| t.kind.is_norm())
 }
 
 /// Names and PyTorch shapes of a network's tensors, as checkpoints are asked for them.
@@ -78,20 +110,41 @@ impl Model {
     /// [`Error::Data`] where tensors are missing or have other shapes than the network's.
     pub fn from_checkpoint(gpu: &Gpu, checkpoint: Checkpoint, file: &str) -> Result<Model> {
         let header = &checkpoint.header;
-        let network = network(&header.network, header.base_width, header.classes)?;
+        let network = network(&header.network, header.base_width, header.classes)?.with_norms(header.norms());
         let method = header.config.method();
-        let classes = header.classes;
+        let (classes, bn_mode, mixed) = (header.classes, header.bn_mode(), header.mixed.clone());
         let server = Server::new(gpu, &network, header.bases as u32)?;
-        let model = Model { network, server, method, classes };
+        let mut model = Model { network, server, method, classes, bn_mode, local: None, mixed };
         model.load_bases(gpu, checkpoint, file)?;
         Ok(model)
     }
 
-    /// Replaces the bases by those of a checkpoint of the same ensemble. `file` is its name in errors.
+    /// Replaces the bases, and the clients' batch norms where they keep their own, by those of a checkpoint of the same ensemble.
+    /// `file` is its name in errors.
     ///
     /// # Errors
     /// [`Error::Data`] where tensors are missing or have other shapes than the network's.
-    pub fn load_bases(&self, gpu: &Gpu, checkpoint: Checkpoint, file: &str) -> Result<()> {
+    pub fn load_bases(&mut self, gpu: &Gpu, mut checkpoint: Checkpoint, file: &str) -> Result<()> {
+        if checkpoint.header.config.local_bn && checkpoint.header.mixed.is_none() {
+            let wanted: Vec<_> = norm_tensors(&self.network).map(|t| (t.name.clone(), t.len())).collect();
+            let (clients, bases) = checkpoint.take_local(&wanted, file)?;
+            let mut values = Vec::new();
+            for client in 0..clients {
+                for base in &bases {
+                    let mut row = vec![0.0; self.network.parameter_blocks as usize * 4];
+                    for (tensor, all) in norm_tensors(&self.network).zip(base) {
+                        self.network.pack(tensor, &all[client * tensor.len()..][..tensor.len()], &mut row);
+                    }
+                    values.extend_from_slice(&row[self.network.norm_start as usize * 4..]);
+                }
+            }
+            let local = match self.local.take() {
+                Some(local) if local.clients as usize == clients => local,
+                _ => LocalNorms::new(gpu, self.network.norm_row(), clients as u32, self.server.bases)?,
+            };
+            local.upload(gpu, &values);
+            self.local = Some(local);
+        }
         let bases = checkpoint.take_parameters(&wanted_tensors(&self.network), file)?;
         for (base, tensors) in bases.into_iter().enumerate() {
             let named = self.network.tensors.iter().zip(tensors).map(|(spec, t)| (spec.name.clone(), t.data)).collect();
@@ -113,7 +166,77 @@ impl Model {
                 tensors.insert(tensor_name(b, &spec.name), Tensor { shape: spec.shape.clone(), data });
             }
         }
+        // Re-estimated statistics are no part of the model.
+        if let Some(local) = self.local.as_ref().filter(|_| self.bn_mode != BnMode::Post) {
+            let values = local.download(gpu).await?;
+            for base in 0..local.bases {
+                for spec in norm_tensors(&self.network) {
+                    let of_client = |client| self.network.unpack(spec, &self.full_row(&values, local.place(client, base)));
+                    let data = (0..local.clients).flat_map(of_client).collect();
+                    let shape = vec![local.clients as usize, spec.len()];
+                    tensors.insert(local_name(base as usize, &spec.name), Tensor { shape, data });
+                }
+            }
+        }
         Ok(tensors)
+    }
+
+    /// A row of parameters that holds nothing but batch norms: those at `place` among all clients'.
+    fn full_row(&self, local: &[f32], place: u32) -> Vec<f32> {
+        let mut row = vec![0.0; self.network.norm_start as usize * 4];
+        let length = self.network.norm_row().len() as usize * 4;
+        row.extend_from_slice(&local[place as usize * length..][..length]);
+        row
+    }
+
+    /// How the model is validated in training: by running statistics where they are tracked, else by the batch's.
+    pub fn validated(&self, lambda: f32) -> Ensemble {
+        let local = self.local.clone().filter(|_| self.bn_mode != BnMode::Post);
+        Ensemble { order: Vec::new(), running: self.bn_mode == BnMode::Tracked, lambda, local }
+    }
+
+    /// How the model is used: the same, but by re-estimated statistics in batch-norm mode `post`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where statistics have not been estimated ([`Model::estimate_statistics`]).
+    pub fn ensemble(&self, lambda: f64, order: &[u32]) -> Result<Ensemble> {
+        if self.bn_mode == BnMode::Post && self.local.is_none() {
+            return Err(Error::Config("bn-mode = post: the clients' statistics have to be estimated first".into()));
+        }
+        let running = self.bn_mode != BnMode::Batch;
+        Ok(Ensemble { order: order.to_vec(), running, lambda: lambda as f32, local: self.local.clone() })
+    }
+
+    /// In batch-norm mode `post`, estimates the statistics of every client and base: the mean over [`POST_EPOCHS`] epochs of the
+    /// client's training batches, without the layer correction. Else does nothing.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a client without enough training images, [`Error::Gpu`] for the device's.
+    pub async fn estimate_statistics(&mut self, gpu: &Gpu, images: &Images, clients: &[Client], config: &TrainConfig) -> Result<()> {
+        if self.bn_mode != BnMode::Post {
+            return Ok(());
+        }
+        let row = NormRow { norms: Norms { dual: false, tracked: true }, ..self.network.norm_row() };
+        let local = LocalNorms::new(gpu, row, clients.len() as u32, self.server.bases)?;
+        let bases = self.server.download(gpu, &self.network).await?;
+        let affine = bases.iter().map(|tensors| {
+            let mut row = vec![0.0; self.network.parameter_blocks as usize * 4];
+            norm_tensors(&self.network).for_each(|t| self.network.pack(t, &tensors[&t.name], &mut row));
+            let mut own = row[self.network.norm_start as usize * 4..].to_vec();
+            own.resize(local.values(), 0.0);
+            own
+        });
+        local.upload(gpu, &affine.collect::<Vec<_>>().concat().repeat(clients.len()));
+        let mut work = Vec::new();
+        for (i, client) in clients.iter().enumerate() {
+            let own = images.train_indices(client);
+            // No round draws these epochs' orders.
+            work.push(batches::local_batches(config.seed, u32::MAX as usize, i, POST_EPOCHS, &own, config.batch_size)?);
+        }
+        let options = EstimateOptions { batch: config.batch_size as u32, limit: config.limit(), guarded: false };
+        estimate_statistics(gpu, &self.network, &self.server, &images.store, &local, &work, &options).await?;
+        self.local = Some(local);
+        Ok(())
     }
 
     /// Number of bases of each width.
@@ -121,7 +244,30 @@ impl Model {
     /// # Errors
     /// [`Error::Config`] naming a width that cannot be mixed.
     pub fn mixed_bases(&self, widths: &[Ratio]) -> Result<Vec<u32>> {
+        if let Some(mixed) = &self.mixed
+            && let Some(other) = widths.iter().find(|w| **w != mixed.width)
+        {
+            return Err(Error::Config(format!("this model is mixed for width {}; it has no width {other}", mixed.width)));
+        }
         widths.iter().map(|w| Ok(self.method.mixed_bases(*w)? as u32)).collect()
+    }
+
+    /// Checks that the model can be used at that share of the adversarial batch norms.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the share is outside [0, 1] or the model has one batch norm only.
+    pub fn check_lambda(&self, lambda: f64) -> Result<()> {
+        if !(0.0..=1.0).contains(&lambda) {
+            return Err(Error::Config(format!("lambda = {lambda}: it is a share in [0, 1]")));
+        }
+        if lambda > 0.0 && !self.network.norms.dual {
+            let why = match &self.mixed {
+                Some(m) => format!("this model is mixed for lambda {} already: leave lambda out", m.lambda),
+                None => "this model has no adversarial batch norms: train it with lambda-train between 0 and 1, or leave lambda out".into(),
+            };
+            return Err(Error::Config(format!("lambda = {lambda}: {why}")));
+        }
+        Ok(())
     }
 
     /// Accuracy of every width on each client's test images, from one forward of the bases.
@@ -129,11 +275,13 @@ impl Model {
     /// # Errors
     /// [`Error::Config`] for a width that cannot be mixed or a batch that does not fit, [`Error::Gpu`] for the device's.
     pub async fn test(&self, gpu: &Gpu, images: &Images, clients: &[Client], settings: &TestSettings) -> Result<Report> {
+        self.check_lambda(settings.lambda)?;
         let lists: Vec<Vec<u32>> = clients.iter().map(|c| images.test_indices(c)).collect();
-        let (owners, list) = batches_of_clients(&lists, settings.batch)?;
+        let list = batches_of_clients(&lists, settings.batch)?;
         let options = EvaluateOptions {
             batch: settings.batch as u32,
             widths: self.mixed_bases(&settings.widths)?,
+            ensemble: self.ensemble(settings.lambda, &settings.order)?,
             batches: list.len() as u32,
             limit: settings.limit,
             guarded: false,
@@ -142,7 +290,7 @@ impl Model {
         let staging = Staging::new(gpu, evaluator.staging_bytes(list.len()));
         evaluator.submit(gpu, &list, &staging, 0)?;
         let totals = evaluator.totals(&staging.read(gpu).await?);
-        let per_client = per_client(clients.len(), settings.widths.len(), &owners, &totals[..list.len()]);
+        let per_client = per_client(clients.len(), settings.widths.len(), &list, &totals[..list.len()]);
         Ok(Report::new(&settings.widths, clients, &images.domains, &per_client))
     }
 
@@ -162,14 +310,16 @@ impl Model {
         attack: Attack,
         seed: u32,
     ) -> Result<RobustReport> {
+        self.check_lambda(settings.lambda)?;
         let lists: Vec<Vec<u32>> = clients.iter().map(|c| images.test_indices(c)).collect();
-        let (owners, list) = batches_of_clients(&lists, settings.batch)?;
+        let list = batches_of_clients(&lists, settings.batch)?;
         let mut totals = vec![Vec::new(); list.len()];
         let mut progress = Vec::new();
         for bases in self.mixed_bases(&settings.widths)? {
             let options = AttackOptions {
                 attack,
                 bases,
+                ensemble: self.ensemble(settings.lambda, &settings.order)?,
                 batch: settings.batch as u32,
                 batches: list.len() as u32,
                 seed,
@@ -185,27 +335,40 @@ impl Model {
             let without_gradient = end.iter().map(|a| a.without_gradient).sum();
             progress.push(Progress { start_loss: mean_loss(&start), loss: mean_loss(&end), without_gradient, images });
         }
-        let per_client = per_client(clients.len(), settings.widths.len(), &owners, &totals);
+        let per_client = per_client(clients.len(), settings.widths.len(), &list, &totals);
         let report = Report::new(&settings.widths, clients, &images.domains, &per_client);
         Ok(RobustReport { attack, report, progress })
     }
 
-    /// Class probabilities of single images, H·W·3 bytes each, at each width: `[width][image][class]`.
+    /// Class probabilities of single images, H·W·3 bytes each, at each width: `[width][image][class]`, through the batch norms of
+    /// `client` where clients keep their own.
     ///
-    /// The images of one call form the batches whose statistics batch norm uses, so a prediction depends on the images
-    /// it is made with; at least two are needed.
+    /// By batch statistics the images of one call form the batches that batch norm uses, so a prediction depends on the images
+    /// it is made with; at least two are needed then.
     ///
     /// # Errors
-    /// [`Error::Config`] for fewer than two images or a width that cannot be mixed, [`Error::Gpu`] for the device's.
-    pub async fn predict(&self, gpu: &Gpu, pixels: &[u8], widths: &[Ratio], batch: usize, limit: Limit) -> Result<Vec<Vec<Vec<f32>>>> {
+    /// [`Error::Config`] for too few images or a width that cannot be mixed, [`Error::Gpu`] for the device's.
+    pub async fn predict(&self, gpu: &Gpu, pixels: &[u8], settings: &TestSettings, client: u32) -> Result<Vec<Vec<Vec<f32>>>> {
+        self.check_lambda(settings.lambda)?;
         let count = pixels.len() / self.network.input.len() as usize;
-        if count < 2 {
+        if count < 2 && self.bn_mode == BnMode::Batch {
             return Err(Error::Config("predictions need at least two images: batch norm normalises over the batch".into()));
         }
         let store = ImageStore::new(gpu, self.network.input, &[(pixels, &vec![0; count])])?;
-        let list = batches::evaluation_batches(&(0..count as u32).collect::<Vec<_>>(), batch)?;
-        let options =
-            EvaluateOptions { batch: batch as u32, widths: self.mixed_bases(widths)?, batches: list.len() as u32, limit, guarded: false };
+        let indices: Vec<u32> = (0..count as u32).collect();
+        let list = match self.bn_mode {
+            BnMode::Batch => batches::evaluation_batches(&indices, settings.batch)?,
+            _ => indices.chunks(settings.batch.max(1)).map(<[u32]>::to_vec).collect(),
+        };
+        let list: Vec<Batch> = list.into_iter().map(|images| Batch { client, images }).collect();
+        let options = EvaluateOptions {
+            batch: settings.batch as u32,
+            widths: self.mixed_bases(&settings.widths)?,
+            ensemble: self.ensemble(settings.lambda, &settings.order)?,
+            batches: list.len() as u32,
+            limit: settings.limit,
+            guarded: false,
+        };
         let mut evaluator = Evaluator::new(gpu, &self.network, &self.server, &store, options).await?;
         let mut logits = evaluator.logits(gpu, &list).await?;
         logits.iter_mut().flatten().for_each(|row| softmax(row));
@@ -225,6 +388,10 @@ fn softmax(row: &mut [f32]) {
 pub struct TestSettings {
     /// Widths to mix.
     pub widths: Vec<Ratio>,
+    /// Share of the adversarial batch norms, in [0, 1]; 0 for a model that has none.
+    pub lambda: f64,
+    /// Bases in the order in which they are mixed; empty: in their own.
+    pub order: Vec<u32>,
     /// Images of a batch; under batch statistics it is part of the result.
     pub batch: usize,
     /// How much of the GPU to take.
@@ -282,24 +449,21 @@ impl Images {
     }
 }
 
-/// Evaluation batches of every client's images, one client a batch, and the client of each.
-pub(super) fn batches_of_clients(lists: &[Vec<u32>], batch: usize) -> Result<(Vec<usize>, Vec<Vec<u32>>)> {
-    let mut owners = Vec::new();
+/// Evaluation batches of every client's images, one client a batch.
+pub(super) fn batches_of_clients(lists: &[Vec<u32>], batch: usize) -> Result<Vec<Batch>> {
     let mut all = Vec::new();
-    for (client, images) in lists.iter().enumerate() {
-        for batch in batches::evaluation_batches(images, batch)? {
-            owners.push(client);
-            all.push(batch);
-        }
+    for (client, images) in (0..).zip(lists) {
+        let of_client = batches::evaluation_batches(images, batch)?;
+        all.extend(of_client.into_iter().map(|images| Batch { client, images }));
     }
-    Ok((owners, all))
+    Ok(all)
 }
 
 /// Sums of the batches' counters, `[client][width]`.
-pub(super) fn per_client(clients: usize, widths: usize, owners: &[usize], totals: &[Vec<Totals>]) -> Vec<Vec<Totals>> {
+pub(super) fn per_client(clients: usize, widths: usize, batches: &[Batch], totals: &[Vec<Totals>]) -> Vec<Vec<Totals>> {
     let mut sums = vec![vec![Totals::default(); widths]; clients];
-    for (owner, batch) in owners.iter().zip(totals) {
-        for (sum, t) in sums[*owner].iter_mut().zip(batch) {
+    for (batch, totals) in batches.iter().zip(totals) {
+        for (sum, t) in sums[batch.client as usize].iter_mut().zip(totals) {
             sum.loss += t.loss;
             sum.correct += t.correct;
             sum.samples += t.samples;

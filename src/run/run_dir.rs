@@ -288,6 +288,8 @@ mod tests {
             lanes: 3,
             train_loss: 1.0 / (round + 3) as f64,
             train_accuracy: 0.5,
+            robust_train_accuracy: None,
+            robust_validation: None,
             validation: vec![width_metrics(Ratio::ONE, &[("a", Some(0.25))])],
             best: round == 0,
         };

@@ -1,17 +1,21 @@
-//! Cases of batch norm and max-pooling.
+//! Cases of batch norm, its statistics and mixes, and max-pooling.
 
 use super::{Case, LANES, Noise, ROWS, Trial, Want, batch_sizes, for_each_pixel, lane_table, place, size_table, stored, wanted};
-use crate::kernels::batch_norm_statistics::{self, BatchNorm};
+use crate::gpu::Active;
+use crate::kernels::batch_norm_mix::{self, BatchNormMix};
+use crate::kernels::batch_norm_statistics::{self, BatchNorm, NormPlace};
+use crate::kernels::local_norms::{self, LocalNorms};
 use crate::kernels::max_pool_forward::{self, MaxPool};
-use crate::kernels::{
-    EPSILON, ImageLayout, ParameterPlace, Tuning, batch_norm_backward, batch_norm_features, batch_norm_forward, max_pool_backward,
-};
-use crate::net::Shape;
-use kernels_tests::batch_norm_backward::batch_norm_backward as twin_backward;
+use crate::kernels::running_statistics::{self, RunningStatistics};
+use crate::kernels::{EPSILON, ImageLayout, Tuning, batch_norm_backward, batch_norm_features, batch_norm_forward, max_pool_backward};
+use crate::net::{Branch, NormRow, Norms, Shape};
+use kernels_tests::batch_norm_backward::{batch_norm_backward as twin_backward, batch_norm_backward_running as twin_backward_running};
 use kernels_tests::batch_norm_forward::{Normalization, batch_norm_forward as twin_forward};
-use kernels_tests::batch_norm_statistics::batch_norm_statistics as twin_statistics;
+use kernels_tests::batch_norm_mix::batch_norm_mix;
+use kernels_tests::batch_norm_statistics::{Statistics, batch_norm_statistics as twin_statistics};
 use kernels_tests::max_pool_backward::max_pool_backward as twin_pool_backward;
 use kernels_tests::max_pool_forward::max_pool_forward as twin_pool_forward;
+use kernels_tests::running_statistics::running_statistics as twin_running;
 use kernels_tests::shape;
 
 /// Batch norm with ReLU and max-pooling: statistics, then forward or backward from them.
@@ -33,6 +37,8 @@ pub struct BatchNormCase {
     pub mean: f32,
     /// Factor on the gradient: the layer correction.
     pub scale: f32,
+    /// Normalise by given statistics, not by the batch's.
+    pub running: bool,
     /// Seed of the data.
     pub seed: u64,
 }
@@ -59,7 +65,7 @@ impl Case for BatchNormCase {
             self.scale,
             if self.relu { ", ReLU" } else { "" },
             if self.pool > 1 { format!(", max-pooling {}", self.pool) } else { String::new() }
-        )
+        ) + if self.running { ", given statistics" } else { "" }
     }
 
     fn trial(&self, _: Tuning) -> Trial {
@@ -74,11 +80,12 @@ impl Case for BatchNormCase {
         let channels = z_layout.blocks() as usize * 4;
         let (real, pixels) = (self.shape.channels as usize, (self.shape.height * self.shape.width) as usize);
 
-        // γ and β of every row among NaN; padded channels have zeros.
-        let place = ParameterPlace { stride: (channels / 4 * 2 + 3) as u32, weight: 1, bias: Some((channels / 4 + 2) as u32) };
-        let mut words = vec![f32::NAN; ROWS * place.stride as usize * 4];
+        // γ and β of every lane among NaN; padded channels have zeros. The moments are of more layers than this.
+        let blocks = channels as u32 / 4;
+        let place = NormPlace { stride: 2 * blocks + 3, weight: 1, bias: blocks + 2, blocks: blocks + 3, first: 2 };
+        let mut words = vec![f32::NAN; LANES.len() * place.stride as usize * 4];
         let mut affine = Vec::new();
-        for row in 0..ROWS {
+        for row in 0..LANES.len() {
             let start = row * place.stride as usize * 4;
             let gamma: Vec<f64> = (0..channels).map(|c| if c < real { 1.0 + 0.5 * noise.value() } else { 0.0 }).collect();
             let beta: Vec<f64> = (0..channels).map(|c| if c < real { noise.value() } else { 0.0 }).collect();
@@ -88,7 +95,7 @@ impl Case for BatchNormCase {
             }
             affine.push((words[start + 4..][..channels].iter().map(|v| f64::from(*v)).collect::<Vec<_>>(), beta));
         }
-        let norm = BatchNorm { batch: batch as u32, z: z_layout, place, relu: self.relu, pool: self.pool };
+        let norm = BatchNorm { batch: batch as u32, z: z_layout, place, relu: self.relu, pool: self.pool, running: self.running };
         let twin = |valid| shape::BatchNorm { batch: valid, valid, channels, pixels };
         let valid: Vec<usize> = LANES.iter().map(|l| batch_sizes(batch)[l[0] as usize]).collect();
         // Rounded to f32 here, so that the twin sees what the kernel sees.
@@ -101,9 +108,16 @@ impl Case for BatchNormCase {
                 images.into_iter().enumerate().map(with_mean).collect()
             })
             .collect();
-        let statistics: Vec<_> = (0..LANES.len()).map(|l| twin_statistics(&twin(valid[l]), &z[l])).collect();
+        let mut statistics: Vec<_> = (0..LANES.len()).map(|l| twin_statistics(&twin(valid[l]), &z[l])).collect();
+        if self.running {
+            // Those of other data: a bit off, and never without spread.
+            for s in &mut statistics {
+                s.mean.iter_mut().for_each(|m| *m = f64::from((*m + 0.25 * noise.value()) as f32));
+                s.variance.iter_mut().for_each(|v| *v = (*v + 0.5) * (1.0 + 0.5 * noise.value()));
+            }
+        }
         let normalization = |lane: usize| {
-            let (gamma, beta) = &affine[LANES[lane][1] as usize];
+            let (gamma, beta) = &affine[lane];
             Normalization { gamma, beta, eps: f64::from(EPSILON), relu: self.relu }
         };
         let pool_twin = |valid| shape::Pool2d {
@@ -128,20 +142,24 @@ impl Case for BatchNormCase {
         let all: Vec<f32> = (0..LANES.len()).flat_map(|l| stored(z_layout, batch, valid[l], &z[l], 0, f32::NAN)).collect();
         let z_buffer = t.values("z", &all);
         let parameters = t.values("parameters", &words);
-        // [lane][block] of (mean ×4, deviation ×4).
-        let mut moments_want = vec![Want::Keep; LANES.len() * channels * 2];
+        // [lane][block of any layer] of (mean ×4, deviation ×4, unbiased variance ×4).
+        let records = place.moment_bytes() as usize / 4 * LANES.len();
+        let (mut moments_want, mut given) = (vec![Want::Keep; records], vec![f32::NAN; records]);
         for (lane, s) in statistics.iter().enumerate() {
+            let m = (valid[lane] * pixels) as f64;
             for c in 0..channels {
-                let at = lane * channels * 2 + c / 4 * 8 + c % 4;
+                let at = ((lane * place.blocks as usize + place.first as usize + c / 4) * 3) * 4 + c % 4;
                 moments_want[at] = Want::Near(s.mean[c], size);
                 let deviation = 1.0 / (s.variance[c] + f64::from(EPSILON)).sqrt();
                 // A single value a channel has no spread but its rounding.
                 moments_want[at + 4] = Want::Near(deviation, size * deviation);
+                moments_want[at + 8] = Want::Near(s.variance[c] * m / (m - 1.0).max(1.0), size * size);
+                (given[at], given[at + 4]) = (s.mean[c] as f32, deviation as f32);
             }
         }
-        let moments = t.output("moments", moments_want);
+        let moments = if self.running { t.values("moments", &given) } else { t.output("moments", moments_want) };
         let b = batch_norm_features::Buffers { lanes, batch_sizes: sizes, z: z_buffer, parameters, moments };
-        if !self.features {
+        if !self.features && !self.running {
             t.dispatches =
                 vec![norm.statistics("case", batch_norm_statistics::Buffers { lanes, batch_sizes: sizes, z: z_buffer, moments })];
         }
@@ -174,9 +192,11 @@ impl Case for BatchNormCase {
         let mut want_dz = Vec::new();
         for lane in 0..LANES.len() {
             let dy = twin_pool_backward(&pool_twin(valid[lane]), &dy[lane], &maxima[lane].1);
+            let twin_backward = if self.running { twin_backward_running } else { twin_backward };
             let g = twin_backward(&twin(valid[lane]), &dy, &z[lane], &statistics[lane], &normalization(lane), f64::from(self.scale));
             let m = (valid[lane] * pixels) as f64;
-            for c in 0..channels {
+            // By given statistics, γ and β are not trained.
+            for c in (0..channels).filter(|_| !self.running) {
                 want_gradient[lane * stride + 4 + c] = Want::Near(g.dgamma[c], m * size);
                 want_gradient[lane * stride + (channels / 4 + 2) * 4 + c] = Want::Near(g.dbeta[c], m);
             }
@@ -333,9 +353,9 @@ pub(super) fn standard() -> Vec<Box<dyn Case>> {
         (2, image(4, 300, 3), true, 3, 0.0, 1.0),
     ];
     for (seed, (batch, shape, relu, pool, mean, scale)) in norms.into_iter().enumerate() {
-        for backward in [false, true] {
+        for (backward, running) in [(false, false), (true, false), (false, true), (true, true)] {
             let seed = 200 + seed as u64;
-            let case = BatchNormCase { backward, batch, shape, relu, pool, features: false, mean, scale, seed };
+            let case = BatchNormCase { backward, batch, shape, relu, pool, features: false, mean, scale, running, seed };
             cases.push(Box::new(case));
             if (shape.height, shape.width) == (1, 1) {
                 cases.push(Box::new(BatchNormCase { features: true, ..case }));
@@ -355,5 +375,226 @@ pub(super) fn standard() -> Vec<Box<dyn Case>> {
             cases.push(Box::new(MaxPoolCase { backward, batch, input, kernel, stride, padding, seed: 300 + seed as u64 }));
         }
     }
+    let (dual, tracked) = ([false, true], [false, true]);
+    for (dual, running) in dual.into_iter().flat_map(|d| tracked.map(|t| (d, t))) {
+        let case = |lambda, own_rows, seed| {
+            let norms = Norms { dual, tracked: running };
+            Box::new(BatchNormMixCase { blocks: 88, norms, running, own_rows, lambda, seed })
+        };
+        for (i, lambda) in [0.0, 0.2, 0.5, 0.8, 1.0].into_iter().enumerate() {
+            cases.push(case(lambda, i % 2 == 1, 350 + i as u64));
+        }
+    }
+    let kept = Norms { dual: true, tracked: true };
+    cases.push(Box::new(BatchNormMixCase { blocks: 3, norms: kept, running: false, own_rows: false, lambda: 0.3, seed: 360 }));
+    for (cumulative, step) in [(false, 0), (false, 3), (true, 0), (true, 9)] {
+        cases.push(Box::new(RunningStatisticsCase { blocks: 88, cumulative, step, seed: 370 }));
+    }
+    for keep in [false, true] {
+        cases.push(Box::new(LocalNormsCase { keep, length: 70, seed: 380 }));
+    }
     cases
+}
+
+/// Batch norms prepared for evaluation: the λ-mix of dual ones.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchNormMixCase {
+    /// Channel blocks of all layers.
+    pub blocks: u32,
+    /// What is kept.
+    pub norms: Norms,
+    /// Whether moments are made of running statistics.
+    pub running: bool,
+    /// Whether the row is that of the lane's batch norms.
+    pub own_rows: bool,
+    /// Share of the adversarial ones.
+    pub lambda: f32,
+    /// Seed of the data.
+    pub seed: u64,
+}
+
+impl Case for BatchNormMixCase {
+    fn op(&self) -> &'static str {
+        "batch_norm_mix"
+    }
+
+    fn shape(&self) -> String {
+        let kind = if self.norms.dual { "dual" } else { "single" };
+        let by = if self.running { "running" } else { "batch" };
+        format!("{} channels, {kind}, {by} statistics, λ {}{}", self.blocks * 4, self.lambda, if self.own_rows { ", own rows" } else { "" })
+    }
+
+    fn trial(&self, _: Tuning) -> Trial {
+        let mut noise = Noise::new(self.seed);
+        let mut t = Trial::default();
+        let row = NormRow { blocks: self.blocks, norms: self.norms };
+        let (stride, start) = (row.len() + 3, 2);
+        let channels = self.blocks as usize * 4;
+        let mut words = vec![f32::NAN; ROWS * stride as usize * 4];
+        let kernel = BatchNormMix { row, stride, start, own_rows: self.own_rows, running: self.running, lambda: self.lambda };
+        let mut table = lane_table();
+        // Rows of batch norms in another order than those of parameters.
+        table.iter_mut().skip(3).step_by(4).zip([1, 3, 0, 2]).for_each(|(w, row)| *w = row);
+        let mut rows = Vec::new();
+        for r in 0..ROWS {
+            let branches: Vec<Branch> =
+                [Branch::Clean, Branch::Adversarial].into_iter().take(if self.norms.dual { 2 } else { 1 }).collect();
+            let mut norms = Vec::new();
+            for branch in branches {
+                let mut array = |at: u32, positive: bool| {
+                    let values: Vec<f32> =
+                        (0..channels).map(|_| noise.value()).map(|v| if positive { 1.5 + v } else { v } as f32).collect();
+                    words[(r * stride as usize + (start + at) as usize) * 4..][..channels].copy_from_slice(&values);
+                    values.into_iter().map(f64::from).collect::<Vec<_>>()
+                };
+                let affine = row.affine(branch);
+                let (gamma, beta) = (array(affine, false), array(affine + row.blocks, false));
+                let (mean, variance) = match self.norms.tracked {
+                    true => (array(row.running(branch), false), array(row.running(branch) + row.blocks, true)),
+                    false => (vec![0.0; channels], vec![1.0; channels]),
+                };
+                // By batch statistics x̂ is given: mean 0, deviation 1.
+                let statistics = match self.running {
+                    true => Statistics { mean, variance },
+                    false => Statistics { mean: vec![0.0; channels], variance: vec![1.0 - f64::from(EPSILON); channels] },
+                };
+                norms.push((gamma, beta, statistics));
+            }
+            rows.push(norms);
+        }
+        let (mut want_mixed, mut want_moments) = (Vec::new(), Vec::new());
+        for lane in table.chunks_exact(4) {
+            let norms = &rows[if self.own_rows { lane[3] } else { lane[1] } as usize];
+            let of = |i: usize| {
+                let (gamma, beta, s) = &norms[i.min(norms.len() - 1)];
+                (Normalization { gamma, beta, eps: f64::from(EPSILON), relu: false }, s)
+            };
+            let lambda = if self.norms.dual { f64::from(self.lambda) } else { 0.0 };
+            let m = batch_norm_mix(of(0), of(1), lambda);
+            want_mixed.extend(m.weight.iter().map(|v| Want::Near(*v, 4.0)));
+            want_mixed.extend(m.bias.iter().map(|v| Want::Near(*v, 8.0)));
+            for b in 0..self.blocks as usize {
+                let record =
+                    |v: &[f64]| (0..4).map(|c| if self.running { Want::Near(v[b * 4 + c], 2.0) } else { Want::Keep }).collect::<Vec<_>>();
+                want_moments.extend(record(&m.mean));
+                want_moments.extend(record(&m.deviation));
+                want_moments.extend([Want::Keep; 4]);
+            }
+        }
+        let b = batch_norm_mix::Buffers {
+            lanes: t.words("lanes", table),
+            source: t.values("source", &words),
+            mixed: t.output("mixed", want_mixed),
+            moments: t.output("moments", want_moments),
+        };
+        t.dispatches = vec![kernel.dispatch("case", b)];
+        t
+    }
+}
+
+/// Running statistics over several batches.
+#[derive(Debug, Clone, Copy)]
+pub struct RunningStatisticsCase {
+    /// Channel blocks of all layers.
+    pub blocks: u32,
+    /// The mean over all steps so far, not the moving average of momentum 0.1.
+    pub cumulative: bool,
+    /// Local step.
+    pub step: u32,
+    /// Seed of the data.
+    pub seed: u64,
+}
+
+impl Case for RunningStatisticsCase {
+    fn op(&self) -> &'static str {
+        "running_statistics"
+    }
+
+    fn shape(&self) -> String {
+        format!("{} channels, step {}{}", self.blocks * 4, self.step, if self.cumulative { ", cumulative" } else { "" })
+    }
+
+    fn trial(&self, _: Tuning) -> Trial {
+        let mut noise = Noise::new(self.seed);
+        let mut t = Trial::default();
+        let channels = self.blocks as usize * 4;
+        let (stride, mean) = (2 * self.blocks + 3, 2);
+        let (mut rows, mut moments) = (vec![f32::NAN; LANES.len() * stride as usize * 4], Vec::new());
+        let mut want = vec![Want::Keep; rows.len()];
+        for lane in 0..LANES.len() {
+            let start = (lane as u32 * stride + mean) as usize * 4;
+            let before = noise.values(2 * channels);
+            let batch = noise.values(2 * channels);
+            let momentum = if self.cumulative { None } else { Some(f64::from(running_statistics::MOMENTUM)) };
+            let after = twin_running(&before, &batch, momentum, self.step);
+            for i in 0..2 * channels {
+                rows[start + i] = before[i] as f32;
+                want[start + i] = Want::Near(after[i], 2.0);
+            }
+            for b in 0..channels / 4 {
+                moments.extend(batch[b * 4..][..4].iter().map(|v| *v as f32));
+                moments.extend([f32::NAN; 4]);
+                moments.extend(batch[channels + b * 4..][..4].iter().map(|v| *v as f32));
+            }
+        }
+        let rows = t.values("rows", &rows);
+        t.expect(rows, want);
+        let momentum = (!self.cumulative).then_some(running_statistics::MOMENTUM);
+        let kernel = RunningStatistics { blocks: self.blocks, stride, mean, momentum };
+        let moments = t.values("moments", &moments);
+        t.dispatches = vec![kernel.dispatch("case", moments, rows)];
+        t.active = Some(Active { lanes: LANES.len() as u32, slots: 0, step: self.step });
+        t
+    }
+}
+
+/// Batch norms taken from the clients' store, or put back.
+#[derive(Debug, Clone, Copy)]
+pub struct LocalNormsCase {
+    /// Put back, not taken.
+    pub keep: bool,
+    /// vec4 of a row of the store.
+    pub length: u32,
+    /// Seed of the data.
+    pub seed: u64,
+}
+
+impl Case for LocalNormsCase {
+    fn op(&self) -> &'static str {
+        if self.keep { "local_norms, keep" } else { "local_norms, take" }
+    }
+
+    fn shape(&self) -> String {
+        format!("{} values", self.length * 4)
+    }
+
+    fn trial(&self, _: Tuning) -> Trial {
+        let mut noise = Noise::new(self.seed);
+        let mut t = Trial::default();
+        let (start, stride) = (3, self.length + 5);
+        let kernel = LocalNorms { length: self.length, stride, start };
+        let rows = LANES.len();
+        let mut table = lane_table();
+        // Two rows of the store belong to nobody here.
+        let own = [4usize, 0, 5, 2];
+        table.iter_mut().skip(3).step_by(4).zip(own).for_each(|(w, row)| *w = row as u32);
+        let mut random = |n: usize| noise.values(n * 4).into_iter().map(|v| v as f32).collect::<Vec<_>>();
+        let (store, lanes) = (random(6 * self.length as usize), random(rows * stride as usize));
+        let length = self.length as usize * 4;
+        let at = |lane: usize| (lane * stride as usize + start as usize) * 4;
+        let keep = |values: &[f32]| values.iter().map(|v| Want::Bits(v.to_bits())).collect::<Vec<_>>();
+        let (mut want_store, mut want_lanes) = (keep(&store), keep(&lanes));
+        for (lane, row) in own.into_iter().enumerate() {
+            let (own, of_lane) = (&store[row * length..][..length], &lanes[at(lane)..][..length]);
+            match self.keep {
+                true => want_store[row * length..][..length].copy_from_slice(&keep(of_lane)),
+                false => want_lanes[at(lane)..][..length].copy_from_slice(&keep(own)),
+            }
+        }
+        let b = local_norms::Buffers { lanes: t.words("lanes", table), store: t.values("store", &store), rows: t.values("rows", &lanes) };
+        t.expect(b.store, want_store);
+        t.expect(b.rows, want_lanes);
+        t.dispatches = vec![if self.keep { kernel.keep("case", b) } else { kernel.take("case", b) }];
+        t
+    }
 }

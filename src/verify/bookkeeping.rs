@@ -2,7 +2,7 @@
 
 use super::{Case, LANES, Noise, ROWS, SLOTS, Trial, Want, batch_sizes, lane_table, place, size_table, stored, wanted};
 use crate::gpu::Active;
-use crate::kernels::attack::AttackImages;
+use crate::kernels::attack::{AttackImages, By};
 use crate::kernels::copy_bases::{self, CopyBases};
 use crate::kernels::ensemble_gradient::{self, EnsembleGradient};
 use crate::kernels::ensemble_mean::{self, EnsembleMean};
@@ -140,6 +140,8 @@ pub struct LossCase {
     pub masked: bool,
     /// Gradient of the summed loss and not of the mean.
     pub summed: bool,
+    /// Share of the loss in a sum of several.
+    pub share: f32,
     /// Size of the weights: large logits must not overflow.
     pub size: f32,
     /// Seed of the data.
@@ -160,7 +162,7 @@ impl Case for LossCase {
             self.size,
             if self.masked { ", masked" } else { "" },
             if self.summed { ", summed" } else { "" }
-        )
+        ) + &if self.share == 1.0 { String::new() } else { format!(", share {}", self.share) }
     }
 
     fn trial(&self, _: Tuning) -> Trial {
@@ -207,7 +209,7 @@ impl Case for LossCase {
             let twin = softmax_twin(&shape::Logits { batch: valid[s], valid: valid[s], classes }, &logits, own, &multiplier);
             let mut rows = vec![f32::NAN; batch * in_row];
             let (mut lane_logits, mut gradient) = (vec![Want::Keep; batch * row], vec![Want::Keep; batch * row]);
-            let count = if self.summed { valid[s] as f64 } else { 1.0 };
+            let count = if self.summed { valid[s] as f64 } else { 1.0 } * f64::from(self.share);
             for n in 0..valid[s] {
                 rows[n * in_row..][..in_row].fill(0.0);
                 for i in 0..features {
@@ -217,7 +219,7 @@ impl Case for LossCase {
                     let at = n * classes + c;
                     let (logit, g) = if c < classes { (logits[at], twin.dlogits[at] * count) } else { (0.0, 0.0) };
                     lane_logits[n * row + c] = Want::Near(logit, size);
-                    gradient[n * row + c] = Want::Near(g, (1.0 + size) * count / valid[s] as f64);
+                    gradient[n * row + c] = Want::Near(g, (1.0 + size) * count.max(0.1) / valid[s] as f64);
                 }
             }
             stored.extend(rows);
@@ -244,7 +246,7 @@ impl Case for LossCase {
             totals,
         };
         let linear = Linear { batch: batch as u32, in_blocks: in_row as u32 / 4, out_blocks: blocks, place };
-        let kernel = SoftmaxCrossEntropy { linear, classes: classes as u32, masked: self.masked, summed: self.summed };
+        let kernel = SoftmaxCrossEntropy { linear, classes: classes as u32, masked: self.masked, summed: self.summed, share: self.share };
         t.dispatches = vec![kernel.dispatch("case", b)];
         t
     }
@@ -257,6 +259,8 @@ pub struct SgdCase {
     pub length: u32,
     /// Start and length of a range to leave alone.
     pub skip: (u32, u32),
+    /// Add the gradient of a second loss.
+    pub two: bool,
     /// Steps on the same gradient.
     pub steps: usize,
     /// Seed of the data.
@@ -270,35 +274,44 @@ impl Case for SgdCase {
 
     fn shape(&self) -> String {
         let skipped = if self.skip.1 > 0 { format!(" but {:?}", self.skip) } else { String::new() };
-        format!("{} parameters{skipped}, {} steps", self.length * 4, self.steps)
+        let two = if self.two { ", two losses" } else { "" };
+        format!("{} parameters{skipped}{two}, {} steps", self.length * 4, self.steps)
     }
 
     fn trial(&self, _: Tuning) -> Trial {
         let mut noise = Noise::new(self.seed);
         let mut t = Trial::default();
-        let n = LANES.len() * self.length as usize * 4;
+        // A row ends in what is not trained.
+        let stride = self.length + 3;
+        let n = LANES.len() * stride as usize * 4;
         let (theta, g, buf) = (noise.values(n), noise.values(n), noise.values(n));
+        let second = noise.values(n);
+        let whole: Vec<f64> = g.iter().zip(&second).map(|(a, b)| if self.two { a + b } else { *a }).collect();
         let settings = kernels_tests::sgd::Sgd { learning_rate: 0.125, momentum: 0.875, weight_decay: 0.03125 };
         let (mut theta_after, mut buf_after) = (theta.clone(), buf.clone());
         for _ in 0..self.steps {
-            kernels_tests::sgd::sgd(&settings, &mut theta_after, &mut buf_after, &g);
+            kernels_tests::sgd::sgd(&settings, &mut theta_after, &mut buf_after, &whole);
         }
         let f32s = |v: &[f64]| v.iter().map(|v| *v as f32).collect::<Vec<_>>();
         let (start, count) = self.skip;
-        let skipped = |i: usize| (start..start + count).contains(&(i as u32 / 4 % self.length));
+        let skipped = |i: usize| {
+            let place = i as u32 / 4 % stride;
+            (start..start + count).contains(&place) || place >= self.length
+        };
         let near = |v: &[f64]| {
             let one = |(i, v): (usize, &f64)| if skipped(i) { Want::Keep } else { Want::Near(*v, 4.0) };
             v.iter().enumerate().map(one).collect::<Vec<_>>()
         };
         let b = sgd::Buffers {
             gradient: t.values("gradient", &f32s(&g)),
+            other: self.two.then(|| t.values("other gradient", &f32s(&second))),
             momentum: t.values("momentum", &f32s(&buf)),
             parameters: t.values("parameters", &f32s(&theta)),
         };
         t.expect(b.parameters, near(&theta_after));
         t.expect(b.momentum, near(&buf_after));
         t.expect(b.gradient, vec![Want::Keep; n]);
-        let kernel = Sgd { length: self.length, skip: self.skip, learning_rate: 0.125, momentum: 0.875, weight_decay: 0.03125 };
+        let kernel = Sgd { length: self.length, stride, skip: self.skip, learning_rate: 0.125, momentum: 0.875, weight_decay: 0.03125 };
         t.dispatches = vec![kernel.dispatch("case", b); self.steps];
         t
     }
@@ -360,7 +373,10 @@ impl Case for AverageCase {
     fn trial(&self, _: Tuning) -> Trial {
         let mut noise = Noise::new(self.seed);
         let mut t = Trial::default();
-        let row = self.length as usize * 4;
+        // A row ends in what is not averaged.
+        let stride = self.length + 2;
+        let row = stride as usize * 4;
+        let averaged = |i: usize| i % row < self.length as usize * 4;
         // Base 1 has no lane in this wave. What earlier waves have summed is added to.
         let lanes = [(2u32, 0.5f32), (0, 0.25), (2, 0.125), (0, 0.75)];
         let parameters = noise.values(lanes.len() * row);
@@ -371,7 +387,7 @@ impl Case for AverageCase {
                 after[*base as usize * row + i] += f64::from(*weight) * parameters[lane * row + i];
             }
         }
-        let kernel = WeightedAverage { length: self.length, bases: 3, lane_capacity: 6 };
+        let kernel = WeightedAverage { length: self.length, stride, bases: 3, lane_capacity: 6 };
         let mut table = members(3, &lanes);
         table.resize(kernel.member_bytes() as usize / 4, u32::MAX);
         let b = weighted_average::Buffers {
@@ -379,7 +395,7 @@ impl Case for AverageCase {
             parameters: t.values("parameters", &parameters.iter().map(|v| *v as f32).collect::<Vec<_>>()),
             average: t.values("average", &before.iter().map(|v| *v as f32).collect::<Vec<_>>()),
         };
-        t.expect(b.average, after.iter().map(|v| Want::Near(*v, 2.0)).collect());
+        t.expect(b.average, after.iter().enumerate().map(|(i, v)| if averaged(i) { Want::Near(*v, 2.0) } else { Want::Keep }).collect());
         t.dispatches = vec![kernel.dispatch("case", b)];
         t
     }
@@ -522,7 +538,7 @@ pub struct AttackCase {
     pub step: bool,
     /// Capacity of a batch.
     pub batch: usize,
-    /// Bases attacked together.
+    /// Bases attacked together; 0: every lane attacks for itself.
     pub bases: usize,
     /// Shape of an image, of up to four channels.
     pub shape: Shape,
@@ -541,30 +557,44 @@ impl Case for AttackCase {
 
     fn shape(&self) -> String {
         let s = self.shape;
-        format!("{}×({}×{}×{}), {} bases, ε {}, α {}", self.batch, s.channels, s.height, s.width, self.bases, self.epsilon, self.alpha)
+        let who = if self.bases == 0 { "each lane".into() } else { format!("{} bases", self.bases) };
+        format!("{}×({}×{}×{}), {who}, ε {}, α {}", self.batch, s.channels, s.height, s.width, self.epsilon, self.alpha)
     }
 
     fn trial(&self, _: Tuning) -> Trial {
         let mut noise = Noise::new(self.seed);
         let mut t = Trial::default();
-        let (batch, valid) = (self.batch, batch_sizes(self.batch));
+        let batch = self.batch;
         let (images, gradient) = (ImageLayout::new(self.shape, 2), ImageLayout::new(self.shape, 1));
         let (channels, area) = (self.shape.channels as usize, (self.shape.height * self.shape.width) as usize);
         let (epsilon, alpha) = (f64::from(self.epsilon), f64::from(self.alpha));
-        let (seed, round) = (self.seed as u32, 3);
-        // [slot][1 + batch], indices of images anywhere.
-        let mut schedule = vec![u32::MAX; SLOTS * (1 + batch)];
-        let (mut clean_words, mut attacked_words, mut dx_words, mut want) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut want_moved = Vec::new();
-        for (s, valid) in valid.iter().copied().enumerate() {
-            let row = &mut schedule[s * (1 + batch)..(s + 1) * (1 + batch)];
-            row[0] = valid as u32;
-            (0..valid).for_each(|n| row[1 + n] = (noise.value().abs() * 1e6) as u32);
-            // Pixels in [0, 1], the padded channels 0; attacked ones anywhere in the ball.
-            let clean: Vec<f64> = noise.images(valid, images).iter().map(|v| f64::from(v.abs().min(1.0) as f32)).collect();
+        let (seed, round, local_step) = (self.seed as u32, 3, 1);
+        let by = if self.bases == 0 { By::Lane } else { By::Slot { bases: self.bases as u32 } };
+        // [step][slot][1 + batch], indices of images anywhere; and the clean images of each slot.
+        let valid = batch_sizes(batch);
+        let mut schedule = vec![u32::MAX; (local_step as usize + 1) * SLOTS * (1 + batch)];
+        let row = |slot: usize| (local_step as usize * SLOTS + slot) * (1 + batch);
+        let (mut clean, mut clean_words) = (Vec::new(), Vec::new());
+        for (s, valid) in valid.into_iter().enumerate() {
+            schedule[row(s)] = valid as u32;
+            (0..valid).for_each(|n| schedule[row(s) + 1 + n] = (noise.value().abs() * 1e6) as u32);
+            // Pixels in [0, 1], the padded channels 0.
+            clean.push(noise.images(valid, images).iter().map(|v| f64::from(v.abs().min(1.0) as f32)).collect::<Vec<_>>());
+            clean_words.extend(stored(images, batch, valid, &clean[s], 0, f32::NAN));
+        }
+        // Slot and base of whoever is attacked.
+        let attackers: Vec<(usize, u32)> = match by {
+            By::Slot { .. } => (0..SLOTS).map(|s| (s, attack::ENSEMBLE)).collect(),
+            By::Lane => LANES.iter().map(|l| (l[0] as usize, l[2])).collect(),
+        };
+        let (mut attacked_words, mut dx_words, mut want, mut want_moved) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for (slot, base) in attackers.iter().copied() {
+            let (valid, clean) = (valid[slot], &clean[slot]);
+            let key = attack::NoiseKey { seed, round, step: local_step, base };
+            // Attacked ones lie anywhere in the ball.
             let inside = |(c, v): (&f64, f64)| f64::from(attack::clip(c + epsilon * v, *c, epsilon) as f32);
             let before: Vec<f64> = clean.iter().zip(noise.images(valid, images)).map(inside).collect();
-            let mut gradients: Vec<Vec<f64>> = (0..self.bases).map(|_| noise.images(valid, gradient)).collect();
+            let mut gradients: Vec<Vec<f64>> = (0..self.bases.max(1)).map(|_| noise.images(valid, gradient)).collect();
             // Every other image has no gradient.
             let flat = |i: usize| i / (4 * area) % 2 == 1;
             gradients.iter_mut().flat_map(|g| g.iter_mut().enumerate()).filter(|(i, _)| flat(*i)).for_each(|(_, g)| *g = 0.0);
@@ -583,11 +613,10 @@ impl Case for AttackCase {
                     let sum = gradients.iter().fold(0.0f32, |sum, g| sum + g[i] as f32);
                     return attack::step(before[i], clean[i], f64::from(sum), alpha, epsilon);
                 }
-                attack::start(clean[i], attack::noise(seed, round, row[1 + n], p as u32)[c], epsilon)
+                attack::start(clean[i], attack::noise(key, schedule[row(slot) + 1 + n], p as u32)[c], epsilon)
             };
             let after: Vec<f64> = (0..clean.len()).map(value).collect();
             want.extend(wanted(images, batch, valid, &after, &vec![1.0; after.len()]));
-            clean_words.extend(stored(images, batch, valid, &clean, 0, f32::NAN));
             attacked_words.extend(stored(images, batch, valid, &before, 0, f32::NAN));
             for g in &gradients {
                 dx_words.extend(stored(gradient, batch, valid, g, 0, f32::NAN));
@@ -596,11 +625,12 @@ impl Case for AttackCase {
         let attacked = t.values("attacked", &attacked_words);
         t.expect(attacked, want);
         // A step sets the lowest bit and leaves the others.
-        let moved = t.words("moved", vec![6; SLOTS * batch]);
+        let moved = t.words("moved", vec![6; attackers.len() * batch]);
         t.expect(moved, want_moved);
         let b = crate::kernels::attack::Buffers {
             batch_sizes: t.words("batch sizes", size_table(batch)),
             clean: t.values("clean", &clean_words),
+            lanes: t.words("lanes", lane_table()),
             schedule: t.words("schedule", schedule),
             dx: t.values("dx", &dx_words),
             attacked,
@@ -610,17 +640,19 @@ impl Case for AttackCase {
         };
         let kernel = AttackImages {
             batch: batch as u32,
-            bases: self.bases as u32,
+            by,
             images,
             gradient,
             seed,
             start: self.epsilon,
             epsilon: self.epsilon,
             alpha: self.alpha,
+            slot_capacity: SLOTS as u32,
         };
         let mut dispatch = if self.step { kernel.step("case", b) } else { kernel.start("case", b) };
         dispatch.words[AttackImages::ROUND_WORD] = round;
         t.dispatches = vec![dispatch];
+        t.active = Some(Active { lanes: LANES.len() as u32, slots: SLOTS as u32, step: local_step });
         t
     }
 }
@@ -666,6 +698,7 @@ impl Case for WorstCase {
         let b = crate::kernels::attack::Buffers {
             batch_sizes: t.words("batch sizes", size_table(self.batch)),
             clean: worst,
+            lanes: worst,
             schedule: worst,
             dx: worst,
             attacked: worst,
@@ -675,7 +708,17 @@ impl Case for WorstCase {
         };
         let layout = ImageLayout::new(Shape { channels: 3, height: 2, width: 2 }, 0);
         let batch = self.batch as u32;
-        let kernel = AttackImages { batch, bases: 1, images: layout, gradient: layout, seed: 0, start: 0.0, epsilon: 0.0, alpha: 0.0 };
+        let kernel = AttackImages {
+            batch,
+            by: By::Slot { bases: 1 },
+            images: layout,
+            gradient: layout,
+            seed: 0,
+            start: 0.0,
+            epsilon: 0.0,
+            alpha: 0.0,
+            slot_capacity: 1,
+        };
         let mut dispatch = kernel.worst("case", b);
         dispatch.words[AttackImages::RESTART_WORD] = u32::from(!self.first);
         t.dispatches = vec![dispatch];
@@ -689,8 +732,9 @@ pub(super) fn standard() -> Vec<Box<dyn Case>> {
         Box::new(GatherCase { batch: 5, shape: image(3, 28, 28), images: 30, step: 0, seed: 400 }),
         Box::new(GatherCase { batch: 4, shape: image(1, 5, 3), images: 9, step: 2, seed: 401 }),
         Box::new(GatherCase { batch: 3, shape: image(4, 2, 7), images: 16, step: 1, seed: 402 }),
-        Box::new(SgdCase { length: 70, skip: (0, 0), steps: 1, seed: 410 }),
-        Box::new(SgdCase { length: 9, skip: (2, 5), steps: 5, seed: 411 }),
+        Box::new(SgdCase { length: 70, skip: (0, 0), two: false, steps: 1, seed: 410 }),
+        Box::new(SgdCase { length: 9, skip: (2, 5), two: false, steps: 5, seed: 411 }),
+        Box::new(SgdCase { length: 70, skip: (0, 0), two: true, steps: 2, seed: 412 }),
         Box::new(CopyCase { length: 70, seed: 420 }),
         Box::new(AverageCase { length: 70, seed: 421 }),
         Box::new(EnsembleCase { batch: 9, classes: 10, bases: 8, seed: 430 }),
@@ -706,12 +750,22 @@ pub(super) fn standard() -> Vec<Box<dyn Case>> {
         cases.push(Box::new(case));
         cases.push(Box::new(AttackCase { batch: 3, bases: 1, shape: image(1, 5, 3), epsilon: 0.5, alpha: 0.75, ..case }));
         cases.push(Box::new(AttackCase { bases: 2, shape: image(4, 3, 7), epsilon: 0.0, ..case }));
+        cases.push(Box::new(AttackCase { bases: 0, ..case }));
+        cases.push(Box::new(AttackCase { bases: 0, batch: 3, shape: image(1, 5, 3), epsilon: 0.5, alpha: 0.75, ..case }));
     }
     for masked in [false, true] {
         for (seed, (batch, in_features, classes)) in [(9, 64, 10), (70, 6, 3), (1, 1, 1), (130, 33, 65)].into_iter().enumerate() {
             let size = [0.5, 1.0, 1.0, 30.0][seed];
-            let seed = 450 + seed as u64;
-            cases.push(Box::new(LossCase { batch, in_features, classes, masked, summed: masked, size, seed }));
+            cases.push(Box::new(LossCase {
+                batch,
+                in_features,
+                classes,
+                masked,
+                summed: masked,
+                share: [1.0, 0.3][seed % 2],
+                size,
+                seed: 450 + seed as u64,
+            }));
         }
     }
     cases

@@ -1,7 +1,7 @@
 //! Cases of the layers with weights: convolutions and linear layers, three directions each.
 
 use super::{Case, LANES, Noise, ROWS, SLOTS, Trial, Want, absolute, batch_sizes, lane_table, size_table, stored, wanted};
-use crate::kernels::batch_norm_statistics::{self, BatchNorm};
+use crate::kernels::batch_norm_statistics::{self, BatchNorm, NormPlace};
 use crate::kernels::conv2d_backward_data::{self, Conv2dBackwardData};
 use crate::kernels::conv2d_backward_weight::{self, Conv2dBackwardWeight};
 use crate::kernels::conv2d_forward::{self, Conv2d, Conv2dForward};
@@ -194,8 +194,10 @@ impl Case for ConvCase {
                     statistics: self.statistics,
                 };
                 let mut want = Vec::new();
-                // [lane][block] of (mean ×4, deviation ×4).
-                let mut want_moments = vec![Want::Keep; LANES.len() * co * 2];
+                // [lane][block] of (mean ×4, deviation ×4, unbiased variance ×4), between those of other layers.
+                let blocks = output.blocks() + 2;
+                let place = NormPlace { stride: 0, weight: 0, bias: 0, blocks, first: 1 };
+                let mut want_moments = vec![Want::Keep; LANES.len() * blocks as usize * 12];
                 for lane in 0..LANES.len() {
                     let (x, row) = (&images[source(lane)], LANES[lane][1] as usize);
                     let (w, b, scale) = (&r.weights[row], &r.biases[row], f64::from(self.scale));
@@ -207,10 +209,12 @@ impl Case for ConvCase {
                     let norm = shape::BatchNorm { batch: valid[lane], valid: valid[lane], channels: co, pixels };
                     let statistics = batch_norm_statistics(&norm, &z);
                     for c in 0..co {
-                        let at = lane * co * 2 + c / 4 * 8 + c % 4;
+                        let at = ((lane * blocks as usize + 1 + c / 4) * 3) * 4 + c % 4;
+                        let m = (valid[lane] * pixels) as f64;
                         let deviation = 1.0 / (statistics.variance[c] + f64::from(EPSILON)).sqrt();
                         want_moments[at] = Want::Near(statistics.mean[c], largest);
                         want_moments[at + 4] = Want::Near(deviation, deviation * (1.0 + largest * deviation));
+                        want_moments[at + 8] = Want::Near(statistics.variance[c] * m / (m - 1.0).max(1.0), largest * largest);
                     }
                 }
                 let parts = t.scratch("tiles", kernel.part_bytes() * LANES.len() as u64);
@@ -224,7 +228,7 @@ impl Case for ConvCase {
                 };
                 t.dispatches = vec![kernel.dispatch("case", b)];
                 if self.statistics {
-                    let norm = BatchNorm { batch: batch as u32, z: output, place: r.place, relu: true, pool: 1 };
+                    let norm = BatchNorm { batch: batch as u32, z: output, place, relu: true, pool: 1, running: false };
                     let b =
                         batch_norm_statistics::Buffers { lanes, batch_sizes: sizes, z: parts, moments: t.output("moments", want_moments) };
                     t.dispatches.push(norm.statistics_of_tiles("case", &kernel, b));
@@ -416,7 +420,14 @@ impl Case for LinearCase {
                 };
                 t.expect(b.momentum, near(&buf_after));
                 t.expect(b.parameters, near(&theta_after));
-                let sgd = Sgd { length: r.place.stride, skip: (0, 0), learning_rate: 0.125, momentum: 0.875, weight_decay: 0.03125 };
+                let sgd = Sgd {
+                    length: r.place.stride,
+                    stride: r.place.stride,
+                    skip: (0, 0),
+                    learning_rate: 0.125,
+                    momentum: 0.875,
+                    weight_decay: 0.03125,
+                };
                 t.dispatches = vec![linear.backward_weight_sgd("case", tuning, &sgd, b)];
             }
         }

@@ -11,7 +11,7 @@ mod bookkeeping;
 mod layers;
 mod steps;
 
-pub use activations::{BatchNormCase, MaxPoolCase};
+pub use activations::{BatchNormCase, BatchNormMixCase, LocalNormsCase, MaxPoolCase, RunningStatisticsCase};
 pub use bookkeeping::{AttackCase, AverageCase, CopyCase, EnsembleCase, EnsembleGradientCase, GatherCase, LossCase, SgdCase, WorstCase};
 pub use layers::{ConvCase, Direction, LinearCase};
 

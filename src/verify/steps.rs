@@ -55,6 +55,8 @@ impl Bench {
             batch: BATCH as u32,
             scale: SCALE as f32,
             masked_loss: false,
+            adversarial: None,
+            local_norms: None,
             momentum: 0.9,
             weight_decay: 5e-4,
             lanes,
@@ -98,14 +100,14 @@ fn same(a: &Bases, b: &Bases) -> bool {
 
 pub(super) async fn checks(gpu: &Gpu) -> Result<Vec<Row>> {
     let bench = Bench::new(gpu)?;
-    let alone = vec![ClientWork { batches: batches(0, &[6, 4]), bases: vec![(1, 1.0)] }];
+    let alone = vec![ClientWork { client: 0, batches: batches(0, &[6, 4]), bases: vec![(1, 1.0)] }];
     let (bases, totals) = bench.round(gpu, &alone, None).await?;
     let mut rows = vec![twin_step(&bench, &alone[0], &bases[1], totals[0][0])];
 
     let many = vec![
-        ClientWork { batches: batches(9, &[6]), bases: vec![(0, 0.5), (2, 1.0)] },
-        ClientWork { batches: batches(0, &[6, 4]), bases: vec![(1, 1.0)] },
-        ClientWork { batches: batches(3, &[5, 5]), bases: vec![(0, 0.5)] },
+        ClientWork { client: 0, batches: batches(9, &[6]), bases: vec![(0, 0.5), (2, 1.0)] },
+        ClientWork { client: 0, batches: batches(0, &[6, 4]), bases: vec![(1, 1.0)] },
+        ClientWork { client: 0, batches: batches(3, &[5, 5]), bases: vec![(0, 0.5)] },
     ];
     let (among, among_totals) = bench.round(gpu, &many, None).await?;
     let equal = same(&vec![among[1].clone()], &vec![bases[1].clone()]) && among_totals[1][0] == totals[0][0];

@@ -1,0 +1,70 @@
+//! Which bases are mixed in an evaluation or attack, and through which batch norms.
+
+use super::{LocalNorms, Server};
+use crate::net::Network;
+use crate::plan::EvaluationNorms;
+use crate::{Error, Result};
+
+/// One batch of one client.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// The client, for batch norms of its own.
+    pub client: u32,
+    /// Indices of its images.
+    pub images: Vec<u32>,
+}
+
+impl From<Vec<u32>> for Batch {
+    /// Of client 0.
+    fn from(images: Vec<u32>) -> Batch {
+        Batch { client: 0, images }
+    }
+}
+
+/// Bases in the order in which they are mixed, and how they normalise.
+#[derive(Debug, Clone, Default)]
+pub struct Ensemble {
+    /// The server's bases, the first to be mixed first; empty: in their own order.
+    pub order: Vec<u32>,
+    /// Normalise by running statistics, which network or store must keep, and not by the batch's.
+    pub running: bool,
+    /// Share λ of the adversarial batch norms in [0, 1], where they are dual (paper, section 3.3).
+    pub lambda: f32,
+    /// Batch norms of each client's own.
+    pub local: Option<LocalNorms>,
+}
+
+impl Ensemble {
+    /// The first `bases` of the order.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where there are not so many, one is not there, or nothing is tracked to normalise by.
+    pub(super) fn first(&self, bases: u32, network: &Network, server: &Server) -> Result<Vec<u32>> {
+        let all: Vec<u32> = if self.order.is_empty() { (0..server.bases).collect() } else { self.order.clone() };
+        if bases == 0 || bases as usize > all.len() {
+            return Err(Error::Config(format!("{bases} bases asked for, but the model has {}: ask for 1 to {0}", all.len())));
+        }
+        if let Some(base) = all.iter().find(|b| **b >= server.bases) {
+            return Err(Error::Config(format!("base {base} is in the order, but the model's bases are 0 to {}", server.bases - 1)));
+        }
+        let row = self.local.as_ref().map_or(network.norm_row(), |l| l.row);
+        if self.running && !row.norms.tracked {
+            return Err(Error::Config("the model keeps no running statistics to evaluate by: use those of the batch".into()));
+        }
+        if !(0.0..=1.0).contains(&self.lambda) {
+            return Err(Error::Config(format!("lambda is a share in [0, 1], not {}", self.lambda)));
+        }
+        Ok(all[..bases as usize].to_vec())
+    }
+
+    /// What the plan is told of it.
+    pub(super) fn norms(&self) -> EvaluationNorms {
+        EvaluationNorms { running: self.running, store: self.local.as_ref().map(|l| l.row), lambda: self.lambda }
+    }
+
+    /// Lanes of the batches: slot, parameter row, base, row of batch norms.
+    pub(super) fn lanes(&self, clients: impl Iterator<Item = u32>, bases: &[u32]) -> Vec<u32> {
+        let row = |client: u32, base: u32| self.local.as_ref().map_or(base, |l| l.place(client, base));
+        clients.zip(0u32..).flat_map(|(client, slot)| bases.iter().flat_map(move |b| [slot, *b, *b, row(client, *b)])).collect()
+    }
+}

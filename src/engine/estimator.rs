@@ -1,0 +1,96 @@
+//! Statistics of batch norm, estimated anew by every client.
+
+use super::{ImageStore, Limit, LocalNorms, Server, external, schedule_row, steps_per_submit, wave};
+use crate::Result;
+use crate::gpu::{Active, Gpu, Materials, Program};
+use crate::net::Network;
+use crate::plan::estimate::{EstimatePlan, EstimateSetting};
+
+/// Settings of an estimation.
+#[derive(Debug, Clone, Copy)]
+pub struct EstimateOptions {
+    /// Most images of a batch.
+    pub batch: u32,
+    /// How much of the GPU to take.
+    pub limit: Limit,
+    /// Surround buffers with poison, for tests.
+    pub guarded: bool,
+}
+
+/// Sets the running statistics of every client and base in `store`, whose rows are single tracked batch norms, to the mean over
+/// the client's batches, `[client][batch]` of image indices; a client without batches keeps what it has. Nothing is awaited but
+/// the program.
+///
+/// # Errors
+/// [`crate::Error::Config`] where not one client fits, [`crate::Error::Gpu`] where the device refuses or was lost.
+pub async fn estimate_statistics(
+    gpu: &Gpu,
+    network: &Network,
+    server: &Server,
+    images: &ImageStore,
+    store: &LocalNorms,
+    batches: &[Vec<Vec<u32>>],
+    options: &EstimateOptions,
+) -> Result<()> {
+    // Clients with more batches first, so that those still at work are always a prefix.
+    let mut clients: Vec<usize> = (0..batches.len()).filter(|c| !batches[*c].is_empty()).collect();
+    clients.sort_by_key(|c| std::cmp::Reverse(batches[*c].len()));
+    let Some(steps) = clients.first().map(|c| batches[*c].len()) else { return Ok(()) };
+    let plan_for = |slot_capacity| {
+        let (images_per_chunk, tuning) = (images.images_per_chunk, gpu.tuning());
+        let setting = EstimateSetting {
+            network,
+            store: store.row,
+            batch: options.batch,
+            images_per_chunk,
+            slot_capacity,
+            steps: steps as u32,
+            tuning,
+        };
+        let mut p = EstimatePlan::new(&setting);
+        p.plan.share_memory();
+        p
+    };
+    let footprint = plan_for(1).plan.footprint();
+    let slots = wave(gpu, options.limit, &footprint, u64::from(server.bases), clients.len() as u64)?;
+    let plan = plan_for(slots);
+    let mut external = external(images, server, plan.images, plan.labels, plan.server);
+    external.push((plan.store, store.buffer.clone()));
+    let materials = Materials { lanes: slots * server.bases, slots, steps: steps as u32, external, guarded: options.guarded };
+    let program = Program::new(gpu, plan.plan.clone(), materials).await?;
+    let encoder = || gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("statistics") });
+    for clients in clients.chunks(slots as usize) {
+        let lane = |(slot, client): (u32, &usize)| {
+            let client = *client as u32;
+            (0..server.bases).flat_map(move |b| [slot, b, b, store.place(client, b)]).collect::<Vec<_>>()
+        };
+        let lanes: Vec<u32> = (0..).zip(clients).flat_map(lane).collect();
+        let row = 1 + options.batch as usize;
+        let mut schedule = vec![0u32; steps * slots as usize * row];
+        for (slot, client) in clients.iter().enumerate() {
+            for (step, batch) in batches[*client].iter().enumerate() {
+                schedule_row(&mut schedule[(step * slots as usize + slot) * row..][..row], batch);
+            }
+        }
+        program.write(gpu, plan.lanes, 0, bytemuck::cast_slice(&lanes));
+        program.write(gpu, plan.schedule, 0, bytemuck::cast_slice(&schedule));
+        let active = |slots: usize, step: usize| {
+            let slots = slots as u32;
+            Active { lanes: slots * server.bases, slots, step: step as u32 }
+        };
+        let all = active(clients.len(), 0);
+        let per_submit = steps_per_submit(gpu.info.device_type, program.plan.flops("step", u64::from(all.lanes), u64::from(all.slots)));
+        let mut commands = encoder();
+        program.play(gpu, &mut commands, "start", all);
+        for step in 0..batches[clients[0]].len() {
+            let at_work = clients.iter().take_while(|c| batches[**c].len() > step).count();
+            program.play(gpu, &mut commands, "step", active(at_work, step));
+            if (step + 1) % per_submit == 0 {
+                gpu.queue.submit([std::mem::replace(&mut commands, encoder()).finish()]);
+            }
+        }
+        program.play(gpu, &mut commands, "finish", all);
+        gpu.queue.submit([commands.finish()]);
+    }
+    gpu.check()
+}

@@ -1,0 +1,76 @@
+//! Batch norms prepared for evaluation, the λ-mix of dual ones among them; see `shaders/batch_norm_mix.wgsl`.
+
+use super::{Access::*, BufferId, Dispatch, EPSILON, Kernel, Over, WORKGROUP, shader};
+use crate::net::NormRow;
+
+/// What the kernel is given.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchNormMix {
+    /// What a source row holds.
+    pub row: NormRow,
+    /// vec4 of a source row.
+    pub stride: u32,
+    /// Where its batch norms begin.
+    pub start: u32,
+    /// Whether a lane's row is that of its batch norms, and not that of its parameters.
+    pub own_rows: bool,
+    /// Whether moments are made of running statistics; they must be tracked.
+    pub running: bool,
+    /// Share of the adversarial batch norm, in [0, 1]; without effect on a single one.
+    pub lambda: f32,
+}
+
+/// Its buffers.
+#[derive(Debug, Clone, Copy)]
+pub struct Buffers {
+    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
+    pub lanes: BufferId,
+    /// Rows with batch norms in them.
+    pub source: BufferId,
+    /// Out: `[lane]` γ of all layers, then β.
+    pub mixed: BufferId,
+    /// Out, where running: `[lane][block of any layer]` of (mean, 1 / √(var + ε), –).
+    pub moments: BufferId,
+}
+
+impl BatchNormMix {
+    /// Place of λ in the uniform block.
+    pub const LAMBDA_WORD: usize = 6;
+
+    /// Bytes of one lane's γ and β.
+    pub fn mixed_bytes(&self) -> u64 {
+        u64::from(self.row.blocks) * 32
+    }
+
+    /// The dispatch, over lanes.
+    pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
+        assert!(self.row.norms.tracked || !self.running, "no running statistics are kept");
+        let values = u64::from(self.row.blocks) * 4;
+        Dispatch {
+            label: label.into(),
+            kernel: Kernel {
+                shader: shader::batch_norm_mix,
+                entry: "batch_norm_mix",
+                constants: vec![],
+                access: &[Read, Read, Write, Write],
+            },
+            words: vec![
+                self.row.blocks,
+                self.stride,
+                self.start,
+                u32::from(self.row.norms.dual),
+                u32::from(self.running),
+                u32::from(self.own_rows),
+                self.lambda.to_bits(),
+                EPSILON.to_bits(),
+            ],
+            step_word: None,
+            buffers: vec![b.lanes, b.source, b.mixed, b.moments],
+            invocations: self.row.blocks,
+            workgroup: WORKGROUP,
+            over: Over::Lanes,
+            flops: values * 12,
+            bytes: u64::from(self.row.len()) * 16 + values * 8,
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Running statistics of all batch norms after a training forward; see `shaders/running_statistics.wgsl`.
+
+use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
+
+/// Share of the newest batch in the running statistics of mode `tracked`: PyTorch's default.
+pub const MOMENTUM: f32 = 0.1;
+
+/// What the kernel is given.
+#[derive(Debug, Clone, Copy)]
+pub struct RunningStatistics {
+    /// Channel blocks of all layers.
+    pub blocks: u32,
+    /// vec4 of a lane's row.
+    pub stride: u32,
+    /// Start of the running means in it; the variances follow.
+    pub mean: u32,
+    /// Share of the newest batch; `None`: the mean over all steps so far.
+    pub momentum: Option<f32>,
+}
+
+impl RunningStatistics {
+    /// The dispatch, over lanes, from the `moments` of a forward into the lanes' `rows`.
+    pub fn dispatch(&self, label: &str, moments: BufferId, rows: BufferId) -> Dispatch {
+        let values = u64::from(self.blocks) * 4;
+        Dispatch {
+            label: label.into(),
+            kernel: Kernel { shader: shader::running_statistics, entry: "running_statistics", constants: vec![], access: &[Read, Write] },
+            words: vec![self.blocks, self.stride, self.mean, self.mean + self.blocks, self.momentum.unwrap_or(-1.0).to_bits(), 0],
+            step_word: Some(5),
+            buffers: vec![moments, rows],
+            invocations: self.blocks,
+            workgroup: WORKGROUP,
+            over: Over::Lanes,
+            flops: values * 6,
+            bytes: values * 24,
+        }
+    }
+}
