@@ -1,7 +1,6 @@
 //! Attacks on the images of mixed bases, and what the mix says of the attacked images.
 
 use super::{Batch, Ensemble, ImageStore, Limit, Server, Staging, Totals, external, schedule, steps_per_submit, wave};
-use crate::Result;
 use crate::fl::Attack;
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::ImageLayout;
@@ -12,6 +11,7 @@ use crate::net::Network;
 use crate::plan::MIX;
 use crate::plan::attack::{AttackPlan, AttackSetting, LOSS, START, WORST};
 use crate::plan::train::TOTALS_BYTES;
+use crate::{Error, Result};
 
 /// Settings of an attack.
 #[derive(Debug, Clone)]
@@ -158,19 +158,54 @@ impl Attacker {
     /// # Errors
     /// [`Error::Gpu`] where the device was lost.
     pub async fn images(&mut self, gpu: &Gpu, batches: &[Batch]) -> Result<Vec<Vec<Vec<f32>>>> {
-        let (id, layout) = self.plan.attacked;
         let mut out = Vec::new();
         for batches in batches.chunks(self.slots_per_wave as usize) {
             let encoder = self.encode(gpu, batches, self.options.attack.steps(), 0);
             gpu.queue.submit([encoder.finish()]);
-            let bytes = self.program.read(gpu, &[id]).await?.remove(0);
-            let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
-            for (slot, batch) in batches.iter().enumerate() {
-                let first = slot * self.options.batch as usize;
-                out.push((0..batch.images.len()).map(|n| image(&values, layout, first + n)).collect());
-            }
+            out.extend(self.read_images(gpu, batches).await?);
         }
         Ok(out)
+    }
+
+    /// Takes so many steps from given images on, `[batch][image]` of H·W·C values, each in the ball around the batch's image.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where a batch has other images than indices or an image another size, [`Error::Gpu`] where the device
+    /// was lost.
+    pub async fn advance(&mut self, gpu: &Gpu, batches: &[Batch], from: &[Vec<Vec<f32>>], steps: u32) -> Result<Vec<Vec<Vec<f32>>>> {
+        let (id, layout) = self.plan.attacked;
+        let fits = |(b, images): (&Batch, &Vec<Vec<f32>>)| {
+            b.images.len() == images.len() && images.iter().all(|i| i.len() == layout.shape.len() as usize)
+        };
+        if batches.len() != from.len() || !batches.iter().zip(from).all(fits) {
+            return Err(Error::Config(format!("images to advance must be those of the batches, of {} values each", layout.shape.len())));
+        }
+        let mut out = Vec::new();
+        let per_wave = self.slots_per_wave as usize;
+        for (batches, from) in batches.chunks(per_wave).zip(from.chunks(per_wave)) {
+            let start = self.encode(gpu, batches, 0, 0);
+            gpu.queue.submit([start.finish()]);
+            let each = layout.bytes(self.options.batch);
+            for (slot, images) in (0..).zip(from) {
+                let mut values = vec![0f32; each as usize / 4];
+                images.iter().enumerate().for_each(|(n, image)| places(layout, n).zip(image).for_each(|(at, v)| values[at] = *v));
+                self.program.write(gpu, id, slot * each, bytemuck::cast_slice(&values));
+            }
+            let mut encoder = self.encoder(gpu);
+            self.steps(gpu, &mut encoder, self.active(batches), steps);
+            gpu.queue.submit([encoder.finish()]);
+            out.extend(self.read_images(gpu, batches).await?);
+        }
+        Ok(out)
+    }
+
+    async fn read_images(&self, gpu: &Gpu, batches: &[Batch]) -> Result<Vec<Vec<Vec<f32>>>> {
+        let (id, layout) = self.plan.attacked;
+        let bytes = self.program.read(gpu, &[id]).await?.remove(0);
+        let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
+        let image = |n| places(layout, n).map(|at| values[at]).collect();
+        let of_slot = |(slot, b): (usize, &Batch)| (0..b.images.len()).map(|n| image(slot * self.options.batch as usize + n)).collect();
+        Ok(batches.iter().enumerate().map(of_slot).collect())
     }
 
     fn active(&self, batches: &[Batch]) -> Active {
@@ -190,27 +225,35 @@ impl Attacker {
         let lanes = self.options.ensemble.lanes(batches.iter().map(|b| b.client), &self.bases);
         self.program.write(gpu, self.plan.schedule, 0, bytemuck::cast_slice(&schedule));
         self.program.write(gpu, self.plan.lanes, 0, bytemuck::cast_slice(&lanes));
-        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("attack") });
+        let mut encoder = self.encoder(gpu);
         let active = self.active(batches);
         self.program.play(gpu, &mut encoder, "start", active);
+        self.steps(gpu, &mut encoder, active, steps);
+        encoder
+    }
+
+    fn encoder(&self, gpu: &Gpu) -> wgpu::CommandEncoder {
+        gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("attack") })
+    }
+
+    /// Records steps, several a submit.
+    fn steps(&self, gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, active: Active, steps: u32) {
         let flops = self.program.plan.flops("step", u64::from(active.lanes), u64::from(active.slots));
         let per_submit = steps_per_submit(gpu.info.device_type, flops) as u32;
         for step in 0..steps {
-            self.program.play(gpu, &mut encoder, "step", active);
+            self.program.play(gpu, encoder, "step", active);
             if (step + 1) % per_submit == 0 {
-                let next = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("attack") });
-                gpu.queue.submit([std::mem::replace(&mut encoder, next).finish()]);
+                gpu.queue.submit([std::mem::replace(encoder, self.encoder(gpu)).finish()]);
             }
         }
-        encoder
     }
 }
 
-/// H·W·C values of one stored image.
-fn image(values: &[f32], layout: ImageLayout, n: usize) -> Vec<f32> {
+/// Places of an image's H·W·C values in a buffer of stored images.
+fn places(layout: ImageLayout, n: usize) -> impl Iterator<Item = usize> {
     let shape = layout.shape;
     let start = n * layout.image() as usize + layout.origin(0) as usize;
-    let pixel = |y: u32, x: u32| (start + (y * layout.row() + x * layout.blocks()) as usize) * 4;
-    let pixels = (0..shape.height).flat_map(|y| (0..shape.width).map(move |x| (y, x)));
-    pixels.flat_map(|(y, x)| values[pixel(y, x)..pixel(y, x) + shape.channels as usize].to_vec()).collect()
+    let pixel = move |y: u32, x: u32| (start + (y * layout.row() + x * layout.blocks()) as usize) * 4;
+    let pixels = (0..shape.height).flat_map(move |y| (0..shape.width).map(move |x| (y, x)));
+    pixels.flat_map(move |(y, x)| (0..shape.channels as usize).map(move |c| pixel(y, x) + c))
 }

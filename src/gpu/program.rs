@@ -290,6 +290,14 @@ impl Program {
         self.encode(encoder, phase, active)
     }
 
+    /// Plays phases in one submit of their own, for tests that look between. Returns the number of dispatches.
+    pub fn submit(&self, gpu: &Gpu, phases: &[&'static str], active: Active) -> u64 {
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("phases") });
+        let count = phases.iter().map(|p| self.play(gpu, &mut encoder, p, active)).sum();
+        gpu.queue.submit([encoder.finish()]);
+        count
+    }
+
     /// Records a phase. Returns the number of dispatches.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, phase: &str, active: Active) -> u64 {
         self.encode_some(encoder, phase, active, |_| true)
