@@ -2,12 +2,14 @@
 
 use super::train::{client_rows, report_table};
 use super::{effective, load_data, open_gpu, percent, print, table};
-use crate::fl::Attack;
+use crate::data::Dataset;
+use crate::fl::{Attack, Client, Ratio};
+use crate::gpu::Gpu;
 use crate::run::config::{ByteSize, DataSource, List, Widths};
 use crate::run::model::{self, Images, Model, Report, TestSettings};
-use crate::run::robust::{RobustReport, signs_of_masking};
+use crate::run::robust::{GridPoint, RobustReport, signs_of_masking};
 use crate::run::run_dir::{BEST, read_checkpoint, write_atomically};
-use crate::run::{Checkpoint, TrainConfig};
+use crate::run::{Checkpoint, Header, TrainConfig};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -28,6 +30,20 @@ pub(super) struct Args {
     /// for itself.
     #[arg(long, value_name = "ATTACKS")]
     attack: Option<List<Attack>>,
+    /// Share of the adversarial batch norms in [0, 1], for a model of adversarial training: 0 is the clean one alone, 1 the
+    /// adversarial. Several, separated by commas, are tested one after the other. 0 when not given.
+    #[arg(long, value_name = "LAMBDAS")]
+    lambda: Option<List<f64>>,
+    /// Every width at every lambda (0,0.2,0.5,0.8,1 when not given), on images as they are and attacked (by pgd-20 when not
+    /// given), with a page that shows robust against standard accuracy.
+    #[arg(long)]
+    grid: bool,
+    /// The page that --grid writes; beside the model when not given.
+    #[arg(long, value_name = "FILE", requires = "grid")]
+    page: Option<PathBuf>,
+    /// Which bases a width takes first: `own`, as they are numbered, or `accuracy`, the best on the validation images.
+    #[arg(long, default_value = "own")]
+    order: Order,
     /// Show every client's accuracy, too.
     #[arg(long)]
     clients: bool,
@@ -80,60 +96,167 @@ pub(super) fn open_model(path: &Path) -> Result<(PathBuf, Checkpoint)> {
     Ok((file, checkpoint))
 }
 
-/// What `--json` writes: the standard accuracies as ever, and those after each attack.
-#[derive(serde::Serialize)]
-struct Reports {
-    #[serde(flatten)]
-    standard: Report,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    attacked: Vec<RobustReport>,
+/// In which order bases are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Order {
+    /// As they are numbered.
+    Own,
+    /// By their accuracy on the validation images, the best first.
+    Accuracy,
 }
 
-pub(super) async fn run(args: Args) -> Result<()> {
-    let (file, checkpoint) = open_model(&args.model)?;
-    let config = args.place.apply(checkpoint.header.config.clone())?;
-    let widths = args.widths.map_or_else(|| config.widths.0.clone(), |w| w.0);
-    let batch = args.eval_batch_size.unwrap_or(config.eval_batch_size);
-    // Before the slow part, so that a wrong width is told at once.
-    widths.iter().try_for_each(|w| config.method().mixed_bases(*w).map(|_| ()))?;
-    let dataset = load_data(&config)?;
-    let gpu = open_gpu(config.adapter.clone(), config.checked_shaders).await?;
-    let model = Model::from_checkpoint(&gpu, checkpoint, &file.display().to_string())?;
-    if model.classes != dataset.classes.len() {
-        return Err(Error::Data(format!("the model knows {} classes, the data has {}", model.classes, dataset.classes.len())));
-    }
-    let clients = model::partition(&dataset, &config)?.clients;
-    let images = Images::new(&gpu, &dataset, model.network.input)?;
-    let settings = TestSettings { widths, lambda: 0.0, order: Vec::new(), batch, limit: config.limit() };
-    let report = model.test(&gpu, &images, &clients, &settings).await?;
-    let mut attacked = Vec::new();
-    for attack in args.attack.map_or_else(Vec::new, |a| a.0) {
-        eprintln!("attack {attack}");
-        attacked.push(model.attack(&gpu, &images, &clients, &settings, attack, config.seed as u32).await?);
+/// A model with its data on a GPU.
+pub(super) struct Opened {
+    pub file: PathBuf,
+    pub header: Header,
+    pub config: TrainConfig,
+    pub gpu: Gpu,
+    pub model: Model,
+    pub dataset: Dataset,
+    pub clients: Vec<Client>,
+    pub images: Images,
+}
+
+impl Opened {
+    /// Opens a model and what it was trained on; in batch-norm mode `post`, every client estimates its statistics.
+    pub(super) async fn new(path: &Path, place: &PlaceArgs, widths: Option<&[Ratio]>) -> Result<Opened> {
+        let (file, checkpoint) = open_model(path)?;
+        let header = checkpoint.header.clone();
+        let config = place.apply(header.config.clone())?;
+        // Before the slow part, so that a wrong width is told at once.
+        widths.unwrap_or_default().iter().try_for_each(|w| config.method().mixed_bases(*w).map(|_| ()))?;
+        let dataset = load_data(&config)?;
+        let gpu = open_gpu(config.adapter.clone(), config.checked_shaders).await?;
+        let mut model = Model::from_checkpoint(&gpu, checkpoint, &file.display().to_string())?;
+        if model.classes != dataset.classes.len() {
+            return Err(Error::Data(format!("the model knows {} classes, the data has {}", model.classes, dataset.classes.len())));
+        }
+        let clients = model::partition(&dataset, &config)?.clients;
+        let images = Images::new(&gpu, &dataset, model.network.input)?;
+        model.estimate_statistics(&gpu, &images, &clients, &config).await?;
+        Ok(Opened { file, header, config, gpu, model, dataset, clients, images })
     }
 
-    let mut text = format!("test accuracy in %, mean over clients, of {}:\n{}", file.display(), report_table(&report, &dataset));
-    for a in &attacked {
-        text += &format!("\nthe same after the attack {}:\n{}", a.attack, report_table(&a.report, &dataset));
+    /// The model's own widths: those of its training, or the one it is mixed for.
+    pub(super) fn widths(&self) -> Vec<Ratio> {
+        self.header.mixed.as_ref().map_or_else(|| self.config.widths.0.clone(), |m| vec![m.width])
     }
-    for sign in signs_of_masking(&attacked) {
-        text += &format!("warning: {sign}; gradients may be masked, and robust accuracy overstated\n");
-    }
-    if args.clients {
-        let mut rows = vec![vec!["client".to_string(), "domain".to_string(), "budget".to_string()]];
-        rows[0].extend(report.widths.iter().map(|w| w.width.to_string()));
-        for (i, client) in client_rows(&clients, &dataset).into_iter().enumerate() {
-            let mut row = vec![client.name, client.domain, client.budget];
-            row.extend(report.widths.iter().map(|w| percent(w.clients[i])));
-            rows.push(row);
+
+    /// The order of the bases, told where it is measured; empty for their own.
+    pub(super) async fn order(&self, order: Order, lambda: f64) -> Result<Vec<u32>> {
+        if order == Order::Own {
+            return Ok(Vec::new());
         }
-        text += &format!("\n{}", table(&rows));
+        let (batch, limit) = (self.config.batch_size, self.config.limit());
+        let settings = TestSettings { widths: Vec::new(), lambda, order: Vec::new(), batch, limit };
+        let order = self.model.order_by_accuracy(&self.gpu, &self.images, &self.clients, &settings).await?;
+        let told: Vec<String> = order.iter().map(|(base, accuracy)| format!("{base} ({}%)", percent(Some(*accuracy)))).collect();
+        eprintln!("bases by validation accuracy: {}", told.join(", "));
+        Ok(order.into_iter().map(|(base, _)| base).collect())
+    }
+}
+
+/// What `--json` writes: the standard accuracies as ever, and those after each attack; with several λ a list of them.
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+enum Reports<'a> {
+    One {
+        #[serde(flatten)]
+        standard: &'a Report,
+        #[serde(skip_serializing_if = "<[RobustReport]>::is_empty")]
+        attacked: &'a [RobustReport],
+    },
+    Grid {
+        grid: &'a [GridPoint],
+    },
+}
+
+/// λ of a grid where none are given: those of the paper.
+const GRID: [f64; 5] = [0.0, 0.2, 0.5, 0.8, 1.0];
+
+pub(super) async fn run(args: Args) -> Result<()> {
+    let opened = Opened::new(&args.model, &args.place, args.widths.as_ref().map(|w| w.0.as_slice())).await?;
+    let Opened { file, config, gpu, model, dataset, clients, images, .. } = &opened;
+    let widths = args.widths.map_or_else(|| opened.widths(), |w| w.0);
+    let batch = args.eval_batch_size.unwrap_or(config.eval_batch_size);
+    let default = if args.grid && model.network.norms.dual { GRID.to_vec() } else { vec![0.0] };
+    let lambdas = args.lambda.map_or(default, |l| l.0);
+    let Some(first) = lambdas.first() else {
+        return Err(Error::Config("lambda: no value is given: say --lambda 0.5 or leave it out".into()));
+    };
+    lambdas.iter().try_for_each(|l| model.check_lambda(*l))?;
+    let order = opened.order(args.order, *first).await?;
+    let settings = TestSettings { widths, lambda: 0.0, order, batch, limit: config.limit() };
+    let mut grid: Vec<GridPoint> = Vec::new();
+    let standard = model.test_each(gpu, images, clients, &settings, &lambdas).await?;
+    grid.extend(lambdas.iter().zip(standard).map(|(lambda, standard)| GridPoint { lambda: *lambda, standard, attacked: vec![] }));
+    let default = if args.grid { vec!["pgd-20".parse::<Attack>()?] } else { Vec::new() };
+    for attack in args.attack.map_or(default, |a| a.0) {
+        let told = |width: Ratio, lambda: f64| match lambdas.len() {
+            1 => eprintln!("attack {attack}, width {width}"),
+            _ => eprintln!("attack {attack}, width {width}, lambda {lambda}"),
+        };
+        let reports = model.attack_each(gpu, images, clients, &settings, attack, config.seed as u32, &lambdas, told).await?;
+        grid.iter_mut().zip(reports).for_each(|(point, report)| point.attacked.push(report));
+    }
+
+    let mut text = String::new();
+    for (i, point) in grid.iter().enumerate() {
+        let at = if lambdas.len() > 1 || *first > 0.0 { format!(", lambda {}", point.lambda) } else { String::new() };
+        let gap = if i > 0 { "\n" } else { "" };
+        text +=
+            &format!("{gap}test accuracy in %, mean over clients, of {}{at}:\n{}", file.display(), report_table(&point.standard, dataset));
+        for a in &point.attacked {
+            text += &format!("\nthe same after the attack {}{at}:\n{}", a.attack, report_table(&a.report, dataset));
+        }
+        for sign in signs_of_masking(&point.attacked) {
+            text += &format!("warning: {sign}{at}; gradients may be masked, and robust accuracy overstated\n");
+        }
+        if args.clients {
+            text += &format!("\n{}", client_table(&point.standard, clients, dataset));
+        }
+    }
+    if args.grid {
+        text += &format!("\n{}", grid_table(&grid));
+        let path = args.page.unwrap_or_else(|| file.with_file_name("grid.html"));
+        write_atomically(&path, super::page::page(&file.display().to_string(), &grid)?.as_bytes())?;
+        text += &format!("page: {}\n", path.display());
     }
     print(&text)?;
     if let Some(path) = args.json {
-        let json = serde_json::to_vec_pretty(&Reports { standard: report, attacked })
-            .map_err(|e| Error::Data(format!("the report cannot be written: {e}")))?;
+        let reports = match grid.as_slice() {
+            [one] if !args.grid => Reports::One { standard: &one.standard, attacked: &one.attacked },
+            grid => Reports::Grid { grid },
+        };
+        let json = serde_json::to_vec_pretty(&reports).map_err(|e| Error::Data(format!("the report cannot be written: {e}")))?;
         write_atomically(&path, &json)?;
     }
     Ok(())
+}
+
+/// Accuracies of every client, a column a width.
+fn client_table(report: &Report, clients: &[Client], dataset: &Dataset) -> String {
+    let mut rows = vec![vec!["client".to_string(), "domain".to_string(), "budget".to_string()]];
+    rows[0].extend(report.widths.iter().map(|w| w.width.to_string()));
+    for (i, client) in client_rows(clients, dataset).into_iter().enumerate() {
+        let mut row = vec![client.name, client.domain, client.budget];
+        row.extend(report.widths.iter().map(|w| percent(w.clients[i])));
+        rows.push(row);
+    }
+    table(&rows)
+}
+
+/// Mean accuracies of all clients: a row a width and λ.
+fn grid_table(grid: &[GridPoint]) -> String {
+    let mut rows = vec![vec!["width".to_string(), "lambda".to_string(), "standard".to_string()]];
+    let Some(first) = grid.first() else { return String::new() };
+    rows[0].extend(first.attacked.iter().map(|a| a.attack.to_string()));
+    for (w, width) in first.standard.widths.iter().enumerate() {
+        for point in grid {
+            let mut row = vec![width.width.to_string(), point.lambda.to_string(), percent(point.standard.widths[w].mean)];
+            row.extend(point.attacked.iter().map(|a| percent(a.report.widths[w].mean)));
+            rows.push(row);
+        }
+    }
+    table(&rows)
 }

@@ -5,6 +5,8 @@ mod data;
 mod devices;
 mod eval;
 mod import;
+mod mix;
+mod page;
 mod predict;
 mod self_test;
 mod train;
@@ -38,8 +40,10 @@ struct Cli {
 enum Command {
     /// Train an ensemble federatedly, then test the best round at every width.
     Train(Box<train::Args>),
-    /// Test a checkpoint at any widths, per domain and per client.
+    /// Test a checkpoint at any widths and robustness, per domain and per client, on images as they are and attacked.
     Eval(eval::Args),
+    /// Make one model file of a width and a robustness, without training; as ONNX, too.
+    Mix(mix::Args),
     /// Classify pictures with a checkpoint.
     Predict(predict::Args),
     /// Make a checkpoint of parameters that another program trained, such as the authors'.
@@ -70,6 +74,7 @@ pub fn main() -> ExitCode {
         match cli.command {
             Command::Train(args) => train::run(*args).await,
             Command::Eval(args) => eval::run(args).await,
+            Command::Mix(args) => mix::run(args).await,
             Command::Predict(args) => predict::run(args).await,
             Command::Import(args) => import::run(*args),
             Command::Devices(args) => devices::run(args).await,

@@ -384,11 +384,6 @@ impl TrainConfig {
         Norms { dual: self.lambda_train > 0.0 && self.lambda_train < 1.0, tracked: self.bn_mode == BnMode::Tracked }
     }
 
-    /// Share of the adversarial batch norms where none is asked for: the training's.
-    pub fn default_lambda(&self) -> f64 {
-        if self.norms().dual { self.lambda_train } else { 0.0 }
-    }
-
     /// What is allowed, but seldom meant.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();

@@ -7,7 +7,9 @@ pub mod checkpoint;
 pub mod config;
 pub mod federation;
 pub mod metrics;
+pub mod mix;
 pub mod model;
+pub mod onnx;
 pub mod robust;
 #[cfg(feature = "native")]
 pub mod run_dir;

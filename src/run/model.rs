@@ -273,31 +273,108 @@ impl Model {
     /// Accuracy of every width on each client's test images, from one forward of the bases.
     ///
     /// # Errors
-    /// [`Error::Config`] for a width that cannot be mixed or a batch that does not fit, [`Error::Gpu`] for the device's.
+    /// [`Error::Config`] for a width or λ that the model does not have or a batch that does not fit, [`Error::Gpu`] for the
+    /// device's.
     pub async fn test(&self, gpu: &Gpu, images: &Images, clients: &[Client], settings: &TestSettings) -> Result<Report> {
-        self.check_lambda(settings.lambda)?;
+        Ok(self.test_each(gpu, images, clients, settings, &[settings.lambda]).await?.remove(0))
+    }
+
+    /// The same for several λ in place of that of the settings.
+    ///
+    /// # Errors
+    /// As [`Model::test`].
+    pub async fn test_each(
+        &self,
+        gpu: &Gpu,
+        images: &Images,
+        clients: &[Client],
+        settings: &TestSettings,
+        lambdas: &[f64],
+    ) -> Result<Vec<Report>> {
         let lists: Vec<Vec<u32>> = clients.iter().map(|c| images.test_indices(c)).collect();
         let list = batches_of_clients(&lists, settings.batch)?;
+        let totals = self.totals(gpu, images, &list, settings, lambdas).await?;
+        let report = |totals: Vec<Vec<Totals>>| {
+            let per_client = per_client(clients.len(), settings.widths.len(), &list, &totals);
+            Report::new(&settings.widths, clients, &images.domains, &per_client)
+        };
+        Ok(totals.into_iter().map(report).collect())
+    }
+
+    /// Counters `[λ][batch][width]`.
+    async fn totals(
+        &self,
+        gpu: &Gpu,
+        images: &Images,
+        list: &[Batch],
+        settings: &TestSettings,
+        lambdas: &[f64],
+    ) -> Result<Vec<Vec<Vec<Totals>>>> {
+        lambdas.iter().try_for_each(|l| self.check_lambda(*l))?;
         let options = EvaluateOptions {
             batch: settings.batch as u32,
             widths: self.mixed_bases(&settings.widths)?,
-            ensemble: self.ensemble(settings.lambda, &settings.order)?,
+            ensemble: self.ensemble(0.0, &settings.order)?,
             batches: list.len() as u32,
             limit: settings.limit,
             guarded: false,
         };
         let mut evaluator = Evaluator::new(gpu, &self.network, &self.server, &images.store, options).await?;
         let staging = Staging::new(gpu, evaluator.staging_bytes(list.len()));
-        evaluator.submit(gpu, &list, &staging, 0)?;
-        let totals = evaluator.totals(&staging.read(gpu).await?);
-        let per_client = per_client(clients.len(), settings.widths.len(), &list, &totals[..list.len()]);
-        Ok(Report::new(&settings.widths, clients, &images.domains, &per_client))
+        let mut all = Vec::new();
+        for lambda in lambdas {
+            evaluator.set_lambda(gpu, *lambda as f32);
+            evaluator.submit(gpu, list, &staging, 0)?;
+            let totals = evaluator.totals(&staging.read(gpu).await?);
+            all.push(totals[..list.len()].to_vec());
+        }
+        Ok(all)
+    }
+
+    /// The bases by their own accuracy on the clients' validation images, the best first; of equals, the first. With it, that
+    /// accuracy: the mean over the clients.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where no client has validation images; else as [`Model::test`].
+    pub async fn order_by_accuracy(
+        &self,
+        gpu: &Gpu,
+        images: &Images,
+        clients: &[Client],
+        settings: &TestSettings,
+    ) -> Result<Vec<(u32, f64)>> {
+        self.check_lambda(settings.lambda)?;
+        let lists: Vec<Vec<u32>> = clients.iter().map(|c| images.validation_indices(c)).collect();
+        let list = batches_of_clients(&lists, settings.batch)?;
+        let options = EvaluateOptions {
+            batch: settings.batch as u32,
+            widths: vec![1],
+            ensemble: self.ensemble(settings.lambda, &[])?,
+            batches: list.len() as u32,
+            limit: settings.limit,
+            guarded: false,
+        };
+        let mut evaluator = Evaluator::new(gpu, &self.network, &self.server, &images.store, options).await?;
+        let staging = Staging::new(gpu, evaluator.staging_bytes(list.len()));
+        let mut order = Vec::new();
+        for base in 0..self.server.bases {
+            evaluator.set_bases(&self.server, &[base]);
+            evaluator.submit(gpu, &list, &staging, 0)?;
+            let totals = evaluator.totals(&staging.read(gpu).await?);
+            let per_client = per_client(clients.len(), 1, &list, &totals[..list.len()]);
+            let accuracies: Vec<Option<f64>> = per_client.iter().map(|t| (t[0].samples > 0).then(|| t[0].accuracy())).collect();
+            let mean = selection::mean(&accuracies)
+                .ok_or_else(|| Error::Data("order = accuracy: no client has validation images to order the bases by".into()))?;
+            order.push((base, mean));
+        }
+        order.sort_by(|a, b| b.1.total_cmp(&a.1));
+        Ok(order)
     }
 
     /// Accuracy of every width on each client's test images after an attack against that width's own mix: robust accuracy.
     ///
-    /// The attack differentiates through the mean logits and the statistics of each batch; its random start comes from
-    /// `seed` (paper, Algorithm 4 and section 4.2).
+    /// The attack differentiates through the mean logits, the λ-mix of batch norms and, where they are the batch's, its
+    /// statistics; its random start comes from `seed` (paper, Algorithm 4 and section 4.2).
     ///
     /// # Errors
     /// As [`Model::test`].
@@ -310,16 +387,36 @@ impl Model {
         attack: Attack,
         seed: u32,
     ) -> Result<RobustReport> {
-        self.check_lambda(settings.lambda)?;
+        Ok(self.attack_each(gpu, images, clients, settings, attack, seed, &[settings.lambda], |_, _| {}).await?.remove(0))
+    }
+
+    /// The same for several λ in place of that of the settings; `told` is called before each (width, λ).
+    ///
+    /// # Errors
+    /// As [`Model::test`].
+    #[allow(clippy::too_many_arguments)]
+    pub async fn attack_each(
+        &self,
+        gpu: &Gpu,
+        images: &Images,
+        clients: &[Client],
+        settings: &TestSettings,
+        attack: Attack,
+        seed: u32,
+        lambdas: &[f64],
+        mut told: impl FnMut(Ratio, f64),
+    ) -> Result<Vec<RobustReport>> {
+        lambdas.iter().try_for_each(|l| self.check_lambda(*l))?;
         let lists: Vec<Vec<u32>> = clients.iter().map(|c| images.test_indices(c)).collect();
         let list = batches_of_clients(&lists, settings.batch)?;
-        let mut totals = vec![Vec::new(); list.len()];
-        let mut progress = Vec::new();
-        for bases in self.mixed_bases(&settings.widths)? {
+        // [λ][batch][width]
+        let mut totals = vec![vec![Vec::new(); list.len()]; lambdas.len()];
+        let mut progress = vec![Vec::new(); lambdas.len()];
+        for (width, bases) in settings.widths.iter().zip(self.mixed_bases(&settings.widths)?) {
             let options = AttackOptions {
                 attack,
                 bases,
-                ensemble: self.ensemble(settings.lambda, &settings.order)?,
+                ensemble: self.ensemble(0.0, &settings.order)?,
                 batch: settings.batch as u32,
                 batches: list.len() as u32,
                 seed,
@@ -327,17 +424,23 @@ impl Model {
                 guarded: false,
             };
             let mut attacker = Attacker::new(gpu, &self.network, &self.server, &images.store, options).await?;
-            let start = attacker.start(gpu, &list).await?;
-            let end = attacker.attack(gpu, &list).await?;
-            totals.iter_mut().zip(&end).for_each(|(all, one)| all.push(one.totals));
-            let images: u32 = end.iter().map(|a| a.totals.samples).sum();
-            let mean_loss = |all: &[Attacked]| all.iter().map(|a| f64::from(a.totals.loss)).sum::<f64>() / f64::from(images.max(1));
-            let without_gradient = end.iter().map(|a| a.without_gradient).sum();
-            progress.push(Progress { start_loss: mean_loss(&start), loss: mean_loss(&end), without_gradient, images });
+            for (i, lambda) in lambdas.iter().enumerate() {
+                told(*width, *lambda);
+                attacker.set_lambda(gpu, *lambda as f32);
+                let start = attacker.start(gpu, &list).await?;
+                let end = attacker.attack(gpu, &list).await?;
+                totals[i].iter_mut().zip(&end).for_each(|(all, one)| all.push(one.totals));
+                let images: u32 = end.iter().map(|a| a.totals.samples).sum();
+                let mean_loss = |all: &[Attacked]| all.iter().map(|a| f64::from(a.totals.loss)).sum::<f64>() / f64::from(images.max(1));
+                let without_gradient = end.iter().map(|a| a.without_gradient).sum();
+                progress[i].push(Progress { start_loss: mean_loss(&start), loss: mean_loss(&end), without_gradient, images });
+            }
         }
-        let per_client = per_client(clients.len(), settings.widths.len(), &list, &totals);
-        let report = Report::new(&settings.widths, clients, &images.domains, &per_client);
-        Ok(RobustReport { attack, report, progress })
+        let report = |(totals, progress): (Vec<Vec<Totals>>, Vec<Progress>)| {
+            let per_client = per_client(clients.len(), settings.widths.len(), &list, &totals);
+            RobustReport { attack, report: Report::new(&settings.widths, clients, &images.domains, &per_client), progress }
+        };
+        Ok(totals.into_iter().zip(progress).map(report).collect())
     }
 
     /// Class probabilities of single images, H·W·3 bytes each, at each width: `[width][image][class]`, through the batch norms of

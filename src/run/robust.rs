@@ -16,6 +16,17 @@ pub struct RobustReport {
     pub progress: Vec<Progress>,
 }
 
+/// What a model does at one λ.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GridPoint {
+    /// Share of the adversarial batch norms.
+    pub lambda: f64,
+    /// Accuracies on the images as they are.
+    pub standard: Report,
+    /// Accuracies after attacks made against the model at this λ.
+    pub attacked: Vec<RobustReport>,
+}
+
 /// How an attack against one width went, over all images.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -1,0 +1,87 @@
+//! `splitmix mix`
+
+use super::eval::{Opened, Order, PlaceArgs};
+use super::print;
+use crate::fl::Ratio;
+use crate::run::config::BnMode;
+use crate::run::mix::Choice;
+use crate::run::onnx::to_onnx;
+use crate::run::run_dir::write_atomically;
+use crate::{Error, Result};
+use std::path::PathBuf;
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// A checkpoint, or the folder of a run (its best round).
+    #[arg(default_value = "runs/train")]
+    model: PathBuf,
+    /// Width of the model to make, such as 3/8: any multiple of the base width; the full width when not given.
+    #[arg(long)]
+    width: Option<Ratio>,
+    /// Share of the adversarial batch norms in [0, 1], for a model of adversarial training.
+    #[arg(long, default_value_t = 0.0)]
+    lambda: f64,
+    /// Which bases are taken first: `own`, as they are numbered, or `accuracy`, the best on the validation images.
+    #[arg(long, default_value = "own")]
+    order: Order,
+    /// Client whose batch norms are taken, as `splitmix data` names it, where clients have their own (local-bn, or bn-mode post).
+    #[arg(long, value_name = "NAME")]
+    client: Option<String>,
+    /// The checkpoint to write: eval and predict take it.
+    #[arg(long, value_name = "FILE")]
+    to: PathBuf,
+    /// Write the model as an ONNX file, too; not of a model that normalises by the statistics of each batch.
+    #[arg(long, value_name = "FILE")]
+    onnx: Option<PathBuf>,
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+pub(super) async fn run(args: Args) -> Result<()> {
+    for path in [Some(&args.to), args.onnx.as_ref()].into_iter().flatten() {
+        if path.exists() {
+            return Err(Error::Config(format!("{} is there already: name another file", path.display())));
+        }
+    }
+    let opened = Opened::new(&args.model, &args.place, args.width.as_ref().map(std::slice::from_ref)).await?;
+    let Opened { gpu, model, clients, header, .. } = &opened;
+    let width = match (args.width, opened.widths().last()) {
+        (Some(width), _) => width,
+        (None, Some(widest)) => *widest,
+        (None, None) => return Err(Error::Config("width: the model names none: say which with --width".into())),
+    };
+    model.check_lambda(args.lambda)?;
+    let client = args.client.as_ref().map(|name| client_number(clients, name)).transpose()?;
+    let order = opened.order(args.order, args.lambda).await?;
+    let choice = Choice { width, lambda: args.lambda, order, client: client.zip(args.client.clone()) };
+    let mixed = model.mix(gpu, header, &choice).await?;
+    // Both files or neither.
+    let network = model.network.clone().with_norms(mixed.header.norms());
+    let onnx = args.onnx.as_ref().map(|_| to_onnx(&network, &mixed)).transpose()?;
+    write_atomically(&args.to, &mixed.to_bytes()?)?;
+    let bases = mixed.header.bases as u64;
+    let norm = match mixed.header.bn_mode() {
+        BnMode::Batch => "the statistics of each batch",
+        _ => "running statistics",
+    };
+    let mut text = format!(
+        "width {width}, lambda {}: {bases} base(s), {} parameters, {:.2} million multiply–adds an image, normalised by {norm}\nmodel: {}\n",
+        args.lambda,
+        bases * network.parameters(),
+        (bases * network.macs()) as f64 * 1e-6,
+        args.to.display(),
+    );
+    if let (Some(path), Some(bytes)) = (&args.onnx, onnx) {
+        write_atomically(path, &bytes)?;
+        text += &format!("onnx: {}\n", path.display());
+    }
+    print(&text)
+}
+
+/// Number of the client of that name.
+pub(super) fn client_number(clients: &[crate::fl::Client], name: &str) -> Result<u32> {
+    clients.iter().position(|c| c.name == name).map(|i| i as u32).ok_or_else(|| {
+        let names: Vec<&str> = clients.iter().map(|c| c.name.as_str()).collect();
+        Error::Config(format!("client: none is called {name:?}; there are {}", names.join(", ")))
+    })
+}
