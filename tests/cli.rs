@@ -296,7 +296,7 @@ fn the_self_test_passes_with_smaller_subgroups() {
 
 #[test]
 fn every_option_is_documented() {
-    for command in ["train", "eval", "predict", "import", "devices", "data", "bench", "self-test"] {
+    for command in ["train", "eval", "mix", "predict", "import", "devices", "data", "bench", "self-test"] {
         let help = succeed(&mut splitmix(&[command, "--help"]));
         let lines: Vec<&str> = help.lines().collect();
         for (i, line) in lines.iter().enumerate().filter(|(_, line)| line.trim_start().starts_with("--")) {
@@ -305,4 +305,105 @@ fn every_option_is_documented() {
             assert!(own || below, "{command}: {line} is not documented");
         }
     }
+}
+
+#[test]
+fn an_adversarial_run_is_resumed_tested_at_any_lambda_mixed_and_used() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let adversarial = |out: &Path, more: &[&str]| {
+        let mut command = training(out, &["--lambda-train", "0.5", "--train-attack", "pgd-2", "--bn-mode", "tracked", "--local-bn"]);
+        command.args(["--rescale-layer", "false", "--schedule", "none", "--rounds", "2"]).args(more);
+        command
+    };
+    let whole = path("whole");
+    let done = output(&mut adversarial(&whole, &[]));
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{told}");
+    assert!(told.contains("adversarial one stay with each client and are not averaged") && told.contains("pgd-2"), "{told}");
+    assert!(metrics(&whole).contains("robust-validation") && metrics(&whole).contains("robust-train-accuracy"), "{}", metrics(&whole));
+
+    // The same bits in waves of one lane, and after a stop.
+    let same_as_whole = |run: &Path| {
+        assert_eq!(metrics(run), metrics(&whole), "{}", run.display());
+        assert_eq!(tensors(&run.join("last.safetensors")), tensors(&whole.join("last.safetensors")), "{}", run.display());
+    };
+    let waves = path("waves");
+    succeed(&mut adversarial(&waves, &["--wave-lanes", "1"]));
+    same_as_whole(&waves);
+    let stopped = path("stopped");
+    succeed(&mut adversarial(&stopped, &["--rounds", "1"]));
+    succeed(&mut adversarial(&stopped, &["--resume"]));
+    same_as_whole(&stopped);
+
+    // A grid in one run, with its page; its first point is the test of the training.
+    let (model, page, json) = (whole.to_string_lossy().to_string(), path("a <b>.html"), path("grid.json"));
+    let mut grid = splitmix(&["eval", &model, "--grid", "--lambda", "0,0.3,1", "--attack", "fgsm,pgd-2"]);
+    let text = succeed(grid.arg("--page").arg(&page).arg("--json").arg(&json));
+    assert!(text.contains("width  lambda  standard  fgsm  pgd-2") && text.contains("page: "), "{text}");
+    let html = std::fs::read_to_string(&page).expect("a page");
+    assert!(html.matches("<svg").count() == 2 && html.contains("λ 0.3") && html.contains("width 1/32"), "{html}");
+    assert!(!html.contains("http://") || html.contains("http://www.w3.org/2000/svg"), "nothing is fetched");
+    let read = |path: &Path| serde_json::from_slice::<serde_json::Value>(&std::fs::read(path).expect("a report")).expect("JSON");
+    let points = read(&json)["grid"].as_array().expect("points").clone();
+    assert_eq!(points.len(), 3);
+    assert_eq!(points[0]["standard"], read(&whole.join("test.json")));
+    assert_eq!(points[1]["attacked"].as_array().expect("attacks").len(), 2);
+
+    // A mixed model of a client, by order of accuracy, as ONNX, too; tested and asked.
+    let (mixed, onnx) = (path("mixed.safetensors"), path("mixed.onnx"));
+    let mix = |more: &[&str]| {
+        let mut command = splitmix(&["mix", &model, "--lambda", "0.3", "--to"]);
+        command.arg(&mixed).args(more);
+        command
+    };
+    fail(&mut mix(&[]), 2, &["--client"]);
+    fail(&mut mix(&["--client", "nobody"]), 2, &["nobody", "optdigits-0"]);
+    fail(&mut mix(&["--client", "optdigits-0", "--width", "1/8"]), 2, &["1/8"]);
+    let client = ["--client", "optdigits-0", "--order", "accuracy", "--onnx", &onnx.to_string_lossy()];
+    let done = output(&mut mix(&client));
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success() && told.contains("bases by validation accuracy"), "{told}");
+    let text = String::from_utf8_lossy(&done.stdout);
+    assert!(text.contains("2 base(s), 7528 parameters") && text.contains("million multiply–adds") && onnx.exists(), "{text}");
+    fail(&mut mix(&client), 2, &["is there already"]);
+    let file = mixed.to_string_lossy().to_string();
+    let text = succeed(&mut splitmix(&["eval", &file]));
+    assert!(text.contains("1/32") && !text.contains("1/64"), "{text}");
+    fail(&mut splitmix(&["eval", &file, "--lambda", "0.5"]), 2, &["mixed for lambda 0.3"]);
+    fail(&mut splitmix(&["eval", &file, "--widths", "1/64"]), 2, &["1/32"]);
+    let picture = path("digit.png");
+    std::fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/data.png"), &picture).expect("a picture");
+    let picture = picture.to_string_lossy().to_string();
+    let text = succeed(&mut splitmix(&["predict", &picture, "--model", &file]));
+    assert!(text.contains('%'), "{text}");
+    fail(&mut splitmix(&["predict", &picture, "--model", &file, "--context", "9"]), 2, &["running statistics"]);
+    fail(&mut splitmix(&["predict", &picture, "--model", &model]), 2, &["--client"]);
+    let text = succeed(&mut splitmix(&["predict", &picture, "--model", &model, "--client", "optdigits-0", "--lambda", "1"]));
+    assert!(text.contains('%'), "{text}");
+
+    // Options that do not go together.
+    fail(&mut training(&path("x"), &["--bn-mode", "post", "--lambda-train", "0.5"]), 2, &["bn-mode = post", "tracked"]);
+    fail(&mut training(&path("x"), &["--lambda-train", "2"]), 2, &["lambda-train = 2"]);
+    fail(&mut training(&path("x"), &["--train-attack", "pgd-7-restarts3"]), 2, &["train-attack"]);
+}
+
+#[test]
+fn statistics_are_re_estimated_after_training() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().join("run");
+    let text = succeed(&mut training(&run, &["--bn-mode", "post", "--rounds", "2"]));
+    assert!(text.contains("test accuracy"), "{text}");
+    let names: Vec<String> = tensors(&run.join("best.safetensors")).into_keys().collect();
+    assert!(names.iter().all(|n| !n.contains("running")), "no statistics are kept: {names:?}");
+    // The same again from the file, and the same model as one of a client.
+    let json = folder.path().join("again.json");
+    let model = run.to_string_lossy().to_string();
+    succeed(splitmix(&["eval", &model, "--json"]).arg(&json));
+    let read = |path: &Path| serde_json::from_slice::<serde_json::Value>(&std::fs::read(path).expect("a report")).expect("JSON");
+    assert_eq!(read(&json), read(&run.join("test.json")));
+    let (mixed, onnx) = (folder.path().join("mixed.safetensors"), folder.path().join("mixed.onnx"));
+    let text = succeed(splitmix(&["mix", &model, "--client", "synth-digits-0", "--to"]).arg(&mixed).arg("--onnx").arg(&onnx));
+    assert!(text.contains("running statistics"), "{text}");
+    fail(&mut splitmix(&["eval", &model, "--lambda", "0.5"]), 2, &["no adversarial batch norms"]);
 }
