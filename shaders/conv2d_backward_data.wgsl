@@ -6,6 +6,10 @@
 // kernel − 1 − pad where S = 1, so no load is tested; a strided convolution tests each load instead.
 // The tiles and the ways of sharing weights are those of conv2d_forward: one invocation holds ROWS rows × PIXELS pixels ×
 // BLOCKS blocks of input channels, and slides the kernel backwards, last tap first.
+//
+// attack_step: the images are what every lane attacks for itself, and the gradient is spent where it is computed:
+//
+//   attacked ← clip(attacked + α · sign(dx)), within ε of the clean image and in [0, 1], as in attack.wgsl
 
 const KERNEL_WIDTH: u32 = 5u;
 const STRIDE: u32 = 1u;
@@ -39,6 +43,9 @@ struct Params {
   bands: u32,        // tiles of a column
   parameter_stride: u32,
   weight: u32,
+  channels: u32,     // attack_step: 1..=4, and in_row, in_image and in_origin are the layout of the images
+  epsilon: f32,
+  alpha: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -111,28 +118,33 @@ fn strided(first: u32, ty: u32, ky: u32, tx: u32, back: u32) -> vec4<f32> {
   return dz[first + oy * params.out_row + ox * params.out_blocks];
 }
 
-@compute @workgroup_size(64)
-fn conv2d_backward_data(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(local_invocation_id) local: vec3<u32>,
-  @builtin(local_invocation_index) rank: u32,
-) {
-  let lane = group.z;
-  let size = batch_sizes[lanes[lane].x];
+// Where a tile lies. The last of a row and of a column are moved back to end at the edge.
+struct Place {
+  block: u32,
+  segment: u32,
+  band: u32,
+  n: u32,
+  x: u32,
+  y: u32,
+}
+
+fn place_of(group: u32, local: u32) -> Place {
   let groups = params.in_blocks / BLOCKS;
-  let block = group.x % groups * BLOCKS;
-  let first_tile = group.x / groups * 64u;
-  if (first_tile / (params.segments * params.bands) >= size) { // the same for the whole workgroup
-    return;
-  }
-  let tile = first_tile + local.x;
+  let tile = group / groups * 64u + local;
   let segment = tile % params.segments;
   let band = tile / params.segments % params.bands;
-  let n = tile / (params.segments * params.bands);
-  // Nobody else leaves early, for loads are shared: an invocation past the batch repeats its last sample and stores nothing.
-  let sample = min(n, size - 1u);
-  let y = min(band * ROWS, params.in_height - ROWS);
   let x = min(segment * PIXELS, params.in_width - PIXELS);
+  let y = min(band * ROWS, params.in_height - ROWS);
+  return Place(group % groups * BLOCKS, segment, band, tile / (params.segments * params.bands), x, y);
+}
+
+// The gradient of a tile, to be called by whole workgroups, of whose first tile the sample is below `size`.
+fn tile_gradient(lane: u32, size: u32, place: Place, local: u32, rank: u32) -> Tile {
+  let block = place.block;
+  // Nobody leaves early, for loads are shared: an invocation past the batch repeats its last sample, and is to store nothing.
+  let sample = min(place.n, size - 1u);
+  let y = place.y;
+  let x = place.x;
   let theta = lanes[lane].y * params.parameter_stride + params.weight;
   let image = (lane * params.batch + sample) * params.out_image + params.out_origin;
   let corner = image + y * params.out_row + x * params.out_blocks;
@@ -152,7 +164,7 @@ fn conv2d_backward_data(
     if (STAGED == 1u) {
       workgroupBarrier();
       let taps = params.kernel_height * KERNEL_WIDTH;
-      for (var i = local.x; i < (end - chunk) * taps * 4u * BLOCKS; i += 64u) {
+      for (var i = local; i < (end - chunk) * taps * 4u * BLOCKS; i += 64u) {
         let t = i / (4u * BLOCKS);
         let row = t % taps * params.in_blocks * 4u + block * 4u + i % (4u * BLOCKS);
         stage[i] = parameters[theta + row * params.out_blocks + chunk + t / taps];
@@ -200,12 +212,67 @@ fn conv2d_backward_data(
       }
     }
   }
-  if (n < size) {
+  return acc;
+}
+
+@compute @workgroup_size(64)
+fn conv2d_backward_data(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(local_invocation_index) rank: u32,
+) {
+  let lane = group.z;
+  let size = batch_sizes[lanes[lane].x];
+  if (place_of(group.x, 0u).n >= size) { // the same for the whole workgroup
+    return;
+  }
+  let place = place_of(group.x, local.x);
+  let acc = tile_gradient(lane, size, place, local.x, rank);
+  if (place.n < size) {
     for (var r = 0u; r < ROWS; r++) {
-      let target_row = (lane * params.batch + n) * params.in_image + params.in_origin + (y + r) * params.in_row + block;
+      let target_row = (lane * params.batch + place.n) * params.in_image + params.in_origin + (place.y + r) * params.in_row + place.block;
       for (var b = 0u; b < BLOCKS; b++) {
         for (var p = 0u; p < PIXELS; p++) {
-          dx[target_row + (x + p) * params.in_blocks + b] = acc[r][b][p];
+          dx[target_row + (place.x + p) * params.in_blocks + b] = acc[r][b][p];
+        }
+      }
+    }
+  }
+}
+
+@group(0) @binding(5) var<storage, read> clean: array<vec4<f32>>; // by slot
+@group(0) @binding(6) var<storage, read_write> attacked: array<vec4<f32>>; // by lane
+
+@compute @workgroup_size(64)
+fn attack_step(
+  @builtin(workgroup_id) group: vec3<u32>,
+  @builtin(local_invocation_id) local: vec3<u32>,
+  @builtin(local_invocation_index) rank: u32,
+) {
+  let lane = group.z;
+  let slot = lanes[lane].x;
+  let size = batch_sizes[slot];
+  if (place_of(group.x, 0u).n >= size) { // the same for the whole workgroup
+    return;
+  }
+  let place = place_of(group.x, local.x);
+  let acc = tile_gradient(lane, size, place, local.x, rank);
+  if (place.n < size) {
+    let zero = vec4<f32>(0.0);
+    let used = vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.channels);
+    for (var r = 0u; r < ROWS; r++) {
+      for (var p = 0u; p < PIXELS; p++) {
+        // A pixel that two tiles have must step once: it is the earlier one's.
+        if (place.y + r >= place.band * ROWS && place.x + p >= place.segment * PIXELS) {
+          let at = place.n * params.in_image + params.in_origin + (place.y + r) * params.in_row + place.x + p;
+          let own = lane * params.batch * params.in_image + at;
+          let original = clean[slot * params.batch * params.in_image + at];
+          let g = acc[r][0][p];
+          let sign = select(zero, vec4<f32>(1.0), g > zero) - select(zero, vec4<f32>(1.0), g < zero);
+          let lower = max(original - params.epsilon, zero);
+          let upper = min(original + params.epsilon, vec4<f32>(1.0));
+          let next = clamp(fma(sign, vec4<f32>(params.alpha), attacked[own]), lower, upper);
+          attacked[own] = select(zero, next, used);
         }
       }
     }

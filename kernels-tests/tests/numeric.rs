@@ -142,6 +142,12 @@ fn all(checked_shaders: bool, cases: u32) {
     bench.check(cases / 4, attack, |(step, batch, bases, shape, epsilon, alpha, seed)| {
         Some(Box::new(AttackCase { step, batch, bases, shape, epsilon, alpha, seed }))
     });
+    let geometry = (1u32..6, prop_oneof![Just(1u32), Just(3), Just(5)], 1u32..3, 0u32..3);
+    bench.check(cases / 4, (1usize..7, image(1..5, 23), 1u32..10, geometry, any::<u64>()), |(batch, input, out_channels, g, seed)| {
+        let (kernel_height, kernel_width, stride, padding) = g;
+        let case = AttackStepCase { batch, input, out_channels, kernel: (kernel_height, kernel_width), stride, padding, seed };
+        case.is_valid().then(|| Box::new(case) as Box<dyn Case>)
+    });
     let mix = (1u32..100, any::<bool>(), any::<bool>(), any::<bool>(), 0.0f32..=1.0, any::<u64>());
     bench.check(cases / 4, mix, |(blocks, dual, running, own_rows, lambda, seed)| {
         let norms = Norms { dual, tracked: running || seed % 2 == 1 };

@@ -14,10 +14,10 @@ mod shapes;
 mod table;
 mod workload;
 
-pub use report::{BenchReport, Bound, Case, Ceilings, Cost, KernelTable, KernelTime, Setting, Start, VariantTable};
+pub use report::{AdversarialCost, BenchReport, Bound, Case, Ceilings, Cost, KernelTable, KernelTime, Setting, Start, VariantTable};
 
-use crate::engine::{Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, Limit, Staging, TrainOptions, Trainer};
-use crate::fl::Ratio;
+use crate::engine::{Adversarial, Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, Limit, Staging, TrainOptions, Trainer};
+use crate::fl::{Attack, Ratio};
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::Tuning;
 use crate::plan::input_gradient::{InputGradientPlan, InputGradientSetting};
@@ -182,8 +182,12 @@ impl Workload {
     }
 
     async fn trainer(&self, gpu: &Gpu, lanes: u32, tuning: Option<Tuning>) -> Result<Trainer> {
+        Trainer::new(gpu, &self.network, &self.server, &self.images, self.train_options(lanes, tuning)).await
+    }
+
+    fn train_options(&self, lanes: u32, tuning: Option<Tuning>) -> TrainOptions {
         let o = &self.options;
-        let train = TrainOptions {
+        TrainOptions {
             batch: o.batch,
             scale: (1.0 / o.base_width.as_f64()) as f32,
             masked_loss: false,
@@ -197,8 +201,7 @@ impl Workload {
             guarded: false,
             keep_activations: false,
             tuning,
-        };
-        Trainer::new(gpu, &self.network, &self.server, &self.images, train).await
+        }
     }
 
     async fn evaluator(&self, gpu: &Gpu, batches: usize) -> Result<Evaluator> {
@@ -398,6 +401,7 @@ impl<'a> CaseBench<'a> {
         let submits = self.trainer.submits + self.evaluator.submits;
         let round_and_validation = Cost::new(self.ceilings, round_work + evaluation_work, seconds, dispatches, submits);
         let (input_gradient, input_gradient_bytes) = self.input_gradient().await?;
+        let adversarial = self.adversarial().await?;
         let validation = if self.workload.options.validation { Some(self.validation().await?) } else { None };
         Ok(Case {
             lanes: self.lanes,
@@ -410,6 +414,7 @@ impl<'a> CaseBench<'a> {
             step,
             input_gradient,
             input_gradient_bytes,
+            adversarial,
             common_bytes: self.workload.common_bytes(),
             evaluation,
             round,
@@ -431,6 +436,63 @@ impl<'a> CaseBench<'a> {
         });
         let dispatches = program.plan.phase("input gradient").len() * waves.len();
         Ok((Cost::new(self.ceilings, work, seconds.await?, dispatches as u64, waves.len() as u64), program.bytes))
+    }
+
+    /// A step of adversarial training: the attack of the paper, then clean and attacked images; and a standard step, timed in turn
+    /// with it.
+    async fn adversarial(&mut self) -> Result<AdversarialCost> {
+        let gpu = self.clock.gpu;
+        let (network, server) = self.workload.dual(gpu)?;
+        let adversarial = Adversarial { lambda: 0.5, attack: Attack::TRAINING, seed: 1 };
+        let steps = adversarial.attack.steps();
+        let options = self.workload.train_options(self.lanes, None);
+        let options = TrainOptions { adversarial: Some(adversarial), limit: self.workload.limit(2), ..options };
+        let mut trainer = Trainer::new(gpu, &network, &server, &self.workload.images, options).await?;
+        let waves = waves(&self.work, self.lanes, trainer.lanes_per_wave());
+        let wave = workload::first_lanes(&self.work, waves[0].lanes);
+        trainer.round(gpu, &server, &wave, 0.0, &self.staging, 0)?;
+        let bytes = self.staging.read(gpu).await?;
+        for t in Trainer::totals(&wave, &bytes).iter().chain(&Trainer::adversarial_totals(&wave, &bytes)).flatten() {
+            let o = &self.workload.options;
+            self.expect(t.samples, o.steps * o.batch, t.loss, "adversarial training")?;
+        }
+        let program = trainer.program();
+        let of = |phase| Work::of_waves(self.ceilings, program, phase, &waves);
+        let count = |phase| (program.plan.phase(phase).len() * waves.len()) as u64;
+        let submits = waves.len() as u64;
+        let attack_seconds = self.clock.best(async |n| {
+            self.clock.wall(|| {
+                (0..n).flat_map(|_| &waves).for_each(|wave| submit(gpu, program, "attack step", *wave));
+                Ok(())
+            })
+        });
+        let attack_step = Cost::new(self.ceilings, of("attack step"), attack_seconds.await?, count("attack step"), submits);
+        let (mut whole, mut standard) = (f64::INFINITY, f64::INFINITY);
+        for _ in 0..3 {
+            let seconds = self.clock.best(async |n| {
+                self.clock.wall(|| {
+                    for wave in (0..n).flat_map(|_| &waves) {
+                        submit(gpu, program, "attack", *wave);
+                        (0..steps).for_each(|_| submit(gpu, program, "attack step", *wave));
+                        submit(gpu, program, "step", *wave);
+                    }
+                    Ok(())
+                })
+            });
+            whole = whole.min(seconds.await?);
+            let seconds = self.clock.best(async |n| {
+                self.clock.wall(|| {
+                    (0..n).flat_map(|_| &self.waves).for_each(|wave| submit(gpu, self.trainer.program(), "step", *wave));
+                    Ok(())
+                })
+            });
+            standard = standard.min(seconds.await?);
+        }
+        let work = of("attack") + of("attack step") * u64::from(steps) + of("step");
+        let dispatches = count("attack") + u64::from(steps) * count("attack step") + count("step");
+        let step = Cost::new(self.ceilings, work, whole, dispatches, (u64::from(steps) + 2) * submits);
+        let by_operations = work.flops as f64 / Work::of_waves(self.ceilings, self.trainer.program(), "step", &self.waves).flops as f64;
+        Ok(AdversarialCost { step, attack_step, steps, standard_steps: whole / standard, by_operations, bytes: program.bytes })
     }
 
     /// Validation of the paper's 50 clients with 111 images each.
@@ -566,6 +628,8 @@ mod tests {
                     (&case.evaluation, "evaluation"),
                     (&case.round, "round"),
                     (&case.round_and_validation, "round and validation"),
+                    (&case.adversarial.step, "adversarial step"),
+                    (&case.adversarial.attack_step, "attack step"),
                 ] {
                     assert_sound(cost, &format!("{what} of {} lanes", case.lanes));
                 }

@@ -256,6 +256,8 @@ pub struct Case {
     pub input_gradient: Cost,
     /// Bytes of that program's buffers.
     pub input_gradient_bytes: u64,
+    /// Adversarial training.
+    pub adversarial: AdversarialCost,
     /// Bytes that the programs share: images, labels, the server's bases and averages.
     pub common_bytes: u64,
     /// All widths from one forward of the bases.
@@ -266,6 +268,24 @@ pub struct Case {
     pub round_and_validation: Cost,
     /// Validation of all widths for 50 clients of 111 images each, where it was asked for.
     pub validation: Option<Cost>,
+}
+
+/// Adversarial training: what a step costs in which every lane attacks its images first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct AdversarialCost {
+    /// One local step of all lanes: attack, then clean and attacked images, forward, backward and SGD.
+    pub step: Cost,
+    /// One step of the attack of all lanes.
+    pub attack_step: Cost,
+    /// Steps of the attack.
+    pub steps: u32,
+    /// Time of a whole step in standard ones, timed in turn with it.
+    pub standard_steps: f64,
+    /// The same by operations.
+    pub by_operations: f64,
+    /// Bytes of the program's buffers.
+    pub bytes: u64,
 }
 
 /// Four significant digits or so, in plain notation.
@@ -475,6 +495,7 @@ fn goals(report: &BenchReport) -> Option<Vec<(String, f64, f64, f64)>> {
         ("training step".to_string(), case.step.seconds, 2.0e-3, 1.4e-3),
         ("forward and input gradient".to_string(), case.input_gradient.seconds, 1.5e-3, 1.0e-3),
         ("round of 4 steps".to_string(), case.round.seconds, 10e-3, 7e-3),
+        ("adversarial step".to_string(), case.adversarial.step.seconds, 15e-3, 10e-3),
     ];
     rows.extend(case.validation.map(|v| ("validation, 50 × 111 images".to_string(), v.seconds, 5e-3, 3e-3)));
     Some(rows)
@@ -527,6 +548,8 @@ impl fmt::Display for CasePage<'_> {
             (format!("round of {steps}"), &c.round),
             ("round and validation".to_string(), &c.round_and_validation),
         ];
+        lines.push((format!("adversarial step, {} of attack", plural(c.adversarial.steps, "step")), &c.adversarial.step));
+        lines.push(("attack step".to_string(), &c.adversarial.attack_step));
         lines.extend(c.validation.iter().map(|v| ("validation, 50 × 111 images".to_string(), v)));
         for (name, cost) in lines {
             table.row([
@@ -545,7 +568,15 @@ impl fmt::Display for CasePage<'_> {
                 cost.submits.to_string(),
             ]);
         }
-        write!(f, "{table}")
+        write!(f, "{table}")?;
+        let a = &c.adversarial;
+        writeln!(
+            f,
+            "an adversarial step takes {:.2} standard steps, {:.2} by operations, and {} MB",
+            a.standard_steps,
+            a.by_operations,
+            mega(a.bytes)
+        )
     }
 }
 
@@ -585,6 +616,7 @@ mod tests {
             step: cost,
             input_gradient: cost,
             input_gradient_bytes: 1,
+            adversarial: AdversarialCost { step: cost, attack_step: cost, steps: 7, standard_steps: 8.0, by_operations: 7.5, bytes: 1 },
             common_bytes: 1,
             evaluation: cost,
             round: cost,

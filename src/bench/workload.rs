@@ -5,7 +5,7 @@ use super::shapes;
 use crate::Result;
 use crate::engine::{Batch, ClientWork, ImageStore, Server};
 use crate::gpu::Gpu;
-use crate::net::Network;
+use crate::net::{Network, Norms};
 use crate::run::model::initial_bases;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -34,6 +34,13 @@ impl Workload {
         let labels: Vec<u8> = (0..count).map(|i| (i % shapes::CLASSES) as u8).collect();
         let images = ImageStore::new(gpu, network.input, &[(&pixels, &labels)])?;
         Ok(Workload { options: options.clone(), network, server, images })
+    }
+
+    /// The same ensemble with dual batch norms, for adversarial training.
+    pub fn dual(&self, gpu: &Gpu) -> Result<(Network, Server)> {
+        let network = self.network.clone().with_norms(Norms { dual: true, tracked: false });
+        let server = initial_bases(gpu, &network, self.options.bases as usize, self.options.base_width, SEED, true)?;
+        Ok((network, server))
     }
 
     /// Clients that together train so many lanes, every one for all steps with full batches.

@@ -36,6 +36,21 @@ pub struct Buffers {
     pub dx: BufferId,
 }
 
+/// What an attack's step needs besides.
+#[derive(Debug, Clone, Copy)]
+pub struct Step {
+    /// Clean images, per slot.
+    pub clean: BufferId,
+    /// In and out: attacked images, per lane.
+    pub attacked: BufferId,
+    /// Layout of both; at most four channels.
+    pub images: ImageLayout,
+    /// Radius of the ball, ε.
+    pub epsilon: f32,
+    /// Step size.
+    pub alpha: f32,
+}
+
 const ACCESS: &[super::Access] = &[Read, Read, Read, Read, Write];
 
 impl Conv2dBackwardData {
@@ -57,6 +72,34 @@ impl Conv2dBackwardData {
             over: Over::Lanes,
             flops: 2 * c.macs(self.batch),
             bytes: self.dx.payload(self.batch) + self.dz.payload(self.batch) + c.weight_bytes(),
+        }
+    }
+
+    /// Whether [`Conv2dBackwardData::attack_step`] is to be had: where the gradient is computed in tiles, of images.
+    pub fn can_step(&self) -> bool {
+        self.dx.blocks() == 1 && Strip::new(&self.conv, self.conv.input.width, self.dz.blocks(), self.tuning).is_none()
+    }
+
+    /// A step of an attack on the images that are the layer's input, in place of their gradient; over lanes.
+    ///
+    /// # Panics
+    /// Where it is not to be had.
+    pub fn attack_step(&self, label: &str, b: Buffers, step: &Step) -> Dispatch {
+        assert!(self.can_step() && step.images.shape == self.conv.input, "no step of an attack on {:?}", self.conv.input);
+        let (kernel, mut words, invocations) = Conv2dBackwardData { dx: step.images, ..*self }.by_tiles();
+        let given = words.len() - 3;
+        words[given..].copy_from_slice(&[step.images.shape.channels, step.epsilon.to_bits(), step.alpha.to_bits()]);
+        Dispatch {
+            label: label.into(),
+            kernel: Kernel { entry: "attack_step", access: &[Read, Read, Read, Read, Read, Write], ..kernel },
+            words,
+            step_word: None,
+            buffers: vec![b.lanes, b.batch_sizes, b.dz, b.parameters, step.clean, step.attacked],
+            invocations,
+            workgroup: WORKGROUP,
+            over: Over::Lanes,
+            flops: 2 * self.conv.macs(self.batch),
+            bytes: 3 * step.images.payload(self.batch) + self.dz.payload(self.batch) + self.conv.weight_bytes(),
         }
     }
 
@@ -95,6 +138,9 @@ impl Conv2dBackwardData {
             bands,
             self.place.stride,
             self.place.weight,
+            0,
+            0,
+            0,
         ];
         let kernel = Kernel { shader: shader::conv2d_backward_data, entry: "conv2d_backward_data", constants, access: ACCESS };
         (kernel, words, tile.invocations(self.batch, c.input.height, c.input.width, self.dx.blocks()))

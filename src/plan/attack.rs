@@ -93,8 +93,8 @@ impl AttackPlan {
         let f = forward::build(&mut plan, &setting);
 
         let loss = Loss::OfEnsemble { batch_labels, bases: s.bases };
-        let b = backward::of_input(&mut plan, &setting, &f, &loss);
-        let dx = b.input_gradient;
+        let b = backward::of_input(&mut plan, &setting, &f, &loss, None);
+        let dx = b.input_gradient.expect("asked for");
         let kernel = AttackImages {
             batch: s.batch,
             by: By::Slot { bases: s.bases },

@@ -12,13 +12,17 @@ use crate::kernels::sum_partials::SumPartials;
 use crate::kernels::{BufferId, Dispatch, ImageLayout, batch_norm_backward, batch_norm_features, linear_forward, max_pool_backward};
 use crate::net::Layer;
 
-/// Which gradients a backward computes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which gradients a backward computes, and what it does with them where they are.
+#[derive(Clone, Copy, Default)]
 pub(super) struct Wanted {
     /// Those of weights and biases.
     pub weights: bool,
     /// That of the first layer's input.
     pub input: bool,
+    /// SGD of one linear layer, in place of the gradient of its weights.
+    pub descent: Option<Descent>,
+    /// A step of an attack on the input, in place of its gradient, where the kernel can.
+    pub step: Option<conv2d_backward_data::Step>,
 }
 
 /// The descent of one linear layer, done where its gradient is: see [`super::train`].
@@ -63,23 +67,15 @@ pub(super) struct Backward {
     pub dispatches: Vec<Dispatch>,
     /// Gradients of the stored outputs by layer, for tests.
     pub named: Vec<(String, BufferId, ImageLayout)>,
-    /// Gradient of the input, where wanted.
-    pub input_gradient: Activation,
+    /// Gradient of the input, where wanted and not spent on a step.
+    pub input_gradient: Option<Activation>,
 }
 
 /// The loss and the backward of every layer, last to first. The gradient of each layer's output is stored with the border
-/// that the layer's own backward_data wants. `gradient` takes the lanes' weight gradients, but for the layer of `descent`;
+/// that the layer's own backward_data wants. `gradient` takes the lanes' weight gradients, but for the layer of the descent;
 /// those of batch norm, in rows like its
 /// own, are written even where weights are not wanted, for they are needed on the way.
-pub(super) fn build(
-    plan: &mut Plan,
-    s: &Setting,
-    f: &Forward,
-    loss: &Loss,
-    gradient: BufferId,
-    wanted: Wanted,
-    descent: Option<Descent>,
-) -> Backward {
+pub(super) fn build(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss, gradient: BufferId, wanted: Wanted) -> Backward {
     let net = s.network;
     let mut out = Vec::new();
     let mut named = Vec::new();
@@ -122,6 +118,7 @@ pub(super) fn build(
     let sums = plan.transient(format!("{}batch norm gradient sums", s.prefix), Extent::PerLane(sums));
 
     let mut dy = dlogits;
+    let mut stepped = false;
     for i in (0..net.layers.len()).rev() {
         let label = match &net.layers[i] {
             Layer::MaxPool { .. } => format!("{}layer {i} max_pool", s.prefix),
@@ -150,7 +147,7 @@ pub(super) fn build(
                     dy = dx;
                 }
                 // After backward_data, for SGD changes the weights.
-                match descent.filter(|d| d.layer == i) {
+                match wanted.descent.filter(|d| d.layer == i) {
                     Some(d) => {
                         let b = SgdBuffers { lanes, batch_sizes, input, dz, momentum: d.momentum, parameters };
                         out.push(linear.backward_weight_sgd(&descent_label(&label), s.tuning, &d.sgd, b));
@@ -189,19 +186,21 @@ pub(super) fn build(
                     );
                 }
                 if passes_on {
-                    let dx = new_gradient(plan);
-                    let kernel = Conv2dBackwardData { conv, batch: s.batch, dx: dx.layout, dz: dy.layout, place, tuning: s.tuning };
-                    out.push(kernel.dispatch(
-                        &format!("{label} backward_data"),
-                        conv2d_backward_data::Buffers {
-                            lanes: f.lanes,
-                            batch_sizes: f.batch_sizes,
-                            dz: dy.buffer,
-                            parameters: f.parameters,
-                            dx: dx.buffer,
-                        },
-                    ));
-                    dy = dx;
+                    let dx = ImageLayout::new(f.inputs[i].layout.shape, border);
+                    let kernel = Conv2dBackwardData { conv, batch: s.batch, dx, dz: dy.layout, place, tuning: s.tuning };
+                    let (lanes, batch_sizes, dz, parameters) = (f.lanes, f.batch_sizes, dy.buffer, f.parameters);
+                    let buffers = |dx| conv2d_backward_data::Buffers { lanes, batch_sizes, dz, parameters, dx };
+                    match wanted.step.filter(|_| i == 0 && kernel.can_step()) {
+                        Some(step) => {
+                            stepped = true;
+                            out.push(kernel.attack_step(&format!("{label} backward_data and step"), buffers(step.attacked), &step));
+                        }
+                        None => {
+                            let dx = new_gradient(plan);
+                            out.push(kernel.dispatch(&format!("{label} backward_data"), buffers(dx.buffer)));
+                            dy = dx;
+                        }
+                    }
                 }
             }
             Kept::BatchNorm { norm, z } => {
@@ -242,14 +241,14 @@ pub(super) fn build(
             }
         }
     }
-    Backward { dispatches: out, named, input_gradient: dy }
+    Backward { dispatches: out, named, input_gradient: (wanted.input && !stepped).then_some(dy) }
 }
 
-/// The loss and the backward to the input alone.
-pub(super) fn of_input(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss) -> Backward {
+/// The loss and the backward to the input alone, or to a step of an attack on it.
+pub(super) fn of_input(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss, step: Option<conv2d_backward_data::Step>) -> Backward {
     // Batch norm's own gradients come with the sums that the input's gradient needs.
     let gradient = plan.buffer(format!("{}batch norm gradient", s.prefix), Extent::PerLane(u64::from(s.norms.stride) * 16));
-    build(plan, s, f, loss, gradient, Wanted { weights: false, input: true }, None)
+    build(plan, s, f, loss, gradient, Wanted { input: true, step, ..Wanted::default() })
 }
 
 /// Border of the stored gradient of layer `i`'s output: what its backward_data reads beyond the edges.

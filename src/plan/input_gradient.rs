@@ -60,12 +60,13 @@ impl InputGradientPlan {
         let setting = Setting { with_loss: true, ..setting };
         let f = forward::build(&mut plan, &setting);
         let loss = Loss::OfLanes { batch_labels: g.batch_labels, totals, masked: false, summed: true, share: 1.0 };
-        let b = backward::of_input(&mut plan, &setting, &f, &loss);
+        let b = backward::of_input(&mut plan, &setting, &f, &loss, None);
         let mut dispatches = vec![g.dispatch, norms];
         dispatches.extend(f.dispatches);
         dispatches.extend(b.dispatches);
         plan.phases = vec![("input gradient", dispatches)];
-        let input_gradient = (b.input_gradient.buffer, b.input_gradient.layout);
+        let dx = b.input_gradient.expect("asked for");
+        let input_gradient = (dx.buffer, dx.layout);
         let Gathered { lanes, schedule, images, labels, server, .. } = g;
         InputGradientPlan { plan, lanes, schedule, images, labels, server, totals, input_gradient }
     }

@@ -10,6 +10,7 @@ use super::gathered::{self, Gathered, Tables};
 use super::{Extent, Plan};
 use crate::kernels::attack::{self, AttackImages, By};
 use crate::kernels::batch_norm_mix::BatchNormMix;
+use crate::kernels::conv2d_backward_data;
 use crate::kernels::copy_bases::{self, CopyBases};
 use crate::kernels::linear_backward_weight;
 use crate::kernels::local_norms::{self, LocalNorms};
@@ -182,7 +183,7 @@ impl TrainPlan {
             largest = descend(&f);
             let descent = largest.map(|(layer, _)| Descent { layer, sgd, momentum });
             let loss = backward::Loss::OfLanes { batch_labels, totals, masked: s.masked_loss, summed: false, share };
-            let b = backward::build(plan, setting, &f, &loss, gradient, Wanted { weights: true, input: false }, descent);
+            let b = backward::build(plan, setting, &f, &loss, gradient, Wanted { weights: true, descent, ..Wanted::default() });
             named.extend(forward::named(net, &f));
             named.extend(b.named);
             step.extend(b.dispatches);
@@ -285,8 +286,11 @@ impl Attack {
         let f = forward::build(plan, &setting);
         let totals = plan.buffer("attack totals", Extent::PerLane(TOTALS_BYTES));
         let loss = backward::Loss::OfLanes { batch_labels: g.batch_labels, totals, masked: false, summed: true, share: 1.0 };
-        let b = backward::of_input(plan, &setting, &f, &loss);
-        let dx = b.input_gradient;
+        let clean = training.input.buffer;
+        let step = conv2d_backward_data::Step { clean, attacked: images.buffer, images: layout, epsilon: s.epsilon, alpha: s.alpha };
+        let b = backward::of_input(plan, &setting, &f, &loss, Some(step));
+        // Where the last kernel does not step, a dispatch of its own does.
+        let dx = b.input_gradient.unwrap_or(images);
         let kernel = AttackImages {
             batch: training.batch,
             by: By::Lane,
@@ -300,13 +304,13 @@ impl Attack {
         };
         let moved = plan.buffer("moved", Extent::PerLane(u64::from(training.batch) * 4));
         let (lanes, batch_sizes) = (training.lanes, training.batch_sizes);
-        let (clean, attacked, schedule) = (training.input.buffer, images.buffer, g.schedule);
+        let (attacked, schedule) = (images.buffer, g.schedule);
         let buffers =
             attack::Buffers { batch_sizes, clean, lanes, schedule, dx: dx.buffer, attacked, moved, outcomes: moved, worst: moved };
         let start = vec![mix, kernel.start(ATTACK_START, buffers)];
         let mut step = f.dispatches;
         step.extend(b.dispatches);
-        step.push(kernel.step("attack step", buffers));
+        step.extend(b.input_gradient.map(|_| kernel.step("attack step", buffers)));
         Attack { images, start, step }
     }
 }

@@ -11,6 +11,7 @@ use crate::kernels::sgd::Sgd;
 use crate::kernels::sum_partials::SumPartials;
 use crate::kernels::{EPSILON, ImageLayout, ParameterPlace, Tuning};
 use crate::net::Shape;
+use kernels_tests::attack;
 use kernels_tests::batch_norm_statistics::batch_norm_statistics;
 use kernels_tests::conv2d_backward_data::conv2d_backward_data as twin_backward_data;
 use kernels_tests::conv2d_backward_weight::conv2d_backward_weight as twin_backward_weight;
@@ -295,6 +296,110 @@ impl Case for ConvCase {
     }
 }
 
+/// A step of an attack at the end of the first convolution's backward_data. Its numbers are whole, so that a gradient's sign is
+/// exact.
+#[derive(Debug, Clone, Copy)]
+pub struct AttackStepCase {
+    /// Capacity of a mini-batch.
+    pub batch: usize,
+    /// Shape of an image, of up to four channels.
+    pub input: Shape,
+    /// Output channels.
+    pub out_channels: u32,
+    /// Height and width of the kernel.
+    pub kernel: (u32, u32),
+    /// Stride.
+    pub stride: u32,
+    /// Zero padding, less than both kernel sizes.
+    pub padding: u32,
+    /// Seed of the data.
+    pub seed: u64,
+}
+
+impl AttackStepCase {
+    /// Whether at least one window fits; a case that does not cannot run.
+    pub fn is_valid(&self) -> bool {
+        Conv2d::new(self.input, self.out_channels, self.kernel, self.stride, self.padding).is_some()
+    }
+}
+
+impl Case for AttackStepCase {
+    fn op(&self) -> &'static str {
+        "conv2d_backward_data, attack step"
+    }
+
+    fn shape(&self) -> String {
+        let (i, k) = (self.input, self.kernel);
+        format!(
+            "{}×{}×{}×{} → {}, kernel {}×{}, stride {}, padding {}",
+            self.batch, i.channels, i.height, i.width, self.out_channels, k.0, k.1, self.stride, self.padding
+        )
+    }
+
+    fn trial(&self, tuning: Tuning) -> Trial {
+        let conv = Conv2d::new(self.input, self.out_channels, self.kernel, self.stride, self.padding).expect("a window fits");
+        let mut noise = Noise::new(self.seed);
+        let mut t = Trial::default();
+        let batch = self.batch;
+        let (epsilon, alpha) = (0.25, 0.1875);
+        let images = ImageLayout::new(conv.input, conv.input_border() + 1);
+        let dz_layout = ImageLayout::new(conv.output, conv.gradient_border() + 1);
+        let (ci, co) = (images.blocks() as usize * 4, dz_layout.blocks() as usize * 4);
+        let (kh, kw) = (self.kernel.0 as usize, self.kernel.1 as usize);
+        let real = |o: usize, i: usize| o < self.out_channels as usize && i < self.input.channels as usize;
+        let mut r = rows(&mut noise, co, ci, kh * kw, real, |o, i, tap| (tap * ci + i) * co + o);
+        let whole = |v: f64| (2.0 * v).round();
+        r.words.iter_mut().for_each(|v| *v = whole(f64::from(*v)) as f32);
+        r.weights.iter_mut().flatten().for_each(|v| *v = whole(*v));
+        let sizes = batch_sizes(batch);
+        let unit = |v: f64| f64::from(v.abs().min(1.0) as f32);
+        let clean: Vec<Vec<f64>> = sizes.iter().map(|v| noise.images(*v, images).into_iter().map(unit).collect()).collect();
+        let clean_words: Vec<f32> = (0..SLOTS).flat_map(|s| stored(images, batch, sizes[s], &clean[s], 0, f32::NAN)).collect();
+        let (mut dz_words, mut attacked_words, mut want) = (Vec::new(), Vec::new(), Vec::new());
+        for lane in LANES {
+            let (slot, valid) = (lane[0] as usize, sizes[lane[0] as usize]);
+            let dz: Vec<f64> = noise.images(valid, dz_layout).into_iter().map(whole).collect();
+            let twin = shape::Conv2d {
+                batch: valid,
+                in_channels: ci,
+                in_height: conv.input.height as usize,
+                in_width: conv.input.width as usize,
+                out_channels: co,
+                kernel_height: kh,
+                kernel_width: kw,
+                stride: self.stride as usize,
+                padding: self.padding as usize,
+            };
+            let dx = twin_backward_data(&twin, &dz, &r.weights[lane[1] as usize]);
+            let clean = &clean[slot];
+            let near = |(c, v): (&f64, f64)| f64::from(attack::clip(c + epsilon * v, *c, epsilon) as f32);
+            let before: Vec<f64> = clean.iter().zip(noise.images(valid, images)).map(near).collect();
+            let used = |i: usize| i / (conv.input.height * conv.input.width) as usize % ci < self.input.channels as usize;
+            let step = |i: usize| if used(i) { attack::step(before[i], clean[i], dx[i], alpha, epsilon) } else { 0.0 };
+            let after: Vec<f64> = (0..dx.len()).map(step).collect();
+            want.extend(wanted(images, batch, valid, &after, &vec![1.0; after.len()]));
+            dz_words.extend(stored(dz_layout, batch, valid, &dz, conv.gradient_border(), f32::NAN));
+            attacked_words.extend(stored(images, batch, valid, &before, 0, f32::NAN));
+        }
+        let attacked = t.values("attacked", &attacked_words);
+        t.expect(attacked, want);
+        let kernel = |tuning| Conv2dBackwardData { conv, batch: batch as u32, dx: images, dz: dz_layout, place: r.place, tuning };
+        // Strips do not step.
+        let kernel = if kernel(tuning).can_step() { kernel(tuning) } else { kernel(Tuning::baseline()) };
+        let b = conv2d_backward_data::Buffers {
+            lanes: t.words("lanes", lane_table()),
+            batch_sizes: t.words("batch sizes", size_table(batch)),
+            dz: t.values("dz", &dz_words),
+            parameters: t.values("parameters", &r.words),
+            dx: attacked,
+        };
+        let clean = t.values("clean", &clean_words);
+        let step = conv2d_backward_data::Step { clean, attacked, images, epsilon: epsilon as f32, alpha: alpha as f32 };
+        t.dispatches = vec![kernel.attack_step("case", b, &step)];
+        t
+    }
+}
+
 /// One direction of a linear layer.
 #[derive(Debug, Clone, Copy)]
 pub struct LinearCase {
@@ -464,6 +569,9 @@ pub(super) fn standard() -> Vec<Box<dyn Case>> {
             if direction == Direction::Forward {
                 cases.push(Box::new(ConvCase { statistics: true, ..case }));
             }
+        }
+        if input.channels <= 4 {
+            cases.push(Box::new(AttackStepCase { batch, input, out_channels, kernel, stride, padding, seed: seed as u64 }));
         }
     }
     let linears = [

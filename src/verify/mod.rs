@@ -13,7 +13,7 @@ mod steps;
 
 pub use activations::{BatchNormCase, BatchNormMixCase, LocalNormsCase, MaxPoolCase, RunningStatisticsCase};
 pub use bookkeeping::{AttackCase, AverageCase, CopyCase, EnsembleCase, EnsembleGradientCase, GatherCase, LossCase, SgdCase, WorstCase};
-pub use layers::{ConvCase, Direction, LinearCase};
+pub use layers::{AttackStepCase, ConvCase, Direction, LinearCase};
 
 use crate::Result;
 use crate::gpu::{Active, Gpu, Materials, Program};
