@@ -313,7 +313,7 @@ fn on_a_linear_model_an_attack_ends_where_it_must() {
         let network = Network::new("linear", Shape { channels: 3, height: 9, width: 7 }, layers).expect("a network");
         let bench = Bench::of(network).await;
         let server = bench.server();
-        let (epsilon, steps, seed) = (16.0 / 255.0, 5, 11);
+        let (epsilon, steps, seed) = (16.0f64 / 255.0, 5, 11);
         let options = AttackOptions {
             attack: "pgd-5-eps16".parse().expect("an attack"),
             bases: 1,
@@ -330,7 +330,7 @@ fn on_a_linear_model_an_attack_ends_where_it_must() {
         let size = bench.network.input.len() as usize;
         let area = size / 3;
         let weight = &bench.initial[0]["fc.weight"];
-        let alpha = (1.25 * epsilon as f64).min(epsilon + 4.0 / 255.0) / f64::from(steps);
+        let alpha = (1.25 * epsilon).min(epsilon + 4.0 / 255.0) / f64::from(steps);
         let key = kernels_tests::attack::NoiseKey { seed, round: 0, step: 0, base: kernels_tests::attack::ENSEMBLE };
         for (image, got) in indices.into_iter().zip(&attacked) {
             let label = image as usize * 7 % 2;

@@ -280,7 +280,7 @@ pub struct AdversarialCost {
     pub attack_step: Cost,
     /// Steps of the attack.
     pub steps: u32,
-    /// Time of a whole step in standard ones, timed in turn with it.
+    /// Time of a whole step in standard ones, timed in turn with it: the median ratio.
     pub standard_steps: f64,
     /// The same by operations.
     pub by_operations: f64,

@@ -45,7 +45,7 @@ impl Evaluator {
     /// Builds the program for the bases that the largest width needs.
     ///
     /// # Errors
-    /// [`Error::Config`] where a width asks for no base or more than there are, or not one batch fits; [`Error::Gpu`]
+    /// [`crate::Error::Config`] where a width asks for no base or more than there are, or not one batch fits; [`crate::Error::Gpu`]
     /// where the device refuses.
     pub async fn new(gpu: &Gpu, network: &Network, server: &Server, images: &ImageStore, options: EvaluateOptions) -> Result<Evaluator> {
         let (least, most) = (options.widths.iter().min().copied(), options.widths.iter().max().copied());
@@ -113,7 +113,7 @@ impl Evaluator {
     /// `offset`, `[batch][width]`. Nothing is awaited.
     ///
     /// # Errors
-    /// [`Error::Gpu`] where the device was lost or refused an earlier call.
+    /// [`crate::Error::Gpu`] where the device was lost or refused an earlier call.
     pub fn submit(&mut self, gpu: &Gpu, batches: &[Batch], staging: &Staging, offset: u64) -> Result<()> {
         self.dispatches = 0;
         self.submits = 0;
@@ -136,7 +136,7 @@ impl Evaluator {
     /// Mean logits of batches of image indices, `[width][image][class]` over all batches in order. Awaits the result.
     ///
     /// # Errors
-    /// [`Error::Gpu`] where the device was lost.
+    /// [`crate::Error::Gpu`] where the device was lost.
     pub async fn logits(&mut self, gpu: &Gpu, batches: &[Batch]) -> Result<Vec<Vec<Vec<f32>>>> {
         let widths = self.options.widths.len();
         let mut out = vec![Vec::new(); widths];

@@ -75,9 +75,9 @@ impl Conv2dBackwardData {
         }
     }
 
-    /// Whether [`Conv2dBackwardData::attack_step`] is to be had: where the gradient is computed in tiles, of images.
+    /// Whether [`Conv2dBackwardData::attack_step`] is to be had: where the layer's input may be images, of up to four channels.
     pub fn can_step(&self) -> bool {
-        self.dx.blocks() == 1 && Strip::new(&self.conv, self.conv.input.width, self.dz.blocks(), self.tuning).is_none()
+        self.dx.blocks() == 1
     }
 
     /// A step of an attack on the images that are the layer's input, in place of their gradient; over lanes.

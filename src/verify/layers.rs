@@ -383,9 +383,7 @@ impl Case for AttackStepCase {
         }
         let attacked = t.values("attacked", &attacked_words);
         t.expect(attacked, want);
-        let kernel = |tuning| Conv2dBackwardData { conv, batch: batch as u32, dx: images, dz: dz_layout, place: r.place, tuning };
-        // Strips do not step.
-        let kernel = if kernel(tuning).can_step() { kernel(tuning) } else { kernel(Tuning::baseline()) };
+        let kernel = Conv2dBackwardData { conv, batch: batch as u32, dx: images, dz: dz_layout, place: r.place, tuning };
         let b = conv2d_backward_data::Buffers {
             lanes: t.words("lanes", lane_table()),
             batch_sizes: t.words("batch sizes", size_table(batch)),
