@@ -46,7 +46,11 @@ impl LocalNorms {
     }
 
     /// Place of a client's and base's values, in rows.
+    ///
+    /// # Panics
+    /// Where there is no such client or base: the kernels do not look.
     pub fn place(&self, client: u32, base: u32) -> u32 {
+        assert!(client < self.clients && base < self.bases, "client {client}, base {base} of {} and {}", self.clients, self.bases);
         client * self.bases + base
     }
 

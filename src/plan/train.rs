@@ -318,7 +318,7 @@ impl Attack {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::digits;
+    use crate::net::{Norms, digits};
 
     #[test]
     fn a_digits_step_needs_few_dispatches_and_its_operations_are_the_networks() {
@@ -352,5 +352,41 @@ mod tests {
         plan.share_memory();
         let shared = plan.footprint().bytes(190, 50);
         assert!(shared < 1_200_000_000 && shared < own, "{}", plan.describe(190, 50));
+    }
+
+    #[test]
+    fn a_step_of_an_attack_in_training_needs_under_thirty_dispatches() {
+        let network = digits(1, 8, 10).unwrap().with_norms(Norms { dual: true, tracked: true });
+        let setting = TrainSetting {
+            network: &network,
+            bases: 8,
+            batch: 32,
+            images_per_chunk: 1000,
+            slot_capacity: 50,
+            lane_capacity: 190,
+            steps: 4,
+            scale: 1.0,
+            masked_loss: false,
+            adversarial: Some(AdversarialSetting { lambda: 0.5, seed: 1, start: 0.1, epsilon: 0.1, alpha: 0.1 }),
+            local_norms: true,
+            momentum: 0.9,
+            weight_decay: 5e-4,
+            tuning: Tuning::baseline(),
+            keep_gradients: false,
+        };
+        let plan = TrainPlan::new(&setting).plan;
+        let attack = plan.phase("attack step");
+        assert!(attack.len() < 30, "{} dispatches\n{}", attack.len(), plan.describe(190, 50));
+        // The largest linear layer's gradient is of two losses, and stored.
+        let standard = TrainSetting { adversarial: None, local_norms: false, ..setting };
+        let single = digits(1, 8, 10).unwrap();
+        let standard = TrainPlan::new(&TrainSetting { network: &single, ..standard }).plan;
+        let matmul = |d: &[Dispatch]| -> u64 {
+            let is = |d: &&Dispatch| ["forward", "backward_", "classifier"].iter().any(|p| d.label.contains(p));
+            d.iter().filter(is).map(|d| d.flops).sum()
+        };
+        let exact = 7 * matmul(attack) + matmul(plan.phase("step"));
+        let share = exact as f64 / matmul(standard.phase("step")) as f64;
+        assert!((7.0..7.8).contains(&share), "{share} standard steps");
     }
 }

@@ -5,7 +5,7 @@ use super::model::Model;
 use crate::fl::Ratio;
 use crate::gpu::Gpu;
 use crate::kernels::EPSILON;
-use crate::net::{Branch, Layer, Network};
+use crate::net::{Branch, Layer, Network, Norms};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -33,10 +33,14 @@ impl Model {
         self.check_lambda(choice.lambda)?;
         let count = self.mixed_bases(&[choice.width])?[0] as usize;
         let ensemble = self.ensemble(choice.lambda, &choice.order)?;
-        let order: Vec<u32> = match choice.order.as_slice() {
-            [] => (0..self.server.bases).take(count).collect(),
-            order => order.iter().copied().take(count).collect(),
-        };
+        let all: Vec<u32> = if choice.order.is_empty() { (0..self.server.bases).collect() } else { choice.order.clone() };
+        if count > all.len() || all.iter().any(|b| *b >= self.server.bases) {
+            return Err(Error::Config(format!(
+                "bases {all:?} do not make width {}: name {count} of the {} there are",
+                choice.width, self.server.bases
+            )));
+        }
+        let order = &all[..count];
         let local = match (&self.local, &choice.client) {
             (None, None) => None,
             (None, Some(_)) => {
@@ -50,6 +54,7 @@ impl Model {
         let bases = self.server.download(gpu, &self.network).await?;
         let source = local.as_ref().map_or(self.network.norms, |(l, _, _)| l.row.norms);
         let with_source = self.network.clone().with_norms(source);
+        let single = self.network.clone().with_norms(Norms { dual: false, tracked: ensemble.running });
         let mut tensors = BTreeMap::new();
         for (place, base) in order.iter().enumerate() {
             let mut of_base = bases[*base as usize].clone();
@@ -61,7 +66,7 @@ impl Model {
                 of_base.extend(norms.map(|t| (t.name.clone(), with_source.unpack(t, &row))));
             }
             fold(&with_source, &mut of_base, ensemble.running, choice.lambda);
-            for spec in &self.network.clone().with_norms(crate::net::Norms { dual: false, tracked: ensemble.running }).tensors {
+            for spec in &single.tensors {
                 let data = of_base.remove(&spec.name).expect("folded to single batch norms");
                 tensors.insert(tensor_name(place, &spec.name), Tensor { shape: spec.shape.clone(), data });
             }
