@@ -28,6 +28,9 @@ const CLASSES: usize = 10;
 
 pub(super) fn run(args: Args) -> Result<()> {
     let config = configuration(args.config.as_deref(), args.options)?;
+    if config.local_bn {
+        return Err(Error::Config("local-bn: the clients' own batch norms are in no file of another program: leave it out".into()));
+    }
     let method = config.method();
     let network = network("digits", method.base_width(), CLASSES)?.with_norms(config.norms());
     let bytes = std::fs::read(&args.file).map_err(|source| Error::Io { action: "cannot read", path: args.file.clone(), source })?;

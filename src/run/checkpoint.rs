@@ -17,8 +17,9 @@
 //! Adversarial batch norms are `0.bn1.adversarial.weight`, running statistics `0.bn1.running_mean` and `0.bn1.running_var`.
 //! Batch norms that stay with the clients are `local.0.bn1.weight` of shape `[clients, channels]`, and so on.
 //!
-//! [`import`] also takes the bare names of a single network (`conv1.weight`) for an ensemble of one base, and the
-//! prefixes `module.` (a wrapped PyTorch model) and `server.` (a flattened `server_model`).
+//! [`import`] also takes the bare names of a single network (`conv1.weight`) for an ensemble of one base, the
+//! prefixes `module.` (a wrapped PyTorch model) and `server.` (a flattened `server_model`), and the authors' names of dual batch
+//! norms (`0.bn1.clean_bn.weight`, `0.bn1.noise_bn.weight`).
 //!
 //! # Metadata
 //! One key, `splitmix`: a JSON object with `format` and the fields of [`Header`]. One key only, because the order of
@@ -250,11 +251,12 @@ pub fn import(bytes: &[u8], file: &str, wanted: &[(String, Vec<usize>)], bases: 
         let mut parameters = Vec::with_capacity(wanted.len());
         for (name, shape) in wanted {
             let full = tensor_name(base, name);
-            let mut names: Vec<String> = ["", "server.", "module."].iter().map(|prefix| format!("{prefix}{full}")).collect();
+            let mut stems = vec![full.clone(), dual_name(&full)];
             if bases == 1 {
-                names.extend([name.clone(), format!("server.{name}"), format!("module.{name}")]);
+                stems.extend([name.clone(), dual_name(name)]);
             }
-            let found = names.into_iter().find_map(|name| Some((tensors.remove(&name)?, name)));
+            let names = stems.iter().flat_map(|stem| ["", "server.", "module."].map(|prefix| format!("{prefix}{stem}")));
+            let found = names.collect::<Vec<_>>().into_iter().find_map(|name| Some((tensors.remove(&name)?, name)));
             let (tensor, name) = found.ok_or_else(|| missing(file, &full))?;
             let tensor = tensor.map_err(|problem| Error::Data(format!("{file}: tensor {name} {problem}")))?;
             parameters.push(of_shape(file, &name, tensor, shape)?);
@@ -262,6 +264,15 @@ pub fn import(bytes: &[u8], file: &str, wanted: &[(String, Vec<usize>)], bases: 
         imported.push(parameters);
     }
     Ok(Imported { bases: imported, unused: tensors.into_keys().collect() })
+}
+
+/// The name in the authors' program of a tensor of the clean or the adversarial one of two batch norms.
+fn dual_name(name: &str) -> String {
+    let (layer, kind) = name.rsplit_once('.').unwrap_or(("", name));
+    match layer.strip_suffix(".adversarial") {
+        Some(layer) => format!("{layer}.noise_bn.{kind}"),
+        None => format!("{layer}.clean_bn.{kind}"),
+    }
 }
 
 fn missing(file: &str, name: &str) -> Error {
@@ -567,6 +578,15 @@ pub(crate) mod tests {
         assert_eq!(imported.unused.len(), 3);
         // An ensemble of two needs numbered names.
         assert!(import(&bare, "x", &wanted(), 2).unwrap_err().to_string().contains("no tensor 0.conv1.weight"));
+    }
+
+    #[test]
+    fn dual_batch_norms_may_have_the_authors_names() {
+        // The example's tensors in the place of a clean and of an adversarial batch norm's.
+        let bytes = foreign(|name| name.replace("conv1.weight", "bn1.clean_bn.weight").replace("conv1.bias", "bn1.noise_bn.weight"));
+        let wanted = [("bn1.weight".into(), vec![2, 3, 1, 1]), ("bn1.adversarial.weight".into(), vec![2])];
+        let own = import(&example(1).to_bytes().unwrap(), "x", &super::tests::wanted(), 2).unwrap();
+        assert_eq!(import(&bytes, "x", &wanted, 2).unwrap().bases, own.bases);
     }
 
     #[test]
