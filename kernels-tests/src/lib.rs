@@ -12,6 +12,8 @@
 //! step.
 
 pub mod attack;
+pub mod average_pool_backward;
+pub mod average_pool_forward;
 pub mod batch_norm_backward;
 pub mod batch_norm_forward;
 pub mod batch_norm_mix;
@@ -30,6 +32,9 @@ pub mod linear_forward;
 pub mod max_pool_backward;
 pub mod max_pool_forward;
 pub mod network;
+pub mod relu_backward;
+pub mod relu_forward;
+pub mod residual_add;
 pub mod running_statistics;
 pub mod sgd;
 pub mod shape;

@@ -128,6 +128,30 @@ impl Pool2d {
     }
 }
 
+/// An adaptive average pooling of `planes` planes (samples × channels) to at most their size.
+///
+/// Input `[planes][in_height][in_width]`, output `[planes][out_height][out_width]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AveragePool2d {
+    pub planes: usize,
+    pub in_height: usize,
+    pub in_width: usize,
+    pub out_height: usize,
+    pub out_width: usize,
+}
+
+impl AveragePool2d {
+    /// Elements of the input.
+    pub fn input_len(&self) -> usize {
+        self.planes * self.in_height * self.in_width
+    }
+
+    /// Elements of the output.
+    pub fn output_len(&self) -> usize {
+        self.planes * self.out_height * self.out_width
+    }
+}
+
 /// A batch norm over a tensor `[batch][channels][pixels]`, where `pixels` is height · width, or 1 after a linear layer.
 ///
 /// `batch` is the tensor's capacity; only its first `valid` samples (at least 1) belong to the mini-batch.

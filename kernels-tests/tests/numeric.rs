@@ -117,6 +117,17 @@ fn all(checked_shaders: bool, cases: u32) {
         let case = MaxPoolCase { backward, batch, input, kernel, stride, padding, seed };
         case.is_valid().then(|| Box::new(case) as Box<dyn Case>)
     });
+    bench.check(cases / 2, (any::<bool>(), 1usize..6, image(1..10, 14), 1u32..15, 1u32..15, any::<u64>()), |c| {
+        let (backward, batch, input, height, width, seed) = c;
+        let output = (height.min(input.height), width.min(input.width));
+        Some(Box::new(AveragePoolCase { backward, batch, input, output, seed }))
+    });
+    bench.check(cases / 4, (1usize..6, image(1..10, 14), any::<bool>(), scale(), any::<u64>()), |(batch, shape, two, factor, seed)| {
+        Some(Box::new(ResidualAddCase { batch, shape, two, factor, seed }))
+    });
+    bench.check(cases / 4, (any::<bool>(), 1usize..6, image(1..10, 14), any::<u64>()), |(backward, batch, shape, seed)| {
+        Some(Box::new(ReluCase { backward, batch, shape, seed }))
+    });
     let classes = prop_oneof![Just(1usize), Just(2), Just(10), Just(13), Just(70)];
     bench.check(cases / 2, (1usize..150, 1usize..40, classes, any::<bool>(), any::<bool>(), 1.0f32..20.0, any::<u64>()), |c| {
         let (batch, in_features, classes, masked, summed, size, seed) = c;

@@ -309,7 +309,8 @@ fn estimated_statistics_are_the_mean_over_the_batches() {
 fn on_a_linear_model_an_attack_ends_where_it_must() {
     pollster::block_on(async {
         // Two classes: the gradient has the sign of the difference of their weights, or its opposite, wherever the image is.
-        let layers = vec![Layer::Linear { name: "fc".into(), out_features: 2 }];
+        let conv = Layer::Conv2d { name: "conv".into(), out_channels: 3, kernel: 1, stride: 1, padding: 0, bias: false };
+        let layers = vec![conv, Layer::Linear { name: "fc".into(), out_features: 2, zero_bias: false }];
         let network = Network::new("linear", Shape { channels: 3, height: 9, width: 7 }, layers).expect("a network");
         let bench = Bench::of(network).await;
         let server = bench.server();
@@ -329,15 +330,16 @@ fn on_a_linear_model_an_attack_ends_where_it_must() {
         let attacked = attacker.images(&bench.gpu, &[indices.clone().into()]).await.expect("attacked").remove(0);
         let size = bench.network.input.len() as usize;
         let area = size / 3;
-        let weight = &bench.initial[0]["fc.weight"];
+        let (of_conv, of_classes) = (&bench.initial[0]["conv.weight"], &bench.initial[0]["fc.weight"]);
         let alpha = (1.25 * epsilon).min(epsilon + 4.0 / 255.0) / f64::from(steps);
         let key = kernels_tests::attack::NoiseKey { seed, round: 0, step: 0, base: kernels_tests::attack::ENSEMBLE };
         for (image, got) in indices.into_iter().zip(&attacked) {
             let label = image as usize * 7 % 2;
             for (i, got) in got.iter().enumerate() {
                 let (p, c) = (i / 3, i % 3);
-                let of = |class: usize| weight[class * size + c * area + p];
-                let way = f64::from(of(1 - label) - of(label)).signum();
+                let through = |class: usize, k: usize| f64::from(of_classes[class * size + k * area + p]) * f64::from(of_conv[k * 3 + c]);
+                let of = |class: usize| (0..3).map(|k| through(class, k)).sum::<f64>();
+                let way = (of(1 - label) - of(label)).signum();
                 let clean = f64::from(bench.pixels[image as usize * size + i]) / 255.0;
                 let start = kernels_tests::attack::start(clean, kernels_tests::attack::noise(key, image, p as u32)[c], epsilon);
                 let end = kernels_tests::attack::clip(start + f64::from(steps) * alpha * way, clean, epsilon);

@@ -4,7 +4,7 @@
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, StorageAccess, TypeInner};
 use splitmix_fl::kernels::{Access, Dispatch, Traits, Tuning, shader};
-use splitmix_fl::net::{NormRow, Norms, digits};
+use splitmix_fl::net::{Architecture, NormRow, Norms};
 use splitmix_fl::plan::EvaluationNorms;
 use splitmix_fl::plan::attack::{AttackPlan, AttackSetting};
 use splitmix_fl::plan::estimate::{EstimatePlan, EstimateSetting};
@@ -102,8 +102,10 @@ fn matches(dispatch: &Dispatch) {
 fn every_variant_in_use_is_valid_and_bound_as_declared() {
     let mut dispatches: Vec<Dispatch> = Vec::new();
     for tuning in Tuning::candidates(Traits { is_cpu: true, subgroup: Some(8), workgroup_memory: 32_768 }) {
-        for (numerator, denominator) in [(1, 8), (1, 4), (1, 2), (1, 1), (3, 64)] {
-            let network = digits(numerator, denominator, 10).expect("a width");
+        let of_digits = [(1, 8), (1, 4), (1, 2), (1, 1), (3, 64)].map(|width| ("digits", width));
+        for (name, (numerator, denominator)) in of_digits.into_iter().chain([("preact-resnet18", (1, 8)), ("alexnet", (1, 8))]) {
+            let architecture = Architecture::built_in(name).expect("built in");
+            let network = architecture.base(numerator, denominator, 10).expect("a width");
             let train = TrainSetting {
                 network: &network,
                 bases: 8,
@@ -121,7 +123,7 @@ fn every_variant_in_use_is_valid_and_bound_as_declared() {
                 tuning,
                 keep_gradients: denominator == 4,
             };
-            let tracked = digits(numerator, denominator, 10).expect("a width").with_norms(Norms { dual: true, tracked: true });
+            let tracked = network.clone().with_norms(Norms { dual: true, tracked: true });
             let lambda = AdversarialSetting { lambda: 0.5, seed: 1, start: 0.1, epsilon: 0.1, alpha: 0.1 };
             let adversarial = TrainSetting { network: &tracked, adversarial: Some(lambda), local_norms: true, ..train };
             let evaluate = EvaluateSetting {

@@ -36,7 +36,7 @@ pub struct BenchOptions {
     pub kernels_at: u32,
     /// Images of a mini-batch, at least 2.
     pub batch: u32,
-    /// `digits`, or `preact-resnet18-layers` or `alexnet-layers`: the layers of these networks one after the other.
+    /// `digits`, `preact-resnet18` or `alexnet`.
     pub network: String,
     /// Width of a base.
     pub base_width: Ratio,

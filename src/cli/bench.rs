@@ -21,7 +21,7 @@ pub(super) struct Args {
     /// Images in a mini-batch.
     #[arg(long)]
     batch_size: Option<u32>,
-    /// digits, or preact-resnet18-layers or alexnet-layers: the layers of these networks in a chain, for timing alone.
+    /// Network: digits, preact-resnet18 or alexnet.
     #[arg(long)]
     network: Option<String>,
     /// Width of one base as a fraction of the full network.

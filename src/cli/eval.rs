@@ -44,6 +44,9 @@ pub(super) struct Args {
     /// Which bases a width takes first: `own`, as they are numbered, or `accuracy`, the best on the validation images.
     #[arg(long, default_value = "own")]
     order: Order,
+    /// Test at most this many images of every client, spread evenly over its own: attacks on all take long.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    images_per_client: Option<u32>,
     /// Show every client's accuracy, too.
     #[arg(long)]
     clients: bool,
@@ -175,7 +178,10 @@ enum Reports<'a> {
 const GRID: [f64; 5] = [0.0, 0.2, 0.5, 0.8, 1.0];
 
 pub(super) async fn run(args: Args) -> Result<()> {
-    let opened = Opened::new(&args.model, &args.place, args.widths.as_ref().map(|w| w.0.as_slice())).await?;
+    let mut opened = Opened::new(&args.model, &args.place, args.widths.as_ref().map(|w| w.0.as_slice())).await?;
+    if let Some(most) = args.images_per_client {
+        opened.clients.iter_mut().for_each(|c| c.test = spread(&c.test, most as usize));
+    }
     let Opened { file, config, gpu, model, dataset, clients, images, .. } = &opened;
     let widths = args.widths.map_or_else(|| opened.widths(), |w| w.0);
     let batch = args.eval_batch_size.unwrap_or(config.eval_batch_size);
@@ -234,6 +240,12 @@ pub(super) async fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
+/// At most so many of a list, at equal distances.
+fn spread(all: &[u32], most: usize) -> Vec<u32> {
+    let count = most.min(all.len());
+    (0..count).map(|i| all[i * all.len() / count]).collect()
+}
+
 /// Accuracies of every client, a column a width.
 fn client_table(report: &Report, clients: &[Client], dataset: &Dataset) -> String {
     let mut rows = vec![vec!["client".to_string(), "domain".to_string(), "budget".to_string()]];
@@ -259,4 +271,18 @@ fn grid_table(grid: &[GridPoint]) -> String {
         }
     }
     table(&rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spread;
+
+    #[test]
+    fn a_part_of_a_list_is_spread_over_it() {
+        let all: Vec<u32> = (10..20).collect();
+        assert_eq!(spread(&all, 4), [10, 12, 15, 17]);
+        assert_eq!(spread(&all, 10), all);
+        assert_eq!(spread(&all, 99), all);
+        assert_eq!(spread(&[], 3), [0u32; 0]);
+    }
 }

@@ -7,6 +7,8 @@
 //! read nor written.
 
 pub mod attack;
+pub mod average_pool_backward;
+pub mod average_pool_forward;
 pub mod batch_norm_backward;
 pub mod batch_norm_features;
 pub mod batch_norm_forward;
@@ -27,6 +29,9 @@ pub mod linear_forward;
 pub mod local_norms;
 pub mod max_pool_backward;
 pub mod max_pool_forward;
+pub mod relu_backward;
+pub mod relu_forward;
+pub mod residual_add;
 pub mod running_statistics;
 pub mod sgd;
 pub mod softmax_cross_entropy;
@@ -70,6 +75,8 @@ pub mod shader {
     use super::Shader;
     shaders!(
         attack,
+        average_pool_backward,
+        average_pool_forward,
         batch_norm_backward,
         batch_norm_features,
         batch_norm_forward,
@@ -92,6 +99,9 @@ pub mod shader {
         local_norms,
         max_pool_backward,
         max_pool_forward,
+        relu_backward,
+        relu_forward,
+        residual_add,
         running_statistics,
         sgd,
         softmax_cross_entropy,

@@ -92,7 +92,8 @@ pub struct TensorSpec {
     pub offset: u32,
     /// Length on the GPU, in vec4 blocks.
     pub blocks: u32,
-    /// Inputs that reach one output: of the layer's own weight, also for its bias. 0 for batch norm.
+    /// Inputs that reach one output: of the layer's own weight, also for its bias. 0 for batch norm and for a bias that starts
+    /// at 0.
     pub fan_in: usize,
     /// Whether its layer reads the images themselves, which are not slimmed.
     pub first_layer: bool,
@@ -189,12 +190,14 @@ impl Network {
             let from = self.input_of(i);
             let (ci, co) = (from.channels, self.shapes[i].channels);
             let out_blocks = co.div_ceil(4);
+            let mut zero = false;
             let (name, weight, bias) = match layer {
                 Layer::Conv2d { name, kernel, bias, .. } => {
                     let shape = vec![co as usize, ci as usize, *kernel as usize, *kernel as usize];
                     (name, (shape, TensorKind::ConvWeight, kernel * kernel * ci.next_multiple_of(4) * out_blocks), *bias)
                 }
-                Layer::Linear { name, .. } => {
+                Layer::Linear { name, zero_bias, .. } => {
+                    zero = *zero_bias;
                     let blocks = from.height * from.width * ci.next_multiple_of(4) * out_blocks;
                     (name, (vec![co as usize, from.len() as usize], TensorKind::LinearWeight { from }, blocks), true)
                 }
@@ -204,11 +207,12 @@ impl Network {
                     tensors.push(norm(i, format!("{name}.bias"), TensorKind::NormBias, affine + row.blocks));
                     continue;
                 }
-                Layer::MaxPool { .. } => continue,
+                Layer::Relu | Layer::MaxPool { .. } | Layer::AveragePool { .. } | Layer::Residual { .. } => continue,
             };
             let fan_in = weight.0[1..].iter().product();
             let bias = bias.then(|| ("bias", (vec![co as usize], TensorKind::Bias, out_blocks)));
             for (suffix, (shape, kind, blocks)) in [("weight", weight)].into_iter().chain(bias) {
+                let fan_in = if zero && kind == TensorKind::Bias { 0 } else { fan_in };
                 tensors.push(TensorSpec { name: format!("{name}.{suffix}"), shape, kind, offset: end, blocks, fan_in, first_layer });
                 end += blocks;
             }
@@ -279,11 +283,13 @@ mod tests {
     #[test]
     fn a_linear_layer_after_an_image_reads_it_channels_last() {
         let from = Shape { channels: 2, height: 1, width: 3 };
-        let layers = vec![Layer::Linear { name: "fc".into(), out_features: 1 }];
+        let conv = Layer::Conv2d { name: "conv".into(), out_channels: 2, kernel: 1, stride: 1, padding: 0, bias: false };
+        let layers = vec![conv, Layer::Linear { name: "fc".into(), out_features: 1, zero_bias: false }];
         let net = Network::new("t", from, layers).unwrap();
         let mut row = vec![0.0; net.parameter_blocks as usize * 4];
-        net.pack(&net.tensors[0], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &mut row);
-        let first_output: Vec<f32> = row.iter().step_by(4).take(12).copied().collect();
+        let weight = net.tensor("fc.weight").unwrap();
+        net.pack(weight, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &mut row);
+        let first_output: Vec<f32> = row[weight.offset as usize * 4..].iter().step_by(4).take(12).copied().collect();
         assert_eq!(first_output, [1.0, 4.0, 0.0, 0.0, 2.0, 5.0, 0.0, 0.0, 3.0, 6.0, 0.0, 0.0]);
     }
 }

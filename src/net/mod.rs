@@ -3,16 +3,18 @@
 //! A *base* is one narrow network. Its parameters are one row of `vec4` blocks on the GPU ([`Network::parameter_blocks`]);
 //! outside the engine they have PyTorch's names and shapes. [`Network::pack`] and [`Network::unpack`] go between the two.
 
-mod digits;
+mod architecture;
 mod layout;
 
-pub use digits::digits;
+pub use architecture::{Architecture, digits};
 pub use layout::{NormRow, TensorKind, TensorSpec};
 
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 
-/// One layer of a network, by its standard name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One layer of a network, by its standard name. In TOML: a table with its `type`, as in `type = "conv2d"`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
 pub enum Layer {
     /// 2-D convolution with square stride and padding, `z = conv(x, w) + b`.
     Conv2d {
@@ -23,10 +25,13 @@ pub enum Layer {
         /// Height and width of the kernel.
         kernel: u32,
         /// Stride, at least 1.
+        #[serde(default = "one")]
         stride: u32,
         /// Zero padding on every side, less than `kernel`.
+        #[serde(default)]
         padding: u32,
         /// Whether a bias is added.
+        #[serde(default = "yes")]
         bias: bool,
     },
     /// Batch normalisation over every channel, followed by a ReLU where `relu`.
@@ -34,8 +39,11 @@ pub enum Layer {
         /// Name of the layer in a state dict, as in `bn1`.
         name: String,
         /// Whether `max(0, ·)` follows.
+        #[serde(default = "yes")]
         relu: bool,
     },
+    /// `max(0, ·)` where no batch norm has it.
+    Relu,
     /// 2-D max-pooling.
     MaxPool {
         /// Height and width of the window, at most 15 (its place in the window is kept in a byte).
@@ -43,15 +51,47 @@ pub enum Layer {
         /// Stride, at least 1.
         stride: u32,
         /// Padding that never wins, at most `kernel / 2`.
+        #[serde(default)]
         padding: u32,
     },
-    /// Fully connected layer; an image before it is flattened in channel, row, column order.
+    /// Adaptive average pooling to `height` × `width` pixels, 1 × 1 where not given: output row `i` is the mean of the rows
+    /// `⌊i·H/height⌋` to `⌈(i + 1)·H/height⌉`, which may overlap; columns likewise.
+    AveragePool {
+        /// Rows of the output, at most those of the input.
+        #[serde(default = "one")]
+        height: u32,
+        /// Columns of the output, at most those of the input.
+        #[serde(default = "one")]
+        width: u32,
+    },
+    /// Fully connected layer with a bias; an image before it is flattened in channel, row, column order.
     Linear {
         /// Name of the layer in a state dict, as in `fc1`.
         name: String,
-        /// Output features.
+        /// Output features; 0 or not given: as many as there are classes, of the classifier.
+        #[serde(default)]
         out_features: u32,
+        /// Whether the bias starts at 0, and not at random.
+        #[serde(default)]
+        zero_bias: bool,
     },
+    /// The sum of what two branches make of the same input. In a [`Network`] the layers of the branches stand before it, and
+    /// it adds what they leave.
+    Residual {
+        /// One branch.
+        body: Vec<Layer>,
+        /// The other; empty: the input itself.
+        #[serde(default)]
+        shortcut: Vec<Layer>,
+    },
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Layer {
@@ -59,7 +99,10 @@ impl Layer {
     pub fn name(&self) -> &str {
         match self {
             Layer::Conv2d { name, .. } | Layer::BatchNorm { name, .. } | Layer::Linear { name, .. } => name,
+            Layer::Relu => "relu",
             Layer::MaxPool { .. } => "max_pool",
+            Layer::AveragePool { .. } => "average_pool",
+            Layer::Residual { .. } => "residual",
         }
     }
 }
@@ -115,8 +158,11 @@ pub struct Network {
     pub input: Shape,
     /// Number of classes: the features of the last layer.
     pub classes: u32,
-    /// The layers in order; the last is the linear classifier.
+    /// The layers in order, each after what it reads; the last is the linear classifier.
     pub layers: Vec<Layer>,
+    /// What each layer reads: the place of the layer that leaves it, `None` for the images. Two of a [`Layer::Residual`], one of
+    /// every other. Only the first layer reads the images.
+    pub sources: Vec<Vec<Option<usize>>>,
     /// Shape after each layer.
     pub shapes: Vec<Shape>,
     /// What its batch norms keep.
@@ -132,73 +178,149 @@ pub struct Network {
 }
 
 impl Network {
-    /// Checks the layers against each other and lays out the parameters.
+    /// Checks the layers against each other and lays out the parameters. The last is the linear classifier; of the number of
+    /// features that it gives there are classes.
     ///
     /// # Errors
     /// [`Error::Config`] naming the layer whose shape does not fit, and why.
     pub fn new(name: &str, input: Shape, layers: Vec<Layer>) -> Result<Network> {
-        let fail = |layer: &Layer, why: String| Err(Error::Config(format!("network {name}, layer {}: {why}", layer.name())));
         if input.is_empty() || input.channels > 4 {
             return Err(Error::Config(format!("network {name}: images need 1 to 4 channels and a size, not {input:?}")));
         }
-        let mut shape = input;
-        let mut shapes = Vec::new();
-        for (i, layer) in layers.iter().enumerate() {
-            shape = match *layer {
-                Layer::Conv2d { out_channels, kernel, stride, padding, .. } => {
-                    if out_channels == 0 || kernel == 0 || stride == 0 {
-                        return fail(layer, "channels, kernel and stride must be at least 1".into());
-                    }
-                    if padding >= kernel {
-                        return fail(layer, format!("padding {padding} must be less than the kernel, {kernel}"));
-                    }
-                    match window(shape, kernel, stride, padding) {
-                        Some((height, width)) => Shape { channels: out_channels, height, width },
-                        None => return fail(layer, format!("a {kernel}×{kernel} kernel does not fit {}×{}", shape.height, shape.width)),
-                    }
-                }
-                Layer::MaxPool { kernel, stride, padding } => {
-                    if kernel == 0 || kernel > 15 || stride == 0 || padding > kernel / 2 {
-                        return fail(layer, "needs 1 ≤ kernel ≤ 15, stride ≥ 1 and padding ≤ kernel / 2".into());
-                    }
-                    match window(shape, kernel, stride, padding) {
-                        Some((height, width)) => Shape { height, width, ..shape },
-                        None => return fail(layer, format!("a {kernel}×{kernel} window does not fit {}×{}", shape.height, shape.width)),
-                    }
-                }
-                Layer::BatchNorm { .. } => {
-                    if !matches!(i.checked_sub(1).map(|p| &layers[p]), Some(Layer::Conv2d { .. } | Layer::Linear { .. })) {
-                        return fail(layer, "must follow a convolution or a linear layer".into());
-                    }
-                    shape
-                }
-                Layer::Linear { out_features, .. } => {
-                    if out_features == 0 {
-                        return fail(layer, "needs at least one output".into());
-                    }
-                    Shape { channels: out_features, height: 1, width: 1 }
-                }
-            };
-            shapes.push(shape);
-        }
-        match layers.last() {
-            Some(Layer::Linear { .. }) => {}
-            _ => return Err(Error::Config(format!("network {name}: the last layer must be the linear classifier"))),
+        if !matches!(layers.last(), Some(Layer::Linear { .. })) {
+            return Err(Error::Config(format!("network {name}: the last layer must be the linear classifier")));
         }
         let mut network = Network {
             name: name.to_string(),
             input,
-            classes: shape.channels,
-            layers,
-            shapes,
+            classes: 0,
+            layers: Vec::new(),
+            sources: Vec::new(),
+            shapes: Vec::new(),
             norms: Norms::default(),
             tensors: Vec::new(),
             parameter_blocks: 0,
             trained_blocks: 0,
             norm_start: 0,
         };
+        network.append(layers, None)?;
+        network.check()?;
+        network.classes = network.shapes.last().map_or(0, |s| s.channels);
         network.lay_out();
         Ok(network)
+    }
+
+    /// Adds layers one after the other, behind `from` (`None`: the images). Returns the last one's place, or `from`.
+    fn append(&mut self, layers: Vec<Layer>, mut from: Option<usize>) -> Result<Option<usize>> {
+        for layer in layers {
+            let sources = match &layer {
+                Layer::Residual { body, shortcut } => {
+                    if body.is_empty() {
+                        return Err(self.fault(&layer, "its body has no layers".into()));
+                    }
+                    let body = self.append(body.clone(), from)?;
+                    vec![body, self.append(shortcut.clone(), from)?]
+                }
+                _ => vec![from],
+            };
+            let shape = self.shape_after(&layer, &sources)?;
+            self.layers.push(layer);
+            self.sources.push(sources);
+            self.shapes.push(shape);
+            from = Some(self.layers.len() - 1);
+        }
+        Ok(from)
+    }
+
+    fn fault(&self, layer: &Layer, why: String) -> Error {
+        Error::Config(format!("network {}, layer {}: {why}", self.name, layer.name()))
+    }
+
+    /// Shape of what a layer makes of what its sources leave.
+    fn shape_after(&self, layer: &Layer, sources: &[Option<usize>]) -> Result<Shape> {
+        let shape_of = |source: &Option<usize>| source.map_or(self.input, |i| self.shapes[i]);
+        let shape = shape_of(&sources[0]);
+        let fail = |why: String| Err(self.fault(layer, why));
+        let pixels = format!("{}×{}", shape.height, shape.width);
+        // What computes on images of a slot, and not of a lane.
+        if sources.contains(&None) && !matches!(layer, Layer::Conv2d { .. }) {
+            return fail("only a convolution can read the images themselves".into());
+        }
+        Ok(match *layer {
+            Layer::Conv2d { out_channels, kernel, stride, padding, .. } => {
+                if out_channels == 0 || kernel == 0 || stride == 0 {
+                    return fail("channels, kernel and stride must be at least 1".into());
+                }
+                if padding >= kernel {
+                    return fail(format!("padding {padding} must be less than the kernel, {kernel}"));
+                }
+                match window(shape, kernel, stride, padding) {
+                    Some((height, width)) => Shape { channels: out_channels, height, width },
+                    None => return fail(format!("a {kernel}×{kernel} kernel does not fit {pixels}")),
+                }
+            }
+            Layer::MaxPool { kernel, stride, padding } => {
+                if kernel == 0 || kernel > 15 || stride == 0 || padding > kernel / 2 {
+                    return fail("needs 1 ≤ kernel ≤ 15, stride ≥ 1 and padding ≤ kernel / 2".into());
+                }
+                match window(shape, kernel, stride, padding) {
+                    Some((height, width)) => Shape { height, width, ..shape },
+                    None => return fail(format!("a {kernel}×{kernel} window does not fit {pixels}")),
+                }
+            }
+            Layer::AveragePool { height, width } => {
+                if height == 0 || width == 0 || height > shape.height || width > shape.width {
+                    return fail(format!("{height}×{width} cannot be pooled of {pixels}"));
+                }
+                Shape { height, width, ..shape }
+            }
+            Layer::BatchNorm { .. } | Layer::Relu => shape,
+            Layer::Linear { out_features, .. } => {
+                if out_features == 0 {
+                    return fail("needs at least one output".into());
+                }
+                Shape { channels: out_features, height: 1, width: 1 }
+            }
+            Layer::Residual { .. } => {
+                let other = shape_of(&sources[1]);
+                if other != shape {
+                    let told = |s: Shape| format!("{}×{}×{}", s.channels, s.height, s.width);
+                    return fail(format!("the body leaves {}, the shortcut {}", told(shape), told(other)));
+                }
+                shape
+            }
+        })
+    }
+
+    /// Checks what concerns several layers.
+    fn check(&self) -> Result<()> {
+        for (i, layer) in self.layers.iter().enumerate() {
+            let named = matches!(layer, Layer::Conv2d { .. } | Layer::BatchNorm { .. } | Layer::Linear { .. });
+            if named && self.layers[..i].iter().any(|l| l.name() == layer.name()) {
+                return Err(self.fault(layer, "another layer has this name".into()));
+            }
+            let padded = |l: &Layer| matches!(l, Layer::Conv2d { padding, .. } if *padding > 0);
+            if let (Layer::Linear { .. }, Some(from)) = (layer, self.sources[i][0])
+                && let Some(other) = self.consumers(from).into_iter().find(|j| padded(&self.layers[*j]))
+            {
+                // It is stored once, with the border of the convolution or without.
+                return Err(self.fault(layer, format!("reads the same as {}, a convolution with padding", self.layers[other].name())));
+            }
+        }
+        let readers = self.sources.iter().flatten().filter(|s| s.is_none()).count();
+        if readers != 1 {
+            return Err(Error::Config(format!(
+                "network {}: the images are read by {readers} layers; let one convolution read them",
+                self.name
+            )));
+        }
+        Ok(())
+    }
+
+    /// The layers that read what layer `i` leaves; twice those that read it twice.
+    pub fn consumers(&self, i: usize) -> Vec<usize> {
+        let reads = |j: usize| self.sources[j].iter().filter(|s| **s == Some(i)).map(move |_| j);
+        (i + 1..self.layers.len()).flat_map(reads).collect()
     }
 
     /// The same network with other batch norms.
@@ -210,7 +332,7 @@ impl Network {
 
     /// Shape of what enters layer `i`.
     pub fn input_of(&self, i: usize) -> Shape {
-        if i == 0 { self.input } else { self.shapes[i - 1] }
+        self.sources[i][0].map_or(self.input, |from| self.shapes[from])
     }
 
     /// Number of parameters of one base: what is trained, running statistics apart.
@@ -233,7 +355,7 @@ impl Network {
         }
     }
 
-    /// Whether layer `i`'s output is divided by `r` in training: every convolution and linear layer but the classifier.
+    /// Whether layer `i`'s output is divided by `r` in training: of every convolution and linear layer but the classifier.
     pub fn is_rescaled(&self, i: usize) -> bool {
         i + 1 < self.layers.len() && matches!(self.layers[i], Layer::Conv2d { .. } | Layer::Linear { .. })
     }

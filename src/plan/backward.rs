@@ -6,11 +6,15 @@ use crate::kernels::conv2d_backward_data::{self, Conv2dBackwardData};
 use crate::kernels::conv2d_backward_weight::{self, Conv2dBackwardWeight};
 use crate::kernels::ensemble_gradient::{self, EnsembleGradient};
 use crate::kernels::linear_backward_weight::SgdBuffers;
+use crate::kernels::residual_add::{self, ResidualAdd};
 use crate::kernels::sgd::Sgd;
 use crate::kernels::softmax_cross_entropy::{self, SoftmaxCrossEntropy};
 use crate::kernels::sum_partials::SumPartials;
-use crate::kernels::{BufferId, Dispatch, ImageLayout, batch_norm_backward, batch_norm_features, linear_forward, max_pool_backward};
-use crate::net::Layer;
+use crate::kernels::{
+    BufferId, Dispatch, ImageLayout, average_pool_backward, batch_norm_backward, batch_norm_features, linear_forward, max_pool_backward,
+    relu_backward,
+};
+use crate::net::{Layer, Shape};
 
 /// Which gradients a backward computes, and what it does with them where they are.
 #[derive(Clone, Copy, Default)]
@@ -117,34 +121,36 @@ pub(super) fn build(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss, grad
     });
     let sums = plan.transient(format!("{}batch norm gradient sums", s.prefix), Extent::PerLane(sums));
 
-    let mut dy = dlogits;
-    let mut stepped = false;
+    let flow = Flow { s, f, input: wanted.input };
+    // What flows into each layer's output, from those that read it.
+    let mut flowing: Vec<Vec<Flowing>> = vec![Vec::new(); net.layers.len()];
+    flowing[net.layers.len() - 1].push(Flowing { at: dlogits, shared: false });
+    let mut input_gradient = None;
     for i in (0..net.layers.len()).rev() {
-        let label = match &net.layers[i] {
-            Layer::MaxPool { .. } => format!("{}layer {i} max_pool", s.prefix),
-            layer => format!("{}{}", s.prefix, layer.name()),
-        };
+        let label = forward::label(net, i, s.prefix);
+        let dy = flow.gathered(plan, &mut out, i, std::mem::take(&mut flowing[i]));
         if f.outputs[i].is_some() {
             named.push((format!("{}{}.{i}.output_gradient", s.prefix, net.layers[i].name()), dy.buffer, dy.layout));
         }
-        let passes_on = i > 0 || wanted.input;
-        // Border that the layer before wants the gradient of its output in.
-        let border = if i == 0 { 0 } else { gradient_border(f, i - 1, wanted) };
+        let source = net.sources[i][0];
+        let passes_on = source.is_some() || wanted.input;
         let new_gradient = |plan: &mut Plan| {
-            let layout = ImageLayout::new(f.inputs[i].layout.shape, border);
+            let layout = flow.wanted_of(source, f.inputs[i].layout.shape);
             let buffer = plan.images(format!("{label} input gradient"), layout, s.batch);
             Activation { buffer, layout }
         };
+        // What this layer leaves for the one it reads.
+        let mut dx = None;
         match f.kept[i] {
             Kept::Linear { linear } => {
                 let (input, dz) = (f.inputs[i].buffer, dy.buffer);
                 let (lanes, batch_sizes, parameters) = (f.lanes, f.batch_sizes, f.parameters);
                 let buffers = |input, other, output| linear_forward::Buffers { lanes, batch_sizes, input, other, output };
                 if passes_on {
-                    let dx = new_gradient(plan);
+                    let new = new_gradient(plan);
                     let label = format!("{label} backward_data");
-                    out.push(linear.backward_data(&label, dx.layout, s.tuning, buffers(dz, parameters, dx.buffer)));
-                    dy = dx;
+                    out.push(linear.backward_data(&label, new.layout, s.tuning, buffers(dz, parameters, new.buffer)));
+                    dx = Some(new);
                 }
                 // After backward_data, for SGD changes the weights.
                 match wanted.descent.filter(|d| d.layer == i) {
@@ -186,29 +192,29 @@ pub(super) fn build(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss, grad
                     );
                 }
                 if passes_on {
-                    let dx = ImageLayout::new(f.inputs[i].layout.shape, border);
-                    let kernel = Conv2dBackwardData { conv, batch: s.batch, dx, dz: dy.layout, place, tuning: s.tuning };
+                    let layout = flow.wanted_of(source, f.inputs[i].layout.shape);
+                    let kernel = Conv2dBackwardData { conv, batch: s.batch, dx: layout, dz: dy.layout, place, tuning: s.tuning };
                     let (lanes, batch_sizes, dz, parameters) = (f.lanes, f.batch_sizes, dy.buffer, f.parameters);
                     let buffers = |dx| conv2d_backward_data::Buffers { lanes, batch_sizes, dz, parameters, dx };
                     match wanted.step.filter(|_| i == 0 && kernel.can_step()) {
                         Some(step) => {
-                            stepped = true;
                             out.push(kernel.attack_step(&format!("{label} backward_data and step"), buffers(step.attacked), &step));
                         }
                         None => {
-                            let dx = new_gradient(plan);
-                            out.push(kernel.dispatch(&format!("{label} backward_data"), buffers(dx.buffer)));
-                            dy = dx;
+                            let new = new_gradient(plan);
+                            out.push(kernel.dispatch(&format!("{label} backward_data"), buffers(new.buffer)));
+                            dx = Some(new);
                         }
                     }
                 }
             }
             Kept::BatchNorm { norm, z } => {
-                let scale = if net.is_rescaled(i - 1) { s.scale } else { 1.0 };
+                let scale = if source.is_some_and(|from| flow.corrects_in_norm(from)) { s.scale } else { 1.0 };
                 let (lanes, batch_sizes, z, parameters, moments) = (f.lanes, f.batch_sizes, z.buffer, f.norms.buffer, f.norms.moments);
                 if norm.is_features() {
                     let b = batch_norm_features::Buffers { lanes, batch_sizes, z, parameters, moments };
                     out.push(norm.features_backward(&format!("{label} backward"), scale, b, dy.buffer, gradient));
+                    dx = Some(dy);
                 } else {
                     let dz = new_gradient(plan);
                     let b = batch_norm_backward::Buffers {
@@ -223,25 +229,120 @@ pub(super) fn build(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss, grad
                         dz: dz.buffer,
                     };
                     out.extend(norm.backward(&label, dy.layout, dz.layout, scale, b));
-                    dy = dz;
+                    dx = Some(dz);
                 }
             }
-            Kept::Pooled => {}
+            Kept::Pooled => dx = Some(dy),
             Kept::MaxPool { pool, indices } => {
-                if passes_on {
-                    let dx = new_gradient(plan);
-                    out.push(pool.backward(
-                        &format!("{label} backward"),
-                        dx.layout,
-                        dy.layout,
-                        max_pool_backward::Buffers { lanes: f.lanes, batch_sizes: f.batch_sizes, dy: dy.buffer, indices, dx: dx.buffer },
-                    ));
-                    dy = dx;
+                let new = new_gradient(plan);
+                let b = max_pool_backward::Buffers { lanes: f.lanes, batch_sizes: f.batch_sizes, dy: dy.buffer, indices, dx: new.buffer };
+                out.push(pool.backward(&format!("{label} backward"), new.layout, dy.layout, b));
+                dx = Some(new);
+            }
+            Kept::AveragePool { pool } => {
+                let new = new_gradient(plan);
+                let b = average_pool_backward::Buffers { lanes: f.lanes, batch_sizes: f.batch_sizes, dy: dy.buffer, dx: new.buffer };
+                out.push(pool.backward(&format!("{label} backward"), new.layout, dy.layout, b));
+                dx = Some(new);
+            }
+            Kept::Relu { relu, input } => {
+                let new = new_gradient(plan);
+                let b = relu_backward::Buffers { lanes: f.lanes, batch_sizes: f.batch_sizes, x: input, dy: dy.buffer, dx: new.buffer };
+                out.push(relu.backward(&format!("{label} backward"), new.layout, dy.layout, b));
+                dx = Some(new);
+            }
+            Kept::Residual => {
+                for from in net.sources[i].iter().flatten() {
+                    flowing[*from].push(Flowing { at: dy, shared: true });
                 }
             }
         }
+        match source {
+            Some(from) => flowing[from].extend(dx.map(|at| Flowing { at, shared: false })),
+            None => input_gradient = dx,
+        }
     }
-    Backward { dispatches: out, named, input_gradient: (wanted.input && !stepped).then_some(dy) }
+    Backward { dispatches: out, named, input_gradient }
+}
+
+/// A gradient on its way to the output of a layer.
+#[derive(Clone, Copy)]
+struct Flowing {
+    at: Activation,
+    /// Whether others read it, too, so that it must not be changed in place.
+    shared: bool,
+}
+
+/// How gradients go from layer to layer.
+struct Flow<'a> {
+    s: &'a Setting<'a>,
+    f: &'a Forward,
+    /// Whether the gradient of the images is wanted.
+    input: bool,
+}
+
+impl Flow<'_> {
+    /// Whether the layer correction of layer `i` is part of its only reader's backward: a batch norm's.
+    fn corrects_in_norm(&self, i: usize) -> bool {
+        let net = self.s.network;
+        net.is_rescaled(i) && matches!(net.consumers(i).as_slice(), [j] if matches!(net.layers[*j], Layer::BatchNorm { .. }))
+    }
+
+    /// Factor on the gradient of layer `i`'s output that nobody has put in.
+    fn factor(&self, i: usize) -> f32 {
+        if self.s.network.is_rescaled(i) && !self.corrects_in_norm(i) { self.s.scale } else { 1.0 }
+    }
+
+    /// Border that layer `i` wants the gradient of its output in: what its backward_data reads beyond the edges.
+    fn border(&self, i: usize) -> u32 {
+        let sources = &self.s.network.sources[i];
+        match self.f.kept[i] {
+            Kept::Conv { conv } if sources[0].is_some() || self.input => conv.gradient_border(),
+            Kept::Residual => sources.iter().flatten().map(|from| self.border_of_part(*from)).max().unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    /// Border for a part of the gradient of layer `i`'s output: what the layer wants where the part is all and comes as it is.
+    fn border_of_part(&self, i: usize) -> u32 {
+        let is_all = self.s.network.consumers(i).len() == 1 && self.factor(i) == 1.0;
+        if is_all { self.border(i) } else { 0 }
+    }
+
+    /// Layout for a part of the gradient of what a layer reads from there.
+    fn wanted_of(&self, source: Option<usize>, shape: Shape) -> ImageLayout {
+        ImageLayout::new(shape, source.map_or(0, |from| self.border_of_part(from)))
+    }
+
+    /// The gradient of layer `i`'s output as the layer wants it: its parts summed and corrected where there is need.
+    fn gathered(&self, plan: &mut Plan, out: &mut Vec<Dispatch>, i: usize, parts: Vec<Flowing>) -> Activation {
+        let (s, f, factor, border) = (self.s, self.f, self.factor(i), self.border(i));
+        let label = format!("{} output gradient", forward::label(s.network, i, s.prefix));
+        let mut parts = parts.into_iter();
+        let Flowing { at: mut sum, shared } = parts.next().expect("somebody reads every layer but the last");
+        let mut add = |plan: &mut Plan, a: Activation, b: Option<Activation>, border, factor| {
+            let layout = ImageLayout::new(a.layout.shape, border);
+            let y = plan.images(label.clone(), layout, s.batch);
+            let kernel = ResidualAdd { batch: s.batch, a: a.layout, b: b.map(|b| b.layout), y: layout, factor };
+            let (lanes, batch_sizes, second) = (f.lanes, f.batch_sizes, b.unwrap_or(a).buffer);
+            out.push(kernel.dispatch(&label, residual_add::Buffers { lanes, batch_sizes, a: a.buffer, b: second, y }));
+            Activation { buffer: y, layout }
+        };
+        if parts.len() == 0 {
+            let is_fit = match f.kept[i] {
+                Kept::Conv { .. } => sum.layout.border >= border,
+                Kept::Linear { .. } => sum.layout.border == 0,
+                Kept::BatchNorm { norm, .. } if norm.is_features() => sum.layout.border == 0 && !shared,
+                _ => true,
+            };
+            return if is_fit && factor == 1.0 { sum } else { add(plan, sum, None, border, factor) };
+        }
+        while let Some(next) = parts.next() {
+            let last = parts.len() == 0;
+            sum = add(plan, sum, Some(next.at), if last { border } else { 0 }, if last { factor } else { 1.0 });
+        }
+        sum
+    }
 }
 
 /// The loss and the backward to the input alone, or to a step of an attack on it.
@@ -249,12 +350,4 @@ pub(super) fn of_input(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss, s
     // Batch norm's own gradients come with the sums that the input's gradient needs.
     let gradient = plan.buffer(format!("{}batch norm gradient", s.prefix), Extent::PerLane(u64::from(s.norms.stride) * 16));
     build(plan, s, f, loss, gradient, Wanted { input: true, step, ..Wanted::default() })
-}
-
-/// Border of the stored gradient of layer `i`'s output: what its backward_data reads beyond the edges.
-fn gradient_border(f: &Forward, i: usize, wanted: Wanted) -> u32 {
-    match f.kept[i] {
-        Kept::Conv { conv } if i > 0 || wanted.input => conv.gradient_border(),
-        _ => 0,
-    }
 }

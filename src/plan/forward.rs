@@ -1,15 +1,19 @@
 //! The forward of every lane, shared by training and evaluation.
 
 use super::{Extent, Plan};
+use crate::kernels::average_pool_forward::AveragePool;
 use crate::kernels::batch_norm_statistics::{BatchNorm, NormPlace};
 use crate::kernels::conv2d_forward::{Conv2d, Conv2dForward};
 use crate::kernels::linear_forward::Linear;
 use crate::kernels::max_pool_forward::MaxPool;
+use crate::kernels::relu_forward::{self, Relu};
+use crate::kernels::residual_add::ResidualAdd;
 use crate::kernels::{
-    BufferId, Dispatch, ImageLayout, ParameterPlace, Tuning, batch_norm_features, batch_norm_forward, batch_norm_statistics,
-    conv2d_forward, linear_forward, max_pool_forward,
+    BufferId, Dispatch, ImageLayout, ParameterPlace, Tuning, average_pool_forward, batch_norm_features, batch_norm_forward,
+    batch_norm_statistics, conv2d_forward, linear_forward, max_pool_forward, residual_add,
 };
 use crate::net::{Layer, Network};
+use std::collections::BTreeMap;
 
 /// A stored activation: where, and how.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +54,14 @@ pub(super) enum Kept {
     },
     /// A max-pooling that the batch norm before it did.
     Pooled,
+    AveragePool {
+        pool: AveragePool,
+    },
+    Relu {
+        relu: Relu,
+        input: BufferId,
+    },
+    Residual,
 }
 
 /// The buffers that every lane or slot needs, and the forward's dispatches.
@@ -93,14 +105,28 @@ pub(super) struct Setting<'a> {
 
 /// Layout of the gathered input images: bordered for the first layer.
 pub(super) fn input_layout(network: &Network) -> ImageLayout {
-    ImageLayout::new(network.input, border_for(network, 0))
+    ImageLayout::new(network.input, padding(&network.layers[0]))
 }
 
-/// Zero border that layer `i` wants its input stored with.
-fn border_for(network: &Network, i: usize) -> u32 {
-    match network.layers.get(i) {
-        Some(Layer::Conv2d { padding, .. }) => *padding,
+/// Zero border that a layer wants its input stored with.
+fn padding(layer: &Layer) -> u32 {
+    match layer {
+        Layer::Conv2d { padding, .. } => *padding,
         _ => 0,
+    }
+}
+
+/// Layout of what layer `i` leaves, with the border that those who read it want.
+fn output_layout(network: &Network, i: usize) -> ImageLayout {
+    let border = network.consumers(i).into_iter().map(|j| padding(&network.layers[j])).max();
+    ImageLayout::new(network.shapes[i], border.unwrap_or(0))
+}
+
+/// Label of layer `i`'s dispatches and buffers.
+pub(super) fn label(network: &Network, i: usize, prefix: &str) -> String {
+    match &network.layers[i] {
+        layer @ (Layer::Conv2d { .. } | Layer::BatchNorm { .. } | Layer::Linear { .. }) => format!("{prefix}{}", layer.name()),
+        layer => format!("{prefix}layer {i} {}", layer.name()),
     }
 }
 
@@ -120,33 +146,30 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
     let mut dispatches = Vec::new();
     let mut inputs = Vec::new();
     let mut kept = Vec::new();
-    let mut current = s.input;
     let mut outputs: Vec<Option<Activation>> = Vec::new();
-    // The convolution just done, where it left statistics for the batch norm after it.
-    let mut tiles: Option<(Conv2dForward, BufferId)> = None;
+    // Convolutions that left statistics for a batch norm.
+    let mut tiles: BTreeMap<usize, (Conv2dForward, BufferId)> = BTreeMap::new();
+    let mut pooled = None;
     for (i, layer) in net.layers.iter().enumerate() {
-        inputs.push(current);
-        let name = layer.name();
-        if let (Some(Kept::BatchNorm { norm, .. }), Layer::MaxPool { .. }) = (kept.last(), layer)
-            && norm.pool > 1
-        {
+        let read = |source: &Option<usize>| source.map_or(s.input, |from| outputs[from].expect("nobody reads a batch norm that pools"));
+        if let Some(done) = pooled.take() {
+            inputs.push(done);
             kept.push(Kept::Pooled);
-            outputs.push(Some(current));
+            outputs.push(Some(done));
             continue;
         }
+        let current = read(&net.sources[i][0]);
+        inputs.push(current);
         // A max-pooling right after a batch norm is done by it.
         let pool = match layer {
-            Layer::BatchNorm { .. } => net.layers.get(i + 1).map_or(1, pooled_by_norm),
+            Layer::BatchNorm { .. } if net.consumers(i) == [i + 1] => pooled_by_norm(&net.layers[i + 1]),
             _ => 1,
         };
-        let last = if pool > 1 { i + 1 } else { i };
-        let out_layout = ImageLayout::new(net.shapes[last], border_for(net, last + 1));
+        let out_layout = output_layout(net, if pool > 1 { i + 1 } else { i });
         let scale = if net.is_rescaled(i) { s.scale } else { 1.0 };
-        let label = match layer {
-            Layer::MaxPool { .. } => format!("{}layer {i} max_pool", s.prefix),
-            _ => format!("{}{name}", s.prefix),
-        };
+        let label = label(net, i, s.prefix);
         let output = Activation { buffer: plan.images(format!("{label} output"), out_layout, s.batch), layout: out_layout };
+        let (lanes, batch_sizes) = (s.lanes, s.batch_sizes);
         match *layer {
             Layer::Conv2d { kernel, stride, padding, out_channels, .. } => {
                 let conv = Conv2d::new(net.input_of(i), out_channels, (kernel, kernel), stride, padding).expect("checked by the network");
@@ -159,10 +182,10 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
                     place: place(net, i),
                     scale,
                     tuning: s.tuning,
-                    statistics: !s.norms.running && matches!(net.layers.get(i + 1), Some(Layer::BatchNorm { .. })),
+                    statistics: !s.norms.running && net.consumers(i).iter().any(|j| matches!(net.layers[*j], Layer::BatchNorm { .. })),
                 };
                 let parts = plan.transient(format!("{label} tiles"), Extent::PerLane(forward.part_bytes()));
-                tiles = forward.statistics.then_some((forward, parts));
+                tiles.extend(forward.statistics.then_some((i, (forward, parts))));
                 dispatches.push(forward.dispatch(
                     &format!("{label} forward"),
                     conv2d_forward::Buffers {
@@ -182,7 +205,6 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
                 if s.with_loss && i + 1 == net.layers.len() {
                     kept.push(Kept::Linear { linear });
                     outputs.push(Some(output));
-                    current = output;
                     continue;
                 }
                 dispatches.push(linear.forward(
@@ -201,19 +223,18 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
             }
             Layer::BatchNorm { .. } => {
                 let norm = batch_norm(s, i, current.layout, pool);
-                let (lanes, batch_sizes, z, parameters, moments) =
-                    (s.lanes, s.batch_sizes, current.buffer, s.norms.buffer, s.norms.moments);
+                let (z, parameters, moments) = (current.buffer, s.norms.buffer, s.norms.moments);
                 if norm.is_features() {
                     let b = batch_norm_features::Buffers { lanes, batch_sizes, z, parameters, moments };
                     dispatches.push(norm.features_forward(&format!("{label} forward"), b, output.buffer));
                 } else {
                     let b = batch_norm_statistics::Buffers { lanes, batch_sizes, z, moments };
                     let label_of = format!("{label} statistics");
-                    match tiles.take() {
+                    match net.sources[i][0].and_then(|from| tiles.get(&from)) {
                         _ if s.norms.running => {}
                         Some((conv, parts)) => {
-                            let b = batch_norm_statistics::Buffers { z: parts, ..b };
-                            dispatches.push(norm.statistics_of_tiles(&label_of, &conv, b));
+                            let b = batch_norm_statistics::Buffers { z: *parts, ..b };
+                            dispatches.push(norm.statistics_of_tiles(&label_of, conv, b));
                         }
                         None => dispatches.push(norm.statistics(&label_of, b)),
                     }
@@ -233,12 +254,32 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
                 ));
                 kept.push(Kept::MaxPool { pool, indices });
             }
+            Layer::AveragePool { .. } => {
+                let pool = AveragePool { batch: s.batch, input: net.input_of(i), output: net.shapes[i] };
+                let b = average_pool_forward::Buffers { lanes, batch_sizes, x: current.buffer, y: output.buffer };
+                dispatches.push(pool.forward(&format!("{label} forward"), current.layout, out_layout, b));
+                kept.push(Kept::AveragePool { pool });
+            }
+            Layer::Relu => {
+                let (relu, input) = (Relu { batch: s.batch, x: current.layout }, current.buffer);
+                let b = relu_forward::Buffers { lanes, batch_sizes, x: input, y: output.buffer };
+                dispatches.push(relu.forward(&format!("{label} forward"), out_layout, b));
+                kept.push(Kept::Relu { relu, input });
+            }
+            Layer::Residual { .. } => {
+                let other = read(&net.sources[i][1]);
+                let add = ResidualAdd { batch: s.batch, a: current.layout, b: Some(other.layout), y: out_layout, factor: 1.0 };
+                let b = residual_add::Buffers { lanes, batch_sizes, a: current.buffer, b: other.buffer, y: output.buffer };
+                dispatches.push(add.dispatch(&format!("{label} forward"), b));
+                kept.push(Kept::Residual);
+            }
         }
+        pooled = (pool > 1).then_some(output);
         outputs.push((pool == 1).then_some(output));
-        current = output;
     }
+    let logits = outputs.last().copied().flatten().expect("the last layer is the classifier");
     let Setting { lanes, batch_sizes, parameters, norms, prefix, input_per_slot, .. } = *s;
-    Forward { lanes, batch_sizes, parameters, norms, prefix, input_per_slot, inputs, outputs, logits: current, kept, dispatches }
+    Forward { lanes, batch_sizes, parameters, norms, prefix, input_per_slot, inputs, outputs, logits, kept, dispatches }
 }
 
 /// The linear layer with the most weights, and which layer it is.

@@ -11,7 +11,7 @@ use crate::engine::{
 use crate::fl::init::{Init, fan_in_scale, init_tensor, tensor_rng};
 use crate::fl::{Attack, Client, DomainSizes, Method, Partition, Ratio, batches, selection};
 use crate::gpu::Gpu;
-use crate::net::{Network, NormRow, Norms, Shape, TensorKind, TensorSpec, digits};
+use crate::net::{Architecture, Network, NormRow, Norms, Shape, TensorKind, TensorSpec};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -41,10 +41,9 @@ pub const POST_EPOCHS: usize = 20;
 /// # Errors
 /// [`Error::Config`] where there is no such network or it has no channels left.
 pub fn network(name: &str, base_width: Ratio, classes: usize) -> Result<Network> {
-    match name {
-        "digits" => digits(base_width.numerator(), base_width.denominator(), classes as u32),
-        other => Err(Error::Config(format!("no network named {other:?}: this version knows digits"))),
-    }
+    let architecture = Architecture::built_in(name)
+        .ok_or_else(|| Error::Config(format!("no network named {name:?}: there are {}", Architecture::names().join(", "))))?;
+    architecture.base(base_width.numerator(), base_width.denominator(), classes as u32)
 }
 
 /// Freshly initialised bases, from the seed alone (paper, section 3.2; `rescale_init` is its correction of the fan-in).

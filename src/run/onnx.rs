@@ -27,13 +27,15 @@ pub fn to_onnx(network: &Network, checkpoint: &Checkpoint) -> Result<Vec<u8>> {
         ));
     }
     let mut graph = Graph { name: network.name.clone(), ..Graph::default() };
-    let mut logits = Vec::new();
+    let (mut logits, mut constants) = (Vec::new(), Vec::new());
     for base in 0..header.bases {
-        let mut current = "images".to_string();
+        // Names of the layers' outputs.
+        let mut outputs: Vec<String> = Vec::new();
         for (i, layer) in network.layers.iter().enumerate() {
             let name = |what: &str| format!("{base}.{i}.{what}");
             let mut add = |op: &str, inputs: Vec<String>, attributes: Vec<Attribute>| {
-                let output = name(op);
+                let taken = graph.node.iter().rev().any(|n| n.output[0] == name(op));
+                let output = if taken { name(&format!("{op}.2")) } else { name(op) };
                 graph.node.push(Node {
                     input: inputs,
                     output: vec![output.clone()],
@@ -43,8 +45,10 @@ pub fn to_onnx(network: &Network, checkpoint: &Checkpoint) -> Result<Vec<u8>> {
                 });
                 output
             };
+            let mut read = network.sources[i].iter().map(|s| s.map_or("images".to_string(), |from| outputs[from].clone()));
+            let current = read.next().expect("a layer reads something");
             let parameter = |suffix: &str| tensor_name(base, &format!("{}.{suffix}", layer.name()));
-            current = match layer {
+            let output = match layer {
                 Layer::Conv2d { kernel, stride, padding, bias, .. } => {
                     let mut inputs = vec![current, parameter("weight")];
                     inputs.extend(bias.then(|| parameter("bias")));
@@ -68,26 +72,39 @@ pub fn to_onnx(network: &Network, checkpoint: &Checkpoint) -> Result<Vec<u8>> {
                     ];
                     add("MaxPool", vec![current], attributes)
                 }
+                Layer::Relu => add("Relu", vec![current], vec![]),
+                Layer::AveragePool { height: 1, width: 1 } => add("GlobalAveragePool", vec![current], vec![]),
+                // ONNX has no adaptive pooling: a matrix from the left for the rows, one from the right for the columns.
+                Layer::AveragePool { height, width } => {
+                    let from = network.input_of(i);
+                    let [rows, columns] = ["rows", "columns"].map(|side| format!("{base}.{i}.{side}"));
+                    let matrix = |outer: u32, inner: u32, share: &dyn Fn(u32, u32) -> f32| -> Vec<f32> {
+                        (0..outer).flat_map(|o| (0..inner).map(move |i| share(o, i))).collect()
+                    };
+                    let by_rows = matrix(*height, from.height, &|bin, pixel| share_of_bin(bin, pixel, from.height, *height));
+                    let by_columns = matrix(from.width, *width, &|pixel, bin| share_of_bin(bin, pixel, from.width, *width));
+                    constants.push(Tensor::of(&rows, &[*height, from.height], &by_rows));
+                    constants.push(Tensor::of(&columns, &[from.width, *width], &by_columns));
+                    let pooled = add("MatMul", vec![rows, current], vec![]);
+                    add("MatMul", vec![pooled, columns], vec![])
+                }
+                Layer::Residual { .. } => add("Add", [current].into_iter().chain(read).collect(), vec![]),
                 Layer::Linear { .. } => {
                     let from = network.input_of(i);
                     let flat = if from.height * from.width > 1 { add("Flatten", vec![current], vec![]) } else { current };
                     add("Gemm", vec![flat, parameter("weight"), parameter("bias")], vec![Attribute::int("transB", 1)])
                 }
             };
+            outputs.push(output);
         }
-        logits.push(current);
+        logits.extend(outputs.pop());
     }
     graph.node.push(Node { input: logits, output: vec!["logits".into()], name: "mean".into(), op_type: "Mean".into(), attribute: vec![] });
-    graph.initializer = checkpoint
-        .tensors
-        .iter()
-        .map(|(name, t)| Tensor {
-            dims: t.shape.iter().map(|n| *n as i64).collect(),
-            data_type: FLOAT,
-            name: name.clone(),
-            raw_data: t.data.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        })
-        .collect();
+    let parameters = checkpoint.tensors.iter().map(|(name, t)| {
+        let shape: Vec<u32> = t.shape.iter().map(|n| *n as u32).collect();
+        Tensor::of(name, &shape, &t.data)
+    });
+    graph.initializer = parameters.chain(constants).collect();
     let input = network.input;
     graph.input = vec![ValueInfo::new("images", &[input.channels, input.height, input.width])];
     graph.output = vec![ValueInfo::new("logits", &[network.classes])];
@@ -100,6 +117,12 @@ pub fn to_onnx(network: &Network, checkpoint: &Checkpoint) -> Result<Vec<u8>> {
         opset_import: vec![OperatorSet { domain: String::new(), version: OPSET }],
     };
     Ok(model.encode_to_vec())
+}
+
+/// What a pixel counts in a bin of adaptive average pooling along one side.
+fn share_of_bin(bin: u32, pixel: u32, inputs: u32, outputs: u32) -> f32 {
+    let held = bin * inputs / outputs..((bin + 1) * inputs).div_ceil(outputs);
+    if held.contains(&pixel) { 1.0 / held.len() as f32 } else { 0.0 }
 }
 
 fn describe(mixed: &Mixed) -> String {
@@ -202,6 +225,13 @@ struct Tensor {
     name: String,
     #[prost(bytes = "vec", tag = "9")]
     raw_data: Vec<u8>,
+}
+
+impl Tensor {
+    fn of(name: &str, shape: &[u32], data: &[f32]) -> Tensor {
+        let raw_data = data.iter().flat_map(|v| v.to_le_bytes()).collect();
+        Tensor { dims: shape.iter().map(|n| i64::from(*n)).collect(), data_type: FLOAT, name: name.into(), raw_data }
+    }
 }
 
 #[derive(Clone, PartialEq, Message)]

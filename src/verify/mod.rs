@@ -9,11 +9,13 @@
 mod activations;
 mod bookkeeping;
 mod layers;
+mod residual;
 mod steps;
 
 pub use activations::{BatchNormCase, BatchNormMixCase, LocalNormsCase, MaxPoolCase, RunningStatisticsCase};
 pub use bookkeeping::{AttackCase, AverageCase, CopyCase, EnsembleCase, EnsembleGradientCase, GatherCase, LossCase, SgdCase, WorstCase};
 pub use layers::{AttackStepCase, ConvCase, Direction, LinearCase};
+pub use residual::{AveragePoolCase, ReluCase, ResidualAddCase};
 
 use crate::Result;
 use crate::gpu::{Active, Gpu, Materials, Program};
@@ -239,6 +241,7 @@ pub async fn self_test(gpu: &Gpu, mut told: impl FnMut(&Row)) -> Result<SelfTest
 pub fn standard_cases() -> Vec<Box<dyn Case>> {
     let mut cases = layers::standard();
     cases.extend(activations::standard());
+    cases.extend(residual::standard());
     cases.extend(bookkeeping::standard());
     cases
 }

@@ -1,0 +1,65 @@
+//! Adaptive average pooling, forward; see `shaders/average_pool_forward.wgsl`. Also the geometry that both directions share.
+
+use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader};
+use crate::net::Shape;
+
+/// An adaptive average pooling layer's geometry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AveragePool {
+    /// Capacity of a mini-batch.
+    pub batch: u32,
+    /// Shape of an input image.
+    pub input: Shape,
+    /// Shape of an output image: at most as high and wide, with the same channels.
+    pub output: Shape,
+}
+
+/// Buffers of the forward.
+#[derive(Debug, Clone, Copy)]
+pub struct Buffers {
+    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
+    pub lanes: BufferId,
+    /// u32 valid samples of each slot.
+    pub batch_sizes: BufferId,
+    /// The layer's input.
+    pub x: BufferId,
+    /// Out: the layer's output.
+    pub y: BufferId,
+}
+
+impl AveragePool {
+    pub(super) fn words(&self, x: ImageLayout, y: ImageLayout) -> Vec<u32> {
+        let (i, o) = (self.input, self.output);
+        vec![self.batch, x.blocks(), i.height, i.width, x.row(), x.image(), x.origin(0), o.height, o.width, y.row(), y.image(), y.origin(0)]
+    }
+
+    /// Values that are added for one image: every bin's.
+    pub(super) fn terms(&self) -> u64 {
+        let sizes = |inputs: u32, outputs: u32| {
+            (0..outputs).map(|i| u64::from(((i + 1) * inputs).div_ceil(outputs) - i * inputs / outputs)).sum::<u64>()
+        };
+        let (i, o) = (self.input, self.output);
+        sizes(i.height, o.height) * sizes(i.width, o.width) * u64::from(i.channels)
+    }
+
+    /// The forward dispatch, over lanes, between the given layouts.
+    pub fn forward(&self, label: &str, x: ImageLayout, y: ImageLayout, b: Buffers) -> Dispatch {
+        Dispatch {
+            label: label.into(),
+            kernel: Kernel {
+                shader: shader::average_pool_forward,
+                entry: "average_pool_forward",
+                constants: vec![],
+                access: &[Read, Read, Read, Write],
+            },
+            words: self.words(x, y),
+            step_word: None,
+            buffers: vec![b.lanes, b.batch_sizes, b.x, b.y],
+            invocations: y.row_invocations(self.batch),
+            workgroup: WORKGROUP,
+            over: Over::Lanes,
+            flops: u64::from(self.batch) * self.terms(),
+            bytes: x.payload(self.batch) + y.payload(self.batch),
+        }
+    }
+}

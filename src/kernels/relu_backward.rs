@@ -1,0 +1,42 @@
+//! Rectification, gradient with respect to the input; see `shaders/relu_backward.wgsl`.
+
+use super::relu_forward::Relu;
+use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader};
+
+/// Buffers of the backward.
+#[derive(Debug, Clone, Copy)]
+pub struct Buffers {
+    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
+    pub lanes: BufferId,
+    /// u32 valid samples of each slot.
+    pub batch_sizes: BufferId,
+    /// The layer's input.
+    pub x: BufferId,
+    /// Gradient of the output.
+    pub dy: BufferId,
+    /// Out: gradient of the input.
+    pub dx: BufferId,
+}
+
+impl Relu {
+    /// The backward dispatch, over lanes, between the given layouts.
+    pub fn backward(&self, label: &str, dx: ImageLayout, dy: ImageLayout, b: Buffers) -> Dispatch {
+        Dispatch {
+            label: label.into(),
+            kernel: Kernel {
+                shader: shader::relu_backward,
+                entry: "relu_backward",
+                constants: vec![],
+                access: &[Read, Read, Read, Read, Write],
+            },
+            words: self.words(&[self.x, dy, dx]),
+            step_word: None,
+            buffers: vec![b.lanes, b.batch_sizes, b.x, b.dy, b.dx],
+            invocations: dx.row_invocations(self.batch),
+            workgroup: WORKGROUP,
+            over: Over::Lanes,
+            flops: u64::from(self.batch) * u64::from(dx.shape.len()),
+            bytes: dx.payload(self.batch) * 3,
+        }
+    }
+}

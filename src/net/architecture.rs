@@ -1,0 +1,225 @@
+//! Networks at full width as TOML describes them: those of the paper, in `networks/`, and a user's own.
+
+use super::{Layer, Network, Shape};
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// A network at full width: what a TOML file of `networks/` holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Architecture {
+    /// Its name.
+    pub name: String,
+    /// Channels, height and width of an image.
+    pub input: [u32; 3],
+    /// Its layers. The last is the classifier, a linear layer without a number of features: there is one for each class.
+    pub layers: Vec<Layer>,
+}
+
+/// The built-in networks.
+const BUILT_IN: [(&str, &str); 3] = [
+    ("digits", include_str!("../../networks/digits.toml")),
+    ("preact-resnet18", include_str!("../../networks/preact-resnet18.toml")),
+    ("alexnet", include_str!("../../networks/alexnet.toml")),
+];
+
+impl Architecture {
+    /// The paper's network of that name: `digits`, `preact-resnet18` or `alexnet`.
+    pub fn built_in(name: &str) -> Option<Architecture> {
+        let (_, text) = BUILT_IN.iter().find(|(n, _)| *n == name)?;
+        Some(Architecture::from_toml(text).expect("the built-in networks are tested"))
+    }
+
+    /// Names of the built-in networks.
+    pub fn names() -> Vec<&'static str> {
+        BUILT_IN.iter().map(|(name, _)| *name).collect()
+    }
+
+    /// Reads a description in TOML, and checks it by building the full network.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with line and column of what is no description, or naming the layer that does not fit.
+    pub fn from_toml(text: &str) -> Result<Architecture> {
+        let read: Architecture = toml::from_str(text).map_err(|e| Error::Config(format!("this describes no network: {e}")))?;
+        let architecture = Architecture { layers: with_joined_relus(read.layers), ..read };
+        architecture.base(1, 1, 2)?;
+        Ok(architecture)
+    }
+
+    /// Shape of an image.
+    pub fn input(&self) -> Shape {
+        let [channels, height, width] = self.input;
+        Shape { channels, height, width }
+    }
+
+    /// The network at width `numerator / denominator`: `⌊r · width⌋` channels or features in every layer but the classifier.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming a layer that has no channels left, or as [`Network::new`].
+    pub fn base(&self, numerator: u32, denominator: u32, classes: u32) -> Result<Network> {
+        let mut layers = self.layers.clone();
+        match layers.last_mut() {
+            Some(Layer::Linear { out_features: out @ 0, .. }) => *out = classes,
+            Some(Layer::Linear { .. }) => {
+                let why = "the last layer has as many features as there are classes: leave its out-features out";
+                return Err(Error::Config(format!("network {}: {why}", self.name)));
+            }
+            _ => {}
+        }
+        let last = layers.len().saturating_sub(1);
+        for layer in &mut layers[..last] {
+            self.slim(layer, numerator, denominator)?;
+        }
+        Network::new(&self.name, self.input(), layers)
+    }
+
+    fn slim(&self, layer: &mut Layer, numerator: u32, denominator: u32) -> Result<()> {
+        let full = match layer {
+            Layer::Conv2d { out_channels, .. } => *out_channels,
+            Layer::Linear { out_features, .. } => *out_features,
+            Layer::Residual { body, shortcut } => {
+                return body.iter_mut().chain(shortcut).try_for_each(|l| self.slim(l, numerator, denominator));
+            }
+            _ => return Ok(()),
+        };
+        let slimmed = u64::from(full) * u64::from(numerator) / u64::from(denominator.max(1));
+        if slimmed == 0 && full > 0 {
+            return Err(Error::Config(format!(
+                "network {}, layer {}: width {numerator}/{denominator} leaves none of its {full} channels: the narrowest is 1/{full}",
+                self.name,
+                layer.name()
+            )));
+        }
+        match layer {
+            Layer::Conv2d { out_channels: n, .. } | Layer::Linear { out_features: n, .. } => *n = slimmed as u32,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// ReLUs right after a batch norm become part of it.
+fn with_joined_relus(layers: Vec<Layer>) -> Vec<Layer> {
+    let mut joined: Vec<Layer> = Vec::new();
+    for layer in layers {
+        match (joined.last_mut(), layer) {
+            (Some(Layer::BatchNorm { relu, .. }), Layer::Relu) => *relu = true,
+            (_, Layer::Residual { body, shortcut }) => {
+                joined.push(Layer::Residual { body: with_joined_relus(body), shortcut: with_joined_relus(shortcut) });
+            }
+            (_, layer) => joined.push(layer),
+        }
+    }
+    joined
+}
+
+/// The Digits CNN at width `numerator / denominator`.
+///
+/// # Errors
+/// As [`Architecture::base`].
+pub fn digits(numerator: u32, denominator: u32, classes: u32) -> Result<Network> {
+    Architecture::built_in("digits").expect("built in").base(numerator, denominator, classes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(name: &str) -> Architecture {
+        Architecture::built_in(name).unwrap()
+    }
+
+    /// Counted by hand from the layers of the paper's appendix, in PyTorch's way.
+    #[test]
+    fn the_papers_networks_have_their_size_at_every_width() {
+        let sizes = |name: &str| {
+            [(1, 8), (1, 4), (1, 2), (1, 1)].map(|(n, d)| of(name).base(n, d, 10).map(|b| (b.macs(), b.parameters())).unwrap())
+        };
+        assert_eq!(sizes("digits")[0], (1_158_528, 224_194));
+        assert_eq!(sizes("digits")[3].1, 14_219_210);
+        assert_eq!(sizes("preact-resnet18")[3].1, 11_172_170);
+        for name in Architecture::names() {
+            let sizes = sizes(name);
+            // Twice the width is about four times the work.
+            assert!(sizes.windows(2).all(|w| w[1].0 > 3 * w[0].0 && w[1].1 > 3 * w[0].1), "{name}: {sizes:?}");
+        }
+    }
+
+    #[test]
+    fn too_narrow_is_told() {
+        let told = digits(1, 65, 10).unwrap_err().to_string();
+        assert!(told.contains("1/65") && told.contains("conv1") && told.contains("1/64"), "{told}");
+    }
+
+    #[test]
+    fn shapes_of_the_papers_networks() {
+        let resnet = of("preact-resnet18").base(1, 8, 10).unwrap();
+        assert_eq!(resnet.layers.iter().filter(|l| matches!(l, Layer::Conv2d { .. })).count(), 20);
+        assert_eq!(resnet.layers.iter().filter(|l| matches!(l, Layer::Residual { .. })).count(), 8);
+        let pooled = resnet.shapes[resnet.layers.len() - 2];
+        assert_eq!(pooled, Shape { channels: 64, height: 1, width: 1 });
+        let alexnet = of("alexnet").base(1, 8, 10).unwrap();
+        let sides: Vec<u32> = alexnet.shapes.iter().map(|s| s.height).collect();
+        assert_eq!(sides, [63, 63, 31, 31, 31, 15, 15, 15, 15, 15, 15, 15, 7, 6, 1, 1, 1, 1, 1]);
+        // The classifier's bias starts at 0, others at random.
+        let fan_in = |net: &Network, name: &str| net.tensor(name).unwrap().fan_in;
+        assert_eq!(fan_in(&resnet, "fc.bias"), 0);
+        assert_eq!(fan_in(&alexnet, "classifier.fc3.bias"), 512);
+    }
+
+    #[test]
+    fn mistakes_are_told_by_layer() {
+        let told = |layers: &str| {
+            let text = format!("name = \"mine\"\ninput = [3, 8, 8]\nlayers = [{layers}]");
+            Architecture::from_toml(&text).unwrap_err().to_string()
+        };
+        let conv = "{ type = \"conv2d\", name = \"a\", out-channels = 4, kernel = 3, padding = 1 }";
+        let wide = "{ type = \"conv2d\", name = \"b\", out-channels = 8, kernel = 3, padding = 1 }";
+        let fc = "{ type = \"linear\", name = \"fc\" }";
+        let residual = |body: &str| format!("{conv}, {{ type = \"residual\", body = [{body}] }}, {fc}");
+        for (layers, want) in [
+            (format!("{conv}, {{ type = \"max-pool\", kernel = 9, stride = 1 }}, {fc}"), "layer max_pool: a 9×9 window does not fit 8×8"),
+            (format!("{conv}, {{ type = \"average-pool\", height = 9 }}, {fc}"), "layer average_pool: 9×1 cannot be pooled of 8×8"),
+            (residual(wide), "layer residual: the body leaves 8×8×8, the shortcut 4×8×8"),
+            (residual(""), "layer residual: its body has no layers"),
+            (format!("{conv}, {conv}, {fc}"), "layer a: another layer has this name"),
+            (fc.to_string(), "layer fc: only a convolution can read the images"),
+            (conv.to_string(), "the last layer must be the linear classifier"),
+            (format!("{conv}, {{ type = \"linear\", name = \"fc\", out-features = 10 }}"), "leave its out-features out"),
+            (format!("{conv}, {{ type = \"linear\", name = \"h\" }}, {fc}"), "layer h: needs at least one output"),
+            (format!("{conv}, {{ type = \"dropout\" }}, {fc}"), "unknown variant `dropout`"),
+            (format!("{conv}, {{ type = \"max-pool\", kernel = 2, stride = 2, dilation = 2 }}, {fc}"), "unknown field `dilation`"),
+        ] {
+            let told = told(&layers);
+            assert!(told.contains(want), "{told}\nwanted: {want}");
+        }
+    }
+
+    #[test]
+    fn a_relu_after_a_batch_norm_is_part_of_it() {
+        let text = r#"
+            name = "mine"
+            input = [1, 8, 8]
+            [[layers]]
+            type = "conv2d"
+            name = "conv"
+            out-channels = 8
+            kernel = 3
+            [[layers]]
+            type = "batch-norm"
+            name = "bn"
+            relu = false
+            [[layers]]
+            type = "relu"
+            [[layers]]
+            type = "linear"
+            name = "fc"
+        "#;
+        let mine = Architecture::from_toml(text).unwrap();
+        assert_eq!(mine.layers[1], Layer::BatchNorm { name: "bn".into(), relu: true });
+        assert_eq!(mine.layers.len(), 3);
+        // As a checkpoint keeps it.
+        let json = serde_json::to_string(&mine).unwrap();
+        assert_eq!(serde_json::from_str::<Architecture>(&json).unwrap(), mine);
+    }
+}
