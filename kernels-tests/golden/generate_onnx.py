@@ -1,4 +1,4 @@
-"""Writes mixed.safetensors: what ONNX Runtime says of mixed.onnx. See README.md."""
+"""Writes mixed.safetensors and mixed_residual.safetensors: what ONNX Runtime says of the .onnx files. See README.md."""
 
 import pathlib
 
@@ -19,10 +19,10 @@ def noise(key, count):
     return x.astype(np.float32) / np.float32(8388608) - np.float32(1)
 
 
-def main():
+def write(name):
     here = pathlib.Path(__file__).parent
-    onnx.checker.check_model(str(here / "mixed.onnx"), full_check=True)
-    session = onnxruntime.InferenceSession(here / "mixed.onnx", providers=["CPUExecutionProvider"])
+    onnx.checker.check_model(str(here / f"{name}.onnx"), full_check=True)
+    session = onnxruntime.InferenceSession(here / f"{name}.onnx", providers=["CPUExecutionProvider"])
     pixels = (noise(1, IMAGES * 28 * 28 * 3) * np.float32(127) + np.float32(128)).astype(np.uint8)
     images = pixels.reshape(IMAGES, 28, 28, 3).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
     (logits,) = session.run(None, {"images": images})
@@ -30,9 +30,10 @@ def main():
     # A batch of any size, each image for itself.
     alone = np.concatenate([session.run(None, {"images": images[i : i + 1]})[0] for i in range(IMAGES)])
     assert np.allclose(logits, alone, atol=1e-5)
-    save_file({"logits": logits}, here / "mixed.safetensors", {"provenance": f"generate_onnx.py, onnxruntime {onnxruntime.__version__}"})
+    save_file({"logits": logits}, here / f"{name}.safetensors", {"provenance": f"generate_onnx.py, onnxruntime {onnxruntime.__version__}"})
     print(f"{session.get_modelmeta().description}\n{logits.round(3)}")
 
 
 if __name__ == "__main__":
-    main()
+    write("mixed")
+    write("mixed_residual")

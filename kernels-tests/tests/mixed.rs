@@ -7,9 +7,10 @@ use safetensors::SafeTensors;
 use splitmix_fl::engine::{Batch, EvaluateOptions, Evaluator, ImageStore, Limit, LocalNorms, Server};
 use splitmix_fl::fl::Ratio;
 use splitmix_fl::gpu::{Gpu, GpuOptions};
-use splitmix_fl::net::{Norms, digits};
-use splitmix_fl::run::config::BnMode;
+use splitmix_fl::net::{Architecture, Norms};
+use splitmix_fl::run::config::{BnMode, NetworkChoice};
 use splitmix_fl::run::mix::Choice;
+use splitmix_fl::run::model::network;
 use splitmix_fl::run::onnx::to_onnx;
 use splitmix_fl::run::{Checkpoint, Header, Model, TrainConfig};
 use std::path::{Path, PathBuf};
@@ -20,8 +21,36 @@ fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden").join(name)
 }
 
-fn config(bn_mode: BnMode, local_bn: bool) -> TrainConfig {
+/// Residuals with and without a convolution in the shortcut, ReLUs on their own, bins of average pooling that overlap.
+const RESIDUAL: &str = r#"
+    name = "residual"
+    input = [3, 28, 28]
+    layers = [
+        { type = "conv2d", name = "stem", out-channels = 256, kernel = 3, stride = 2, padding = 1, bias = false },
+        { type = "residual", body = [
+            { type = "batch-norm", name = "bn1" },
+            { type = "conv2d", name = "conv1", out-channels = 256, kernel = 3, padding = 1, bias = false },
+        ] },
+        { type = "relu" },
+        { type = "max-pool", kernel = 3, stride = 2, padding = 1 },
+        { type = "average-pool", height = 6, width = 4 },
+        { type = "residual", body = [
+            { type = "conv2d", name = "conv2", out-channels = 384, kernel = 3, stride = 2, padding = 1 },
+        ], shortcut = [
+            { type = "conv2d", name = "shortcut", out-channels = 384, kernel = 1, stride = 2 },
+        ] },
+        { type = "batch-norm", name = "bn2", relu = false },
+        { type = "average-pool" },
+        { type = "linear", name = "fc" },
+    ]
+"#;
+
+fn config(network: &str, bn_mode: BnMode, local_bn: bool) -> TrainConfig {
     let config = TrainConfig {
+        network: match network {
+            "residual" => NetworkChoice::Described(Architecture::from_toml(RESIDUAL).expect("a network")),
+            name => NetworkChoice::Named(name.into()),
+        },
         base_width: "1/64".parse().expect("a width"),
         budgets: "64-32".parse().expect("budgets"),
         lambda_train: 0.5,
@@ -43,10 +72,14 @@ struct Bench {
 
 impl Bench {
     async fn new(bn_mode: BnMode, local_bn: bool) -> Bench {
+        Bench::of("digits", bn_mode, local_bn).await
+    }
+
+    async fn of(name: &str, bn_mode: BnMode, local_bn: bool) -> Bench {
         let adapter = std::env::var("SPLITMIX_ADAPTER").ok();
         let gpu = Gpu::open(&GpuOptions { adapter, ..Default::default() }).await.unwrap_or_else(|error| panic!("{error}"));
-        let config = config(bn_mode, local_bn);
-        let network = digits(1, 64, 10).expect("the narrowest base").with_norms(config.norms());
+        let config = config(name, bn_mode, local_bn);
+        let network = network(&config.network, config.base_width, 10).expect("the narrowest base").with_norms(config.norms());
         let server = Server::new(&gpu, &network, 2).expect("two bases fit");
         (0..2).for_each(|b| server.upload(&gpu, &network, b, &pseudo::base(&network, b)));
         let local = local_bn.then(|| {
@@ -56,7 +89,7 @@ impl Bench {
             local
         });
         let header = Header {
-            network: "digits".into(),
+            network: name.into(),
             classes: 10,
             image: [3, 28, 28],
             bases: 2,
@@ -152,29 +185,38 @@ fn whose_batch_norms_must_be_said_where_clients_have_their_own() {
 }
 
 /// `golden/mixed.onnx` is what the export writes, and `golden/mixed.safetensors` what ONNX Runtime says of it
-/// (`golden/generate_onnx.py`). `SPLITMIX_WRITE_GOLDEN=1` writes the first.
+/// (`golden/generate_onnx.py`), and so for `mixed_residual`. `SPLITMIX_WRITE_GOLDEN=1` writes the first.
 #[test]
 fn onnx_runtime_agrees_with_an_exported_model() {
     pollster::block_on(async {
-        let bench = Bench::new(BnMode::Tracked, false).await;
-        let checkpoint = bench.mix("1/32", 0.3, &[1, 0], None).await;
-        let network = bench.model.network.clone().with_norms(checkpoint.header.norms());
-        let bytes = to_onnx(&network, &checkpoint).expect("an ONNX form");
-        if std::env::var_os("SPLITMIX_WRITE_GOLDEN").is_some() {
-            std::fs::write(golden("mixed.onnx"), &bytes).expect("written");
-        }
-        assert_eq!(bytes, std::fs::read(golden("mixed.onnx")).expect("the golden file"), "the export has changed: run generate_onnx.py");
-
-        let file = std::fs::read(golden("mixed.safetensors")).expect("the golden file");
-        let file = SafeTensors::deserialize(&file).expect("safetensors");
-        let want: Vec<f32> = bytemuck::pod_collect_to_vec(file.tensor("logits").expect("logits").data());
-        let got = bench.logits(&bench.model, 2, 0.3, &[1, 0], 0).await;
-        close(&got, &want, 1e-4);
+        exported("mixed", "digits").await;
+        exported("mixed_residual", "residual").await;
 
         let batch = Bench::new(BnMode::Batch, false).await;
-        let error = to_onnx(&network, &batch.mix("1/32", 0.0, &[], None).await).expect_err("batch statistics").to_string();
+        let error = to_onnx(&batch.model.network, &batch.mix("1/32", 0.0, &[], None).await).expect_err("batch statistics").to_string();
         assert!(error.contains("tracked or post"), "{error}");
         let whole = Checkpoint { header: batch.header.clone(), tensors: Default::default() };
-        assert!(to_onnx(&network, &whole).expect_err("an ensemble").to_string().contains("splitmix mix"));
+        assert!(to_onnx(&batch.model.network, &whole).expect_err("an ensemble").to_string().contains("splitmix mix"));
     });
+}
+
+async fn exported(name: &str, network: &str) {
+    let bench = Bench::of(network, BnMode::Tracked, false).await;
+    let checkpoint = bench.mix("1/32", 0.3, &[1, 0], None).await;
+    let network = bench.model.network.clone().with_norms(checkpoint.header.norms());
+    let bytes = to_onnx(&network, &checkpoint).expect("an ONNX form");
+    if std::env::var_os("SPLITMIX_WRITE_GOLDEN").is_some() {
+        std::fs::write(golden(&format!("{name}.onnx")), &bytes).expect("written");
+    }
+    assert_eq!(
+        bytes,
+        std::fs::read(golden(&format!("{name}.onnx"))).expect("the golden file"),
+        "the export has changed: run generate_onnx.py"
+    );
+
+    let file = std::fs::read(golden(&format!("{name}.safetensors"))).expect("the golden file");
+    let file = SafeTensors::deserialize(&file).expect("safetensors");
+    let want: Vec<f32> = bytemuck::pod_collect_to_vec(file.tensor("logits").expect("logits").data());
+    let got = bench.logits(&bench.model, 2, 0.3, &[1, 0], 0).await;
+    close(&got, &want, 1e-4);
 }

@@ -10,7 +10,6 @@
 mod ceilings;
 mod clock;
 mod report;
-mod shapes;
 mod table;
 mod workload;
 
@@ -21,6 +20,7 @@ use crate::fl::{Attack, Ratio};
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::Tuning;
 use crate::plan::input_gradient::{InputGradientPlan, InputGradientSetting};
+use crate::run::config::NetworkChoice;
 use crate::{Error, Result};
 use clock::Clock;
 use report::Work;
@@ -36,8 +36,8 @@ pub struct BenchOptions {
     pub kernels_at: u32,
     /// Images of a mini-batch, at least 2.
     pub batch: u32,
-    /// `digits`, `preact-resnet18` or `alexnet`.
-    pub network: String,
+    /// The network.
+    pub network: NetworkChoice,
     /// Width of a base.
     pub base_width: Ratio,
     /// Bases of the ensemble.
@@ -64,7 +64,7 @@ impl BenchOptions {
             lanes: if gpu.is_cpu() { vec![1, 2, 4, 8] } else { vec![1, 8, 64, 190] },
             kernels_at: most,
             batch: 32,
-            network: "digits".into(),
+            network: NetworkChoice::Named("digits".into()),
             base_width: Ratio::EIGHTH,
             bases: 8,
             steps: 4,

@@ -1,15 +1,16 @@
 //! What is trained in a benchmark: noise for images, and clients with the paper's budgets.
 
 use super::BenchOptions;
-use super::shapes;
 use crate::Result;
 use crate::engine::{Batch, ClientWork, ImageStore, Server};
 use crate::gpu::Gpu;
 use crate::net::{Network, Norms};
-use crate::run::model::initial_bases;
+use crate::run::model::{initial_bases, network};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+/// Classes of every network.
+const CLASSES: usize = 10;
 /// Where images and bases come from.
 const SEED: u64 = 1;
 /// Images on the GPU, which clients share: more than a cache holds.
@@ -25,13 +26,13 @@ pub(super) struct Workload {
 
 impl Workload {
     pub fn new(gpu: &Gpu, options: &BenchOptions) -> Result<Workload> {
-        let network = shapes::of(&options.network, options.base_width)?;
+        let network = network(&options.network, options.base_width, CLASSES)?;
         let server = initial_bases(gpu, &network, options.bases as usize, options.base_width, SEED, true)?;
         // Large images are fewer.
         let count = (IMAGES * 784 / (network.input.height * network.input.width)).max(2 * options.batch) as usize;
         let mut pixels = vec![0; count * network.input.len() as usize];
         ChaCha8Rng::seed_from_u64(SEED).fill_bytes(&mut pixels);
-        let labels: Vec<u8> = (0..count).map(|i| (i % shapes::CLASSES) as u8).collect();
+        let labels: Vec<u8> = (0..count).map(|i| (i % CLASSES) as u8).collect();
         let images = ImageStore::new(gpu, network.input, &[(&pixels, &labels)])?;
         Ok(Workload { options: options.clone(), network, server, images })
     }

@@ -4,7 +4,7 @@ use super::{AdapterArgs, print};
 use crate::bench::{self, BenchOptions};
 use crate::engine::Limit;
 use crate::fl::Ratio;
-use crate::run::config::{ByteSize, List};
+use crate::run::config::{ByteSize, List, NetworkChoice};
 use crate::run::run_dir::write_atomically;
 use crate::{Error, Result};
 use std::path::PathBuf;
@@ -21,9 +21,9 @@ pub(super) struct Args {
     /// Images in a mini-batch.
     #[arg(long)]
     batch_size: Option<u32>,
-    /// Network: digits, preact-resnet18 or alexnet.
+    /// Network: digits, preact-resnet18, alexnet, or a TOML file that describes one.
     #[arg(long)]
-    network: Option<String>,
+    network: Option<NetworkChoice>,
     /// Width of one base as a fraction of the full network.
     #[arg(long)]
     base_width: Option<Ratio>,
@@ -57,7 +57,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
         (options.lanes, options.kernels_at, options.validation) = (vec![190], 190, true);
     }
     options.variants = args.variants;
-    options.network = args.network.unwrap_or(options.network);
+    options.network = args.network.unwrap_or(options.network).read()?;
     if let Some(lanes) = args.lanes {
         options.kernels_at = lanes.0.last().copied().unwrap_or(options.kernels_at);
         options.lanes = lanes.0;

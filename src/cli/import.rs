@@ -32,7 +32,7 @@ pub(super) fn run(args: Args) -> Result<()> {
         return Err(Error::Config("local-bn: the clients' own batch norms are in no file of another program: leave it out".into()));
     }
     let method = config.method();
-    let network = network("digits", method.base_width(), CLASSES)?.with_norms(config.norms());
+    let network = network(&config.network, method.base_width(), CLASSES)?.with_norms(config.norms());
     let bytes = std::fs::read(&args.file).map_err(|source| Error::Io { action: "cannot read", path: args.file.clone(), source })?;
     let bases = method.base_count()?;
     let imported = import(&bytes, &args.file.display().to_string(), &wanted_tensors(&network), bases)?;

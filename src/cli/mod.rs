@@ -143,8 +143,9 @@ fn effective(mut config: TrainConfig) -> Result<TrainConfig> {
 /// The data set that a configuration names, its domains in the order asked for.
 fn load_data(config: &TrainConfig) -> Result<Dataset> {
     let wanted = &config.domains.0;
+    let [_, height, width] = config.network.architecture()?.input;
     match (config.data, &config.data_dir) {
-        (DataSource::Directory, Some(folder)) => sets::load_directory(folder, wanted, IMAGE_SIZE),
+        (DataSource::Directory, Some(folder)) => sets::load_directory(folder, wanted, (height, width)),
         (DataSource::Directory, None) => Err(Error::Config("data = directory: name the folder with data-dir".into())),
         (DataSource::Embedded, _) => {
             let mut all = sets::embedded()?;
@@ -159,13 +160,10 @@ fn load_data(config: &TrainConfig) -> Result<Dataset> {
                     })
                     .collect::<Result<_>>()?;
             }
-            Ok(all)
+            Ok(all.resized((height, width)))
         }
     }
 }
-
-/// Rows and columns that images are brought to.
-const IMAGE_SIZE: u32 = 28;
 
 /// A share as a percentage, or a dash.
 fn percent(value: Option<f64>) -> String {

@@ -14,7 +14,7 @@ const ORDER: [&str; 8] = ["mnist", "svhn", "meter-digits", "usps", "synth-digits
 /// Stand-ins that a generator made. (`synth-digits` on disk is taken for the published set of that name.)
 const GENERATED: [&str; 2] = ["font-digits", "mnist-m-style"];
 
-/// Reads the domains in the sub-folders of `dir` and resizes their images to `size`×`size` (antialiased bilinear).
+/// Reads the domains in the sub-folders of `dir` and resizes their images to `size` (height, width; antialiased bilinear).
 ///
 /// With `domains` empty, every sub-folder that holds a known set of files is taken, in the paper's order; else exactly
 /// the named ones, in the given order. Kinds of files: MNIST's four IDX files, USPS and optdigits text (all plain or
@@ -23,11 +23,11 @@ const GENERATED: [&str; 2] = ["font-digits", "mnist-m-style"];
 ///
 /// # Errors
 /// [`Error::Io`] if something cannot be read; [`Error::Config`] if a named domain is not there, is named twice, or
-/// `size` is not 1 to 4096; [`Error::Data`] if no domain is found or a file is damaged, truncated or mislabelled, with
+/// a side is not 1 to 4096; [`Error::Data`] if no domain is found or a file is damaged, truncated or mislabelled, with
 /// the file and the byte or row.
-pub fn load_directory(dir: &Path, domains: &[String], size: u32) -> Result<Dataset> {
-    if !(1..=4096).contains(&size) {
-        return Err(Error::Config(format!("image size {size} is not possible; give 1 to 4096")));
+pub fn load_directory(dir: &Path, domains: &[String], size: (u32, u32)) -> Result<Dataset> {
+    if let Some(side) = [size.0, size.1].into_iter().find(|side| !(1..=4096).contains(side)) {
+        return Err(Error::Config(format!("image size {side} is not possible; give 1 to 4096")));
     }
     let found = find(dir)?;
     let listed = || found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
@@ -61,8 +61,8 @@ pub fn load_directory(dir: &Path, domains: &[String], size: u32) -> Result<Datas
             Ok(Domain {
                 name: name.clone(),
                 origin: if GENERATED.contains(&name.as_str()) { Origin::Generated } else { Origin::Genuine },
-                train: resize::image_set(train, (size, size)),
-                test: resize::image_set(test, (size, size)),
+                train: resize::image_set(train, size),
+                test: resize::image_set(test, size),
             })
         })
         .collect::<Result<_>>()?;
@@ -204,11 +204,11 @@ mod tests {
 
     #[test]
     fn the_folder_of_the_embedded_files_loads_as_they_do() {
-        let found = load_directory(&datasets(), &[], 28).unwrap();
+        let found = load_directory(&datasets(), &[], (28, 28)).unwrap();
         let embedded = super::super::embedded().unwrap();
         assert_eq!(found.name, "datasets");
         assert_eq!(found.domains[..], embedded.domains[..2]);
-        let chosen = load_directory(&datasets(), &named(&["optdigits"]), 8).unwrap();
+        let chosen = load_directory(&datasets(), &named(&["optdigits"]), (8, 8)).unwrap();
         assert_eq!((chosen.domains.len(), chosen.image_size()), (1, (8, 8)));
     }
 
@@ -221,7 +221,7 @@ mod tests {
             put(dir.path(), &format!("{name}/zip.test"), &rows);
         }
         put(dir.path(), "pictures/cat.txt", b"no data set");
-        let set = load_directory(dir.path(), &[], 28).unwrap();
+        let set = load_directory(dir.path(), &[], (28, 28)).unwrap();
         let titles: Vec<_> = set.domains.iter().map(Domain::title).collect();
         assert_eq!(titles, ["mnist (genuine)", "usps (genuine)", "font-digits (generated)", "a-new-one (genuine)", "other (genuine)"]);
     }
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        let message = |names: &[&str]| load_directory(dir.path(), &named(names), 28).unwrap_err().to_string();
+        let message = |names: &[&str]| load_directory(dir.path(), &named(names), (28, 28)).unwrap_err().to_string();
         assert!(message(&[]).contains("no sub-folder holds a data set"));
         put(dir.path(), "usps/zip.train", b"");
         let missing = message(&[]);
@@ -243,9 +243,9 @@ mod tests {
         put(dir.path(), "two/a.npz", b"");
         put(dir.path(), "two/b.npz", b"");
         assert!(message(&[]).contains("2 .npz files where one is wanted"));
-        let nowhere = load_directory(&dir.path().join("none"), &[], 28).unwrap_err();
+        let nowhere = load_directory(&dir.path().join("none"), &[], (28, 28)).unwrap_err();
         assert!(matches!(nowhere, Error::Io { .. }), "{nowhere}");
-        assert!(load_directory(dir.path(), &[], 0).unwrap_err().to_string().contains("image size 0"));
+        assert!(load_directory(dir.path(), &[], (0, 0)).unwrap_err().to_string().contains("image size 0"));
     }
 
     #[test]
@@ -258,7 +258,7 @@ mod tests {
         let labels = dir.path().join("mnist/t10k-labels-idx1-ubyte.gz");
         let bytes = fs::read(&labels).unwrap();
         fs::write(&labels, &bytes[..bytes.len() - 9]).unwrap();
-        let message = load_directory(dir.path(), &[], 28).unwrap_err().to_string();
+        let message = load_directory(dir.path(), &[], (28, 28)).unwrap_err().to_string();
         assert!(message.contains("t10k-labels-idx1-ubyte.gz: damaged or truncated gzip"), "{message}");
     }
 }

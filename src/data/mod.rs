@@ -175,6 +175,16 @@ impl Dataset {
         Ok(())
     }
 
+    /// The same images brought to `size` (height, width; antialiased bilinear).
+    pub fn resized(mut self, size: (u32, u32)) -> Self {
+        let from = self.image_size();
+        for set in self.domains.iter_mut().flat_map(|d| [&mut d.train, &mut d.test]).filter(|_| from != size) {
+            let pixels = set.pixels.chunks_exact(set.image_len()).flat_map(|image| resize::rgb(image, from, size)).collect();
+            *set = ImageSet { height: size.0, width: size.1, pixels, labels: std::mem::take(&mut set.labels) };
+        }
+        self
+    }
+
     /// Rows and columns of every image; `(0, 0)` of a hand-made data set without domains.
     pub fn image_size(&self) -> (u32, u32) {
         self.domains.first().map_or((0, 0), |d| (d.train.height, d.train.width))

@@ -2,7 +2,7 @@
 //! checkpoint.
 
 use crate::fl::{Attack, Budgets, Method, PartitionSettings, Ratio, RoundSettings, Schedule, batches::SMALLEST_BATCH};
-use crate::net::Norms;
+use crate::net::{Architecture, Norms};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -78,6 +78,9 @@ options! {
         /// Share of each client's images that is kept for validation, in [0, 1).
         ["Data"] validation_ratio: f64 = 0.2;
 
+        /// Network: digits, preact-resnet18, alexnet, or a TOML file that describes one, as those in networks/. Images are
+        /// resized to its input.
+        ["Method"] network: NetworkChoice = NetworkChoice::Named("digits".into());
         /// What to train: `split-mix`, or `fedavg` (one network of one width, trained by every client).
         ["Method"] method: MethodName = MethodName::SplitMix;
         /// Split-Mix: width of one base as a fraction of the full network, such as 1/8.
@@ -248,6 +251,41 @@ names! {
     }
 }
 
+/// The network that is trained: in files a name or a description.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum NetworkChoice {
+    /// A built-in one; on the command line and in files also a TOML file, which takes the place of its name when it is read.
+    Named(String),
+    /// Any other.
+    Described(Architecture),
+}
+
+impl NetworkChoice {
+    /// The network at full width.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where there is none of that name.
+    pub fn architecture(&self) -> Result<Architecture> {
+        match self {
+            NetworkChoice::Described(architecture) => Ok(architecture.clone()),
+            NetworkChoice::Named(name) => Architecture::built_in(name).ok_or_else(|| {
+                let names = Architecture::names().join(", ");
+                Error::Config(format!(
+                    "network = {name}: there is none of this name: choose {names}, or a file NAME.toml that describes one"
+                ))
+            }),
+        }
+    }
+}
+
+impl FromStr for NetworkChoice {
+    type Err = std::convert::Infallible;
+    fn from_str(text: &str) -> std::result::Result<NetworkChoice, Self::Err> {
+        Ok(NetworkChoice::Named(text.into()))
+    }
+}
+
 /// A number of bytes, written with a unit: B, kB, MB, GB (powers of 1000), KiB, MiB, GiB (powers of 1024).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
@@ -359,6 +397,12 @@ impl TrainConfig {
             }
             _ => {}
         }
+
+        let architecture = self.network.architecture()?;
+        let channels = architecture.input[0];
+        check(channels == 3, "network", &architecture.name, &format!("it reads {channels} channels, and the images have 3"))?;
+        let width = self.method().base_width();
+        architecture.base(width.numerator(), width.denominator(), 2)?;
 
         if self.method == MethodName::FedAvg {
             (self.rescale_init, self.rescale_layer) = (false, false);
@@ -487,6 +531,24 @@ mod file {
     use super::*;
     use std::path::Path;
 
+    impl NetworkChoice {
+        /// Reads the TOML file that is named; anything else is as it was.
+        ///
+        /// # Errors
+        /// [`Error::Io`] where it cannot be read; [`Error::Config`] naming the file and what in it describes no network.
+        pub fn read(self) -> Result<NetworkChoice> {
+            match self {
+                NetworkChoice::Named(path) if Path::new(&path).extension().is_some_and(|e| e == "toml") => {
+                    let unreadable = |source| Error::Io { action: "cannot read the network", path: (&path).into(), source };
+                    let text = std::fs::read_to_string(&path).map_err(unreadable)?;
+                    let described = Architecture::from_toml(&text).map_err(|e| Error::Config(format!("{path}: {e}")))?;
+                    Ok(NetworkChoice::Described(described))
+                }
+                other => Ok(other),
+            }
+        }
+    }
+
     impl TrainConfig {
         /// Reads the TOML text of a configuration file; keys that are not in it have their defaults. `file` is its
         /// name in errors. The values are not validated yet, as flags may still replace some.
@@ -526,6 +588,7 @@ mod file {
                 }
             };
             flags.apply(&mut config);
+            config.network = config.network.read()?;
             Ok(config)
         }
 

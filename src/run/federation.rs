@@ -86,7 +86,7 @@ impl Federation {
     pub async fn new(gpu: Gpu, dataset: &Dataset, config: TrainConfig) -> Result<Federation> {
         let method = config.method();
         let base_width = method.base_width();
-        let network = model::network(NETWORK, base_width, dataset.classes.len())?.with_norms(config.norms());
+        let network = model::network(&config.network, base_width, dataset.classes.len())?.with_norms(config.norms());
         let bases = method.base_count()?;
         let server = model::initial_bases(&gpu, &network, bases, base_width, config.seed, config.rescale_init)?;
         let local = match config.local_bn {
@@ -355,9 +355,6 @@ impl Federation {
         self.model.test(&self.gpu, &self.images, &self.clients, &settings).await
     }
 }
-
-/// The network that is trained.
-const NETWORK: &str = "digits";
 
 impl TrainConfig {
     /// How much of the GPU a program may take.

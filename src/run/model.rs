@@ -1,7 +1,7 @@
 //! A trained ensemble on a GPU: what a checkpoint becomes, to be evaluated at any width or asked for predictions.
 
 use super::checkpoint::{Checkpoint, Mixed, Tensor, local_name, tensor_name};
-use super::config::{BnMode, TrainConfig};
+use super::config::{BnMode, NetworkChoice, TrainConfig};
 use super::robust::{Progress, RobustReport};
 use crate::data::Dataset;
 use crate::engine::{
@@ -11,7 +11,7 @@ use crate::engine::{
 use crate::fl::init::{Init, fan_in_scale, init_tensor, tensor_rng};
 use crate::fl::{Attack, Client, DomainSizes, Method, Partition, Ratio, batches, selection};
 use crate::gpu::Gpu;
-use crate::net::{Architecture, Network, NormRow, Norms, Shape, TensorKind, TensorSpec};
+use crate::net::{Network, NormRow, Norms, Shape, TensorKind, TensorSpec};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 
@@ -36,14 +36,12 @@ pub struct Model {
 /// Epochs over a client's training images that re-estimate its statistics in batch-norm mode `post`.
 pub const POST_EPOCHS: usize = 20;
 
-/// The base network of that name at that width, with single batch norms.
+/// The base network at that width, with single batch norms.
 ///
 /// # Errors
 /// [`Error::Config`] where there is no such network or it has no channels left.
-pub fn network(name: &str, base_width: Ratio, classes: usize) -> Result<Network> {
-    let architecture = Architecture::built_in(name)
-        .ok_or_else(|| Error::Config(format!("no network named {name:?}: there are {}", Architecture::names().join(", "))))?;
-    architecture.base(base_width.numerator(), base_width.denominator(), classes as u32)
+pub fn network(choice: &NetworkChoice, base_width: Ratio, classes: usize) -> Result<Network> {
+    choice.architecture()?.base(base_width.numerator(), base_width.denominator(), classes as u32)
 }
 
 /// Freshly initialised bases, from the seed alone (paper, section 3.2; `rescale_init` is its correction of the fan-in).
@@ -109,7 +107,7 @@ impl Model {
     /// [`Error::Data`] where tensors are missing or have other shapes than the network's.
     pub fn from_checkpoint(gpu: &Gpu, checkpoint: Checkpoint, file: &str) -> Result<Model> {
         let header = &checkpoint.header;
-        let network = network(&header.network, header.base_width, header.classes)?.with_norms(header.norms());
+        let network = network(&header.config.network, header.base_width, header.classes)?.with_norms(header.norms());
         let method = header.config.method();
         let (classes, bn_mode, mixed) = (header.classes, header.bn_mode(), header.mixed.clone());
         let server = Server::new(gpu, &network, header.bases as u32)?;

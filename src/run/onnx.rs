@@ -90,8 +90,7 @@ pub fn to_onnx(network: &Network, checkpoint: &Checkpoint) -> Result<Vec<u8>> {
                 }
                 Layer::Residual { .. } => add("Add", [current].into_iter().chain(read).collect(), vec![]),
                 Layer::Linear { .. } => {
-                    let from = network.input_of(i);
-                    let flat = if from.height * from.width > 1 { add("Flatten", vec![current], vec![]) } else { current };
+                    let flat = if is_row(network, network.sources[i][0]) { current } else { add("Flatten", vec![current], vec![]) };
                     add("Gemm", vec![flat, parameter("weight"), parameter("bias")], vec![Attribute::int("transB", 1)])
                 }
             };
@@ -117,6 +116,15 @@ pub fn to_onnx(network: &Network, checkpoint: &Checkpoint) -> Result<Vec<u8>> {
         opset_import: vec![OperatorSet { domain: String::new(), version: OPSET }],
     };
     Ok(model.encode_to_vec())
+}
+
+/// Whether what a layer leaves is a row of features in ONNX, and not an image, be it of one pixel.
+fn is_row(network: &Network, layer: Option<usize>) -> bool {
+    layer.is_some_and(|i| match network.layers[i] {
+        Layer::Linear { .. } => true,
+        Layer::BatchNorm { .. } | Layer::Relu | Layer::Residual { .. } => is_row(network, network.sources[i][0]),
+        Layer::Conv2d { .. } | Layer::MaxPool { .. } | Layer::AveragePool { .. } => false,
+    })
 }
 
 /// What a pixel counts in a bin of adaptive average pooling along one side.
