@@ -19,6 +19,7 @@ CLASSES = 10
 LABELS = [4, 1, 7, 4, 4, 1]  # three classes, so that the masked loss has something to mask
 STEPS = 10
 LEARNING_RATE, MOMENTUM, WEIGHT_DECAY = 0.05, 0.9, 5e-4
+ADAM_LEARNING_RATE = 0.001
 # Parameters (and gradients) with more elements than this are stored as every STRIDE-th element.
 WHOLE, STRIDE = 10_000, 31
 # Chosen by `--search`: see margins().
@@ -206,6 +207,26 @@ def training_fixture(folder, name, masked):
     write(folder / f"{name}.safetensors", tensors)
 
 
+def adam_fixture(folder):
+    """The same ten steps by Adam. Biases before a batch norm are left out: their gradients are rounding, which Adam takes for real."""
+    _, x, labels = batch(SEED)
+    network = initial_network(SEED).train()
+    optimiser = torch.optim.Adam(network.parameters(), ADAM_LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    tensors, mean_losses = {}, []
+    for _ in range(STEPS):
+        optimiser.zero_grad()
+        loss = losses(network(x), labels, False).mean()
+        loss.backward()
+        optimiser.step()
+        mean_losses.append(loss.detach())
+    tensors["step_losses"] = torch.stack(mean_losses)
+    for parameter, values in network.named_parameters():
+        if parameter.split(".")[1] == "weight" or parameter.split(".")[0] in ("fc3", "bn1", "bn2", "bn3", "bn4", "bn5"):
+            store(tensors, f"final/{parameter}", values)
+    print(f"adam: losses {[round(loss.item(), 4) for loss in mean_losses]}")
+    write(folder / "digits_adam.safetensors", tensors)
+
+
 def main():
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--search", type=int, metavar="N", help="only print the margins of the first N seeds")
@@ -221,6 +242,7 @@ def main():
     forward_fixture(arguments.output)
     training_fixture(arguments.output, "digits_plain", masked=False)
     training_fixture(arguments.output, "digits_masked", masked=True)
+    adam_fixture(arguments.output)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@
 //! [`compare`] judges a kernel's f32 output against a twin's; [`network`] composes the twins into a whole training
 //! step.
 
+pub mod adam;
 pub mod attack;
 pub mod average_pool_backward;
 pub mod average_pool_forward;

@@ -7,7 +7,9 @@
 mod fixture;
 
 use fixture::{BATCH, Closeness, Fixture, OPTIMISER, SCALE, STEPS, initial_parameters};
-use splitmix_fl::engine::{ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, Server, Staging, TrainOptions, Trainer};
+use splitmix_fl::engine::{
+    ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, Optimizer, Server, Staging, TrainOptions, Trainer,
+};
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::kernels::{ImageLayout, Tuning};
 use splitmix_fl::net::{Network, digits};
@@ -48,6 +50,21 @@ impl Bench {
     /// So many steps on the fixtures' batch, in buffers with room for `batch` images. Returns the trainer, the mean loss.
     /// Where activations are not kept, the largest gradient is not either: it is spent where it is computed.
     async fn train(&self, steps: usize, batch: u32, masked_loss: bool, keep_activations: bool, tuning: Option<Tuning>) -> (Trainer, f64) {
+        let optimizer = Optimizer::Sgd { momentum: OPTIMISER.momentum as f32 };
+        self.train_by(optimizer, OPTIMISER.learning_rate as f32, steps, batch, masked_loss, keep_activations, tuning).await
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    async fn train_by(
+        &self,
+        optimizer: Optimizer,
+        learning_rate: f32,
+        steps: usize,
+        batch: u32,
+        masked_loss: bool,
+        keep_activations: bool,
+        tuning: Option<Tuning>,
+    ) -> (Trainer, f64) {
         self.reset();
         let options = TrainOptions {
             batch,
@@ -55,7 +72,7 @@ impl Bench {
             masked_loss,
             adversarial: None,
             local_norms: None,
-            momentum: OPTIMISER.momentum as f32,
+            optimizer,
             weight_decay: OPTIMISER.weight_decay as f32,
             lanes: 1,
             steps: STEPS as u32,
@@ -67,7 +84,7 @@ impl Bench {
         let mut trainer = Trainer::new(&self.gpu, &self.network, &self.server, &self.images, options).await.expect("one lane fits");
         let work = vec![ClientWork { client: 0, batches: vec![(0..BATCH as u32).collect(); steps], bases: vec![(0, 1.0)] }];
         let staging = Staging::new(&self.gpu, Trainer::staging_bytes(1));
-        trainer.round(&self.gpu, &self.server, &work, OPTIMISER.learning_rate as f32, &staging, 0).expect("submitted");
+        trainer.round(&self.gpu, &self.server, &work, learning_rate, &staging, 0).expect("submitted");
         let totals = Trainer::totals(&work, &staging.read(&self.gpu).await.expect("read back"))[0][0];
         trainer.program().check_guards(&self.gpu).await.expect("no stray write");
         assert_eq!(totals.samples as usize, steps * BATCH);
@@ -192,4 +209,20 @@ fn ten_steps_in_shared_memory_are_pytorchs() {
 #[test]
 fn ten_steps_with_the_kernels_of_gpus_are_pytorchs() {
     pollster::block_on(ten_steps(false, Some(Tuning::baseline())));
+}
+
+#[test]
+fn ten_steps_of_adam_are_pytorchs() {
+    pollster::block_on(async {
+        let bench = Bench::new(false).await;
+        let fixture = Fixture::open("digits_adam", Closeness { relative: 1e-3, floor: 2e-4 });
+        let (_, loss) = bench.train_by(Optimizer::Adam, 0.001, STEPS, BATCH as u32 + 1, false, false, None).await;
+        let mean = fixture.get("step_losses").iter().sum::<f64>() / STEPS as f64;
+        assert!((loss - mean).abs() < 1e-3 * mean, "loss {loss}, PyTorch {mean}");
+        let before_norm = ["conv1.bias", "conv2.bias", "conv3.bias", "fc1.bias", "fc2.bias"];
+        for (tensor, values) in bench.parameters().await.iter().filter(|(name, _)| !before_norm.contains(&name.as_str())) {
+            check(fixture.check_parameter(&format!("final/{tensor}"), values));
+        }
+        check(fixture.all_compared(&["step_losses"]));
+    });
 }

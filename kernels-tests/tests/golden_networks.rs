@@ -6,8 +6,8 @@ mod fixture;
 
 use fixture::{Closeness, Fixture, STRIDE, uniform};
 use splitmix_fl::engine::{
-    AttackOptions, Attacker, Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, Server, Staging, TrainOptions,
-    Trainer,
+    AttackOptions, Attacker, Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, Optimizer, Server, Staging,
+    TrainOptions, Trainer,
 };
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::kernels::Tuning;
@@ -105,7 +105,7 @@ impl Bench {
             masked_loss: false,
             adversarial: None,
             local_norms: None,
-            momentum: 0.9,
+            optimizer: Optimizer::Sgd { momentum: 0.9 },
             weight_decay: 5e-4,
             lanes: 1,
             steps: STEPS as u32,

@@ -5,8 +5,8 @@ mod fixture;
 use fixture::{BATCH, Closeness, Fixture, OPTIMISER, STEPS, dual_parameters};
 use kernels_tests::attack;
 use splitmix_fl::engine::{
-    Adversarial, AttackOptions, Attacker, Batch, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, Server, Staging, TrainOptions,
-    Trainer,
+    Adversarial, AttackOptions, Attacker, Batch, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, Optimizer, Server, Staging,
+    TrainOptions, Trainer,
 };
 use splitmix_fl::gpu::{Active, Gpu, GpuOptions};
 use splitmix_fl::kernels::Tuning;
@@ -171,7 +171,7 @@ async fn training(tracked: bool, tuning: Option<Tuning>) {
         masked_loss: false,
         adversarial: Some(Adversarial { lambda: 0.5, attack: "pgd-7".parse().expect("an attack"), seed: 7 }),
         local_norms: None,
-        momentum: OPTIMISER.momentum as f32,
+        optimizer: Optimizer::Sgd { momentum: OPTIMISER.momentum as f32 },
         weight_decay: OPTIMISER.weight_decay as f32,
         lanes: 1,
         steps: STEPS as u32,

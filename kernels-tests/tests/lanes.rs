@@ -5,7 +5,7 @@ mod pseudo;
 
 use pseudo::noise;
 use splitmix_fl::engine::{
-    Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, Server, Staging, Totals, TrainOptions, Trainer,
+    Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, Optimizer, Server, Staging, Totals, TrainOptions, Trainer,
 };
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::net::{Network, digits};
@@ -69,7 +69,7 @@ impl Bench {
             masked_loss: false,
             adversarial: None,
             local_norms: None,
-            momentum: 0.9,
+            optimizer: Optimizer::Sgd { momentum: 0.9 },
             weight_decay: 5e-4,
             lanes,
             steps: 4,

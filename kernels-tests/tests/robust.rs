@@ -8,7 +8,7 @@ use kernels_tests::shape::Image;
 use pseudo::noise;
 use splitmix_fl::engine::{
     Adversarial, AttackOptions, Attacker, Batch, ClientWork, Ensemble, EstimateOptions, EvaluateOptions, Evaluator, ImageStore, Limit,
-    LocalNorms, Server, Staging, Totals, TrainOptions, Trainer, estimate_statistics,
+    LocalNorms, Optimizer, Server, Staging, Totals, TrainOptions, Trainer, estimate_statistics,
 };
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::net::{Branch, Layer, Network, NormRow, Norms, Shape, digits};
@@ -59,7 +59,7 @@ impl Bench {
             masked_loss: false,
             adversarial: (lambda > 0.0).then_some(Adversarial { lambda, attack, seed: 5 }),
             local_norms: None,
-            momentum: 0.9,
+            optimizer: Optimizer::Sgd { momentum: 0.9 },
             weight_decay: 5e-4,
             lanes: 9,
             steps: 3,

@@ -9,7 +9,7 @@ use splitmix_fl::plan::EvaluationNorms;
 use splitmix_fl::plan::attack::{AttackPlan, AttackSetting};
 use splitmix_fl::plan::estimate::{EstimatePlan, EstimateSetting};
 use splitmix_fl::plan::evaluate::{EvaluatePlan, EvaluateSetting};
-use splitmix_fl::plan::train::{AdversarialSetting, TrainPlan, TrainSetting};
+use splitmix_fl::plan::train::{AdversarialSetting, Optimizer, TrainPlan, TrainSetting};
 use splitmix_fl::verify::standard_cases;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -118,7 +118,7 @@ fn every_variant_in_use_is_valid_and_bound_as_declared() {
                 masked_loss: true,
                 adversarial: None,
                 local_norms: false,
-                momentum: 0.9,
+                optimizer: Optimizer::Sgd { momentum: 0.9 },
                 weight_decay: 5e-4,
                 tuning,
                 keep_gradients: denominator == 4,

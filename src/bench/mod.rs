@@ -15,7 +15,9 @@ mod workload;
 
 pub use report::{AdversarialCost, BenchReport, Bound, Case, Ceilings, Cost, KernelTable, KernelTime, Setting, Start, VariantTable};
 
-use crate::engine::{Adversarial, Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, Limit, Staging, TrainOptions, Trainer};
+use crate::engine::{
+    Adversarial, Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, Limit, Optimizer, Staging, TrainOptions, Trainer,
+};
 use crate::fl::{Attack, Ratio};
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::Tuning;
@@ -193,7 +195,7 @@ impl Workload {
             masked_loss: false,
             adversarial: None,
             local_norms: None,
-            momentum: 0.9,
+            optimizer: Optimizer::Sgd { momentum: 0.9 },
             weight_decay: 5e-4,
             lanes,
             steps: o.steps,

@@ -4,9 +4,11 @@ use super::{ImageStore, Limit, LocalNorms, Server, Staging, Totals, external, sc
 use crate::fl::Attack;
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::Tuning;
+use crate::kernels::adam::Adam;
 use crate::kernels::attack::AttackImages;
 use crate::kernels::weighted_average;
 use crate::net::Network;
+pub use crate::plan::train::Optimizer;
 use crate::plan::train::{ATTACK_START, AdversarialSetting, TOTALS_BYTES, TrainPlan, TrainSetting};
 use crate::{Error, Result};
 use std::collections::BTreeSet;
@@ -35,9 +37,9 @@ pub struct TrainOptions {
     pub adversarial: Option<Adversarial>,
     /// Batch norms that stay with the clients and are not averaged, in rows as the network's.
     pub local_norms: Option<LocalNorms>,
-    /// SGD's momentum.
-    pub momentum: f32,
-    /// SGD's weight decay.
+    /// The optimiser.
+    pub optimizer: Optimizer,
+    /// Weight decay, added to every gradient.
     pub weight_decay: f32,
     /// Most lanes of a round.
     pub lanes: u32,
@@ -121,7 +123,7 @@ impl Trainer {
             masked_loss: options.masked_loss,
             adversarial,
             local_norms: options.local_norms.is_some(),
-            momentum: options.momentum,
+            optimizer: options.optimizer,
             weight_decay: options.weight_decay,
             tuning: options.tuning.unwrap_or(gpu.tuning()),
             keep_gradients: options.keep_activations,
@@ -143,6 +145,9 @@ impl Trainer {
         external.extend(plan.local.zip(options.local_norms.as_ref().map(|l| l.buffer.clone())));
         let materials = Materials { lanes, slots, steps: options.steps, external, guarded: options.guarded };
         let program = Program::new(gpu, plan.plan.clone(), materials).await?;
+        if let Some(table) = plan.corrections {
+            program.write(gpu, table, 0, bytemuck::cast_slice(&Adam::corrections(options.steps)));
+        }
         let averaged_blocks = if options.local_norms.is_some() { network.norm_start } else { network.parameter_blocks };
         Ok(Trainer {
             plan,

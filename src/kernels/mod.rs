@@ -6,6 +6,7 @@
 //! the lane (or client slot, or base) is the dispatch's z axis, and samples at or past a slot's batch size are neither
 //! read nor written.
 
+pub mod adam;
 pub mod attack;
 pub mod average_pool_backward;
 pub mod average_pool_forward;
@@ -74,6 +75,7 @@ macro_rules! shaders {
 pub mod shader {
     use super::Shader;
     shaders!(
+        adam,
         attack,
         average_pool_backward,
         average_pool_forward,

@@ -8,6 +8,7 @@ use super::backward::{self, Descent, Wanted};
 use super::forward::{self, Activation, Forward, NormRows, Setting};
 use super::gathered::{self, Gathered, Tables};
 use super::{Extent, Plan};
+use crate::kernels::adam::{self, Adam};
 use crate::kernels::attack::{self, AttackImages, By};
 use crate::kernels::batch_norm_mix::BatchNormMix;
 use crate::kernels::conv2d_backward_data;
@@ -35,6 +36,18 @@ pub struct AdversarialSetting {
     pub alpha: f32,
 }
 
+/// The optimiser of local training, fresh in every round.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Optimizer {
+    /// SGD, without Nesterov or dampening.
+    Sgd {
+        /// Momentum μ in [0, 1).
+        momentum: f32,
+    },
+    /// Adam with PyTorch's defaults: β₁ = 0.9, β₂ = 0.999, ε = 1e-8.
+    Adam,
+}
+
 /// What local training is built from.
 #[derive(Debug, Clone, Copy)]
 pub struct TrainSetting<'a> {
@@ -60,9 +73,9 @@ pub struct TrainSetting<'a> {
     pub adversarial: Option<AdversarialSetting>,
     /// Whether each client keeps batch norms of its own.
     pub local_norms: bool,
-    /// SGD's momentum.
-    pub momentum: f32,
-    /// SGD's weight decay.
+    /// The optimiser.
+    pub optimizer: Optimizer,
+    /// Weight decay, added to every gradient.
     pub weight_decay: f32,
     /// The kernels' variants.
     pub tuning: Tuning,
@@ -103,6 +116,8 @@ pub struct TrainPlan {
     pub adversarial_gradient: Option<BufferId>,
     /// Attacked images of each lane, where there are any, and their layout.
     pub attacked: Option<(BufferId, ImageLayout)>,
+    /// Adam's table of bias corrections, to be filled by [`Adam::corrections`].
+    pub corrections: Option<BufferId>,
     /// Labels of the dispatches that descend, and the uniform word of each that is the learning rate.
     pub learning_rates: Vec<(String, usize)>,
     /// Activations and gradients by name, for the golden tests: images with their layout, per lane.
@@ -158,16 +173,15 @@ impl TrainPlan {
             input_per_slot: true,
             with_loss: true,
         };
-        let sgd = Sgd {
-            length: net.trained_blocks,
-            stride: net.parameter_blocks,
-            skip: (0, 0),
-            learning_rate: 0.0,
-            momentum: s.momentum,
-            weight_decay: s.weight_decay,
+        let (length, stride) = (net.trained_blocks, net.parameter_blocks);
+        let sgd = match s.optimizer {
+            Optimizer::Sgd { momentum } => {
+                Some(Sgd { length, stride, skip: (0, 0), learning_rate: 0.0, momentum, weight_decay: s.weight_decay })
+            }
+            Optimizer::Adam => None,
         };
         // Only the gradient of the whole loss can be spent where it is computed.
-        let spends = !s.keep_gradients && !net.norms.dual;
+        let spends = !s.keep_gradients && !net.norms.dual && sgd.is_some();
         let descend = |f: &Forward| forward::largest_linear(f).filter(|_| spends);
         let mut largest = None;
         let mut step = Vec::new();
@@ -181,7 +195,7 @@ impl TrainPlan {
                 step.push(kernel.dispatch(&format!("{}running statistics", setting.prefix), moments, parameters));
             }
             largest = descend(&f);
-            let descent = largest.map(|(layer, _)| Descent { layer, sgd, momentum });
+            let descent = largest.zip(sgd).map(|((layer, _), sgd)| Descent { layer, sgd, momentum });
             let loss = backward::Loss::OfLanes { batch_labels, totals, masked: s.masked_loss, summed: false, share };
             let b = backward::build(plan, setting, &f, &loss, gradient, Wanted { weights: true, descent, ..Wanted::default() });
             named.extend(forward::named(net, &f));
@@ -206,15 +220,31 @@ impl TrainPlan {
             adversarial_totals = Some(totals);
             attack = Some(a);
         }
-        let mut learning_rates = vec![("sgd".to_string(), Sgd::LEARNING_RATE_WORD)];
-        let mut rest = sgd;
-        if let Some((layer, linear)) = largest {
-            rest.skip = linear.parameters();
-            let prefix = if share == 1.0 { "adversarial " } else { "" };
-            let label = backward::descent_label(&format!("{prefix}{}", net.layers[layer].name()));
-            learning_rates.push((label, linear_backward_weight::LEARNING_RATE_WORD));
+        let mut learning_rates = Vec::new();
+        let mut corrections = None;
+        match sgd {
+            Some(sgd) => {
+                let mut rest = sgd;
+                learning_rates.push(("sgd".to_string(), Sgd::LEARNING_RATE_WORD));
+                if let Some((layer, linear)) = largest {
+                    rest.skip = linear.parameters();
+                    let prefix = if share == 1.0 { "adversarial " } else { "" };
+                    let label = backward::descent_label(&format!("{prefix}{}", net.layers[layer].name()));
+                    learning_rates.push((label, linear_backward_weight::LEARNING_RATE_WORD));
+                }
+                step.push(rest.dispatch("sgd", sgd::Buffers { gradient, other: adversarial_gradient, momentum, parameters }));
+            }
+            None => {
+                learning_rates.push(("adam".to_string(), Adam::LEARNING_RATE_WORD));
+                let table = plan.buffer("adam corrections", Extent::Fixed(u64::from(s.steps.max(1)) * 8));
+                let square = plan.buffer("mean square", Extent::PerLane(row));
+                let kernel = Adam { length, stride, learning_rate: 0.0, weight_decay: s.weight_decay };
+                let other = adversarial_gradient;
+                let b = adam::Buffers { gradient, other, corrections: table, mean: momentum, square, parameters };
+                step.push(kernel.dispatch("adam", b));
+                corrections = Some(table);
+            }
         }
-        step.push(rest.dispatch("sgd", sgd::Buffers { gradient, other: adversarial_gradient, momentum, parameters }));
 
         // Local batch norms, which end a row, are no matter of the server's.
         let length = if s.local_norms { net.norm_start } else { net.parameter_blocks };
@@ -255,6 +285,7 @@ impl TrainPlan {
             gradient,
             adversarial_gradient,
             attacked,
+            corrections,
             learning_rates,
             named,
         }
@@ -335,7 +366,7 @@ mod tests {
             masked_loss: false,
             adversarial: None,
             local_norms: false,
-            momentum: 0.9,
+            optimizer: Optimizer::Sgd { momentum: 0.9 },
             weight_decay: 5e-4,
             tuning: Tuning::baseline(),
             keep_gradients: false,
@@ -369,7 +400,7 @@ mod tests {
             masked_loss: false,
             adversarial: Some(AdversarialSetting { lambda: 0.5, seed: 1, start: 0.1, epsilon: 0.1, alpha: 0.1 }),
             local_norms: true,
-            momentum: 0.9,
+            optimizer: Optimizer::Sgd { momentum: 0.9 },
             weight_decay: 5e-4,
             tuning: Tuning::baseline(),
             keep_gradients: false,

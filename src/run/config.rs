@@ -1,6 +1,7 @@
 //! The configuration of a training run: one list of options, shared by the TOML file, the command line and the
 //! checkpoint.
 
+use crate::engine::Optimizer;
 use crate::fl::{Attack, Budgets, Method, PartitionSettings, Ratio, RoundSettings, Schedule, batches::SMALLEST_BATCH};
 use crate::net::{Architecture, Norms};
 use crate::{Error, Result};
@@ -121,9 +122,11 @@ options! {
         ["Training"] lr: f64 = 0.05;
         /// How the learning rate falls: none, cos, multi_step, multi_step50 or multi_step100.
         ["Training"] schedule: Schedule = Schedule::Cos;
+        /// Optimiser of local training, fresh in every round: sgd, or adam with PyTorch's defaults.
+        ["Training"] optimizer: OptimizerName = OptimizerName::Sgd;
         /// Momentum of SGD, in [0, 1).
         ["Training"] momentum: f64 = 0.9;
-        /// Weight decay of SGD, at least 0, on every parameter.
+        /// Weight decay, at least 0, added to the gradient of every parameter.
         ["Training"] weight_decay: f64 = 5e-4;
         /// Seed of every random choice, at most 2^63 − 1.
         ["Training"] seed: u64 = 1;
@@ -236,6 +239,16 @@ names! {
         SplitMix = "split-mix",
         /// Federated averaging of one network.
         FedAvg = "fedavg",
+    }
+}
+
+names! {
+    /// The optimisers.
+    OptimizerName, "an optimiser" {
+        /// Stochastic gradient descent with momentum.
+        Sgd = "sgd",
+        /// Adam.
+        Adam = "adam",
     }
 }
 
@@ -439,6 +452,14 @@ impl TrainConfig {
             );
         }
         warnings
+    }
+
+    /// The optimiser of local training.
+    pub fn optimizer(&self) -> Optimizer {
+        match self.optimizer {
+            OptimizerName::Sgd => Optimizer::Sgd { momentum: self.momentum as f32 },
+            OptimizerName::Adam => Optimizer::Adam,
+        }
     }
 
     /// Where batch norm's parameters and statistics go, for people.

@@ -13,7 +13,9 @@ mod residual;
 mod steps;
 
 pub use activations::{BatchNormCase, BatchNormMixCase, LocalNormsCase, MaxPoolCase, RunningStatisticsCase};
-pub use bookkeeping::{AttackCase, AverageCase, CopyCase, EnsembleCase, EnsembleGradientCase, GatherCase, LossCase, SgdCase, WorstCase};
+pub use bookkeeping::{
+    AdamCase, AttackCase, AverageCase, CopyCase, EnsembleCase, EnsembleGradientCase, GatherCase, LossCase, SgdCase, WorstCase,
+};
 pub use layers::{AttackStepCase, ConvCase, Direction, LinearCase};
 pub use residual::{AveragePoolCase, ReluCase, ResidualAddCase};
 

@@ -2,7 +2,7 @@
 
 use super::{Outcome, Row};
 use crate::Result;
-use crate::engine::{ClientWork, ImageStore, Limit, Server, Staging, Totals, TrainOptions, Trainer};
+use crate::engine::{ClientWork, ImageStore, Limit, Optimizer, Server, Staging, Totals, TrainOptions, Trainer};
 use crate::gpu::Gpu;
 use crate::net::{Network, digits};
 use kernels_tests::network::{Batch, Digits, Tensors};
@@ -57,7 +57,7 @@ impl Bench {
             masked_loss: false,
             adversarial: None,
             local_norms: None,
-            momentum: 0.9,
+            optimizer: Optimizer::Sgd { momentum: 0.9 },
             weight_decay: 5e-4,
             lanes,
             steps: STEPS as u32,

@@ -1,0 +1,83 @@
+//! Adam with weight decay; see `shaders/adam.wgsl`.
+
+use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
+
+/// What the kernel is given. β₁, β₂ and ε are PyTorch's defaults.
+#[derive(Debug, Clone, Copy)]
+pub struct Adam {
+    /// vec4 of a lane's parameters that are trained: the first of its row.
+    pub length: u32,
+    /// vec4 of a lane's row.
+    pub stride: u32,
+    /// Learning rate of the round.
+    pub learning_rate: f32,
+    /// Weight decay, added to the gradient of every parameter.
+    pub weight_decay: f32,
+}
+
+/// Its buffers: rows of every lane, and a table.
+#[derive(Debug, Clone, Copy)]
+pub struct Buffers {
+    /// Gradients.
+    pub gradient: BufferId,
+    /// Gradients of a second loss, to be added.
+    pub other: Option<BufferId>,
+    /// [`Adam::corrections`] of every step.
+    pub corrections: BufferId,
+    /// In and out: running mean of the gradients.
+    pub mean: BufferId,
+    /// In and out: running mean of their squares.
+    pub square: BufferId,
+    /// In and out: parameters.
+    pub parameters: BufferId,
+}
+
+const FIRST: f64 = 0.9;
+const SECOND: f64 = 0.999;
+const EPSILON: f32 = 1e-8;
+
+impl Adam {
+    /// Place of the learning rate in the uniform block: it changes every round.
+    pub const LEARNING_RATE_WORD: usize = 3;
+
+    /// The table of bias corrections of so many steps: `1 / (1 − β₁ᵗ)` and `1 / √(1 − β₂ᵗ)`.
+    pub fn corrections(steps: u32) -> Vec<[f32; 2]> {
+        let of_step = |t: i32| [1.0 / (1.0 - FIRST.powi(t)), 1.0 / (1.0 - SECOND.powi(t)).sqrt()].map(|v| v as f32);
+        (1..=steps.max(1) as i32).map(of_step).collect()
+    }
+
+    /// The dispatch, over lanes.
+    pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
+        let values = u64::from(self.length) * 4;
+        let mut buffers = vec![b.gradient, b.corrections, b.mean, b.square, b.parameters];
+        buffers.extend(b.other);
+        let (entry, access): (_, &[_]) = match b.other {
+            Some(_) => ("adam_of_two", &[Read, Read, Write, Write, Write, Read]),
+            None => ("adam", &[Read, Read, Write, Write, Write]),
+        };
+        let [first_rest, second_rest] = [1.0 - FIRST, 1.0 - SECOND].map(|v| (v as f32).to_bits());
+        Dispatch {
+            label: label.into(),
+            kernel: Kernel { shader: shader::adam, entry, constants: vec![], access },
+            words: vec![
+                self.length,
+                self.stride,
+                0,
+                self.learning_rate.to_bits(),
+                (FIRST as f32).to_bits(),
+                first_rest,
+                (SECOND as f32).to_bits(),
+                second_rest,
+                EPSILON.to_bits(),
+                self.weight_decay.to_bits(),
+            ],
+            step_word: Some(2),
+            bytes: values * 4 * (buffers.len() as u64 + 2),
+            buffers,
+            invocations: self.length,
+            workgroup: WORKGROUP,
+            over: Over::Lanes,
+            flops: values * 14,
+        }
+    }
+}
