@@ -28,7 +28,8 @@ use std::process::ExitCode;
     version,
     after_help = "Exit codes: 0 done, 1 run-time failure, 2 usage, configuration or data, 130 interrupted.\n\
                   Environment: SPLITMIX_DATA is the folder of data sets where --data-dir is not given, SPLITMIX_ADAPTER the \
-                  adapter where --adapter is not, SPLITMIX_CACHE the folder that compiled kernels are kept in (empty: nowhere). \
+                  adapter where --adapter is not, SPLITMIX_CACHE the folder that compiled kernels and resized pictures are kept in (empty: \
+                  nowhere). \
                   SPLITMIX_TRACE=1 tells the time of every dispatch on standard error."
 )]
 struct Cli {
@@ -111,12 +112,17 @@ impl AdapterArgs {
 
 async fn open_gpu(adapter: Option<String>, checked_shaders: bool) -> Result<Gpu> {
     let adapter = adapter.or_else(|| std::env::var("SPLITMIX_ADAPTER").ok().filter(|name| !name.is_empty()));
-    let pipeline_cache = match std::env::var_os("SPLITMIX_CACHE") {
-        Some(folder) => Some(PathBuf::from(folder)).filter(|f| !f.as_os_str().is_empty()),
-        None => dirs::cache_dir().map(|folder| folder.join("splitmix")),
-    };
+    let pipeline_cache = cache_folder();
     let trace = std::env::var_os("SPLITMIX_TRACE").is_some_and(|value| !value.is_empty() && value != "0");
     Gpu::open(&GpuOptions { adapter, checked_shaders, default_limits: false, pipeline_cache, trace }).await
+}
+
+/// The folder of what need not be made twice: compiled kernels, resized pictures.
+fn cache_folder() -> Option<PathBuf> {
+    match std::env::var_os("SPLITMIX_CACHE") {
+        Some(folder) => Some(PathBuf::from(folder)).filter(|f| !f.as_os_str().is_empty()),
+        None => dirs::cache_dir().map(|folder| folder.join("splitmix")),
+    }
 }
 
 /// The folder of data sets that the environment names.
@@ -144,8 +150,10 @@ fn effective(mut config: TrainConfig) -> Result<TrainConfig> {
 fn load_data(config: &TrainConfig) -> Result<Dataset> {
     let wanted = &config.domains.0;
     let [_, height, width] = config.network.architecture()?.input;
+    let cache = cache_folder().map(|folder| folder.join("images"));
+    let options = sets::LoadOptions { size: (height, width), test_ratio: config.test_ratio, cache };
     match (config.data, &config.data_dir) {
-        (DataSource::Directory, Some(folder)) => sets::load_directory(folder, wanted, (height, width)),
+        (DataSource::Directory, Some(folder)) => sets::load_directory(folder, wanted, &options),
         (DataSource::Directory, None) => Err(Error::Config("data = directory: name the folder with data-dir".into())),
         (DataSource::Embedded, _) => {
             let mut all = sets::embedded()?;

@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::folders::Folders;
 use super::read::{self, RawSet, TextFormat};
-use super::{Dataset, Domain, Origin, digit_names, npz, resize};
+use super::{Dataset, Domain, Origin, cifar, digit_names, npz, resize};
 use crate::{Error, Result};
 
 /// The paper's order (budgets rise along it), each domain followed by what may stand in for it; others follow by name.
@@ -14,26 +16,46 @@ const ORDER: [&str; 8] = ["mnist", "svhn", "meter-digits", "usps", "synth-digits
 /// Stand-ins that a generator made. (`synth-digits` on disk is taken for the published set of that name.)
 const GENERATED: [&str; 2] = ["font-digits", "mnist-m-style"];
 
-/// Reads the domains in the sub-folders of `dir` and resizes their images to `size` (height, width; antialiased bilinear).
+/// How a folder of data sets is read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadOptions {
+    /// Height and width that images are resized to (antialiased bilinear), each 1 to 4096.
+    pub size: (u32, u32),
+    /// Share of each class's pictures that is for testing where a folder of pictures has no split of its own, in (0, 1).
+    pub test_ratio: f64,
+    /// Folder in which resized pictures are kept.
+    pub cache: Option<PathBuf>,
+}
+
+impl LoadOptions {
+    /// Images of that size, a fifth of pictures for testing, nothing kept.
+    pub fn new(size: (u32, u32)) -> LoadOptions {
+        LoadOptions { size, test_ratio: 0.2, cache: None }
+    }
+}
+
+/// Reads the domains in the sub-folders of `dir`.
 ///
 /// With `domains` empty, every sub-folder that holds a known set of files is taken, in the paper's order; else exactly
 /// the named ones, in the given order. Kinds of files: MNIST's four IDX files, USPS and optdigits text (all plain or
-/// gzipped), and `.npz` archives with `train_images`, `train_labels`, `test_images`, `test_labels`. Domains are
-/// [`Origin::Genuine`] but for the generated stand-ins `font-digits` and `mnist-m-style`.
+/// gzipped), `.npz` archives with `train_images`, `train_labels`, `test_images`, `test_labels`, CIFAR-10's binary batches (plain or
+/// `.tar.gz`), and pictures, PNG or JPEG, in a folder a class, with or without `train/` and `test/` above. Where the sub-folders of `dir`
+/// hold pictures themselves, they are the classes of one domain. Domains are [`Origin::Genuine`] but for the generated stand-ins `font-digits` and `mnist-m-style`.
 ///
 /// # Errors
 /// [`Error::Io`] if something cannot be read; [`Error::Config`] if a named domain is not there, is named twice, or
-/// a side is not 1 to 4096; [`Error::Data`] if no domain is found or a file is damaged, truncated or mislabelled, with
+/// a side is not 1 to 4096; [`Error::Data`] if no domain is found, if domains have different classes, or if a file is damaged, truncated or mislabelled, with
 /// the file and the byte or row.
-pub fn load_directory(dir: &Path, domains: &[String], size: (u32, u32)) -> Result<Dataset> {
+pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> Result<Dataset> {
+    let size = options.size;
     if let Some(side) = [size.0, size.1].into_iter().find(|side| !(1..=4096).contains(side)) {
         return Err(Error::Config(format!("image size {side} is not possible; give 1 to 4096")));
     }
-    let found = find(dir)?;
+    let found = find(dir, options.test_ratio)?;
     let listed = || found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
     if found.is_empty() {
         return Err(Error::Data(format!(
-            "{}: no sub-folder holds a data set; put each domain into a folder of its own (mnist/, usps/, …)",
+            "{}: no sub-folder holds a data set; put each domain into a folder of its own (mnist/, usps/, …), pictures into a folder a class",
             dir.display()
         )));
     }
@@ -53,19 +75,30 @@ pub fn load_directory(dir: &Path, domains: &[String], size: (u32, u32)) -> Resul
             return Err(Error::Config(format!("domain {name} is named twice; name it once")));
         }
     }
-    let classes = digit_names();
-    let loaded = chosen
-        .into_iter()
-        .map(|(name, source)| {
-            let (train, test) = source.read(classes.len())?;
-            Ok(Domain {
-                name: name.clone(),
-                origin: if GENERATED.contains(&name.as_str()) { Origin::Generated } else { Origin::Genuine },
-                train: resize::image_set(train, size),
-                test: resize::image_set(test, size),
-            })
-        })
-        .collect::<Result<_>>()?;
+    let classes = chosen[0].1.classes()?;
+    let mut loaded = Vec::new();
+    for (name, source) in &chosen {
+        let own = source.classes()?;
+        if own != classes {
+            let few = |c: &[String]| if c.len() > 4 { format!("{}, … ({})", c[..3].join(", "), c.len()) } else { c.join(", ") };
+            return Err(Error::Data(format!(
+                "{}: the classes of {} are {}, those of {name} are {}: choose domains of the same classes with domains",
+                dir.display(),
+                chosen[0].0,
+                few(&classes),
+                few(&own)
+            )));
+        }
+        let origin = if GENERATED.contains(&name.as_str()) { Origin::Generated } else { Origin::Genuine };
+        let (train, test) = match source {
+            Source::Pictures(folders) => folders.load(size, options.cache.as_deref())?,
+            other => {
+                let (train, test) = other.read(classes.len())?;
+                (resize::image_set(train, size), resize::image_set(test, size))
+            }
+        };
+        loaded.push(Domain { name: name.clone(), origin, train, test });
+    }
     let name = dir.file_name().map_or(Cow::Borrowed("data"), |n| n.to_string_lossy());
     Dataset::new(name, classes, loaded)
 }
@@ -77,10 +110,20 @@ enum Source {
     /// Training, then test rows.
     Text(TextFormat, [PathBuf; 2]),
     Npz(PathBuf),
+    /// Training batches, the test batch, and the names of the classes.
+    Cifar(Vec<PathBuf>, PathBuf, Option<PathBuf>),
+    /// The same in an archive.
+    CifarArchive(PathBuf),
+    Pictures(Folders),
 }
 
 /// The domains in the sub-folders of `dir`, in the order in which they are taken.
-fn find(dir: &Path) -> Result<Vec<(String, Source)>> {
+fn find(dir: &Path, test_ratio: f64) -> Result<Vec<(String, Source)>> {
+    // Pictures right in the sub-folders: these are classes.
+    if let Some(folders) = Folders::find(dir, test_ratio)? {
+        let name = dir.canonicalize().ok().and_then(|d| Some(d.file_name()?.to_str()?.to_owned()));
+        return Ok(vec![(name.unwrap_or("pictures".into()), Source::Pictures(folders))]);
+    }
     let mut found = Vec::new();
     for path in entries(dir)? {
         if !path.is_dir() {
@@ -90,7 +133,7 @@ fn find(dir: &Path) -> Result<Vec<(String, Source)>> {
         let Some(name) = path.file_name().and_then(|n| n.to_str()) else {
             continue;
         };
-        if let Some(source) = Source::find(&path)? {
+        if let Some(source) = Source::find(&path, test_ratio)? {
             found.push((name.to_owned(), source));
         }
     }
@@ -101,7 +144,7 @@ fn find(dir: &Path) -> Result<Vec<(String, Source)>> {
 }
 
 /// What is in `dir`, sorted by name.
-fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     let fail = |source| Error::Io { action: "cannot read the data folder", path: dir.to_owned(), source };
     let mut paths =
         fs::read_dir(dir).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()).map_err(fail)?;
@@ -111,7 +154,7 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
 
 impl Source {
     /// The set of files in the folder of one domain, if there is a known one.
-    fn find(dir: &Path) -> Result<Option<Self>> {
+    fn find(dir: &Path, test_ratio: f64) -> Result<Option<Self>> {
         if let Some(files) =
             quorum(dir, ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])?
         {
@@ -122,6 +165,27 @@ impl Source {
             if let Some(files) = quorum(dir, names)? {
                 return Ok(Some(Source::Text(format, files)));
             }
+        }
+        for binary in [dir.to_owned(), dir.join("cifar-10-batches-bin")] {
+            let train: Vec<PathBuf> = (1..=5).map(|i| binary.join(format!("data_batch_{i}.bin"))).filter(|p| p.is_file()).collect();
+            let test = binary.join("test_batch.bin");
+            if train.is_empty() && !test.is_file() {
+                continue;
+            }
+            if train.is_empty() || !test.is_file() {
+                let missing = if train.is_empty() { "data_batch_1.bin" } else { "test_batch.bin" };
+                return Err(Error::Data(format!("{}: {missing} missing beside its companions; put it there", binary.display())));
+            }
+            let meta = Some(binary.join("batches.meta.txt")).filter(|p| p.is_file());
+            return Ok(Some(Source::Cifar(train, test, meta)));
+        }
+        let packed =
+            |path: &PathBuf| path.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with("cifar-10") && n.ends_with(".tar.gz"));
+        if let Some(archive) = entries(dir)?.into_iter().find(packed) {
+            return Ok(Some(Source::CifarArchive(archive)));
+        }
+        if let Some(folders) = Folders::find(dir, test_ratio)? {
+            return Ok(Some(Source::Pictures(folders)));
         }
         let mut archives = entries(dir)?;
         archives.retain(|path| path.extension().is_some_and(|e| e == "npz") && path.is_file());
@@ -136,7 +200,17 @@ impl Source {
         }
     }
 
-    /// Training and test split.
+    /// Names of the classes.
+    fn classes(&self) -> Result<Vec<String>> {
+        Ok(match self {
+            Source::Idx(_) | Source::Text(..) | Source::Npz(_) => digit_names(),
+            Source::Cifar(_, _, Some(meta)) => cifar::classes(Some(&String::from_utf8_lossy(&load(meta)?))),
+            Source::Cifar(_, _, None) | Source::CifarArchive(_) => cifar::classes(None),
+            Source::Pictures(folders) => folders.classes.clone(),
+        })
+    }
+
+    /// Training and test split; pictures are read by [`Folders::load`].
     fn read(&self, classes: usize) -> Result<(RawSet, RawSet)> {
         match self {
             Source::Idx([train_images, train_labels, test_images, test_labels]) => {
@@ -159,7 +233,40 @@ impl Source {
                 Ok((split(train)?, split(test)?))
             }
             Source::Npz(path) => npz::parse(&path.display().to_string(), &load(path)?, classes),
+            Source::Cifar(train, test, _) => {
+                let batch = |path: &PathBuf| cifar::batch(&path.display().to_string(), &load(path)?, classes);
+                Ok((cifar::joined(train.iter().map(batch).collect::<Result<_>>()?), batch(test)?))
+            }
+            Source::CifarArchive(path) => cifar_archive(path, classes),
+            Source::Pictures(folders) => Err(Error::Data(format!("{} classes of pictures have no raw form", folders.classes.len()))),
         }
+    }
+}
+
+/// Training and test batches of a `.tar.gz`.
+fn cifar_archive(path: &Path, classes: usize) -> Result<(RawSet, RawSet)> {
+    let file = path.display().to_string();
+    let damaged = |e: std::io::Error| Error::Data(format!("{file}: damaged or truncated archive ({e}); fetch it again"));
+    let content = load(path)?;
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(content.as_slice()));
+    let (mut train, mut test) = (Vec::new(), None);
+    for entry in archive.entries().map_err(damaged)? {
+        let entry = entry.map_err(damaged)?;
+        let name = entry.path().map_err(damaged)?.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
+        if !name.ends_with("_batch.bin") && !name.starts_with("data_batch_") {
+            continue;
+        }
+        let mut bytes = Vec::new();
+        entry.take(read::MAX_UNPACKED + 1).read_to_end(&mut bytes).map_err(damaged)?;
+        read::check_unpacked(&file, bytes.len())?;
+        let batch = cifar::batch(&format!("{file}, {name}"), &bytes, classes)?;
+        if name == "test_batch.bin" { test = Some(batch) } else { train.push((name, batch)) }
+    }
+    // The order of the archive is not that of the numbers.
+    train.sort_by(|a, b| a.0.cmp(&b.0));
+    match test {
+        Some(test) if !train.is_empty() => Ok((cifar::joined(train.into_iter().map(|(_, b)| b).collect()), test)),
+        _ => Err(Error::Data(format!("{file}: it holds no data_batch_1.bin or no test_batch.bin; fetch CIFAR-10's binary version"))),
     }
 }
 
@@ -204,11 +311,11 @@ mod tests {
 
     #[test]
     fn the_folder_of_the_embedded_files_loads_as_they_do() {
-        let found = load_directory(&datasets(), &[], (28, 28)).unwrap();
+        let found = load_directory(&datasets(), &[], &LoadOptions::new((28, 28))).unwrap();
         let embedded = super::super::embedded().unwrap();
         assert_eq!(found.name, "datasets");
         assert_eq!(found.domains[..], embedded.domains[..2]);
-        let chosen = load_directory(&datasets(), &named(&["optdigits"]), (8, 8)).unwrap();
+        let chosen = load_directory(&datasets(), &named(&["optdigits"]), &LoadOptions::new((8, 8))).unwrap();
         assert_eq!((chosen.domains.len(), chosen.image_size()), (1, (8, 8)));
     }
 
@@ -221,7 +328,7 @@ mod tests {
             put(dir.path(), &format!("{name}/zip.test"), &rows);
         }
         put(dir.path(), "pictures/cat.txt", b"no data set");
-        let set = load_directory(dir.path(), &[], (28, 28)).unwrap();
+        let set = load_directory(dir.path(), &[], &LoadOptions::new((28, 28))).unwrap();
         let titles: Vec<_> = set.domains.iter().map(Domain::title).collect();
         assert_eq!(titles, ["mnist (genuine)", "usps (genuine)", "font-digits (generated)", "a-new-one (genuine)", "other (genuine)"]);
     }
@@ -229,7 +336,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        let message = |names: &[&str]| load_directory(dir.path(), &named(names), (28, 28)).unwrap_err().to_string();
+        let message = |names: &[&str]| load_directory(dir.path(), &named(names), &LoadOptions::new((28, 28))).unwrap_err().to_string();
         assert!(message(&[]).contains("no sub-folder holds a data set"));
         put(dir.path(), "usps/zip.train", b"");
         let missing = message(&[]);
@@ -243,9 +350,9 @@ mod tests {
         put(dir.path(), "two/a.npz", b"");
         put(dir.path(), "two/b.npz", b"");
         assert!(message(&[]).contains("2 .npz files where one is wanted"));
-        let nowhere = load_directory(&dir.path().join("none"), &[], (28, 28)).unwrap_err();
+        let nowhere = load_directory(&dir.path().join("none"), &[], &LoadOptions::new((28, 28))).unwrap_err();
         assert!(matches!(nowhere, Error::Io { .. }), "{nowhere}");
-        assert!(load_directory(dir.path(), &[], (0, 0)).unwrap_err().to_string().contains("image size 0"));
+        assert!(load_directory(dir.path(), &[], &LoadOptions::new((0, 0))).unwrap_err().to_string().contains("image size 0"));
     }
 
     #[test]
@@ -258,7 +365,73 @@ mod tests {
         let labels = dir.path().join("mnist/t10k-labels-idx1-ubyte.gz");
         let bytes = fs::read(&labels).unwrap();
         fs::write(&labels, &bytes[..bytes.len() - 9]).unwrap();
-        let message = load_directory(dir.path(), &[], (28, 28)).unwrap_err().to_string();
+        let message = load_directory(dir.path(), &[], &LoadOptions::new((28, 28))).unwrap_err().to_string();
         assert!(message.contains("t10k-labels-idx1-ubyte.gz: damaged or truncated gzip"), "{message}");
+    }
+
+    fn record(label: u8, shade: u8) -> Vec<u8> {
+        [vec![label], vec![shade; 3 * 32 * 32]].concat()
+    }
+
+    #[test]
+    fn cifar_batches_plain_and_packed_are_the_same() {
+        let (plain, packed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let files = [
+            ("data_batch_2.bin", [record(3, 30), record(4, 40)].concat()),
+            ("data_batch_1.bin", record(1, 10)),
+            ("test_batch.bin", record(9, 90)),
+        ];
+        let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+        for (name, content) in &files {
+            put(plain.path(), &format!("cifar10/cifar-10-batches-bin/{name}"), content);
+            let mut header = tar::Header::new_gnu();
+            header.set_size(content.len() as u64);
+            archive.append_data(&mut header, format!("cifar-10-batches-bin/{name}"), content.as_slice()).unwrap();
+        }
+        put(packed.path(), "cifar10/cifar-10-binary.tar.gz", &archive.into_inner().unwrap().finish().unwrap());
+        let load = |dir: &Path| load_directory(dir, &[], &LoadOptions::new((32, 32))).unwrap();
+        let (one, other) = (load(plain.path()), load(packed.path()));
+        assert_eq!(one.domains, other.domains);
+        assert_eq!(one.classes[9], "truck");
+        let domain = &one.domains[0];
+        assert_eq!((domain.name.as_str(), &domain.train.labels[..], &domain.test.labels[..]), ("cifar10", &[1, 3, 4][..], &[9][..]));
+        assert_eq!(domain.train.image(1)[..3], [30, 30, 30]);
+        // Half an archive, and a folder without its test batch.
+        let whole = fs::read(packed.path().join("cifar10/cifar-10-binary.tar.gz")).unwrap();
+        put(packed.path(), "cifar10/cifar-10-binary.tar.gz", &whole[..whole.len() / 2]);
+        fs::remove_file(plain.path().join("cifar10/cifar-10-batches-bin/test_batch.bin")).unwrap();
+        let told = |dir: &Path| load_directory(dir, &[], &LoadOptions::new((32, 32))).unwrap_err().to_string();
+        assert!(told(packed.path()).contains("damaged or truncated archive"), "{}", told(packed.path()));
+        assert!(told(plain.path()).contains("test_batch.bin missing"), "{}", told(plain.path()));
+    }
+
+    #[test]
+    fn pictures_are_a_domain_or_several_and_classes_must_agree() {
+        let dir = tempfile::tempdir().unwrap();
+        let picture = |path: &str| {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            image::RgbImage::new(5, 4).save(path).unwrap();
+        };
+        for domain in ["photo", "sketch"] {
+            for class in ["cat", "dog"] {
+                (0..5).for_each(|i| picture(&format!("{domain}/{class}/{i}.png")));
+            }
+        }
+        let options = LoadOptions { test_ratio: 0.4, ..LoadOptions::new((8, 6)) };
+        let two = load_directory(dir.path(), &[], &options).unwrap();
+        assert_eq!(two.classes, ["cat", "dog"]);
+        assert_eq!(
+            two.domains.iter().map(|d| (d.name.as_str(), d.train.len(), d.test.len())).collect::<Vec<_>>(),
+            [("photo", 6, 4), ("sketch", 6, 4)]
+        );
+        assert_eq!(two.image_size(), (8, 6));
+        // A domain's folder by itself is one domain.
+        let one = load_directory(&dir.path().join("photo"), &[], &options).unwrap();
+        assert_eq!((one.domains.len(), one.domains[0].name.as_str()), (1, "photo"));
+        assert_eq!(one.domains[0].train, two.domains[0].train);
+        (0..3).for_each(|i| picture(&format!("other/ape/{i}.png")));
+        let told = load_directory(dir.path(), &[], &options).unwrap_err().to_string();
+        assert!(told.contains("cat, dog") && told.contains("ape"), "{told}");
     }
 }

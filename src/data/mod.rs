@@ -5,10 +5,14 @@
 //! repeated); the value `p` stands for `p / 255` in `[0, 1]`, with no mean or deviation taken off, because the attacks
 //! clip to `[0, 1]`.
 
+#[cfg(feature = "native")]
+mod cifar;
 mod dice;
 #[cfg(feature = "native")]
 mod directory;
 mod embedded;
+#[cfg(feature = "native")]
+mod folders;
 mod mnist_m_style;
 #[cfg(feature = "native")]
 mod npz;
@@ -26,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Error, Result};
 
 #[cfg(feature = "native")]
-pub use directory::load_directory;
+pub use directory::{LoadOptions, load_directory};
 pub use embedded::embedded;
 pub use picture::load_image;
 pub use sheet::contact_sheet;

@@ -76,6 +76,8 @@ options! {
         ["Data"] clients_per_domain: usize = 4;
         /// Share of each domain's training images that is used, in (0, 1].
         ["Data"] percent: f64 = 1.0;
+        /// Share of each class's pictures that is for testing where a folder of pictures has no train/ and test/, in (0, 1).
+        ["Data"] test_ratio: f64 = 0.2;
         /// Share of each client's images that is kept for validation, in [0, 1).
         ["Data"] validation_ratio: f64 = 0.2;
 
@@ -379,6 +381,7 @@ impl TrainConfig {
             check(value >= SMALLEST_BATCH, key, value, what)?;
         }
         check(self.percent > 0.0 && self.percent <= 1.0, "percent", self.percent, "it is a share in (0, 1]")?;
+        check(self.test_ratio > 0.0 && self.test_ratio < 1.0, "test-ratio", self.test_ratio, "it is a share in (0, 1)")?;
         let (ratio, key) = (self.validation_ratio, "validation-ratio");
         check((0.0..1.0).contains(&ratio), key, ratio, "it is a share in [0, 1)")?;
         check(self.lr > 0.0 && self.lr.is_finite(), "lr", self.lr, "it must be a number above 0")?;
