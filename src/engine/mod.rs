@@ -111,9 +111,9 @@ pub(crate) fn wave(gpu: &Gpu, limit: Limit, footprint: &Footprint, lanes_per_slo
         let one = footprint.fixed + footprint.per_lane * lanes_per_slot + footprint.per_slot;
         return Err(Error::Config(format!(
             "the smallest wave needs {:.1} MB with buffers of up to {:.1} MB, but the memory limit is {:.1} MB and this adapter binds {:.1} MB: \
-             raise --memory-limit or lower the batch size",
+             raise --memory-limit or lower the batch size (--batch-size in training, --eval-batch-size in tests)",
             one as f64 * 1e-6,
-            (footprint.largest_per_lane * lanes_per_slot) as f64 * 1e-6,
+            (footprint.largest_per_lane * lanes_per_slot).max(footprint.largest_per_slot) as f64 * 1e-6,
             memory as f64 * 1e-6,
             capacity.binding as f64 * 1e-6
         )));

@@ -79,9 +79,53 @@ pub fn local_batches(seed: u64, round: usize, client: usize, epochs: usize, imag
     Ok(batches)
 }
 
+/// As many full batches of client `client` in round `round` as it is asked for, its images in a new order each time they are used up;
+/// what does not fill a batch is left out. A client with fewer images than a batch has them all in each of its batches.
+pub fn cycled_batches(seed: u64, round: usize, client: usize, steps: usize, images: &[u32], batch_size: usize) -> Vec<Vec<u32>> {
+    let size = batch_size.min(images.len()).max(1);
+    let mut batches = Vec::new();
+    for pass in 0.. {
+        if batches.len() >= steps || images.is_empty() {
+            break;
+        }
+        let mut order = images.to_vec();
+        order.shuffle(&mut rng(seed, Purpose::Batches, round as u64, client as u64, pass));
+        batches.extend(order.chunks_exact(size).map(<[u32]>::to_vec));
+    }
+    batches.truncate(steps);
+    batches
+}
+
+/// Steps that every client takes where their sizes differ: the mean of their numbers of full batches, rounded, at least 1.
+pub fn mean_steps(sizes: impl Iterator<Item = usize>, epochs: usize, batch_size: usize) -> usize {
+    let (mut steps, mut clients) = (0, 0);
+    for size in sizes {
+        steps += size / batch_size.max(1) * epochs;
+        clients += 1;
+    }
+    ((steps as f64 / f64::from(clients.max(1))).round() as usize).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clients_of_different_sizes_take_the_same_number_of_full_batches() {
+        assert_eq!(mean_steps([64, 100, 31, 8].into_iter(), 1, 32), 1);
+        assert_eq!(mean_steps([640, 100, 31, 8].into_iter(), 2, 32), 12);
+        assert_eq!(mean_steps([3].into_iter(), 1, 32), 1);
+        let images: Vec<u32> = (0..70).collect();
+        let batches = cycled_batches(1, 2, 3, 5, &images, 32);
+        assert_eq!(batches.iter().map(Vec::len).collect::<Vec<_>>(), [32; 5]);
+        // Within a pass no image comes twice.
+        let pass: std::collections::BTreeSet<_> = batches[..2].concat().into_iter().collect();
+        assert_eq!(pass.len(), 64);
+        assert_ne!(batches[0], batches[2]);
+        let few = cycled_batches(1, 2, 3, 3, &images[..5], 32);
+        assert_eq!(few.iter().map(Vec::len).collect::<Vec<_>>(), [5; 3]);
+        assert!(cycled_batches(1, 2, 3, 3, &[], 32).is_empty());
+    }
 
     #[test]
     fn sizes_by_hand() {

@@ -25,7 +25,7 @@ pub use attack::Attack;
 pub use budget::{Budgets, Ratio};
 pub use deck::Deck;
 pub use method::Method;
-pub use partition::{Client, DomainSizes, Part, Partition, PartitionSettings, Warning, partition};
+pub use partition::{Client, DomainLabels, Part, Partition, PartitionSettings, Warning, partition};
 pub use random::{Purpose, rng};
 pub use schedule::Schedule;
 pub use selection::{Best, Selection};

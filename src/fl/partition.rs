@@ -7,6 +7,14 @@
 //! validation. The fewer than `clients` images that do not go round stay unused, so that the clients' weights are
 //! equal. Test images are shuffled and dealt in ranges that differ by at most one image; none is left out.
 //!
+//! Class-wise ([`PartitionSettings::classes_per_client`]): each client draws so many cards of a deck of the classes that is
+//! shuffled anew when it is used up, so every class is dealt equally often; a client may draw a class twice. The images of a class are
+//! split over its cards. Test images follow the same cards or are dealt anew.
+//!
+//! With Dirichlet sizes ([`PartitionSettings::dirichlet`]) the shares of a domain, or of a class, are not equal: every share has
+//! a floor, the rest is divided by proportions drawn from a symmetric Dirichlet law, and what rounding leaves is dealt at random.
+//! Domains are then not trimmed to the smallest.
+//!
 //! Shuffles are keyed by the seed and the domain's place in the list, so a domain's shares are the same in every
 //! `domain_order`.
 
@@ -14,18 +22,21 @@ use super::budget::Ratio;
 use super::method::Method;
 use super::random::{Purpose, rng};
 use crate::{Error, Result};
+use rand::RngExt;
 use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, Gamma};
 use std::fmt;
 
-/// Name and size of a domain.
+/// Name and labels of a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DomainSizes {
+pub struct DomainLabels<'a> {
     /// Shown in tables and in the clients' names.
     pub name: String,
-    /// Number of training images.
-    pub train: usize,
-    /// Number of test images.
-    pub test: usize,
+    /// Class of each training image.
+    pub train: &'a [u8],
+    /// Class of each test image.
+    pub test: &'a [u8],
 }
 
 /// How the images are dealt.
@@ -44,6 +55,14 @@ pub struct PartitionSettings {
     /// The clients are numbered domain by domain, starting at this domain of the list. Budgets rise with the
     /// client's number, so it decides which domains have the small ones.
     pub domain_order: usize,
+    /// Class-wise split: cards of classes that each client draws.
+    pub classes_per_client: Option<usize>,
+    /// Whether the test images of a class-wise split follow the training cards; else they are dealt anew.
+    pub consistent_test_classes: bool,
+    /// Concentration α of Dirichlet sizes; equal sizes where not given.
+    pub dirichlet: Option<f64>,
+    /// Least images of a share with Dirichlet sizes.
+    pub smallest_share: usize,
 }
 
 /// One client and its images.
@@ -154,58 +173,194 @@ pub struct Partition {
 /// # Errors
 /// [`Error::Config`] for a setting outside its range or a budget under the base width; [`Error::Data`] when a
 /// domain has too few images for two training images a client.
-pub fn partition(domains: &[DomainSizes], settings: &PartitionSettings, method: &Method) -> Result<Partition> {
+pub fn partition(domains: &[DomainLabels], settings: &PartitionSettings, method: &Method) -> Result<Partition> {
     check(domains, settings)?;
     let per_domain = settings.clients_per_domain;
-    let usable = |domain: &DomainSizes| {
-        let capped = domain.train.min(settings.train_per_domain.unwrap_or(usize::MAX));
+    let usable = |domain: &DomainLabels| {
+        let capped = domain.train.len().min(settings.train_per_domain.unwrap_or(usize::MAX));
         floor_share(capped, settings.percent)
     };
     // `check` has made sure that there is a domain.
     let Some((smallest, trimmed)) = domains.iter().map(|domain| (domain, usable(domain))).min_by_key(|pair| pair.1) else {
         return Err(Error::Data("there is no domain to take images from".into()));
     };
-    let share = trimmed / per_domain;
-    let validation = floor_share(share, settings.validation_ratio);
-    let training = share - validation;
+    let fewest = trimmed / per_domain;
+    let training = fewest - floor_share(fewest, settings.validation_ratio);
+    // Class-wise and Dirichlet shares differ: a client that has too few is told of and does not train.
     if training < 2 {
         return Err(Error::Data(format!(
             "domain {}: {trimmed} of its {} training images are used, which gives each of {per_domain} clients {training} \
-             to train on and {validation} to validate on, but a client needs two to train on: lower clients-per-domain or \
+             to train on and {} to validate on, but a client needs two to train on: lower clients-per-domain or \
              validation-ratio, or raise percent or train-per-domain",
-            smallest.name, smallest.train
+            smallest.name,
+            smallest.train.len(),
+            fewest - training
         )));
     }
 
     let budgets = method.clients(domains.len() * per_domain)?;
     let mut clients = Vec::with_capacity(budgets.len());
+    let mut unused_train = vec![0; domains.len()];
     for place in 0..domains.len() {
         let domain = (settings.domain_order + place) % domains.len();
-        let sizes = &domains[domain];
-        let train = shuffled(sizes.train, settings.seed, Purpose::PartitionTrain, domain);
-        let test = shuffled(sizes.test, settings.seed, Purpose::PartitionTest, domain);
-        for number in 0..per_domain {
+        let labels = &domains[domain];
+        let count = if settings.dirichlet.is_some() { usable(labels) } else { trimmed };
+        let train = &shuffled(labels.train.len(), settings.seed, Purpose::PartitionTrain, domain)[..count];
+        let test = shuffled(labels.test.len(), settings.seed, Purpose::PartitionTest, domain);
+        let (train, test) = match settings.classes_per_client {
+            None => by_size(train, &test, settings, domain, &labels.name)?,
+            Some(cards) => by_class(train, &test, labels, cards, settings, domain)?,
+        };
+        unused_train[domain] = labels.train.len() - train.iter().map(Vec::len).sum::<usize>();
+        for (number, (mine, test)) in train.into_iter().zip(test).enumerate() {
             let id = clients.len();
             let (budget, bases) = budgets[id];
-            let mine = &train[number * share..(number + 1) * share];
+            let training = mine.len() - floor_share(mine.len(), settings.validation_ratio);
             clients.push(Client {
                 id,
                 domain,
-                name: format!("{}-{number}", sizes.name),
+                name: format!("{}-{number}", labels.name),
                 budget,
                 bases,
                 train: mine[..training].to_vec(),
                 validation: mine[training..].to_vec(),
-                test: test[test.len() * number / per_domain..test.len() * (number + 1) / per_domain].to_vec(),
+                test,
             });
         }
     }
-    let unused_train = domains.iter().map(|domain| domain.train - share * per_domain).collect();
     let warnings = warnings(&clients);
     Ok(Partition { clients, unused_train, warnings })
 }
 
-fn check(domains: &[DomainSizes], settings: &PartitionSettings) -> Result<()> {
+/// Training and test images of each client of a domain.
+type Shares = (Vec<Vec<u32>>, Vec<Vec<u32>>);
+
+/// Contiguous ranges of the shuffled images.
+fn by_size(train: &[u32], test: &[u32], settings: &PartitionSettings, domain: usize, name: &str) -> Result<Shares> {
+    let clients = settings.clients_per_domain;
+    let key = |purpose| rng(settings.seed, purpose, domain as u64, 0, 0);
+    let Some(alpha) = settings.dirichlet else {
+        let share = train.len() / clients;
+        let even = |number: usize| test[test.len() * number / clients..test.len() * (number + 1) / clients].to_vec();
+        return Ok(((0..clients).map(|n| train[n * share..(n + 1) * share].to_vec()).collect(), (0..clients).map(even).collect()));
+    };
+    let floor = settings.smallest_share;
+    if train.len() < clients * floor {
+        return Err(Error::Data(format!(
+            "domain {name}: {} training images give {clients} clients no {floor} each: lower smallest-share or clients-per-domain",
+            train.len()
+        )));
+    }
+    // The same law and the same draw for the test images.
+    let sizes = dirichlet_sizes(train.len(), clients, alpha, floor, &mut key(Purpose::Sizes));
+    let test_sizes = dirichlet_sizes(test.len(), clients, alpha, 1.min(test.len() / clients), &mut key(Purpose::Sizes));
+    Ok((ranges(train, &sizes), ranges(test, &test_sizes)))
+}
+
+/// Images by cards of classes.
+fn by_class(
+    train: &[u32],
+    test: &[u32],
+    labels: &DomainLabels,
+    per_client: usize,
+    settings: &PartitionSettings,
+    domain: usize,
+) -> Result<Shares> {
+    let classes: Vec<u8> = {
+        let mut all: Vec<u8> = train.iter().map(|i| labels.train[*i as usize]).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    };
+    if per_client == 0 || per_client > classes.len() {
+        return Err(Error::Config(format!(
+            "classes-per-client = {per_client}: domain {} has {} classes, so it must be 1 to {}",
+            labels.name,
+            classes.len(),
+            classes.len()
+        )));
+    }
+    let clients = settings.clients_per_domain;
+    let key = |purpose, a: u64| rng(settings.seed, purpose, domain as u64, a, 0);
+    let deal = |purpose: Purpose| -> Vec<Vec<u8>> {
+        let (mut deck, mut shuffles) = (Vec::new(), 0);
+        let mut card = || {
+            if deck.is_empty() {
+                deck.clone_from(&classes);
+                deck.shuffle(&mut key(purpose, shuffles));
+                shuffles += 1;
+            }
+            deck.pop().unwrap_or_default()
+        };
+        (0..clients).map(|_| (0..per_client).map(|_| card()).collect()).collect()
+    };
+    // The images of a class, split over its cards in the order of the clients.
+    let split = |images: &[u32], of: &[u8], hands: &[Vec<u8>], sizes: Purpose, least: usize| -> Result<Vec<Vec<u32>>> {
+        let mut shares = vec![Vec::new(); clients];
+        for class in &classes {
+            let own: Vec<u32> = images.iter().copied().filter(|i| of[*i as usize] == *class).collect();
+            let owners: Vec<usize> =
+                hands.iter().enumerate().flat_map(|(c, hand)| hand.iter().filter(|k| *k == class).map(move |_| c)).collect();
+            if owners.is_empty() {
+                continue;
+            }
+            let sizes = match settings.dirichlet {
+                Some(alpha) if own.len() < owners.len() * least => {
+                    return Err(Error::Data(format!(
+                        "domain {}: the {} images of class {class} give its {} shares of Dirichlet law {alpha} no {least} each: lower \
+                         smallest-share, classes-per-client or clients-per-domain",
+                        labels.name,
+                        own.len(),
+                        owners.len()
+                    )));
+                }
+                Some(alpha) => dirichlet_sizes(own.len(), owners.len(), alpha, least, &mut key(sizes, u64::from(*class))),
+                None => vec![own.len() / owners.len(); owners.len()],
+            };
+            for (client, images) in owners.into_iter().zip(ranges(&own, &sizes)) {
+                shares[client].extend(images);
+            }
+        }
+        // Classes mixed, so that validation has them in the proportions of training.
+        for (client, share) in shares.iter_mut().enumerate() {
+            share.shuffle(&mut key(Purpose::Shares, client as u64));
+        }
+        Ok(shares)
+    };
+    let hands = deal(Purpose::Classes);
+    let test_hands = if settings.consistent_test_classes { hands.clone() } else { deal(Purpose::TestClasses) };
+    let train = split(train, labels.train, &hands, Purpose::Sizes, settings.smallest_share)?;
+    Ok((train, split(test, labels.test, &test_hands, Purpose::TestSizes, 0)?))
+}
+
+/// Consecutive parts of those lengths; what is left over belongs to none.
+fn ranges(all: &[u32], sizes: &[usize]) -> Vec<Vec<u32>> {
+    let mut rest = all;
+    let take = |size: &usize| {
+        let (own, after) = rest.split_at(*size);
+        rest = after;
+        own.to_vec()
+    };
+    sizes.iter().map(take).collect()
+}
+
+/// `count` images in `shares` shares of at least `floor`: the floor, and of the rest the proportions of a symmetric Dirichlet
+/// draw; what rounding down leaves goes to shares drawn at random.
+fn dirichlet_sizes(count: usize, shares: usize, alpha: f64, floor: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
+    let free = count - shares * floor;
+    let gamma = Gamma::new(alpha, 1.0).expect("α is checked to be above 0");
+    let draws: Vec<f64> = (0..shares).map(|_| gamma.sample(rng)).collect();
+    let total: f64 = draws.iter().sum();
+    // For a tiny α every draw may be 0.
+    let proportion = |d: f64| if total > 0.0 { d / total } else { 1.0 / shares as f64 };
+    let mut sizes: Vec<usize> = draws.iter().map(|d| floor + (free as f64 * proportion(*d)) as usize).collect();
+    for _ in 0..count.saturating_sub(sizes.iter().sum()) {
+        sizes[rng.random_range(0..shares)] += 1;
+    }
+    sizes
+}
+
+fn check(domains: &[DomainLabels], settings: &PartitionSettings) -> Result<()> {
     let wrong = |what: String| Err(Error::Config(what));
     if domains.is_empty() {
         return Err(Error::Data("there is no domain to take images from".into()));
@@ -226,7 +381,10 @@ fn check(domains: &[DomainSizes], settings: &PartitionSettings) -> Result<()> {
             domains.len()
         ));
     }
-    if let Some(domain) = domains.iter().find(|domain| u32::try_from(domain.train.max(domain.test)).is_err()) {
+    if let Some(alpha) = settings.dirichlet.filter(|alpha| !(*alpha > 0.0 && alpha.is_finite())) {
+        return wrong(format!("dirichlet must be a number above 0, not {alpha}"));
+    }
+    if let Some(domain) = domains.iter().find(|domain| u32::try_from(domain.train.len().max(domain.test.len())).is_err()) {
         return Err(Error::Data(format!("domain {}: more than {} images", domain.name, u32::MAX)));
     }
     Ok(())
@@ -272,13 +430,39 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    fn domains(sizes: &[(usize, usize)]) -> Vec<DomainSizes> {
-        let named = |(index, &(train, test)): (usize, &(usize, usize))| DomainSizes { name: format!("D{index}"), train, test };
+    /// Labels of ten classes in turn.
+    const LABELS: &[u8] = &{
+        let mut all = [0u8; 8000];
+        let mut i = 0;
+        while i < all.len() {
+            all[i] = (i % 10) as u8;
+            i += 1;
+        }
+        all
+    };
+
+    fn domains(sizes: &[(usize, usize)]) -> Vec<DomainLabels<'static>> {
+        let named = |(index, &(train, test)): (usize, &(usize, usize))| DomainLabels {
+            name: format!("D{index}"),
+            train: &LABELS[..train],
+            test: &LABELS[..test],
+        };
         sizes.iter().enumerate().map(named).collect()
     }
 
     fn settings() -> PartitionSettings {
-        PartitionSettings { seed: 1, clients_per_domain: 10, train_per_domain: None, percent: 1.0, validation_ratio: 0.5, domain_order: 0 }
+        PartitionSettings {
+            seed: 1,
+            clients_per_domain: 10,
+            train_per_domain: None,
+            percent: 1.0,
+            validation_ratio: 0.5,
+            domain_order: 0,
+            classes_per_client: None,
+            consistent_test_classes: false,
+            dirichlet: None,
+            smallest_share: 16,
+        }
     }
 
     fn method() -> Method {
@@ -311,10 +495,10 @@ mod tests {
             let train: Vec<u32> = mine.iter().flat_map(|c| c.train.iter().chain(&c.validation)).copied().collect();
             assert_eq!(train.len(), 100);
             assert_eq!(train.iter().collect::<BTreeSet<_>>().len(), 100);
-            assert!(train.iter().all(|&index| (index as usize) < sizes.train));
+            assert!(train.iter().all(|&index| (index as usize) < sizes.train.len()));
             let mut test: Vec<u32> = mine.iter().flat_map(|client| client.test.clone()).collect();
             test.sort_unstable();
-            assert_eq!(test, (0..sizes.test as u32).collect::<Vec<_>>());
+            assert_eq!(test, (0..sizes.test.len() as u32).collect::<Vec<_>>());
             let lengths: Vec<usize> = mine.iter().map(|client| client.test.len()).collect();
             assert!(lengths.iter().max().unwrap() - lengths.iter().min().unwrap() <= 1, "{lengths:?}");
         }
@@ -436,5 +620,73 @@ mod tests {
         assert_eq!(dealt(1), dealt(1));
         assert_ne!(dealt(1).clients[0].train, dealt(2).clients[0].train);
         assert_ne!(dealt(1).clients[0].test, dealt(2).clients[0].test);
+    }
+
+    fn classes_of(images: &[u32]) -> BTreeSet<u8> {
+        images.iter().map(|i| LABELS[*i as usize]).collect()
+    }
+
+    #[test]
+    fn classes_are_dealt_equally_and_their_images_split_over_the_owners() {
+        let all = domains(&[(5000, 1000)]);
+        let three = PartitionSettings { clients_per_domain: 100, classes_per_client: Some(3), validation_ratio: 0.1, ..settings() };
+        let dealt = partition(&all, &three, &method()).unwrap();
+        // 300 cards of 10 classes: 30 each, of ⌊500 / 30⌋ = 16 images; a client has 48, 4 of them for validation.
+        for client in &dealt.clients {
+            assert_eq!((client.train.len(), client.validation.len()), (44, 4));
+            assert!(classes_of(&client.train).len() <= 3);
+            assert!(classes_of(&client.validation).is_subset(&classes_of(&client.train)));
+            assert_eq!(client.test.len(), 9);
+        }
+        let used: Vec<u32> = dealt.clients.iter().flat_map(|c| c.train.iter().chain(&c.validation)).copied().collect();
+        assert_eq!(used.iter().collect::<BTreeSet<_>>().len(), used.len());
+        let mut counts = [0; 10];
+        used.iter().for_each(|i| counts[LABELS[*i as usize] as usize] += 1);
+        assert_eq!(counts, [480; 10]);
+        assert_eq!(dealt.unused_train, [200]);
+        let same = |d: &Partition| d.clients.iter().filter(|c| classes_of(&c.test) == classes_of(&c.train)).count();
+        assert!(same(&dealt) < 20);
+        let consistent = partition(&all, &PartitionSettings { consistent_test_classes: true, ..three }, &method()).unwrap();
+        assert_eq!(same(&consistent), 100);
+        assert_eq!(consistent.clients[7].train, dealt.clients[7].train);
+    }
+
+    #[test]
+    fn dirichlet_sizes_keep_the_floor_and_lose_no_image() {
+        let all = domains(&[(5000, 1000), (800, 90)]);
+        let sizes = PartitionSettings { dirichlet: Some(1.0), validation_ratio: 0.1, ..settings() };
+        let dealt = partition(&all, &sizes, &method()).unwrap();
+        assert_eq!(dealt.unused_train, [0, 0]);
+        for domain in 0..2 {
+            let own: Vec<usize> = dealt.clients.iter().filter(|c| c.domain == domain).map(|c| c.train.len() + c.validation.len()).collect();
+            assert!(own.iter().all(|n| *n >= 16), "{own:?}");
+            assert!(own.iter().max() > own.iter().min().map(|n| n * 2).as_ref(), "{own:?}");
+            let test: usize = dealt.clients.iter().filter(|c| c.domain == domain).map(|c| c.test.len()).sum();
+            assert_eq!(test, all[domain].test.len());
+        }
+        // The mean size of many draws is the equal one.
+        let mut rng = super::rng(1, Purpose::Sizes, 0, 0, 0);
+        let mean: f64 = (0..2000).map(|_| dirichlet_sizes(1000, 10, 1.0, 20, &mut rng)[3] as f64).sum::<f64>() / 2000.0;
+        assert!((mean - 100.0).abs() < 5.0, "{mean}");
+        // Class-wise, the shares of a class differ.
+        let both = PartitionSettings { classes_per_client: Some(3), ..sizes };
+        let dealt = partition(&domains(&[(5000, 1000)]), &both, &method()).unwrap();
+        assert_eq!(dealt.unused_train, [0]);
+        assert!(dealt.clients.iter().all(|c| c.train.len() + c.validation.len() >= 48 && classes_of(&c.train).len() <= 3));
+        let told = partition(&domains(&[(5000, 10)]), &PartitionSettings { smallest_share: 501, ..sizes }, &method()).unwrap_err();
+        assert!(told.to_string().contains("smallest-share"), "{told}");
+    }
+
+    #[test]
+    fn class_wise_settings_out_of_range_are_refused() {
+        for classes in [0, 11] {
+            let wrong = PartitionSettings { classes_per_client: Some(classes), ..settings() };
+            let told = partition(&domains(&[(1000, 100)]), &wrong, &method()).unwrap_err().to_string();
+            assert!(told.contains("1 to 10"), "{told}");
+        }
+        for alpha in [0.0, -1.0, f64::NAN] {
+            let wrong = PartitionSettings { dirichlet: Some(alpha), ..settings() };
+            assert!(partition(&domains(&[(1000, 100)]), &wrong, &method()).unwrap_err().to_string().contains("dirichlet"));
+        }
     }
 }

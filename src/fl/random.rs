@@ -22,6 +22,16 @@ pub enum Purpose {
     Bases = 5,
     /// Order of a client's training images in one epoch; `(round, client, epoch)`.
     Batches = 6,
+    /// A shuffle of the deck of classes for training images; `(domain, number of the shuffle, 0)`.
+    Classes = 7,
+    /// The same for test images; `(domain, number of the shuffle, 0)`.
+    TestClasses = 8,
+    /// Sizes of shares; `(domain, class or 0, 0)`.
+    Sizes = 9,
+    /// The same for test images of a class-wise split; `(domain, class, 0)`.
+    TestSizes = 10,
+    /// Order of a client's images of several classes; `(domain, client, 0)`.
+    Shares = 11,
 }
 
 /// The generator for `(seed, purpose, a, b, c)`; the meaning of `a`, `b` and `c` is given at each [`Purpose`].

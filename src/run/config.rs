@@ -76,6 +76,11 @@ options! {
         ["Data"] clients_per_domain: usize = 4;
         /// Share of each domain's training images that is used, in (0, 1].
         ["Data"] percent: f64 = 1.0;
+        /// Deal the test images by the classes that the client trains on; else their classes are drawn anew. For
+        /// classes-per-client.
+        ["Data", num_args = 0..=1, default_missing_value = "true"] consistent_test_classes: bool = false;
+        /// Least images of a client, or of a client's class, with dirichlet.
+        ["Data"] smallest_share: usize = 16;
         /// Share of each class's pictures that is for testing where a folder of pictures has no train/ and test/, in (0, 1).
         ["Data"] test_ratio: f64 = 0.2;
         /// Share of each client's images that is kept for validation, in [0, 1).
@@ -149,6 +154,11 @@ options! {
         ["Data"] data_dir: PathBuf;
         /// Use at most so many training images of each domain.
         ["Data"] train_per_domain: usize;
+        /// Give each client images of so many classes only, drawn from a deck; of all when not given.
+        ["Data"] classes_per_client: usize;
+        /// Give clients different numbers of images, by a Dirichlet law of this concentration above smallest-share; equal
+        /// numbers when not given. Every client then takes the mean number of steps, over full batches.
+        ["Data"] dirichlet: f64;
         /// Clients drawn for each round; all when not given.
         ["Training"] clients_per_round: usize;
         /// Adapter to run on: a part of its name; the fastest when not given.
@@ -495,6 +505,10 @@ impl TrainConfig {
             percent: self.percent,
             validation_ratio: self.validation_ratio,
             domain_order: self.domain_order,
+            classes_per_client: self.classes_per_client,
+            consistent_test_classes: self.consistent_test_classes,
+            dirichlet: self.dirichlet,
+            smallest_share: self.smallest_share,
         }
     }
 

@@ -135,8 +135,8 @@ impl Federation {
         let mut lanes: Vec<usize> = clients.iter().filter(|c| c.can_train()).map(|c| c.bases).collect();
         lanes.sort_unstable_by(|a, b| b.cmp(a));
         let most_lanes: usize = lanes.iter().take(config.clients_per_round.unwrap_or(usize::MAX)).sum();
-        let mut steps = 0;
-        for client in &clients {
+        let mut steps = equal_steps(&config, &clients).unwrap_or(0);
+        for client in clients.iter().filter(|_| config.dirichlet.is_none()) {
             steps = steps.max(batches::batch_sizes(client.train.len(), config.batch_size)?.len() * config.local_epochs);
         }
         let robust = config.lambda_train > 0.0;
@@ -298,7 +298,10 @@ impl Federation {
         for (slot, p) in plan.clients.iter().enumerate() {
             let images = self.images.train_indices(&self.clients[p.client]);
             let c = &self.config;
-            let batches = batches::local_batches(c.seed, plan.round, p.client, c.local_epochs, &images, c.batch_size)?;
+            let batches = match equal_steps(c, &self.clients) {
+                Some(steps) => batches::cycled_batches(c.seed, plan.round, p.client, steps, &images, c.batch_size),
+                None => batches::local_batches(c.seed, plan.round, p.client, c.local_epochs, &images, c.batch_size)?,
+            };
             let lanes = plan.lanes.iter().filter(|l| l.slot == slot);
             work.push(ClientWork { client: p.client as u32, batches, bases: lanes.map(|l| (l.base as u32, l.share as f32)).collect() });
         }
@@ -354,6 +357,12 @@ impl Federation {
         };
         self.model.test(&self.gpu, &self.images, &self.clients, &settings).await
     }
+}
+
+/// With Dirichlet sizes, the number of steps that every client takes in a round.
+fn equal_steps(config: &TrainConfig, clients: &[Client]) -> Option<usize> {
+    let sizes = clients.iter().filter(|c| c.can_train()).map(|c| c.train.len());
+    config.dirichlet.map(|_| batches::mean_steps(sizes, config.local_epochs, config.batch_size))
 }
 
 impl TrainConfig {

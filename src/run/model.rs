@@ -9,7 +9,7 @@ use crate::engine::{
     Staging, Totals, estimate_statistics,
 };
 use crate::fl::init::{Init, fan_in_scale, init_tensor, tensor_rng};
-use crate::fl::{Attack, Client, DomainSizes, Method, Partition, Ratio, batches, selection};
+use crate::fl::{Attack, Client, DomainLabels, Method, Partition, Ratio, batches, selection};
 use crate::gpu::Gpu;
 use crate::net::{Network, NormRow, Norms, Shape, TensorKind, TensorSpec};
 use crate::{Error, Result};
@@ -96,8 +96,8 @@ pub fn wanted_tensors(network: &Network) -> Vec<(String, Vec<usize>)> {
 /// # Errors
 /// As [`crate::fl::partition()`].
 pub fn partition(dataset: &Dataset, config: &TrainConfig) -> Result<Partition> {
-    let sizes = dataset.domains.iter().map(|d| DomainSizes { name: d.name.clone(), train: d.train.len(), test: d.test.len() });
-    crate::fl::partition::partition(&sizes.collect::<Vec<_>>(), &config.partition_settings(), &config.method())
+    let labels = dataset.domains.iter().map(|d| DomainLabels { name: d.name.clone(), train: &d.train.labels, test: &d.test.labels });
+    crate::fl::partition::partition(&labels.collect::<Vec<_>>(), &config.partition_settings(), &config.method())
 }
 
 impl Model {
