@@ -6,7 +6,7 @@ pub fn clip(value: f64, original: f64, epsilon: f64) -> f64 {
 }
 
 /// PCG4D (Jarzynski and Olano, "Hash Functions for GPU Rendering", 2020).
-fn pcg4d(key: [u32; 4]) -> [u32; 4] {
+pub(crate) fn pcg4d(key: [u32; 4]) -> [u32; 4] {
     let mut v = key.map(|k| k.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
     let mix = |v: &mut [u32; 4]| {
         for (to, a, b) in [(0, 1, 3), (1, 2, 0), (2, 0, 1), (3, 1, 2)] {

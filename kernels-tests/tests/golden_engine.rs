@@ -72,6 +72,7 @@ impl Bench {
             masked_loss,
             adversarial: None,
             local_norms: None,
+            augment: None,
             optimizer,
             weight_decay: OPTIMISER.weight_decay as f32,
             lanes: 1,

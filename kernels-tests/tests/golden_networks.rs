@@ -105,6 +105,7 @@ impl Bench {
             masked_loss: false,
             adversarial: None,
             local_norms: None,
+            augment: None,
             optimizer: Optimizer::Sgd { momentum: 0.9 },
             weight_decay: 5e-4,
             lanes: 1,

@@ -171,6 +171,7 @@ async fn training(tracked: bool, tuning: Option<Tuning>) {
         masked_loss: false,
         adversarial: Some(Adversarial { lambda: 0.5, attack: "pgd-7".parse().expect("an attack"), seed: 7 }),
         local_norms: None,
+        augment: None,
         optimizer: Optimizer::Sgd { momentum: OPTIMISER.momentum as f32 },
         weight_decay: OPTIMISER.weight_decay as f32,
         lanes: 1,

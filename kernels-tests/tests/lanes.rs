@@ -5,7 +5,8 @@ mod pseudo;
 
 use pseudo::noise;
 use splitmix_fl::engine::{
-    Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, Optimizer, Server, Staging, Totals, TrainOptions, Trainer,
+    Augment, Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, Optimizer, Server, Staging, Totals, TrainOptions,
+    Trainer,
 };
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::net::{Network, digits};
@@ -69,6 +70,7 @@ impl Bench {
             masked_loss: false,
             adversarial: None,
             local_norms: None,
+            augment: Some(Augment { padding: 2, flip: true, rotation: 20.0, seed: 5 }),
             optimizer: Optimizer::Sgd { momentum: 0.9 },
             weight_decay: 5e-4,
             lanes,

@@ -6,6 +6,7 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use splitmix_fl::engine::Augment;
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::kernels::{Traits, Tuning};
 use splitmix_fl::net::{Norms, Shape};
@@ -135,7 +136,9 @@ fn all(checked_shaders: bool, cases: u32) {
     });
     bench.check(cases / 2, (1usize..7, image(1..5, 12), 1u32..30, 0u32..4, any::<u64>()), |c| {
         let (batch, shape, images, step, seed) = c;
-        Some(Box::new(GatherCase { batch, shape, images, step, seed }))
+        let (padding, flip, rotation) = ((seed >> 8) as u32 % 5, seed & 1 == 1, ((seed >> 16) % 181) as f32);
+        let augment = (seed & 2 == 2).then_some(Augment { padding, flip, rotation, seed: seed as u32 });
+        Some(Box::new(GatherCase { batch, shape, images, step, augment, seed }))
     });
     bench.check(cases / 2, (1usize..20, 1usize..20, 1usize..9, any::<u64>()), |c| {
         let (batch, classes, bases, seed) = c;

@@ -59,6 +59,7 @@ impl Bench {
             masked_loss: false,
             adversarial: (lambda > 0.0).then_some(Adversarial { lambda, attack, seed: 5 }),
             local_norms: None,
+            augment: None,
             optimizer: Optimizer::Sgd { momentum: 0.9 },
             weight_decay: 5e-4,
             lanes: 9,

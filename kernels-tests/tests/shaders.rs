@@ -118,6 +118,7 @@ fn every_variant_in_use_is_valid_and_bound_as_declared() {
                 masked_loss: true,
                 adversarial: None,
                 local_norms: false,
+                augment: None,
                 optimizer: Optimizer::Sgd { momentum: 0.9 },
                 weight_decay: 5e-4,
                 tuning,

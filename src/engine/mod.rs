@@ -21,7 +21,7 @@ pub use evaluator::{EvaluateOptions, Evaluator};
 pub use images::ImageStore;
 pub use local::LocalNorms;
 pub use server::Server;
-pub use trainer::{Adversarial, ClientWork, Optimizer, TrainOptions, Trainer};
+pub use trainer::{Adversarial, Augment, ClientWork, Optimizer, TrainOptions, Trainer};
 
 use crate::gpu::Gpu;
 use crate::kernels::BufferId;

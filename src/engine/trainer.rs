@@ -6,8 +6,11 @@ use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::Tuning;
 use crate::kernels::adam::Adam;
 use crate::kernels::attack::AttackImages;
+pub use crate::kernels::gather_images::Augment;
+use crate::kernels::gather_images::GatherImages;
 use crate::kernels::weighted_average;
 use crate::net::Network;
+use crate::plan::GATHER;
 pub use crate::plan::train::Optimizer;
 use crate::plan::train::{ATTACK_START, AdversarialSetting, TOTALS_BYTES, TrainPlan, TrainSetting};
 use crate::{Error, Result};
@@ -37,6 +40,8 @@ pub struct TrainOptions {
     pub adversarial: Option<Adversarial>,
     /// Batch norms that stay with the clients and are not averaged, in rows as the network's.
     pub local_norms: Option<LocalNorms>,
+    /// Random changes to the images of every step.
+    pub augment: Option<Augment>,
     /// The optimiser.
     pub optimizer: Optimizer,
     /// Weight decay, added to every gradient.
@@ -123,6 +128,7 @@ impl Trainer {
             masked_loss: options.masked_loss,
             adversarial,
             local_norms: options.local_norms.is_some(),
+            augment: options.augment,
             optimizer: options.optimizer,
             weight_decay: options.weight_decay,
             tuning: options.tuning.unwrap_or(gpu.tuning()),
@@ -217,6 +223,7 @@ impl Trainer {
         for (label, word) in &self.plan.learning_rates {
             self.program.set_word(gpu, label, *word, learning_rate.to_bits());
         }
+        self.program.set_word(gpu, GATHER, GatherImages::ROUND_WORD, self.round);
         self.program.set_word(gpu, ATTACK_START, AttackImages::ROUND_WORD, self.round);
         let mut encoder = self.encoder(gpu);
         server.begin(&mut encoder);

@@ -13,6 +13,35 @@ pub struct GatherImages {
     pub images_per_chunk: u32,
     /// Layout of the gathered input; at most four channels.
     pub input: ImageLayout,
+    /// Changes to every image, each time it is gathered.
+    pub augment: Option<Augment>,
+}
+
+/// Random changes to training images, in this order.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Augment {
+    /// A crop of the image with so many zero pixels on every side.
+    pub padding: u32,
+    /// A flip of left and right, every other time.
+    pub flip: bool,
+    /// A rotation by up to so many degrees, at most 180, to the nearest pixel; one of 127 angles.
+    pub rotation: f32,
+    /// Seed of the draws.
+    pub seed: u32,
+}
+
+/// Angles that a rotation is one of.
+const ANGLES: i32 = 127;
+
+impl Augment {
+    /// Cosine and sine · 2¹⁴ of every angle, and one angle more to fill the last vec4.
+    fn angles(&self) -> Vec<u32> {
+        let of = |i: i32| {
+            let angle = f64::from(self.rotation).to_radians() * f64::from(i - ANGLES / 2) / f64::from(ANGLES / 2);
+            [libm::cos(angle), libm::sin(angle)].map(|v| (v * 16384.0).round() as i32 as u32)
+        };
+        (0..=ANGLES).flat_map(of).collect()
+    }
 }
 
 /// Its buffers.
@@ -33,6 +62,9 @@ pub struct Buffers {
 }
 
 impl GatherImages {
+    /// Place of the round in the uniform block, for the draws of augmented images.
+    pub const ROUND_WORD: usize = 11;
+
     /// The dispatch, over slots.
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         let shape = self.input.shape;
@@ -41,11 +73,11 @@ impl GatherImages {
             label: label.into(),
             kernel: Kernel {
                 shader: shader::gather_images,
-                entry: "gather_images",
+                entry: if self.augment.is_some() { "gather_augmented" } else { "gather_images" },
                 constants: vec![],
                 access: &[Read, Read, Read, Read, Write, Write, Write],
             },
-            words: vec![
+            words: [
                 0,
                 self.slot_capacity,
                 self.batch,
@@ -56,7 +88,16 @@ impl GatherImages {
                 self.input.image(),
                 self.input.origin(0),
                 self.images_per_chunk,
-            ],
+                self.augment.map_or(0, |a| a.seed),
+                0,
+                self.augment.map_or(0, |a| a.padding),
+                u32::from(self.augment.is_some_and(|a| a.flip)),
+                0,
+                0,
+            ]
+            .into_iter()
+            .chain(self.augment.unwrap_or(Augment { padding: 0, flip: false, rotation: 0.0, seed: 0 }).angles())
+            .collect(),
             step_word: Some(0),
             buffers: vec![b.schedule, b.images[0], b.images[1], b.labels, b.input, b.batch_labels, b.batch_sizes],
             invocations: self.batch * (shape.height * shape.width).div_ceil(4),

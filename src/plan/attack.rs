@@ -81,7 +81,8 @@ impl AttackPlan {
     pub fn new(s: &AttackSetting) -> AttackPlan {
         let mut plan = Plan::default();
         let net = s.network;
-        let tables = Tables { batch: s.batch, steps: 1, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk };
+        let tables =
+            Tables { batch: s.batch, steps: 1, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk, augment: None };
         let g = Gathered::new(&mut plan, net, tables);
         let Gathered { lanes, schedule, images, labels, server, batch_labels, batch_sizes, .. } = g;
         let Activation { buffer: clean, layout } = g.input;

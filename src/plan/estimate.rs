@@ -53,7 +53,8 @@ impl EstimatePlan {
     /// Builds the plan.
     pub fn new(s: &EstimateSetting) -> EstimatePlan {
         let mut plan = Plan::default();
-        let tables = Tables { batch: s.batch, steps: s.steps, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk };
+        let tables =
+            Tables { batch: s.batch, steps: s.steps, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk, augment: None };
         let g = Gathered::new(&mut plan, s.network, tables);
         let Gathered { lanes, schedule, images, labels, server, batch_sizes, input, .. } = g;
         let store = plan.buffer("local batch norms", Extent::External);

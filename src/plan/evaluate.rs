@@ -61,7 +61,8 @@ impl EvaluatePlan {
     pub fn new(s: &EvaluateSetting) -> EvaluatePlan {
         let mut plan = Plan::default();
         let net = s.network;
-        let tables = Tables { batch: s.batch, steps: 1, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk };
+        let tables =
+            Tables { batch: s.batch, steps: 1, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk, augment: None };
         let g = Gathered::new(&mut plan, net, tables);
         let store = s.norms.store.map(|_| plan.buffer("stored batch norms", Extent::External));
         let (setting, norms) = g.evaluation(&mut plan, net, s.batch, s.tuning, s.norms, store);

@@ -3,7 +3,7 @@
 use super::forward::{Activation, NormRows, Setting, input_layout};
 use super::{Extent, Plan};
 use crate::kernels::batch_norm_mix::{self, BatchNormMix};
-use crate::kernels::gather_images::{self, GatherImages};
+use crate::kernels::gather_images::{self, Augment, GatherImages};
 use crate::kernels::{BufferId, Dispatch, Tuning};
 use crate::net::{Network, NormRow};
 
@@ -18,6 +18,8 @@ pub(super) struct Tables {
     pub slot_capacity: u32,
     /// Images in the first of the two image chunks.
     pub images_per_chunk: u32,
+    /// Changes to every image.
+    pub augment: Option<Augment>,
 }
 
 /// Which batch norms an evaluation uses.
@@ -30,6 +32,9 @@ pub struct EvaluationNorms {
     /// Share of the adversarial batch norm, in [0, 1].
     pub lambda: f32,
 }
+
+/// Label of the dispatch that gathers.
+pub const GATHER: &str = "gather";
 
 /// Label of the dispatch that mixes batch norms.
 pub const MIX: &str = "batch norms";
@@ -49,7 +54,7 @@ pub(super) struct Gathered {
 
 impl Gathered {
     pub fn new(plan: &mut Plan, network: &Network, tables: Tables) -> Gathered {
-        let Tables { batch, steps, slot_capacity, images_per_chunk } = tables;
+        let Tables { batch, steps, slot_capacity, images_per_chunk, augment } = tables;
         let lanes = plan.buffer("lanes", Extent::PerLane(16));
         let schedule = plan.buffer("schedule", Extent::PerSlot(u64::from(steps) * u64::from(1 + batch) * 4));
         let images = [plan.buffer("images 0", Extent::External), plan.buffer("images 1", Extent::External)];
@@ -59,8 +64,8 @@ impl Gathered {
         let batch_sizes = plan.buffer("batch sizes", Extent::PerSlot(4));
         let layout = input_layout(network);
         let input = Activation { buffer: plan.buffer("input", Extent::PerSlot(layout.bytes(batch))), layout };
-        let dispatch = GatherImages { batch, slot_capacity, images_per_chunk, input: layout }
-            .dispatch("gather", gather_images::Buffers { schedule, images, labels, input: input.buffer, batch_labels, batch_sizes });
+        let dispatch = GatherImages { batch, slot_capacity, images_per_chunk, input: layout, augment }
+            .dispatch(GATHER, gather_images::Buffers { schedule, images, labels, input: input.buffer, batch_labels, batch_sizes });
         Gathered { lanes, schedule, images, labels, server, batch_labels, batch_sizes, input, dispatch }
     }
 

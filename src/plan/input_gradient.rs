@@ -53,7 +53,8 @@ impl InputGradientPlan {
     pub fn new(s: &InputGradientSetting) -> InputGradientPlan {
         let mut plan = Plan::default();
         let net = s.network;
-        let tables = Tables { batch: s.batch, steps: 1, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk };
+        let tables =
+            Tables { batch: s.batch, steps: 1, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk, augment: None };
         let g = Gathered::new(&mut plan, net, tables);
         let totals = plan.buffer("totals", Extent::PerLane(TOTALS_BYTES));
         let (setting, norms) = g.evaluation(&mut plan, net, s.batch, s.tuning, EvaluationNorms::default(), None);

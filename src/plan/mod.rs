@@ -15,7 +15,7 @@ mod memory;
 pub mod train;
 
 use crate::kernels::{BufferId, Dispatch, ImageLayout};
-pub use gathered::{EvaluationNorms, MIX};
+pub use gathered::{EvaluationNorms, GATHER, MIX};
 pub use memory::Memory;
 use std::fmt::Write as _;
 

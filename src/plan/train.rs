@@ -13,6 +13,7 @@ use crate::kernels::attack::{self, AttackImages, By};
 use crate::kernels::batch_norm_mix::BatchNormMix;
 use crate::kernels::conv2d_backward_data;
 use crate::kernels::copy_bases::{self, CopyBases};
+use crate::kernels::gather_images::Augment;
 use crate::kernels::linear_backward_weight;
 use crate::kernels::local_norms::{self, LocalNorms};
 use crate::kernels::running_statistics::{self, RunningStatistics};
@@ -73,6 +74,8 @@ pub struct TrainSetting<'a> {
     pub adversarial: Option<AdversarialSetting>,
     /// Whether each client keeps batch norms of its own.
     pub local_norms: bool,
+    /// Random changes to the images of every step.
+    pub augment: Option<Augment>,
     /// The optimiser.
     pub optimizer: Optimizer,
     /// Weight decay, added to every gradient.
@@ -141,7 +144,13 @@ impl TrainPlan {
         let share = s.adversarial.map_or(0.0, |a| a.lambda);
         assert_eq!(net.norms.dual, share > 0.0 && share < 1.0, "dual batch norms are for training on clean and on attacked images");
         let row = u64::from(net.parameter_blocks) * 16;
-        let tables = Tables { batch: s.batch, steps: s.steps, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk };
+        let tables = Tables {
+            batch: s.batch,
+            steps: s.steps,
+            slot_capacity: s.slot_capacity,
+            images_per_chunk: s.images_per_chunk,
+            augment: s.augment,
+        };
         let g = Gathered::new(&mut plan, net, tables);
         let Gathered { lanes, schedule, images, labels, server, batch_labels, batch_sizes, input, .. } = g;
         let average = plan.buffer("average", Extent::External);
@@ -366,6 +375,7 @@ mod tests {
             masked_loss: false,
             adversarial: None,
             local_norms: false,
+            augment: None,
             optimizer: Optimizer::Sgd { momentum: 0.9 },
             weight_decay: 5e-4,
             tuning: Tuning::baseline(),
@@ -400,6 +410,7 @@ mod tests {
             masked_loss: false,
             adversarial: Some(AdversarialSetting { lambda: 0.5, seed: 1, start: 0.1, epsilon: 0.1, alpha: 0.1 }),
             local_norms: true,
+            augment: None,
             optimizer: Optimizer::Sgd { momentum: 0.9 },
             weight_decay: 5e-4,
             tuning: Tuning::baseline(),

@@ -1,7 +1,7 @@
 //! The configuration of a training run: one list of options, shared by the TOML file, the command line and the
 //! checkpoint.
 
-use crate::engine::Optimizer;
+use crate::engine::{Augment, Optimizer};
 use crate::fl::{Attack, Budgets, Method, PartitionSettings, Ratio, RoundSettings, Schedule, batches::SMALLEST_BATCH};
 use crate::net::{Architecture, Norms};
 use crate::{Error, Result};
@@ -117,6 +117,12 @@ options! {
         /// classes).
         ["Method", num_args = 0..=1, default_missing_value = "true"] masked_loss: bool = false;
 
+        /// Augmentation of training images: crop with so many zero pixels on every side.
+        ["Training"] crop_padding: usize = 0;
+        /// Augmentation: flip left and right every other time.
+        ["Training", num_args = 0..=1, default_missing_value = "true"] flip: bool = false;
+        /// Augmentation: rotate by up to so many degrees, in [0, 180].
+        ["Training"] rotation: f64 = 0.0;
         /// Federated rounds, at least 1.
         ["Training"] rounds: usize = 18;
         /// Passes over a client's images in a round, at least 1.
@@ -392,6 +398,8 @@ impl TrainConfig {
         }
         check(self.percent > 0.0 && self.percent <= 1.0, "percent", self.percent, "it is a share in (0, 1]")?;
         check(self.test_ratio > 0.0 && self.test_ratio < 1.0, "test-ratio", self.test_ratio, "it is a share in (0, 1)")?;
+        check((0.0..=180.0).contains(&self.rotation), "rotation", self.rotation, "it is a number of degrees in [0, 180]")?;
+        check(self.crop_padding <= 1024, "crop-padding", self.crop_padding, "it is a number of pixels of at most 1024")?;
         let (ratio, key) = (self.validation_ratio, "validation-ratio");
         check((0.0..1.0).contains(&ratio), key, ratio, "it is a share in [0, 1)")?;
         check(self.lr > 0.0 && self.lr.is_finite(), "lr", self.lr, "it must be a number above 0")?;
@@ -465,6 +473,13 @@ impl TrainConfig {
             );
         }
         warnings
+    }
+
+    /// Random changes to training images, if there are any.
+    pub fn augment(&self) -> Option<Augment> {
+        let augment =
+            Augment { padding: self.crop_padding as u32, flip: self.flip, rotation: self.rotation as f32, seed: self.seed as u32 };
+        (augment.padding > 0 || augment.flip || augment.rotation > 0.0).then_some(augment)
     }
 
     /// The optimiser of local training.
@@ -686,6 +701,42 @@ pub use file::show_defaults;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_preset_is_a_configuration() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("presets");
+        let mut count = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let flags = TrainOverrides::default();
+            let mut config = TrainConfig::load(Some(&path), flags).unwrap_or_else(|e| panic!("{e}"));
+            if config.data == DataSource::Directory {
+                config.data_dir = Some("somewhere".into());
+            }
+            let config = config.validate().unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            assert_eq!(config.warnings(), Vec::<String>::new(), "{}", path.display());
+            count += 1;
+        }
+        assert!(count >= 8, "{count} presets");
+    }
+
+    #[test]
+    fn a_network_is_a_name_or_a_description() {
+        let named = |name: &str| TrainConfig { network: NetworkChoice::Named(name.into()), ..TrainConfig::default() }.validate();
+        assert_eq!(named("alexnet").unwrap().network.architecture().unwrap().input, [3, 256, 256]);
+        let told = named("lenet").unwrap_err().to_string();
+        assert!(told.contains("digits, preact-resnet18, alexnet") && told.contains(".toml"), "{told}");
+        let grey = r#"network = { name = "grey", input = [1, 8, 8], layers = [
+            { type = "conv2d", name = "a", out-channels = 8, kernel = 3 }, { type = "linear", name = "b" },
+        ] }"#;
+        let config = TrainConfig::from_toml(grey, std::path::Path::new("grey.toml")).unwrap();
+        assert!(config.clone().validate().unwrap_err().to_string().contains("1 channels"));
+        // A described network goes through the file and back.
+        let described = Architecture::built_in("preact-resnet18").unwrap();
+        let config = TrainConfig { network: NetworkChoice::Described(described), ..TrainConfig::default() };
+        let text = config.to_toml().unwrap();
+        assert_eq!(TrainConfig::from_toml(&text, std::path::Path::new("run.toml")).unwrap(), config);
+    }
 
     fn valid(change: impl FnOnce(&mut TrainConfig)) -> Result<TrainConfig> {
         let mut config = TrainConfig::default();

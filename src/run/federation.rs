@@ -150,6 +150,7 @@ impl Federation {
                 seed: config.seed as u32,
             }),
             local_norms: model.local.clone(),
+            augment: config.augment(),
             optimizer: config.optimizer(),
             weight_decay: config.weight_decay as f32,
             lanes: most_lanes.max(1) as u32,

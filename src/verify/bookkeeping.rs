@@ -7,7 +7,7 @@ use crate::kernels::attack::{AttackImages, By};
 use crate::kernels::copy_bases::{self, CopyBases};
 use crate::kernels::ensemble_gradient::{self, EnsembleGradient};
 use crate::kernels::ensemble_mean::{self, EnsembleMean};
-use crate::kernels::gather_images::{self, GatherImages};
+use crate::kernels::gather_images::{self, Augment, GatherImages};
 use crate::kernels::linear_forward::Linear;
 use crate::kernels::sgd::{self, Sgd};
 use crate::kernels::softmax_cross_entropy::{self, SoftmaxCrossEntropy};
@@ -30,18 +30,23 @@ pub struct GatherCase {
     pub images: u32,
     /// Local step whose row of the schedule is read.
     pub step: u32,
+    /// Changes to every image.
+    pub augment: Option<Augment>,
     /// Seed of the data.
     pub seed: u64,
 }
 
 impl Case for GatherCase {
     fn op(&self) -> &'static str {
-        "gather_images"
+        if self.augment.is_some() { "gather_images, augmented" } else { "gather_images" }
     }
 
     fn shape(&self) -> String {
         let s = self.shape;
-        format!("{}×{}×{}×{} of {} images, step {}", self.batch, s.channels, s.height, s.width, self.images, self.step)
+        let changes = self
+            .augment
+            .map_or(String::new(), |a| format!(", padding {}, {}rotation {}°", a.padding, if a.flip { "flip, " } else { "" }, a.rotation));
+        format!("{}×{}×{}×{} of {} images, step {}{changes}", self.batch, s.channels, s.height, s.width, self.images, self.step)
     }
 
     fn trial(&self, _: Tuning) -> Trial {
@@ -73,7 +78,22 @@ impl Case for GatherCase {
                 height: self.shape.height as usize,
                 width: self.shape.width as usize,
             };
-            let (x, batch_labels) = kernels_tests::gather_images::gather_images(&image, &bytes, &labels, &indices, valid[slot]);
+            let (mut x, batch_labels) = kernels_tests::gather_images::gather_images(&image, &bytes, &labels, &indices, valid[slot]);
+            if let Some(a) = self.augment {
+                let (rotation, round) = (f64::from(a.rotation), 0);
+                let twin = kernels_tests::gather_images::Augment {
+                    padding: a.padding,
+                    flip: a.flip,
+                    rotation,
+                    seed: a.seed,
+                    round,
+                    step: self.step,
+                };
+                for (own, index) in x.chunks_exact_mut(image.len()).zip(&indices) {
+                    let changed = kernels_tests::gather_images::augment(&image, own, &twin.draw(*index));
+                    own.copy_from_slice(&changed);
+                }
+            }
             let start = slot * layout.bytes(batch as u32) as usize / 4;
             for n in 0..valid[slot] {
                 want_labels[slot * batch + n] = Want::Bits(batch_labels[n]);
@@ -96,7 +116,13 @@ impl Case for GatherCase {
             batch_labels: t.output("batch labels", want_labels),
             batch_sizes: t.output("batch sizes", valid.iter().map(|v| Want::Bits(*v as u32)).collect()),
         };
-        let kernel = GatherImages { batch: batch as u32, slot_capacity: SLOTS as u32, images_per_chunk: chunk, input: layout };
+        let kernel = GatherImages {
+            batch: batch as u32,
+            slot_capacity: SLOTS as u32,
+            images_per_chunk: chunk,
+            input: layout,
+            augment: self.augment,
+        };
         t.dispatches = vec![kernel.dispatch("case", b)];
         t.active = Some(Active { lanes: 0, slots: SLOTS as u32, step: self.step });
         t
@@ -786,11 +812,15 @@ impl Case for WorstCase {
 }
 
 pub(super) fn standard() -> Vec<Box<dyn Case>> {
+    let changed = |padding, flip, rotation| Some(Augment { padding, flip, rotation, seed: 77 });
     let image = |channels, height, width| Shape { channels, height, width };
     let mut cases: Vec<Box<dyn Case>> = vec![
-        Box::new(GatherCase { batch: 5, shape: image(3, 28, 28), images: 30, step: 0, seed: 400 }),
-        Box::new(GatherCase { batch: 4, shape: image(1, 5, 3), images: 9, step: 2, seed: 401 }),
-        Box::new(GatherCase { batch: 3, shape: image(4, 2, 7), images: 16, step: 1, seed: 402 }),
+        Box::new(GatherCase { batch: 5, shape: image(3, 28, 28), images: 30, step: 0, augment: None, seed: 400 }),
+        Box::new(GatherCase { batch: 4, shape: image(1, 5, 3), images: 9, step: 2, augment: None, seed: 401 }),
+        Box::new(GatherCase { batch: 3, shape: image(4, 2, 7), images: 16, step: 1, augment: None, seed: 402 }),
+        Box::new(GatherCase { batch: 5, shape: image(3, 32, 32), images: 30, step: 2, augment: changed(4, true, 0.0), seed: 403 }),
+        Box::new(GatherCase { batch: 3, shape: image(3, 40, 36), images: 9, step: 0, augment: changed(0, true, 30.0), seed: 404 }),
+        Box::new(GatherCase { batch: 6, shape: image(1, 7, 10), images: 12, step: 1, augment: changed(2, false, 180.0), seed: 405 }),
         Box::new(SgdCase { length: 70, skip: (0, 0), two: false, steps: 1, seed: 410 }),
         Box::new(SgdCase { length: 9, skip: (2, 5), two: false, steps: 5, seed: 411 }),
         Box::new(SgdCase { length: 70, skip: (0, 0), two: true, steps: 2, seed: 412 }),
