@@ -33,6 +33,7 @@ pub mod linear_forward;
 pub mod max_pool_backward;
 pub mod max_pool_forward;
 pub mod network;
+pub mod proximal;
 pub mod relu_backward;
 pub mod relu_forward;
 pub mod residual_add;

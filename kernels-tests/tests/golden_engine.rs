@@ -75,6 +75,7 @@ impl Bench {
             augment: None,
             optimizer,
             weight_decay: OPTIMISER.weight_decay as f32,
+            proximal: 0.0,
             lanes: 1,
             steps: STEPS as u32,
             limit: Limit::default(),

@@ -108,6 +108,7 @@ impl Bench {
             augment: None,
             optimizer: Optimizer::Sgd { momentum: 0.9 },
             weight_decay: 5e-4,
+            proximal: 0.0,
             lanes: 1,
             steps: STEPS as u32,
             limit: Limit::default(),

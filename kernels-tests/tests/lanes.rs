@@ -73,6 +73,7 @@ impl Bench {
             augment: Some(Augment { padding: 2, flip: true, rotation: 20.0, seed: 5 }),
             optimizer: Optimizer::Sgd { momentum: 0.9 },
             weight_decay: 5e-4,
+            proximal: 0.1,
             lanes,
             steps: 4,
             limit,

@@ -62,6 +62,7 @@ impl Bench {
             augment: None,
             optimizer: Optimizer::Sgd { momentum: 0.9 },
             weight_decay: 5e-4,
+            proximal: 0.0,
             lanes: 9,
             steps: 3,
             limit: Limit { lanes, memory: None },

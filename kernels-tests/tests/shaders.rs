@@ -121,6 +121,7 @@ fn every_variant_in_use_is_valid_and_bound_as_declared() {
                 augment: None,
                 optimizer: Optimizer::Sgd { momentum: 0.9 },
                 weight_decay: 5e-4,
+                proximal: 0.01,
                 tuning,
                 keep_gradients: denominator == 4,
             };

@@ -198,6 +198,7 @@ impl Workload {
             augment: None,
             optimizer: Optimizer::Sgd { momentum: 0.9 },
             weight_decay: 5e-4,
+            proximal: 0.0,
             lanes,
             steps: o.steps,
             limit: self.limit(4),

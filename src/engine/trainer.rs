@@ -46,6 +46,8 @@ pub struct TrainOptions {
     pub optimizer: Optimizer,
     /// Weight decay, added to every gradient.
     pub weight_decay: f32,
+    /// Weight μ of FedProx's proximal term, which holds a client's bases near the server's; 0: there is none.
+    pub proximal: f32,
     /// Most lanes of a round.
     pub lanes: u32,
     /// Most local steps of a client in a round.
@@ -131,6 +133,7 @@ impl Trainer {
             augment: options.augment,
             optimizer: options.optimizer,
             weight_decay: options.weight_decay,
+            proximal: options.proximal,
             tuning: options.tuning.unwrap_or(gpu.tuning()),
             keep_gradients: options.keep_activations,
         };

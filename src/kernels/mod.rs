@@ -30,6 +30,7 @@ pub mod linear_forward;
 pub mod local_norms;
 pub mod max_pool_backward;
 pub mod max_pool_forward;
+pub mod proximal;
 pub mod relu_backward;
 pub mod relu_forward;
 pub mod residual_add;
@@ -101,6 +102,7 @@ pub mod shader {
         local_norms,
         max_pool_backward,
         max_pool_forward,
+        proximal,
         relu_backward,
         relu_forward,
         residual_add,

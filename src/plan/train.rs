@@ -16,6 +16,7 @@ use crate::kernels::copy_bases::{self, CopyBases};
 use crate::kernels::gather_images::Augment;
 use crate::kernels::linear_backward_weight;
 use crate::kernels::local_norms::{self, LocalNorms};
+use crate::kernels::proximal::{self, Proximal};
 use crate::kernels::running_statistics::{self, RunningStatistics};
 use crate::kernels::sgd::{self, Sgd};
 use crate::kernels::weighted_average::{self, WeightedAverage};
@@ -80,6 +81,8 @@ pub struct TrainSetting<'a> {
     pub optimizer: Optimizer,
     /// Weight decay, added to every gradient.
     pub weight_decay: f32,
+    /// Weight μ of FedProx's proximal term; 0: there is none.
+    pub proximal: f32,
     /// The kernels' variants.
     pub tuning: Tuning,
     /// Whether every gradient is to be read afterwards; else that of the largest linear layer is spent where it is computed.
@@ -190,7 +193,7 @@ impl TrainPlan {
             Optimizer::Adam => None,
         };
         // Only the gradient of the whole loss can be spent where it is computed.
-        let spends = !s.keep_gradients && !net.norms.dual && sgd.is_some();
+        let spends = !s.keep_gradients && !net.norms.dual && sgd.is_some() && s.proximal == 0.0;
         let descend = |f: &Forward| forward::largest_linear(f).filter(|_| spends);
         let mut largest = None;
         let mut step = Vec::new();
@@ -228,6 +231,12 @@ impl TrainPlan {
             attacked = Some((a.images.buffer, a.images.layout));
             adversarial_totals = Some(totals);
             attack = Some(a);
+        }
+        if s.proximal > 0.0 {
+            // Local batch norms, which end a row, are not the server's.
+            let length = if s.local_norms { net.norm_start } else { net.trained_blocks };
+            let kernel = Proximal { length, stride: net.parameter_blocks, mu: s.proximal };
+            step.push(kernel.dispatch("proximal term", proximal::Buffers { lanes, server, parameters, gradient }));
         }
         let mut learning_rates = Vec::new();
         let mut corrections = None;
@@ -378,6 +387,7 @@ mod tests {
             augment: None,
             optimizer: Optimizer::Sgd { momentum: 0.9 },
             weight_decay: 5e-4,
+            proximal: 0.0,
             tuning: Tuning::baseline(),
             keep_gradients: false,
         };
@@ -413,6 +423,7 @@ mod tests {
             augment: None,
             optimizer: Optimizer::Sgd { momentum: 0.9 },
             weight_decay: 5e-4,
+            proximal: 0.0,
             tuning: Tuning::baseline(),
             keep_gradients: false,
         };
@@ -430,5 +441,10 @@ mod tests {
         let exact = 7 * matmul(attack) + matmul(plan.phase("step"));
         let share = exact as f64 / matmul(standard.phase("step")) as f64;
         assert!((7.0..7.8).contains(&share), "{share} standard steps");
+        let mut shared = TrainPlan::new(&setting).plan;
+        shared.share_memory();
+        let bytes = shared.footprint().bytes(190, 50);
+        println!("{bytes} bytes for 190 lanes");
+        assert!(bytes < 1_900_000_000, "{bytes} bytes");
     }
 }

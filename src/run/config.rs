@@ -141,6 +141,8 @@ options! {
         ["Training"] momentum: f64 = 0.9;
         /// Weight decay, at least 0, added to the gradient of every parameter.
         ["Training"] weight_decay: f64 = 5e-4;
+        /// FedProx: weight of a term that holds a client's parameters near the server's, at least 0; 0: there is none.
+        ["Training"] proximal: f64 = 0.0;
         /// Seed of every random choice, at most 2^63 − 1.
         ["Training"] seed: u64 = 1;
 
@@ -406,6 +408,7 @@ impl TrainConfig {
         check((0.0..1.0).contains(&self.momentum), "momentum", self.momentum, "it must be in [0, 1)")?;
         let (decay, key) = (self.weight_decay, "weight-decay");
         check(decay >= 0.0 && decay.is_finite(), key, decay, "it must be a number of at least 0")?;
+        check(self.proximal >= 0.0 && self.proximal.is_finite(), "proximal", self.proximal, "it must be a number of at least 0")?;
         check(i64::try_from(self.seed).is_ok(), "seed", self.seed, "it must be at most 2^63 - 1")?;
         check(!self.out.as_os_str().is_empty(), "out", "\"\"", "name the folder of the run")?;
         check((0.0..=1.0).contains(&self.lambda_train), "lambda-train", self.lambda_train, "it is a share in [0, 1]")?;

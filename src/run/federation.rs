@@ -153,6 +153,7 @@ impl Federation {
             augment: config.augment(),
             optimizer: config.optimizer(),
             weight_decay: config.weight_decay as f32,
+            proximal: config.proximal as f32,
             lanes: most_lanes.max(1) as u32,
             steps: steps.max(1) as u32,
             limit: limit.share(taken, if robust { 4 } else { 6 }),

@@ -1,0 +1,46 @@
+//! FedProx's proximal term; see `shaders/proximal.wgsl`.
+
+use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
+
+/// What the kernel is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Proximal {
+    /// vec4 of a row that the term is on: the first of it.
+    pub length: u32,
+    /// vec4 of a row.
+    pub stride: u32,
+    /// Weight μ of the term.
+    pub mu: f32,
+}
+
+/// Its buffers.
+#[derive(Debug, Clone, Copy)]
+pub struct Buffers {
+    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
+    pub lanes: BufferId,
+    /// The server's bases.
+    pub server: BufferId,
+    /// Parameters of each lane.
+    pub parameters: BufferId,
+    /// In and out: gradients of each lane.
+    pub gradient: BufferId,
+}
+
+impl Proximal {
+    /// The dispatch, over lanes.
+    pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
+        let values = u64::from(self.length) * 4;
+        Dispatch {
+            label: label.into(),
+            kernel: Kernel { shader: shader::proximal, entry: "proximal", constants: vec![], access: &[Read, Read, Read, Write] },
+            words: vec![self.length, self.stride, self.mu.to_bits()],
+            step_word: None,
+            buffers: vec![b.lanes, b.server, b.parameters, b.gradient],
+            invocations: self.length,
+            workgroup: WORKGROUP,
+            over: Over::Lanes,
+            flops: values * 3,
+            bytes: values * 16,
+        }
+    }
+}
