@@ -407,3 +407,83 @@ fn statistics_are_re_estimated_after_training() {
     assert!(text.contains("running statistics"), "{text}");
     fail(&mut splitmix(&["eval", &model, "--lambda", "0.5"]), 2, &["no adversarial batch norms"]);
 }
+
+#[test]
+fn a_run_ends_when_its_time_is_up_and_goes_on_to_the_same_result() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (whole, limited) = (folder.path().join("whole"), folder.path().join("limited"));
+    // Augmented images, other sizes of clients, another optimiser: what a round draws does not depend on where the run stopped.
+    let more =
+        ["--crop-padding", "2", "--flip", "--rotation", "15", "--dirichlet", "1", "--smallest-share", "1", "--clients-per-domain", "2"];
+    let more = [&more[..], &["--optimizer", "adam", "--lr", "0.002", "--proximal", "0.01", "--classes-per-client", "3"]].concat();
+    succeed(&mut training(&whole, &more));
+    fail(&mut training(&limited, &[&more[..], &["--max-time", "0s", "--tensorboard"]].concat()), 130, &["after round 1 of 4", "--resume"]);
+    succeed(&mut training(&limited, &[&more[..], &["--resume", "--tensorboard", "--max-time", "1h"]].concat()));
+    assert_eq!(metrics(&whole), metrics(&limited));
+    assert_eq!(tensors(&whole.join("last.safetensors")), tensors(&limited.join("last.safetensors")));
+    assert_eq!(std::fs::read_dir(limited.join("tensorboard")).expect("event files").count(), 2);
+}
+
+#[test]
+fn a_described_network_learns_pictures_in_folders() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    for domain in ["day", "night"] {
+        for (class, shade) in [("bright", 200u8), ("dark", 20)] {
+            std::fs::create_dir_all(path(&format!("pictures/{domain}/{class}"))).expect("folders");
+            for i in 0..20u8 {
+                let picture = image::RgbImage::from_fn(20, 18, |x, y| image::Rgb([shade, shade / 2, (x * y) as u8 / 4 + i]));
+                picture.save(path(&format!("pictures/{domain}/{class}/{i}.png"))).expect("a picture");
+            }
+        }
+    }
+    let layers = r#"
+        name = "small"
+        input = [3, 16, 16]
+        layers = [
+            { type = "conv2d", name = "stem", out-channels = 16, kernel = 3, padding = 1, bias = false },
+            { type = "residual", body = [
+                { type = "batch-norm", name = "bn1" },
+                { type = "conv2d", name = "conv1", out-channels = 16, kernel = 3, padding = 1, bias = false },
+            ] },
+            { type = "batch-norm", name = "bn2" },
+            { type = "average-pool", height = 3, width = 2 },
+            { type = "linear", name = "fc" },
+        ]
+    "#;
+    std::fs::write(path("small.toml"), layers).expect("a network");
+    let text = |name: &str| path(name).display().to_string();
+    let train = |out: &str, network: &str| {
+        let mut command = splitmix(&["train", "--data-dir", &text("pictures"), "--network", network, "--clients-per-domain", "2"]);
+        command.args(["--base-width", "1/4", "--budgets", "4-1", "--bn-mode", "tracked", "--rescale-layer", "false", "--batch-size", "4"]);
+        command.args(["--rounds", "6", "--lr", "0.05", "--out", &text(out)]).env("SPLITMIX_CACHE", path("cache"));
+        command
+    };
+    let report = succeed(&mut train("run", &text("small.toml")));
+    assert!(report.contains("day (genuine)") && report.contains("night (genuine)"), "{report}");
+    let best = report.lines().find(|l| l.starts_with("1 ")).expect("full width");
+    let accuracy: f64 = best.split_whitespace().nth(1).and_then(|v| v.parse().ok()).expect("an accuracy");
+    assert!(accuracy > 80.0, "{report}");
+    assert!(path("cache/images").is_dir());
+    // The checkpoint holds the description: nothing else is needed to use the model.
+    std::fs::remove_file(path("small.toml")).expect("removed");
+    let eval =
+        succeed(splitmix(&["eval", &text("run"), "--widths", "1/4,1", "--images-per-client", "3"]).env("SPLITMIX_CACHE", path("cache")));
+    assert!(eval.contains("1/4"), "{eval}");
+    let (picture, model) = (text("pictures/day/dark/3.png"), text("run"));
+    let predicted = succeed(&mut splitmix(&["predict", &picture, "--model", &model]));
+    assert!(predicted.contains("dark"), "{predicted}");
+    succeed(&mut splitmix(&["mix", &model, "--width", "1/2", "--to", &text("half.safetensors"), "--onnx", &text("half.onnx")]));
+    assert!(std::fs::metadata(path("half.onnx")).expect("a file").len() > 1000);
+
+    fail(&mut train("other", "lenet"), 2, &["network = lenet", "preact-resnet18"]);
+    fail(&mut train("other", &text("none.toml")), 1, &["cannot read the network", "none.toml"]);
+    std::fs::write(
+        path("bad.toml"),
+        layers.replace("kernel = 3, padding = 1, bias = false },\n            ] }", "kernel = 3, bias = false },\n            ] }"),
+    )
+    .expect("written");
+    fail(&mut train("other", &text("bad.toml")), 2, &["bad.toml", "layer residual", "16×14×14"]);
+    std::fs::write(path("pictures/day/dark/3.png"), b"no picture").expect("written");
+    fail(&mut train("other", "digits"), 2, &["3.png", "PNG or JPEG"]);
+}

@@ -26,7 +26,8 @@ use std::process::ExitCode;
     name = "splitmix",
     args_override_self = true,
     version,
-    after_help = "Exit codes: 0 done, 1 run-time failure, 2 usage, configuration or data, 130 interrupted.\n\
+    after_help = "Exit codes: 0 done, 1 run-time failure, 2 usage, configuration or data, 130 interrupted \
+                  or out of time.\n\
                   Environment: SPLITMIX_DATA is the folder of data sets where --data-dir is not given, SPLITMIX_ADAPTER the \
                   adapter where --adapter is not, SPLITMIX_CACHE the folder that compiled kernels and resized pictures are kept in (empty: \
                   nowhere). \

@@ -5,6 +5,7 @@ use crate::data::{ClientRow, Splits, class_table};
 use crate::data::{Dataset, ImageSet};
 use crate::fl::Client;
 use crate::run::run_dir::{BEST, read_checkpoint, write_atomically};
+use crate::run::tensorboard::TensorBoard;
 use crate::run::{Checkpoint, Federation, Report, RoundCost, RoundOutcome, RunDir, TrainConfig, TrainOverrides};
 use crate::{Error, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -12,7 +13,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -22,6 +23,12 @@ pub(super) struct Args {
     /// Go on with the run in --out from its last checkpoint, bit for bit as if it had not stopped.
     #[arg(long, conflicts_with = "config")]
     resume: bool,
+    /// Stop after the round in which this much time has gone, with a checkpoint to resume from: 90m, 2h, 1day 6h.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    max_time: Option<Duration>,
+    /// Write the metrics as TensorBoard event files, too, to tensorboard/ in the run's folder.
+    #[arg(long)]
+    tensorboard: bool,
     /// Leave out the table of clients.
     #[arg(long)]
     no_table: bool,
@@ -66,7 +73,12 @@ pub(super) async fn run(args: Args) -> Result<()> {
     };
     introduce(&federation, &dataset, !args.no_table && federation.rounds_done == 0);
 
+    let mut board = match args.tensorboard {
+        true => Some(TensorBoard::create(&run_dir.path().join("tensorboard"))?),
+        false => None,
+    };
     let progress = Progress::new(&federation);
+    let began = Instant::now();
     let mut saved_at = federation.rounds_done;
     while federation.rounds_done < federation.config.rounds {
         let start = Instant::now();
@@ -79,7 +91,8 @@ pub(super) async fn run(args: Args) -> Result<()> {
             submits: outcome.submits,
         };
         run_dir.append(&outcome.metrics, &cost)?;
-        let stop = interrupted.load(Ordering::SeqCst);
+        board.as_mut().map_or(Ok(()), |b| b.append(&outcome.metrics, &cost))?;
+        let stop = interrupted.load(Ordering::SeqCst) || args.max_time.is_some_and(|most| began.elapsed() >= most);
         if outcome.metrics.best || stop || federation.config.saves_after(outcome.metrics.round) {
             let checkpoint = federation.checkpoint().await?;
             if outcome.metrics.best {

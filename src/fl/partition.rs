@@ -307,7 +307,7 @@ fn by_class(
             let sizes = match settings.dirichlet {
                 Some(alpha) if own.len() < owners.len() * least => {
                     return Err(Error::Data(format!(
-                        "domain {}: the {} images of class {class} give its {} shares of Dirichlet law {alpha} no {least} each: lower \
+                        "domain {}: {} images of class {class} are too few for {} share(s) of at least {least} (Dirichlet law {alpha}): lower \
                          smallest-share, classes-per-client or clients-per-domain",
                         labels.name,
                         own.len(),

@@ -13,6 +13,8 @@ pub mod onnx;
 pub mod robust;
 #[cfg(feature = "native")]
 pub mod run_dir;
+#[cfg(feature = "native")]
+pub mod tensorboard;
 
 pub use checkpoint::{Checkpoint, Header, Tensor};
 pub use config::{TrainConfig, TrainOverrides};
