@@ -14,6 +14,8 @@ pub mod gpu;
 pub mod kernels;
 pub mod net;
 pub mod plan;
+#[cfg(feature = "native")]
+pub mod report;
 pub mod run;
 pub mod verify;
 pub use error::{Error, Result};

@@ -422,6 +422,13 @@ fn a_run_ends_when_its_time_is_up_and_goes_on_to_the_same_result() {
     assert_eq!(metrics(&whole), metrics(&limited));
     assert_eq!(tensors(&whole.join("last.safetensors")), tensors(&limited.join("last.safetensors")));
     assert_eq!(std::fs::read_dir(limited.join("tensorboard")).expect("event files").count(), 2);
+    let (page, csv) = (folder.path().join("report.html"), folder.path().join("report.csv"));
+    let mut report = splitmix(&["report", &folder.path().display().to_string()]);
+    let told = succeed(report.arg("--to").arg(&page).arg("--csv").arg(&csv));
+    assert!(told.contains("split-mix") && told.contains("1/32"), "{told}");
+    assert!(std::fs::read_to_string(&page).expect("a page").contains("optdigits-0"));
+    assert!(std::fs::read_to_string(&csv).expect("a table").starts_with("group,width,domain"));
+    fail(&mut splitmix(&["report", "nowhere"]), 1, &["nowhere"]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::{effective, load_data, open_gpu, percent, print, table};
 use crate::data::Dataset;
 use crate::fl::{Attack, Client, Ratio};
 use crate::gpu::Gpu;
+use crate::report::{self, Grid};
 use crate::run::config::{ByteSize, DataSource, List, Widths};
 use crate::run::model::{self, Images, Model, Report, TestSettings};
 use crate::run::robust::{GridPoint, RobustReport, signs_of_masking};
@@ -225,7 +226,11 @@ pub(super) async fn run(args: Args) -> Result<()> {
     if args.grid {
         text += &format!("\n{}", grid_table(&grid));
         let path = args.page.unwrap_or_else(|| file.with_file_name("grid.html"));
-        write_atomically(&path, super::page::page(&file.display().to_string(), &grid)?.as_bytes())?;
+        let results = Grid { grid: grid.clone() };
+        // For `splitmix report`.
+        let json = serde_json::to_vec_pretty(&results).map_err(|e| Error::Data(format!("the grid cannot be written: {e}")))?;
+        write_atomically(&file.with_file_name(report::GRID), &json)?;
+        write_atomically(&path, report::grid_page(&file.display().to_string(), &results.alone())?.as_bytes())?;
         text += &format!("page: {}\n", path.display());
     }
     print(&text)?;

@@ -6,8 +6,8 @@ mod devices;
 mod eval;
 mod import;
 mod mix;
-mod page;
 mod predict;
+mod report;
 mod self_test;
 mod train;
 
@@ -46,6 +46,8 @@ enum Command {
     Eval(eval::Args),
     /// Make one model file of a width and a robustness, without training; as ONNX, too.
     Mix(mix::Args),
+    /// Put finished runs side by side: one page with means over seeds, tables and charts.
+    Report(report::Args),
     /// Classify pictures with a checkpoint.
     Predict(predict::Args),
     /// Make a checkpoint of parameters that another program trained, such as the authors'.
@@ -77,6 +79,7 @@ pub fn main() -> ExitCode {
             Command::Train(args) => train::run(*args).await,
             Command::Eval(args) => eval::run(args).await,
             Command::Mix(args) => mix::run(args).await,
+            Command::Report(args) => report::run(&args),
             Command::Predict(args) => predict::run(args).await,
             Command::Import(args) => import::run(*args),
             Command::Devices(args) => devices::run(args).await,

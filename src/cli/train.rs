@@ -4,6 +4,7 @@ use super::{configuration, effective, load_data, open_gpu, percent, print, table
 use crate::data::{ClientRow, Splits, class_table};
 use crate::data::{Dataset, ImageSet};
 use crate::fl::Client;
+use crate::report::{CLIENTS, Clients, TEST};
 use crate::run::run_dir::{BEST, read_checkpoint, write_atomically};
 use crate::run::tensorboard::TensorBoard;
 use crate::run::{Checkpoint, Federation, Report, RoundCost, RoundOutcome, RunDir, TrainConfig, TrainOverrides};
@@ -35,9 +36,6 @@ pub(super) struct Args {
     #[command(flatten)]
     options: TrainOverrides,
 }
-
-/// Name of the test report in the run's folder.
-pub(super) const TEST: &str = "test.json";
 
 pub(super) async fn run(args: Args) -> Result<()> {
     let mut resumed = None;
@@ -72,6 +70,9 @@ pub(super) async fn run(args: Args) -> Result<()> {
         }
     };
     introduce(&federation, &dataset, !args.no_table && federation.rounds_done == 0);
+    let clients = Clients { classes: dataset.classes.clone(), rows: client_rows(&federation.clients, &dataset) };
+    let json = serde_json::to_vec(&clients).map_err(|e| Error::Data(format!("the clients cannot be written: {e}")))?;
+    write_atomically(&run_dir.path().join(CLIENTS), &json)?;
 
     let mut board = match args.tensorboard {
         true => Some(TensorBoard::create(&run_dir.path().join("tensorboard"))?),

@@ -3,7 +3,7 @@
 use super::Dataset;
 
 /// What one client holds: a row of [`class_table`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ClientRow {
     /// Name or number of the client.
     pub name: String,

@@ -573,7 +573,7 @@ pub(super) fn per_client(clients: usize, widths: usize, batches: &[Batch], total
 }
 
 /// Accuracies of one width.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Accuracy {
     /// The width.
@@ -587,7 +587,7 @@ pub struct Accuracy {
 }
 
 /// What a test found, width by width.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Report {
     /// One entry a width, in the order asked for.
     pub widths: Vec<Accuracy>,

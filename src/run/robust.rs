@@ -2,10 +2,10 @@
 
 use super::model::Report;
 use crate::fl::Attack;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Accuracies after an attack.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RobustReport {
     /// The attack.
     pub attack: Attack,
@@ -17,7 +17,7 @@ pub struct RobustReport {
 }
 
 /// What a model does at one λ.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GridPoint {
     /// Share of the adversarial batch norms.
     pub lambda: f64,
@@ -28,7 +28,7 @@ pub struct GridPoint {
 }
 
 /// How an attack against one width went, over all images.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Progress {
     /// Mean cross entropy where the steps begin.

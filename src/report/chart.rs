@@ -1,0 +1,139 @@
+//! Line charts as SVG, readable in light and dark.
+
+use crate::{Error, Result};
+use plotters::prelude::*;
+
+/// Colours of the series; further ones repeat. Distinguishable without red against green, on white and on black.
+const COLOURS: [RGBColor; 7] = [
+    RGBColor(0, 125, 196),
+    RGBColor(224, 149, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 110, 160),
+    RGBColor(213, 94, 0),
+    RGBColor(86, 170, 225),
+    RGBColor(140, 140, 140),
+];
+
+/// What plotters draws in this colour takes that of the text around.
+const INK: &str = "#000000";
+const STYLE: &str = "<style>svg{color:#222}@media(prefers-color-scheme:dark){svg{color:#ddd}}</style>";
+
+/// A point of a series.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Point {
+    /// Place along the horizontal axis.
+    pub x: f64,
+    /// Place along the vertical axis.
+    pub y: f64,
+    /// What is written beside it; nothing for a point that is only passed through.
+    pub label: Option<String>,
+}
+
+/// A line with its name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// Its name in the legend.
+    pub name: String,
+    /// Its points in their order.
+    pub points: Vec<Point>,
+}
+
+/// A chart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chart {
+    /// What the horizontal axis shows, with its unit.
+    pub x: String,
+    /// What the vertical axis shows, with its unit.
+    pub y: String,
+    /// Whether the horizontal axis is logarithmic; then x is above 0.
+    pub log_x: bool,
+    /// The lines.
+    pub series: Vec<Series>,
+}
+
+impl Chart {
+    /// The chart as an SVG document; it needs no font, style sheet or network.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where it cannot be drawn.
+    pub fn svg(&self) -> Result<String> {
+        let mut svg = String::new();
+        self.draw(&mut svg).map_err(|e| Error::Data(format!("the picture cannot be drawn: {e}")))?;
+        let start = svg.find("<svg").and_then(|i| svg[i..].find('>').map(|j| i + j + 1)).unwrap_or(0);
+        svg.insert_str(start, STYLE);
+        Ok(svg.replace(INK, "currentColor"))
+    }
+
+    fn draw(&self, svg: &mut String) -> std::result::Result<(), Box<dyn std::error::Error>> {
+        let root = SVGBackend::with_string(svg, (800, 480)).into_drawing_area();
+        let across = |x: f64| if self.log_x { x.log10() } else { x };
+        let all = || self.series.iter().flat_map(|s| &s.points);
+        let range = |values: &mut dyn Iterator<Item = f64>| {
+            let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+            let margin = if high > low { 0.06 * (high - low) } else { 1.0 };
+            if low > high { 0.0..1.0 } else { low - margin..high + margin }
+        };
+        let (xs, ys) = (range(&mut all().map(|p| across(p.x))), range(&mut all().map(|p| p.y)));
+        let mut chart = ChartBuilder::on(&root).margin(16).x_label_area_size(48).y_label_area_size(56).build_cartesian_2d(xs, ys)?;
+        let told = |v: f64| if v.abs() >= 1e6 { format!("{:.3}M", v * 1e-6) } else { format!("{:.4}", v) };
+        let trimmed = |text: String| match text.split_once('M') {
+            Some((n, _)) => format!("{}M", n.trim_end_matches('0').trim_end_matches('.')),
+            None => text.trim_end_matches('0').trim_end_matches('.').to_string(),
+        };
+        let label = |v: &f64| trimmed(told(if self.log_x { 10f64.powf(*v) } else { *v }));
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .light_line_style(TRANSPARENT)
+            .x_labels(8)
+            .x_label_formatter(&label)
+            .x_desc(&self.x)
+            .y_desc(&self.y)
+            .label_style(("sans-serif", 15))
+            .draw()?;
+        for (s, series) in self.series.iter().enumerate() {
+            let colour = COLOURS[s % COLOURS.len()];
+            let places: Vec<(f64, f64)> = series.points.iter().map(|p| (across(p.x), p.y)).collect();
+            chart
+                .draw_series(LineSeries::new(places.iter().copied(), colour.stroke_width(2)))?
+                .label(&series.name)
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(2)));
+            let labelled = series.points.iter().zip(&places).filter_map(|(p, at)| Some((p.label.clone()?, *at)));
+            chart.draw_series(labelled.map(|(label, at)| {
+                EmptyElement::at(at)
+                    + Circle::new((0, 0), 4, colour.filled())
+                    + Text::new(label, (7, -6), ("sans-serif", 12).into_font().color(&colour))
+            }))?;
+        }
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::LowerRight)
+            .border_style(BLACK.mix(0.3))
+            .label_font(("sans-serif", 15))
+            .draw()?;
+        root.present()?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chart_takes_the_colour_of_the_text_and_needs_nothing_else() {
+        let point = |x, y| Point { x, y, label: Some(format!("λ {x}")) };
+        let series = Series { name: "width 1/8".into(), points: vec![point(1e6, 40.0), point(2e7, 60.0)] };
+        for log_x in [false, true] {
+            let svg = Chart { x: "operations".into(), y: "accuracy, %".into(), log_x, series: vec![series.clone()] }.svg().unwrap();
+            assert!(svg.starts_with("<svg") && svg.contains("prefers-color-scheme:dark"));
+            assert!(svg.contains("width 1/8") && svg.contains("λ 20000000") && svg.contains("accuracy, %"));
+            assert!(!svg.contains(INK) && svg.contains("currentColor"));
+            assert!(!svg.contains("http://") || svg.matches("http://").count() == svg.matches("http://www.w3.org").count());
+        }
+        // One point, and none.
+        let alone = Series { name: "a".into(), points: vec![point(3.0, 3.0)] };
+        assert!(Chart { x: "x".into(), y: "y".into(), log_x: false, series: vec![alone] }.svg().is_ok());
+        assert!(Chart { x: "x".into(), y: "y".into(), log_x: false, series: vec![] }.svg().is_ok());
+    }
+}

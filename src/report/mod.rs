@@ -1,0 +1,512 @@
+//! Finished runs side by side: means over seeds, tables, charts and a page that needs no network.
+//!
+//! Runs of one configuration, whatever their seed, are a *group*; groups are named by the options in which they differ.
+
+mod chart;
+mod page;
+
+pub use chart::{Chart, Point, Series};
+pub use page::{grid_page, page};
+
+use crate::data::ClientRow;
+use crate::fl::{Method, Ratio};
+use crate::run::config::MethodName;
+use crate::run::model::network;
+use crate::run::robust::GridPoint;
+use crate::run::run_dir::{BEST, CONFIG, METRICS, read_checkpoint};
+use crate::run::{Report, RoundMetrics, TrainConfig};
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Name of the test report in a run's folder.
+pub const TEST: &str = "test.json";
+/// Name of the table of clients in a run's folder.
+pub const CLIENTS: &str = "clients.json";
+/// Name of the results of `eval --grid` in a run's folder.
+pub const GRID: &str = "grid.json";
+
+/// What a run's clients hold, as its folder keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Clients {
+    /// Names of the classes.
+    pub classes: Vec<String>,
+    /// A row a client.
+    pub rows: Vec<ClientRow>,
+}
+
+/// Results of `eval --grid`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Grid {
+    /// A point a λ.
+    pub grid: Vec<GridPoint>,
+}
+
+/// A run, as far as its folder tells.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Its options.
+    pub config: TrainConfig,
+    /// A line a round.
+    pub metrics: Vec<RoundMetrics>,
+    /// The test of its best round; none while it is under way.
+    pub test: Option<Report>,
+    /// Its clients.
+    pub clients: Option<Clients>,
+    /// Its standard and robust accuracies by width and λ.
+    pub grid: Option<Grid>,
+    /// Number of classes.
+    pub classes: usize,
+}
+
+/// Runs that differ in their seed alone.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// The options in which groups differ, with this one's values.
+    pub name: String,
+    /// The runs by seed.
+    pub runs: Vec<Run>,
+}
+
+/// What training at some width costs and what it leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Size {
+    /// Parameters of the model, running statistics apart.
+    pub parameters: u64,
+    /// Multiply–adds of one image's forward.
+    pub macs: u64,
+}
+
+/// Mean and standard deviation (of a sample) over seeds.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Spread {
+    /// The mean.
+    pub mean: f64,
+    /// The standard deviation; 0 of one value.
+    pub deviation: f64,
+    /// Number of values.
+    pub count: usize,
+}
+
+impl Spread {
+    /// Of values; none of no value.
+    pub fn of(values: &[f64]) -> Option<Spread> {
+        let count = values.len();
+        let mean = values.iter().sum::<f64>() / count as f64;
+        let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+        let deviation = if count > 1 { (squares / (count - 1) as f64).sqrt() } else { 0.0 };
+        (count > 0).then_some(Spread { mean, deviation, count })
+    }
+
+    /// As a percentage, with the deviation where there are several values.
+    pub fn percent(&self) -> String {
+        let mean = format!("{:.1}", 100.0 * self.mean);
+        if self.count > 1 { format!("{mean} ± {:.1}", 100.0 * self.deviation) } else { mean }
+    }
+}
+
+impl Run {
+    /// Reads a run's folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where its configuration cannot be read; [`Error::Data`] naming a file that is damaged.
+    pub fn read(path: &Path) -> Result<Run> {
+        let file = path.join(CONFIG);
+        let text = std::fs::read_to_string(&file).map_err(|source| Error::Io { action: "cannot read", path: file.clone(), source })?;
+        let config = TrainConfig::from_toml(&text, &file)?;
+        let clients: Option<Clients> = read_json(&path.join(CLIENTS))?;
+        let best = path.join(BEST);
+        let classes = match &clients {
+            Some(clients) => clients.classes.len(),
+            None if best.exists() => read_checkpoint(&best)?.header.classes,
+            None => 10,
+        };
+        Ok(Run {
+            path: path.to_path_buf(),
+            metrics: read_lines(&path.join(METRICS))?,
+            test: read_json(&path.join(TEST))?,
+            grid: read_json(&path.join(GRID))?,
+            clients,
+            classes,
+            config,
+        })
+    }
+
+    /// Runs in folders: each a run's, or one whose sub-folders are runs'.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a folder with no run in it; as [`Run::read`].
+    pub fn find(folders: &[PathBuf]) -> Result<Vec<Run>> {
+        let mut runs = Vec::new();
+        for folder in folders {
+            if folder.join(CONFIG).is_file() {
+                runs.push(Run::read(folder)?);
+                continue;
+            }
+            let unreadable = |source| Error::Io { action: "cannot read the folder", path: folder.clone(), source };
+            let entries = std::fs::read_dir(folder).map_err(unreadable)?;
+            let mut inside: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| p.join(CONFIG).is_file()).collect();
+            inside.sort();
+            if inside.is_empty() {
+                return Err(Error::Config(format!("{} is no run's folder and has none in it (there is no {CONFIG})", folder.display())));
+            }
+            for path in inside {
+                runs.push(Run::read(&path)?);
+            }
+        }
+        Ok(runs)
+    }
+
+    /// Test accuracy at a width, mean over the clients.
+    pub fn accuracy(&self, width: Ratio) -> Option<f64> {
+        self.test.as_ref()?.widths.iter().find(|w| w.width == width)?.mean
+    }
+
+    /// What the model is at a width.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a network or a width that there is not.
+    pub fn size(&self, width: Ratio) -> Result<Size> {
+        let method = self.config.method();
+        let base = network(&self.config.network, method.base_width(), self.classes)?;
+        let bases = method.mixed_bases(width)? as u64;
+        Ok(Size { parameters: bases * base.parameters(), macs: bases * base.macs() })
+    }
+
+    /// Mean over the clients of a round of the parameters that a client sends (it receives as many), and of the multiply–adds that
+    /// it computes: forward and both directions of backward of every step, and those of the attack in adversarial training.
+    ///
+    /// # Errors
+    /// As [`Run::size`].
+    pub fn round_cost(&self) -> Result<Option<Size>> {
+        let Some(clients) = self.clients.as_ref().filter(|c| !c.rows.is_empty()) else { return Ok(None) };
+        let c = &self.config;
+        let method = c.method();
+        let base = network(&c.network, method.base_width(), self.classes)?.with_norms(c.norms());
+        // Batch norms that stay with a client are not sent.
+        let norms: u64 = base.tensors.iter().filter(|t| t.kind.is_norm()).map(|t| t.len() as u64).sum();
+        let statistics: u64 = base.tensors.iter().filter(|t| t.kind.is_statistic()).map(|t| t.len() as u64).sum();
+        let sent = if c.local_bn { base.parameters() + statistics - norms } else { base.parameters() + statistics };
+        let passes = 3 * (u64::from(c.lambda_train < 1.0) + u64::from(c.lambda_train > 0.0));
+        let attack = if c.lambda_train > 0.0 { 2 * u64::from(c.train_attack.steps()) } else { 0 };
+        let budgets = method.clients(clients.rows.len())?;
+        let (mut parameters, mut macs) = (0, 0);
+        for (row, (_, bases)) in clients.rows.iter().zip(budgets) {
+            let images = row.train.iter().sum::<usize>() as u64 * c.local_epochs as u64;
+            parameters += bases as u64 * sent;
+            macs += bases as u64 * images * (passes + attack) * base.macs();
+        }
+        let count = clients.rows.len() as u64;
+        Ok(Some(Size { parameters: parameters / count, macs: macs / count }))
+    }
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(file: &Path) -> Result<Option<T>> {
+    if !file.exists() {
+        return Ok(None);
+    }
+    let bytes = std::fs::read(file).map_err(|source| Error::Io { action: "cannot read", path: file.to_path_buf(), source })?;
+    let read = serde_json::from_slice(&bytes).map_err(|e| Error::Data(format!("{}: {e}: write it again", file.display())));
+    read.map(Some)
+}
+
+/// A line a round; a last line that a kill left half is passed over.
+fn read_lines(file: &Path) -> Result<Vec<RoundMetrics>> {
+    if !file.exists() {
+        return Ok(Vec::new());
+    }
+    let text = std::fs::read_to_string(file).map_err(|source| Error::Io { action: "cannot read", path: file.to_path_buf(), source })?;
+    let lines: Vec<&str> = text.split_inclusive('\n').filter(|l| l.ends_with('\n')).collect();
+    let line =
+        |(i, l): (usize, &&str)| serde_json::from_str(l).map_err(|e| Error::Data(format!("{}, line {}: {e}", file.display(), i + 1)));
+    lines.iter().enumerate().map(line).collect()
+}
+
+/// Options that do not make another experiment.
+const ALIKE: [&str; 8] = ["seed", "out", "data-dir", "adapter", "memory-limit", "wave-lanes", "checked-shaders", "checkpoint-every"];
+
+/// Runs by configuration, in the order of their first run.
+///
+/// # Errors
+/// [`Error::Config`] where a configuration cannot be written.
+pub fn groups(runs: Vec<Run>) -> Result<Vec<Group>> {
+    let options = |run: &Run| -> Result<BTreeMap<String, serde_json::Value>> {
+        let value = serde_json::to_value(&run.config).map_err(|e| Error::Config(format!("{}: {e}", run.path.display())))?;
+        let all: BTreeMap<String, serde_json::Value> =
+            serde_json::from_value(value).map_err(|e| Error::Config(format!("{}: {e}", run.path.display())))?;
+        Ok(all.into_iter().filter(|(key, _)| !ALIKE.contains(&key.as_str())).collect())
+    };
+    let mut found: Vec<(BTreeMap<String, serde_json::Value>, Vec<Run>)> = Vec::new();
+    for run in runs {
+        let own = options(&run)?;
+        match found.iter_mut().find(|(o, _)| *o == own) {
+            Some((_, group)) => group.push(run),
+            None => found.push((own, vec![run])),
+        }
+    }
+    // What an option does not concern is not compared and not said.
+    let concerns = |key: &str, config: &TrainConfig| match key {
+        // Widths that are tested follow from the method.
+        "widths" => false,
+        "width" => config.method == MethodName::FedAvg,
+        "base-width" | "budgets" | "rescale-init" | "rescale-layer" => config.method == MethodName::SplitMix,
+        "train-attack" => config.lambda_train > 0.0,
+        _ => true,
+    };
+    let keys: std::collections::BTreeSet<&String> = found.iter().flat_map(|(o, _)| o.keys()).collect();
+    let differs = |key: &&String| {
+        let mut values = found.iter().filter(|(_, runs)| concerns(key, &runs[0].config)).map(|(o, _)| o.get(*key));
+        values.next().is_some_and(|first| values.any(|v| v != first))
+    };
+    // The method first.
+    let mut differing: Vec<String> = keys.into_iter().filter(differs).cloned().collect();
+    differing.sort_by_key(|k| k != "method");
+    let told = |o: &BTreeMap<String, serde_json::Value>, config: &TrainConfig| {
+        let value = |key: &String| match o.get(key) {
+            Some(serde_json::Value::String(text)) => text.clone(),
+            Some(serde_json::Value::Object(network)) => network.get("name").map_or("described".into(), |n| n.to_string().replace('"', "")),
+            Some(other) => other.to_string(),
+            None => "not given".into(),
+        };
+        let own = differing.iter().filter(|k| concerns(k, config));
+        let parts: Vec<String> = own.map(|k| if k == "method" { value(k) } else { format!("{k} {}", value(k)) }).collect();
+        if parts.is_empty() { config.method.to_string() } else { parts.join(", ") }
+    };
+    Ok(found
+        .into_iter()
+        .map(|(own, mut runs)| {
+            runs.sort_by_key(|r| r.config.seed);
+            Group { name: told(&own, &runs[0].config), runs }
+        })
+        .collect())
+}
+
+impl Group {
+    /// Widths that its runs were tested at.
+    pub fn widths(&self) -> Vec<Ratio> {
+        let mut all: Vec<Ratio> = self.runs.iter().filter_map(|r| r.test.as_ref()).flat_map(|t| t.widths.iter().map(|w| w.width)).collect();
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    /// Test accuracy at a width over its runs.
+    pub fn accuracy(&self, width: Ratio) -> Option<Spread> {
+        Spread::of(&self.runs.iter().filter_map(|r| r.accuracy(width)).collect::<Vec<_>>())
+    }
+
+    /// The same over the clients of each domain, by domain name.
+    pub fn domains(&self, width: Ratio) -> Vec<(String, Option<Spread>)> {
+        let of_run = |r: &Run| r.test.as_ref().and_then(|t| t.widths.iter().find(|w| w.width == width)).map(|w| w.domains.clone());
+        let all: Vec<_> = self.runs.iter().filter_map(of_run).collect();
+        let names: Vec<String> = all.first().map_or(vec![], |d| d.iter().map(|(n, _)| n.clone()).collect());
+        let values =
+            |name: &String| -> Vec<f64> { all.iter().filter_map(|d| d.iter().find(|(n, _)| n == name).and_then(|(_, a)| *a)).collect() };
+        names.iter().map(|n| (n.clone(), Spread::of(&values(n)))).collect()
+    }
+
+    /// Validation accuracy at full width after each round that has one, over its runs: (rounds done, accuracy).
+    pub fn validation(&self) -> Vec<(usize, Spread)> {
+        let mut rounds: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
+        for m in self.runs.iter().flat_map(|r| &r.metrics) {
+            if let Some(accuracy) = m.validation.last().and_then(|w| w.accuracy) {
+                rounds.entry(m.round + 1).or_default().push(accuracy);
+            }
+        }
+        rounds.into_iter().filter_map(|(round, values)| Some((round, Spread::of(&values)?))).collect()
+    }
+
+    /// Standard and robust accuracy by width, attack and λ over its runs.
+    pub fn grid(&self) -> Vec<GridMean> {
+        let mut all: BTreeMap<(Ratio, String, u64), (f64, Vec<f64>, Vec<f64>)> = BTreeMap::new();
+        for point in self.runs.iter().filter_map(|r| r.grid.as_ref()).flat_map(|g| &g.grid) {
+            for (w, standard) in point.standard.widths.iter().enumerate() {
+                for a in &point.attacked {
+                    let robust = a.report.widths.get(w).and_then(|r| r.mean);
+                    // λ is in [0, 1], whose bits are in the order of the numbers.
+                    let key = (standard.width, a.attack.to_string(), point.lambda.to_bits());
+                    let entry = all.entry(key).or_insert((point.lambda, vec![], vec![]));
+                    entry.1.extend(standard.mean);
+                    entry.2.extend(robust);
+                }
+            }
+        }
+        all.into_iter()
+            .filter_map(|((width, attack, _), (lambda, standard, robust))| {
+                Some(GridMean { width, attack, lambda, standard: Spread::of(&standard)?, robust: Spread::of(&robust)? })
+            })
+            .collect()
+    }
+
+    /// Whether its runs are of the method with several bases.
+    pub fn is_split_mix(&self) -> bool {
+        matches!(self.runs[0].config.method(), Method::SplitMix { .. })
+    }
+}
+
+/// Accuracies at one width and λ.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GridMean {
+    /// The width.
+    pub width: Ratio,
+    /// The attack.
+    pub attack: String,
+    /// Share of the adversarial batch norms.
+    pub lambda: f64,
+    /// On images as they are.
+    pub standard: Spread,
+    /// On images attacked at this width and λ.
+    pub robust: Spread,
+}
+
+/// The curves of robust against standard accuracy in %, one a width.
+pub fn robustness_chart(grid: &[GridMean], attack: &str) -> Chart {
+    let mut series: Vec<Series> = Vec::new();
+    for point in grid.iter().filter(|p| p.attack == attack) {
+        let name = format!("width {}", point.width);
+        if series.last().is_none_or(|s| s.name != name) {
+            series.push(Series { name, points: vec![] });
+        }
+        let label = Some(format!("λ {}", point.lambda));
+        let at = Point { x: 100.0 * point.standard.mean, y: 100.0 * point.robust.mean, label };
+        series.last_mut().expect("just pushed").points.push(at);
+    }
+    Chart { x: "standard accuracy, %".into(), y: format!("robust accuracy ({attack}), %"), log_x: false, series }
+}
+
+/// A line a group, width and domain (and all of them), for other programs: `group,width,domain,accuracy,deviation,runs,parameters,macs`.
+///
+/// # Errors
+/// As [`Run::size`].
+pub fn csv(groups: &[Group]) -> Result<String> {
+    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+    let mut out = "group,width,domain,accuracy,deviation,runs,parameters,macs\n".to_string();
+    for group in groups {
+        for width in group.widths() {
+            let size = group.runs[0].size(width)?;
+            let all = [("all clients".to_string(), group.accuracy(width))];
+            for (domain, spread) in all.into_iter().chain(group.domains(width)) {
+                if let Some(Spread { mean, deviation, count }) = spread {
+                    let (name, domain) = (quoted(&group.name), quoted(&domain));
+                    out += &format!("{name},{width},{domain},{mean:.6},{deviation:.6},{count},{},{}\n", size.parameters, size.macs);
+                }
+            }
+        }
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::Accuracy;
+    use crate::run::metrics::width_metrics;
+
+    /// A finished run of Split-Mix or, of one width, of FedAvg.
+    fn run(folder: &Path, seed: u64, fedavg: Option<&str>, accuracy: f64) -> PathBuf {
+        let mut config = TrainConfig { seed, rounds: 2, ..TrainConfig::default() };
+        if let Some(width) = fedavg {
+            (config.method, config.width) = (MethodName::FedAvg, width.parse().unwrap());
+        }
+        let config = config.validate().unwrap();
+        let path = folder.join(format!("{}-{}-{seed}", config.method, fedavg.unwrap_or("all").replace('/', "d")));
+        std::fs::create_dir_all(&path).unwrap();
+        std::fs::write(path.join(CONFIG), config.to_toml().unwrap()).unwrap();
+        let width = |(i, width): (usize, &Ratio)| Accuracy {
+            width: *width,
+            mean: Some(accuracy + 0.01 * i as f64),
+            domains: vec![("mnist".into(), Some(accuracy)), ("usps".into(), None)],
+            clients: vec![],
+        };
+        let report = Report { widths: config.widths.0.iter().enumerate().map(width).collect() };
+        std::fs::write(path.join(TEST), serde_json::to_vec(&report).unwrap()).unwrap();
+        let metrics = |round: usize| RoundMetrics {
+            round,
+            lr: 0.1,
+            clients: 2,
+            lanes: 2,
+            train_loss: 1.0,
+            train_accuracy: 0.5,
+            robust_train_accuracy: None,
+            validation: if round == 1 { vec![width_metrics(Ratio::ONE, &[("mnist", Some(accuracy))])] } else { vec![] },
+            robust_validation: None,
+            best: round == 1,
+        };
+        let lines: String = (0..2).map(|r| serde_json::to_string(&metrics(r)).unwrap() + "\n").collect();
+        // The last line of a run that was killed.
+        std::fs::write(path.join(METRICS), lines + "{\"round\":2,\"lr").unwrap();
+        let row = |budget: &str| ClientRow {
+            name: format!("mnist-{budget}"),
+            domain: "mnist".into(),
+            budget: budget.into(),
+            train: vec![60, 40],
+            validation: vec![1, 2],
+            test: vec![3, 4],
+        };
+        let rows = if fedavg.is_some() { vec![row("1"); 4] } else { ["1/8", "1/4", "1/2", "1"].map(row).to_vec() };
+        std::fs::write(path.join(CLIENTS), serde_json::to_vec(&Clients { classes: vec!["0".into(), "1".into()], rows }).unwrap()).unwrap();
+        path
+    }
+
+    #[test]
+    fn runs_are_grouped_by_what_they_are_and_named_by_what_differs() {
+        let folder = tempfile::tempdir().unwrap();
+        for (seed, accuracy) in [(2, 0.86), (1, 0.84)] {
+            run(folder.path(), seed, None, accuracy);
+        }
+        run(folder.path(), 1, Some("1/8"), 0.8);
+        run(folder.path(), 1, Some("1"), 0.9);
+        let all = groups(Run::find(&[folder.path().to_path_buf()]).unwrap()).unwrap();
+        let names: Vec<&str> = all.iter().map(|g| g.name.as_str()).collect();
+        assert_eq!(names, ["fedavg, width 1", "fedavg, width 1/8", "split-mix"]);
+        let mix = &all[2];
+        assert_eq!(mix.runs.iter().map(|r| r.config.seed).collect::<Vec<_>>(), [1, 2]);
+        let spread = mix.accuracy(Ratio::EIGHTH).unwrap();
+        assert!((spread.mean - 0.85).abs() < 1e-12 && (spread.deviation - 0.02 / 2f64.sqrt()).abs() < 1e-12, "{spread:?}");
+        assert_eq!(spread.percent(), "85.0 ± 1.4");
+        assert_eq!(mix.validation().iter().map(|(r, s)| (*r, s.count)).collect::<Vec<_>>(), [(2, 2)]);
+        assert_eq!(mix.domains(Ratio::ONE)[1], ("usps".to_string(), None));
+        // Eight bases of the network of two classes; a client of budget b sends 8·b of them and trains 100 images with each.
+        let base = network(&mix.runs[0].config.network, Ratio::EIGHTH, 2).unwrap();
+        assert_eq!(mix.runs[0].size(Ratio::ONE).unwrap(), Size { parameters: 8 * base.parameters(), macs: 8 * base.macs() });
+        let cost = mix.runs[0].round_cost().unwrap().unwrap();
+        assert_eq!(cost, Size { parameters: 15 * base.parameters() / 4, macs: 15 * 100 * 3 * base.macs() / 4 });
+        let page = page(&all).unwrap();
+        for part in ["fedavg, width 1/8", "85.0 ± 1.4", "prefers-color-scheme", "budget", "<svg", "batch-size = 16"] {
+            assert!(page.contains(part), "{part}");
+        }
+        let csv = csv(&all).unwrap();
+        assert!(
+            csv.contains(&format!("\"split-mix\",1/8,\"all clients\",0.850000,0.014142,2,{},{}", base.parameters(), base.macs())),
+            "{csv}"
+        );
+        assert_eq!(csv.lines().count(), 1 + (4 + 1 + 1) * 2);
+    }
+
+    #[test]
+    fn a_single_group_has_the_methods_name_and_a_run_under_way_is_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = run(folder.path(), 1, None, 0.9);
+        std::fs::remove_file(path.join(TEST)).unwrap();
+        let all = groups(vec![Run::read(&path).unwrap()]).unwrap();
+        assert_eq!(all[0].name, "split-mix");
+        assert!(page(&all).unwrap().contains("2 of 2"));
+    }
+
+    #[test]
+    fn what_is_no_run_or_damaged_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let told = Run::find(&[folder.path().to_path_buf()]).unwrap_err().to_string();
+        assert!(told.contains("no run's folder"), "{told}");
+        let path = run(folder.path(), 1, None, 0.9);
+        std::fs::write(path.join(TEST), b"{").unwrap();
+        let told = Run::read(&path).unwrap_err().to_string();
+        assert!(told.contains(TEST), "{told}");
+        std::fs::write(path.join(TEST), b"{\"widths\": []}").unwrap();
+        std::fs::write(path.join(METRICS), b"nonsense\n").unwrap();
+        assert!(Run::read(&path).unwrap_err().to_string().contains("line 1"));
+    }
+}
