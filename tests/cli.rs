@@ -494,3 +494,41 @@ fn a_described_network_learns_pictures_in_folders() {
     std::fs::write(path("pictures/day/dark/3.png"), b"no picture").expect("written");
     fail(&mut train("other", "digits"), 2, &["3.png", "PNG or JPEG"]);
 }
+
+#[test]
+fn a_sweep_trains_what_is_not_yet_trained() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (file, out) = (folder.path().join("sweep.toml"), folder.path().join("runs"));
+    let text = format!(
+        r#"
+        out = {:?}
+        options = {{ domains = ["optdigits", "synth-digits"], clients-per-domain = 1, train-per-domain = 40, batch-size = 8, rounds = 2 }}
+        [[grid]]
+        base-width = ["1/64"]
+        budgets = ["64-32"]
+        seed = [1, 2]
+        [[grid]]
+        method = ["fedavg"]
+        width = ["1/64"]
+        "#,
+        out.display().to_string()
+    );
+    std::fs::write(&file, text).expect("a file");
+    let sweep = |more: &[&str]| {
+        let mut command = splitmix(&["sweep"]);
+        command.arg(&file).args(more);
+        command
+    };
+    assert_eq!(succeed(&mut sweep(&["--list"])).matches("to do").count(), 3);
+    fail(&mut sweep(&["--max-time", "0s"]), 130, &["stopped in", "splitmix sweep"]);
+    assert!(succeed(&mut sweep(&["--list"])).contains("begun"));
+    let told = succeed(&mut sweep(&[]));
+    assert!(told.contains("3 of 3 runs finished"), "{told}");
+    assert!(std::fs::read_to_string(out.join("report.html")).expect("a page").contains("3 runs in 2 groups"));
+    assert_eq!(succeed(&mut sweep(&["--list"])).matches("finished").count(), 3);
+    // Nothing is trained twice.
+    let first = out.join("method-fedavg_width-1d64/metrics.jsonl");
+    let before = std::fs::metadata(&first).and_then(|m| m.modified()).expect("metrics");
+    succeed(&mut sweep(&[]));
+    assert_eq!(std::fs::metadata(&first).and_then(|m| m.modified()).expect("metrics"), before);
+}

@@ -9,6 +9,7 @@ mod mix;
 mod predict;
 mod report;
 mod self_test;
+mod sweep;
 mod train;
 
 use crate::data::{self as sets, Dataset};
@@ -46,6 +47,8 @@ enum Command {
     Eval(eval::Args),
     /// Make one model file of a width and a robustness, without training; as ONNX, too.
     Mix(mix::Args),
+    /// Train many configurations one after the other: every combination of the options that a file lists.
+    Sweep(sweep::Args),
     /// Put finished runs side by side: one page with means over seeds, tables and charts.
     Report(report::Args),
     /// Classify pictures with a checkpoint.
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
             Command::Train(args) => train::run(*args).await,
             Command::Eval(args) => eval::run(args).await,
             Command::Mix(args) => mix::run(args).await,
+            Command::Sweep(args) => sweep::run(args).await,
             Command::Report(args) => report::run(&args),
             Command::Predict(args) => predict::run(args).await,
             Command::Import(args) => import::run(*args),

@@ -53,8 +53,25 @@ pub(super) async fn run(args: Args) -> Result<()> {
     } else {
         configuration(args.config.as_deref(), args.options)?
     };
+    let extras = Extras { max_time: args.max_time, tensorboard: args.tensorboard, no_table: args.no_table };
     let interrupted = watch_for_interrupts()?;
+    train(config, resumed, &extras, &interrupted).await
+}
 
+/// What concerns a process, not what is trained.
+pub(super) struct Extras {
+    pub max_time: Option<Duration>,
+    pub tensorboard: bool,
+    pub no_table: bool,
+}
+
+/// Trains to the end of a configuration and tests the best round, from the start or from a run's last checkpoint.
+pub(super) async fn train(
+    config: TrainConfig,
+    resumed: Option<(RunDir, Option<Checkpoint>)>,
+    extras: &Extras,
+    interrupted: &AtomicBool,
+) -> Result<()> {
     let dataset = load_data(&config)?;
     let gpu = open_gpu(config.adapter.clone(), config.checked_shaders).await?;
     eprintln!("adapter: {}", gpu.describe());
@@ -69,12 +86,12 @@ pub(super) async fn run(args: Args) -> Result<()> {
             (RunDir::create(&federation.config.out, &federation.config)?, federation)
         }
     };
-    introduce(&federation, &dataset, !args.no_table && federation.rounds_done == 0);
+    introduce(&federation, &dataset, !extras.no_table && federation.rounds_done == 0);
     let clients = Clients { classes: dataset.classes.clone(), rows: client_rows(&federation.clients, &dataset) };
     let json = serde_json::to_vec(&clients).map_err(|e| Error::Data(format!("the clients cannot be written: {e}")))?;
     write_atomically(&run_dir.path().join(CLIENTS), &json)?;
 
-    let mut board = match args.tensorboard {
+    let mut board = match extras.tensorboard {
         true => Some(TensorBoard::create(&run_dir.path().join("tensorboard"))?),
         false => None,
     };
@@ -93,7 +110,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
         };
         run_dir.append(&outcome.metrics, &cost)?;
         board.as_mut().map_or(Ok(()), |b| b.append(&outcome.metrics, &cost))?;
-        let stop = interrupted.load(Ordering::SeqCst) || args.max_time.is_some_and(|most| began.elapsed() >= most);
+        let stop = interrupted.load(Ordering::SeqCst) || extras.max_time.is_some_and(|most| began.elapsed() >= most);
         if outcome.metrics.best || stop || federation.config.saves_after(outcome.metrics.round) {
             let checkpoint = federation.checkpoint().await?;
             if outcome.metrics.best {
@@ -260,7 +277,7 @@ impl Progress {
 }
 
 /// The first interrupt asks the round to be the last; a second one ends the process at once.
-fn watch_for_interrupts() -> Result<Arc<AtomicBool>> {
+pub(super) fn watch_for_interrupts() -> Result<Arc<AtomicBool>> {
     let asked = Arc::new(AtomicBool::new(false));
     let flag = asked.clone();
     ctrlc::set_handler(move || {

@@ -657,12 +657,12 @@ mod tests {
         let sizes = PartitionSettings { dirichlet: Some(1.0), validation_ratio: 0.1, ..settings() };
         let dealt = partition(&all, &sizes, &method()).unwrap();
         assert_eq!(dealt.unused_train, [0, 0]);
-        for domain in 0..2 {
+        for (domain, labels) in all.iter().enumerate() {
             let own: Vec<usize> = dealt.clients.iter().filter(|c| c.domain == domain).map(|c| c.train.len() + c.validation.len()).collect();
             assert!(own.iter().all(|n| *n >= 16), "{own:?}");
             assert!(own.iter().max() > own.iter().min().map(|n| n * 2).as_ref(), "{own:?}");
             let test: usize = dealt.clients.iter().filter(|c| c.domain == domain).map(|c| c.test.len()).sum();
-            assert_eq!(test, all[domain].test.len());
+            assert_eq!(test, labels.test.len());
         }
         // The mean size of many draws is the equal one.
         let mut rng = super::rng(1, Purpose::Sizes, 0, 0, 0);

@@ -75,12 +75,7 @@ impl Chart {
         };
         let (xs, ys) = (range(&mut all().map(|p| across(p.x))), range(&mut all().map(|p| p.y)));
         let mut chart = ChartBuilder::on(&root).margin(16).x_label_area_size(48).y_label_area_size(56).build_cartesian_2d(xs, ys)?;
-        let told = |v: f64| if v.abs() >= 1e6 { format!("{:.3}M", v * 1e-6) } else { format!("{:.4}", v) };
-        let trimmed = |text: String| match text.split_once('M') {
-            Some((n, _)) => format!("{}M", n.trim_end_matches('0').trim_end_matches('.')),
-            None => text.trim_end_matches('0').trim_end_matches('.').to_string(),
-        };
-        let label = |v: &f64| trimmed(told(if self.log_x { 10f64.powf(*v) } else { *v }));
+        let label = |v: &f64| short(if self.log_x { 10f64.powf(*v) } else { *v });
         chart
             .configure_mesh()
             .disable_x_mesh()
@@ -116,9 +111,33 @@ impl Chart {
     }
 }
 
+/// A number in three digits: 96.5, 251k, 1.58M.
+fn short(v: f64) -> String {
+    let (scaled, unit) = match v.abs() {
+        n if n >= 1e9 => (v * 1e-9, "G"),
+        n if n >= 1e6 => (v * 1e-6, "M"),
+        n if n >= 1e4 => (v * 1e-3, "k"),
+        _ => (v, ""),
+    };
+    let places = match scaled.abs() {
+        n if n >= 100.0 => 0,
+        n if n >= 10.0 => 1,
+        _ => 2,
+    };
+    let text = format!("{scaled:.places$}");
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{text}{unit}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        let all = [0.0, 0.5, 93.21, 96.0, 100.0, 2500.0, 251_188.6, 1_584_893.0, 2e10].map(short);
+        assert_eq!(all, ["0", "0.5", "93.2", "96", "100", "2500", "251k", "1.58M", "20G"]);
+    }
 
     #[test]
     fn a_chart_takes_the_colour_of_the_text_and_needs_nothing_else() {

@@ -321,21 +321,29 @@ impl Group {
 
     /// Standard and robust accuracy by width, attack and λ over its runs.
     pub fn grid(&self) -> Vec<GridMean> {
-        let mut all: BTreeMap<(Ratio, String, u64), (f64, Vec<f64>, Vec<f64>)> = BTreeMap::new();
+        // Accuracies of the runs at one place of the grid.
+        #[derive(Default)]
+        struct Place {
+            lambda: f64,
+            standard: Vec<f64>,
+            robust: Vec<f64>,
+        }
+        let mut all: BTreeMap<(Ratio, String, u64), Place> = BTreeMap::new();
         for point in self.runs.iter().filter_map(|r| r.grid.as_ref()).flat_map(|g| &g.grid) {
             for (w, standard) in point.standard.widths.iter().enumerate() {
                 for a in &point.attacked {
                     let robust = a.report.widths.get(w).and_then(|r| r.mean);
                     // λ is in [0, 1], whose bits are in the order of the numbers.
                     let key = (standard.width, a.attack.to_string(), point.lambda.to_bits());
-                    let entry = all.entry(key).or_insert((point.lambda, vec![], vec![]));
-                    entry.1.extend(standard.mean);
-                    entry.2.extend(robust);
+                    let place = all.entry(key).or_default();
+                    place.lambda = point.lambda;
+                    place.standard.extend(standard.mean);
+                    place.robust.extend(robust);
                 }
             }
         }
         all.into_iter()
-            .filter_map(|((width, attack, _), (lambda, standard, robust))| {
+            .filter_map(|((width, attack, _), Place { lambda, standard, robust })| {
                 Some(GridMean { width, attack, lambda, standard: Spread::of(&standard)?, robust: Spread::of(&robust)? })
             })
             .collect()

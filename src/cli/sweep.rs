@@ -1,0 +1,239 @@
+//! `splitmix sweep`
+
+use super::train::{Extras, train, watch_for_interrupts};
+use super::{effective, print, table};
+use crate::report::{Run, TEST, groups, page};
+use crate::run::TrainConfig;
+use crate::run::run_dir::{CONFIG, RunDir, write_atomically};
+use crate::{Error, Result};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    /// TOML file that says which runs: see presets/sweep-example.toml.
+    file: PathBuf,
+    /// Folder with the data sets, where the runs have data = directory.
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// Only say which runs there are, and how far they are.
+    #[arg(long)]
+    list: bool,
+    /// Stop after the round in which this much time has gone: 90m, 2h, 1day 6h. The same command goes on.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    max_time: Option<Duration>,
+}
+
+/// The file of a sweep.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Sweep {
+    /// Folder in which every run has its own.
+    out: PathBuf,
+    /// A configuration to begin with, relative to this file.
+    config: Option<PathBuf>,
+    /// Options of every run; they win over the configuration's.
+    #[serde(default)]
+    options: toml::Table,
+    /// Each a product: every combination of the values of its options is a run.
+    grid: Vec<BTreeMap<String, Vec<toml::Value>>>,
+}
+
+/// Where a run of a sweep stands.
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Finished,
+    Begun,
+    New,
+}
+
+impl State {
+    fn of(config: &TrainConfig) -> State {
+        match (config.out.join(TEST).exists(), config.out.join(CONFIG).exists()) {
+            (true, _) => State::Finished,
+            (false, true) => State::Begun,
+            (false, false) => State::New,
+        }
+    }
+
+    fn told(self) -> &'static str {
+        match self {
+            State::Finished => "finished",
+            State::Begun => "begun",
+            State::New => "to do",
+        }
+    }
+}
+
+pub(super) async fn run(args: Args) -> Result<()> {
+    let configs = configurations(&args.file, args.data_dir.as_deref())?;
+    let out = configs[0].out.parent().unwrap_or(Path::new(".")).to_path_buf();
+    let mut rows = vec![vec!["run".to_string(), "state".to_string()]];
+    rows.extend(configs.iter().map(|c| vec![c.out.display().to_string(), State::of(c).told().into()]));
+    if args.list {
+        return print(&table(&rows));
+    }
+    eprint!("{}", table(&rows));
+    let interrupted = watch_for_interrupts()?;
+    let began = Instant::now();
+    let mut failed = Vec::new();
+    for config in configs.iter().filter(|c| State::of(c) != State::Finished) {
+        let name = config.out.display().to_string();
+        eprintln!("\n{name}");
+        let left = args.max_time.map(|most| most.saturating_sub(began.elapsed()));
+        let extras = Extras { max_time: left, tensorboard: false, no_table: true };
+        let done = match State::of(config) {
+            State::Begun => match RunDir::resume(&config.out) {
+                Ok((run_dir, saved, checkpoint)) => match config.check_resume(&saved) {
+                    Ok(()) => train(config.clone(), Some((run_dir, checkpoint)), &extras, &interrupted).await,
+                    Err(error) => Err(error),
+                },
+                Err(error) => Err(error),
+            },
+            _ => train(config.clone(), None, &extras, &interrupted).await,
+        };
+        match done {
+            Ok(()) => {}
+            Err(Error::Interrupted(_)) => {
+                return Err(Error::Interrupted(format!("stopped in {name}; go on with: splitmix sweep {}", args.file.display())));
+            }
+            // The other runs are worth having without this one.
+            Err(error) => {
+                eprintln!("{name}: {error}");
+                failed.push((name, error));
+            }
+        }
+        if interrupted.load(Ordering::SeqCst) {
+            break;
+        }
+    }
+    let page_file = out.join("report.html");
+    let finished: Vec<PathBuf> = configs.iter().filter(|c| State::of(c) == State::Finished).map(|c| c.out.clone()).collect();
+    if !finished.is_empty() {
+        write_atomically(&page_file, page(&groups(Run::find(&finished)?)?)?.as_bytes())?;
+        print(&format!("{} of {} runs finished\npage: {}\n", finished.len(), configs.len(), page_file.display()))?;
+    }
+    match failed.into_iter().next() {
+        Some((name, error)) => Err(Error::Training(format!("not every run came to its end; the first that did not: {name}: {error}"))),
+        None => Ok(()),
+    }
+}
+
+/// Every run's configuration, checked.
+fn configurations(file: &Path, data_dir: Option<&Path>) -> Result<Vec<TrainConfig>> {
+    let read =
+        |path: &Path| std::fs::read_to_string(path).map_err(|source| Error::Io { action: "cannot read", path: path.to_path_buf(), source });
+    let wrong = |e: &dyn std::fmt::Display| Error::Config(format!("{}: {e}", file.display()));
+    let sweep: Sweep = toml::from_str(&read(file)?).map_err(|e| wrong(&e))?;
+    let mut common = toml::Table::new();
+    if let Some(config) = &sweep.config {
+        let path = file.parent().unwrap_or(Path::new(".")).join(config);
+        common = toml::from_str(&read(&path)?).map_err(|e| Error::Config(format!("{}: {e}", path.display())))?;
+    }
+    common.extend(sweep.options.clone());
+    let mut configs: Vec<TrainConfig> = Vec::new();
+    for product in &sweep.grid {
+        let mut combinations: Vec<Vec<(&String, &toml::Value)>> = vec![vec![]];
+        for (key, values) in product {
+            if values.is_empty() {
+                return Err(wrong(&format!("grid: {key} has no values")));
+            }
+            let with = |value| combinations.iter().map(move |c| [c.as_slice(), &[(key, value)]].concat());
+            combinations = values.iter().flat_map(with).collect();
+        }
+        for combination in combinations {
+            let mut options = common.clone();
+            options.extend(combination.iter().map(|(k, v)| ((*k).clone(), (*v).clone())));
+            let out = sweep.out.join(name(&combination));
+            options.insert("out".into(), toml::Value::String(out.display().to_string()));
+            let text = toml::to_string(&options).map_err(|e| wrong(&e))?;
+            let mut config = TrainConfig::from_toml(&text, file).map_err(|e| wrong(&e))?;
+            config.network = config.network.read()?;
+            if let Some(folder) = data_dir.filter(|_| config.data == crate::run::config::DataSource::Directory) {
+                config.data_dir = Some(folder.to_path_buf());
+            }
+            let config = effective(config).map_err(|e| Error::Config(format!("{}: {e}", out.display())))?;
+            if configs.iter().any(|c| c.out == config.out) {
+                return Err(wrong(&format!("{} would be two runs: let the values of their grids differ", out.display())));
+            }
+            configs.push(config);
+        }
+    }
+    if configs.is_empty() {
+        return Err(wrong(&"it has no run: add a [[grid]] with lists of values, such as seed = [1, 2, 3]"));
+    }
+    Ok(configs)
+}
+
+/// Name of a run's folder: its options with their values.
+fn name(combination: &[(&String, &toml::Value)]) -> String {
+    let value = |v: &toml::Value| match v {
+        toml::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let plain = |text: String| -> String {
+        // A width 1/8 is written 1d8, as budgets are.
+        let safe = |c: char| {
+            if c == '/' {
+                'd'
+            } else if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        };
+        text.chars().map(safe).collect()
+    };
+    let parts: Vec<String> = combination.iter().map(|(k, v)| format!("{k}-{}", plain(value(v)))).collect();
+    if parts.is_empty() { "run".into() } else { parts.join("_") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Result<Vec<TrainConfig>> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sweep.toml");
+        std::fs::write(&file, text).unwrap();
+        std::fs::write(folder.path().join("base.toml"), "rounds = 7\nlr = 0.3\n").unwrap();
+        configurations(&file, None)
+    }
+
+    #[test]
+    fn products_are_added_up() {
+        let text = r#"
+            out = "runs/s"
+            config = "base.toml"
+            [options]
+            lr = 0.2
+            [[grid]]
+            seed = [1, 2, 3]
+            budgets = ["8-4-2-1", "8-2-2-1"]
+            [[grid]]
+            method = ["fedavg"]
+            width = ["1/8", "1"]
+        "#;
+        let configs = of(text).unwrap();
+        assert_eq!(configs.len(), 8);
+        assert!(configs.iter().all(|c| c.rounds == 7 && c.lr == 0.2));
+        assert_eq!(configs[0].out, PathBuf::from("runs/s/budgets-8-4-2-1_seed-1"));
+        assert_eq!(configs[6].out, PathBuf::from("runs/s/method-fedavg_width-1d8"));
+        let seeds: Vec<u64> = configs.iter().map(|c| c.seed).collect();
+        assert_eq!(seeds.iter().sum::<u64>(), 2 * (1 + 2 + 3) + 2);
+    }
+
+    #[test]
+    fn mistakes_are_told_before_anything_runs() {
+        let told = |text: &str| of(text).unwrap_err().to_string();
+        assert!(told("out = \"a\"\ngrid = []").contains("no run"));
+        assert!(told("out = \"a\"\n[[grid]]\nseed = []").contains("seed has no values"));
+        assert!(told("out = \"a\"\n[[grid]]\nseeds = [1]").contains("unknown key \"seeds\""));
+        assert!(told("out = \"a\"\n[[grid]]\nlr = [0.1, -1.0]").contains("lr = -1"));
+        assert!(told("out = \"a\"\n[[grid]]\nseed = [1]\n[[grid]]\nseed = [1]").contains("two runs"));
+        assert!(told("out = \"a\"\nfoo = 1\n[[grid]]\nseed = [1]").contains("foo"));
+    }
+}
