@@ -389,6 +389,59 @@ fn an_adversarial_run_is_resumed_tested_at_any_lambda_mixed_and_used() {
 }
 
 #[test]
+fn corners_are_trained_side_by_side_and_tested_at_any_width() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    for method in ["hetero-fl", "shetero-fl"] {
+        let corners = |out: &Path, more: &[&str]| {
+            let mut command = training(out, &["--method", method, "--schedule", "none", "--rounds", "2"]);
+            command.args(more);
+            command
+        };
+        let whole = path(method);
+        let done = output(&mut corners(&whole, &[]));
+        let told = String::from_utf8_lossy(&done.stderr);
+        assert!(done.status.success() && told.contains("1 + 1 lanes a wave"), "{told}");
+        let text = String::from_utf8_lossy(&done.stdout);
+        assert!(text.contains("\n1/64 ") && text.contains("\n1/32 "), "{text}");
+
+        let same_as_whole = |run: &Path| {
+            assert_eq!(metrics(run), metrics(&whole), "{}", run.display());
+            assert_eq!(tensors(&run.join("last.safetensors")), tensors(&whole.join("last.safetensors")), "{}", run.display());
+        };
+        let stopped = path(&format!("{method}-stopped"));
+        succeed(&mut corners(&stopped, &["--rounds", "1"]));
+        succeed(&mut corners(&stopped, &["--resume", "--wave-lanes", "1"]));
+        same_as_whole(&stopped);
+
+        // Any width is there; the corner of one is a model of its own, with the same answers.
+        let (model, mixed) = (whole.to_string_lossy().to_string(), path(&format!("{method}.safetensors")).to_string_lossy().to_string());
+        let tested = |model: &str| succeed(&mut splitmix(&["eval", model, "--widths", "3/128", "--attack", "fgsm"]));
+        let text = succeed(&mut splitmix(&["mix", &model, "--width", "3/128", "--to", &mixed]));
+        assert!(text.contains("width 3/128") && text.contains("1 base(s)"), "{text}");
+        let rows = |text: &str| text.lines().filter(|l| l.starts_with("3/128")).map(str::to_string).collect::<Vec<_>>();
+        assert_eq!(rows(&tested(&model)).len(), 2);
+        assert_eq!(rows(&tested(&model)), rows(&tested(&mixed)));
+        fail(&mut splitmix(&["eval", &model, "--widths", "1/8"]), 2, &["1/8", "up to 1/32"]);
+    }
+    assert_ne!(metrics(&path("hetero-fl")), metrics(&path("shetero-fl")));
+    let counted = path("counted");
+    succeed(&mut training(&counted, &["--method", "shetero-fl", "--schedule", "none", "--rounds", "2", "--count-widths"]));
+    assert_ne!(metrics(&counted), metrics(&path("shetero-fl")));
+    let text = succeed(splitmix(&["report"]).arg(folder.path()).arg("--to").arg(path("report.html")));
+    assert!(text.contains("hetero-fl") && text.contains("count-widths true"), "{text}");
+
+    for (options, word) in [
+        (["--bn-mode", "tracked"].as_slice(), "bn-mode"),
+        (["--local-bn"].as_slice(), "local-bn"),
+        (["--lambda-train", "0.5"].as_slice(), "lambda-train"),
+        (["--count-widths"].as_slice(), "count-widths"),
+    ] {
+        fail(training(&path("x"), &["--method", "hetero-fl"]).args(options), 2, &[word]);
+    }
+}
+
+#[test]
 fn statistics_are_re_estimated_after_training() {
     let folder = tempfile::tempdir().expect("a folder");
     let run = folder.path().join("run");

@@ -24,6 +24,7 @@ pub mod conv2d_backward_data;
 pub mod conv2d_backward_weight;
 pub mod conv2d_forward;
 pub mod copy_bases;
+pub mod corner;
 pub mod ensemble_gradient;
 pub mod ensemble_mean;
 pub mod gather_images;

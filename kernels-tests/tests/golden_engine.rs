@@ -76,6 +76,7 @@ impl Bench {
             optimizer,
             weight_decay: OPTIMISER.weight_decay as f32,
             proximal: 0.0,
+            narrower: vec![],
             lanes: 1,
             steps: STEPS as u32,
             limit: Limit::default(),

@@ -175,6 +175,7 @@ async fn training(tracked: bool, tuning: Option<Tuning>) {
         optimizer: Optimizer::Sgd { momentum: OPTIMISER.momentum as f32 },
         weight_decay: OPTIMISER.weight_decay as f32,
         proximal: 0.0,
+        narrower: vec![],
         lanes: 1,
         steps: STEPS as u32,
         limit: Limit::default(),

@@ -74,6 +74,7 @@ impl Bench {
             optimizer: Optimizer::Sgd { momentum: 0.9 },
             weight_decay: 5e-4,
             proximal: 0.1,
+            narrower: vec![],
             lanes,
             steps: 4,
             limit,

@@ -10,7 +10,6 @@ use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::net::{Architecture, Norms};
 use splitmix_fl::run::config::{BnMode, NetworkChoice};
 use splitmix_fl::run::mix::Choice;
-use splitmix_fl::run::model::network;
 use splitmix_fl::run::onnx::to_onnx;
 use splitmix_fl::run::{Checkpoint, Header, Model, TrainConfig};
 use std::path::{Path, PathBuf};
@@ -79,7 +78,7 @@ impl Bench {
         let adapter = std::env::var("SPLITMIX_ADAPTER").ok();
         let gpu = Gpu::open(&GpuOptions { adapter, ..Default::default() }).await.unwrap_or_else(|error| panic!("{error}"));
         let config = config(name, bn_mode, local_bn);
-        let network = network(&config.network, config.base_width, 10).expect("the narrowest base").with_norms(config.norms());
+        let network = config.network(10).expect("the narrowest base");
         let server = Server::new(&gpu, &network, 2).expect("two bases fit");
         (0..2).for_each(|b| server.upload(&gpu, &network, b, &pseudo::base(&network, b)));
         let local = local_bn.then(|| {
@@ -101,11 +100,11 @@ impl Bench {
             mixed: None,
             config,
         };
-        let method = header.config.method();
+        let (algorithm, architecture) = (header.config.algorithm(), header.config.network.architecture().expect("built in"));
         let bn_mode = header.bn_mode();
         let pixels: Vec<u8> = (0..IMAGES * 28 * 28 * 3).map(|i| (noise(1, i) * 127.0 + 128.0) as u8).collect();
         let store = ImageStore::new(&gpu, network.input, &[(&pixels, &[0; IMAGES])]).expect("they fit");
-        let model = Model { network, server, method, classes: 10, bn_mode, local, mixed: None };
+        let model = Model { network, server, algorithm, architecture, classes: 10, bn_mode, local, mixed: None };
         Bench { gpu, model, header, store }
     }
 
@@ -163,7 +162,7 @@ fn a_mixed_model_says_what_the_ensemble_says_there() {
                 assert_ne!(got, bench.logits(&bench.model, bases, 0.5, order, client.unwrap_or(0)).await);
 
                 // It has one width and one λ.
-                let refused = model.mixed_bases(&[Ratio::EIGHTH]).expect_err("another width").to_string();
+                let refused = model.parts(&bench.gpu, &[Ratio::EIGHTH]).await.err().expect("another width").to_string();
                 assert!(refused.contains("width 1/8"), "{refused}");
                 assert!(model.check_lambda(0.5).expect_err("another λ").to_string().contains("mixed for lambda"));
             }

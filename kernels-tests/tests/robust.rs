@@ -63,6 +63,7 @@ impl Bench {
             optimizer: Optimizer::Sgd { momentum: 0.9 },
             weight_decay: 5e-4,
             proximal: 0.0,
+            narrower: vec![],
             lanes: 9,
             steps: 3,
             limit: Limit { lanes, memory: None },

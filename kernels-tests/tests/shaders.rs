@@ -7,9 +7,10 @@ use splitmix_fl::kernels::{Access, Dispatch, Traits, Tuning, shader};
 use splitmix_fl::net::{Architecture, NormRow, Norms};
 use splitmix_fl::plan::EvaluationNorms;
 use splitmix_fl::plan::attack::{AttackPlan, AttackSetting};
+use splitmix_fl::plan::corner::{CornerPlan, SettlePlan};
 use splitmix_fl::plan::estimate::{EstimatePlan, EstimateSetting};
 use splitmix_fl::plan::evaluate::{EvaluatePlan, EvaluateSetting};
-use splitmix_fl::plan::train::{AdversarialSetting, Optimizer, TrainPlan, TrainSetting};
+use splitmix_fl::plan::train::{AdversarialSetting, Narrower, Optimizer, TrainPlan, TrainSetting};
 use splitmix_fl::verify::standard_cases;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -122,6 +123,7 @@ fn every_variant_in_use_is_valid_and_bound_as_declared() {
                 optimizer: Optimizer::Sgd { momentum: 0.9 },
                 weight_decay: 5e-4,
                 proximal: 0.01,
+                narrower: &[],
                 tuning,
                 keep_gradients: denominator == 4,
             };
@@ -155,7 +157,14 @@ fn every_variant_in_use_is_valid_and_bound_as_declared() {
             let store = NormRow { norms: Norms { dual: false, tracked: true }, ..network.norm_row() };
             let estimate =
                 EstimateSetting { network: &network, store, batch: 32, images_per_chunk: 100, slot_capacity: 5, steps: 3, tuning };
+            let network_of_half = architecture.corner(numerator, 2 * denominator, 10).expect("a corner");
+            let half = Narrower { network: network_of_half, scale: 2.0, label: "half".into() };
+            let slimmable = TrainSetting { narrower: std::slice::from_ref(&half), ..train };
+            let corners = CornerPlan::new(&network, &half.network, 8).plan;
             let plans = [
+                TrainPlan::new(&slimmable).plan,
+                corners,
+                SettlePlan::new(&network, 8).plan,
                 TrainPlan::new(&train).plan,
                 TrainPlan::new(&adversarial).plan,
                 EvaluatePlan::new(&evaluate).plan,

@@ -199,6 +199,7 @@ impl Workload {
             optimizer: Optimizer::Sgd { momentum: 0.9 },
             weight_decay: 5e-4,
             proximal: 0.0,
+            narrower: vec![],
             lanes,
             steps: o.steps,
             limit: self.limit(4),

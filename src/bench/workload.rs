@@ -5,7 +5,7 @@ use crate::Result;
 use crate::engine::{Batch, ClientWork, ImageStore, Server};
 use crate::gpu::Gpu;
 use crate::net::{Network, Norms};
-use crate::run::model::{initial_bases, network};
+use crate::run::model::initial_bases;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -26,7 +26,8 @@ pub(super) struct Workload {
 
 impl Workload {
     pub fn new(gpu: &Gpu, options: &BenchOptions) -> Result<Workload> {
-        let network = network(&options.network, options.base_width, CLASSES)?;
+        let width = options.base_width;
+        let network = options.network.architecture()?.base(width.numerator(), width.denominator(), CLASSES as u32)?;
         let server = initial_bases(gpu, &network, options.bases as usize, options.base_width, SEED, true)?;
         // Large images are fewer.
         let count = (IMAGES * 784 / (network.input.height * network.input.width)).max(2 * options.batch) as usize;

@@ -128,7 +128,7 @@ impl Opened {
         let header = checkpoint.header.clone();
         let config = place.apply(header.config.clone())?;
         // Before the slow part, so that a wrong width is told at once.
-        widths.unwrap_or_default().iter().try_for_each(|w| config.method().mixed_bases(*w).map(|_| ()))?;
+        widths.unwrap_or_default().iter().try_for_each(|w| config.algorithm().model(*w).map(|_| ()))?;
         let dataset = load_data(&config)?;
         let gpu = open_gpu(config.adapter.clone(), config.checked_shaders).await?;
         let mut model = Model::from_checkpoint(&gpu, checkpoint, &file.display().to_string())?;

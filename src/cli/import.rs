@@ -2,7 +2,7 @@
 
 use super::{configuration, print};
 use crate::run::checkpoint::{import, tensor_name};
-use crate::run::model::{network, wanted_tensors};
+use crate::run::model::wanted_tensors;
 use crate::run::run_dir::write_atomically;
 use crate::run::{Checkpoint, Header, TrainOverrides};
 use crate::{Error, Result};
@@ -31,10 +31,10 @@ pub(super) fn run(args: Args) -> Result<()> {
     if config.local_bn {
         return Err(Error::Config("local-bn: the clients' own batch norms are in no file of another program: leave it out".into()));
     }
-    let method = config.method();
-    let network = network(&config.network, method.base_width(), CLASSES)?.with_norms(config.norms());
+    let algorithm = config.algorithm();
+    let network = config.network(CLASSES)?;
     let bytes = std::fs::read(&args.file).map_err(|source| Error::Io { action: "cannot read", path: args.file.clone(), source })?;
-    let bases = method.base_count()?;
+    let bases = algorithm.bases()?;
     let imported = import(&bytes, &args.file.display().to_string(), &wanted_tensors(&network), bases)?;
     let tensors = imported.bases.into_iter().enumerate().flat_map(|(b, tensors)| {
         let named = network.tensors.iter().zip(tensors);
@@ -46,8 +46,8 @@ pub(super) fn run(args: Args) -> Result<()> {
             classes: CLASSES,
             image: [network.input.channels, network.input.height, network.input.width].map(|n| n as usize),
             bases,
-            base_width: method.base_width(),
-            max_width: method.full_width()?,
+            base_width: algorithm.base_width(),
+            max_width: algorithm.full_width()?,
             rounds_done: 0,
             best: None,
             deck: None,

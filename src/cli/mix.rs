@@ -56,7 +56,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let choice = Choice { width, lambda: args.lambda, order, client: client.zip(args.client.clone()) };
     let mixed = model.mix(gpu, header, &choice).await?;
     // Both files or neither.
-    let network = model.network.clone().with_norms(mixed.header.norms());
+    let network = mixed.header.network()?;
     let onnx = args.onnx.as_ref().map(|_| to_onnx(&network, &mixed)).transpose()?;
     write_atomically(&args.to, &mixed.to_bytes()?)?;
     let bases = mixed.header.bases as u64;

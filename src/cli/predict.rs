@@ -48,7 +48,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let Opened { config, gpu, model, dataset, clients, header, .. } = &opened;
     let widths = match args.widths {
         Some(widths) => widths.0,
-        None => vec![opened.widths().last().copied().unwrap_or(config.method().full_width()?)],
+        None => vec![opened.widths().last().copied().unwrap_or(config.algorithm().full_width()?)],
     };
     model.check_lambda(args.lambda)?;
     let client = match (&model.local, &args.client) {

@@ -194,7 +194,7 @@ fn introduce(f: &Federation, dataset: &Dataset, with_table: bool) {
         "method: {}; {} base(s) of width {} of {} ({} parameters, {:.2} million multiply–adds each)\n{}",
         c.method,
         f.model.server.bases,
-        f.model.method.base_width(),
+        f.model.algorithm.base_width(),
         network.name,
         network.parameters(),
         network.macs() as f64 * 1e-6,
@@ -217,10 +217,11 @@ fn introduce(f: &Federation, dataset: &Dataset, with_table: bool) {
     for warning in &f.warnings {
         eprintln!("note: {warning}");
     }
+    let lanes: Vec<String> = f.lanes_per_wave().iter().map(u32::to_string).collect();
     eprintln!(
         "federation: {} clients, up to {} lanes a wave; rounds {}–{}; run folder {}",
         f.clients.len(),
-        f.lanes_per_wave(),
+        lanes.join(" + "),
         f.rounds_done + 1,
         c.rounds,
         c.out.display()

@@ -5,9 +5,11 @@
 //! Results wait in one [`Staging`] buffer, which the caller reads back once a round.
 
 mod attacker;
+mod corner;
 mod ensemble;
 mod estimator;
 mod evaluator;
+mod groups;
 mod images;
 mod local;
 mod server;
@@ -15,13 +17,15 @@ mod trainer;
 
 pub use crate::gpu::Staging;
 pub use attacker::{AttackOptions, Attacked, Attacker};
+pub use corner::Corner;
 pub use ensemble::{Batch, Ensemble};
 pub use estimator::{EstimateOptions, estimate_statistics};
 pub use evaluator::{EvaluateOptions, Evaluator};
+pub use groups::{GroupSetting, GroupWork, LaneGroups};
 pub use images::ImageStore;
 pub use local::LocalNorms;
 pub use server::Server;
-pub use trainer::{Adversarial, Augment, ClientWork, Optimizer, TrainOptions, Trainer};
+pub use trainer::{Adversarial, Augment, ClientWork, Narrower, Optimizer, TrainOptions, Trainer};
 
 use crate::gpu::Gpu;
 use crate::kernels::BufferId;
@@ -37,10 +41,18 @@ pub struct Limit {
     pub lanes: Option<u32>,
 }
 
+/// Bytes that a program takes at most where nothing is said: no adapter tells how many it has.
+const UNLIMITED: u64 = 4 << 30;
+
 impl Limit {
     /// The same with `taken` bytes less, and of the rest so many eighths: where programs share what a user allows.
     pub fn share(self, taken: u64, eighths: u64) -> Limit {
         Limit { memory: self.memory.map(|m| m.saturating_sub(taken) / 8 * eighths), ..self }
+    }
+
+    /// An equal part of it for each of so many programs.
+    pub fn split(self, programs: u64) -> Limit {
+        if programs <= 1 { self } else { Limit { memory: Some(self.memory.unwrap_or(UNLIMITED) / programs), ..self } }
     }
 }
 
@@ -104,7 +116,7 @@ fn schedule(batches: &[Batch], slots: u32, batch: u32) -> Vec<u32> {
 
 /// Slots of a wave: as many as fit the adapter and the user's limit, and no more than `wanted`.
 pub(crate) fn wave(gpu: &Gpu, limit: Limit, footprint: &Footprint, lanes_per_slot: u64, wanted: u64) -> Result<u32> {
-    let memory = limit.memory.unwrap_or(4 << 30);
+    let memory = limit.memory.unwrap_or(UNLIMITED);
     let capacity = Capacity { binding: gpu.largest_binding(), memory, lanes: limit.lanes };
     let fit = footprint.slots_that_fit(capacity, lanes_per_slot);
     if fit == 0 {

@@ -11,8 +11,8 @@ use crate::kernels::gather_images::GatherImages;
 use crate::kernels::weighted_average;
 use crate::net::Network;
 use crate::plan::GATHER;
-pub use crate::plan::train::Optimizer;
 use crate::plan::train::{ATTACK_START, AdversarialSetting, TOTALS_BYTES, TrainPlan, TrainSetting};
+pub use crate::plan::train::{Narrower, Optimizer};
 use crate::{Error, Result};
 use std::collections::BTreeSet;
 
@@ -48,6 +48,8 @@ pub struct TrainOptions {
     pub weight_decay: f32,
     /// Weight μ of FedProx's proximal term, which holds a client's bases near the server's; 0: there is none.
     pub proximal: f32,
+    /// Corners of the network that every lane trains in the same steps.
+    pub narrower: Vec<Narrower>,
     /// Most lanes of a round.
     pub lanes: u32,
     /// Most local steps of a client in a round.
@@ -111,6 +113,13 @@ impl Trainer {
                     .into(),
             ));
         }
+        if !options.narrower.is_empty() && (network.norms.tracked || options.adversarial.is_some() || options.local_norms.is_some()) {
+            return Err(Error::Config(
+                "corners are trained together by batch statistics only, on images as they are: leave tracked and local batch norms and \
+                 adversarial training out"
+                    .into(),
+            ));
+        }
         let adversarial = options.adversarial.map(|a| AdversarialSetting {
             lambda: a.lambda,
             seed: a.seed,
@@ -134,6 +143,7 @@ impl Trainer {
             optimizer: options.optimizer,
             weight_decay: options.weight_decay,
             proximal: options.proximal,
+            narrower: &options.narrower,
             tuning: options.tuning.unwrap_or(gpu.tuning()),
             keep_gradients: options.keep_activations,
         };
@@ -156,6 +166,9 @@ impl Trainer {
         let program = Program::new(gpu, plan.plan.clone(), materials).await?;
         if let Some(table) = plan.corrections {
             program.write(gpu, table, 0, bytemuck::cast_slice(&Adam::corrections(options.steps)));
+        }
+        for (table, n) in plan.places.iter().zip(&options.narrower) {
+            program.write(gpu, *table, 0, bytemuck::cast_slice(&network.corner_table(&n.network)?));
         }
         let averaged_blocks = if options.local_norms.is_some() { network.norm_start } else { network.parameter_blocks };
         Ok(Trainer {

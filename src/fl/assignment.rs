@@ -1,5 +1,6 @@
 //! The plan of a round: who trains which base, and how the results are averaged (paper, Algorithm 1).
 
+use super::algorithm::{Algorithm, Cut, Draw};
 use super::deck::Deck;
 use super::partition::Client;
 use super::sampling::participants;
@@ -26,10 +27,12 @@ pub struct RoundSettings {
 pub struct ClientPlan {
     /// Its number.
     pub client: usize,
-    /// `w_k = n_k / Σ n` over the training images of all clients that can train.
+    /// Its weight in averages; by default `w_k = n_k / Σ n` over the training images of all clients that can train.
     pub weight: f64,
     /// The bases that it trains, ascending.
     pub bases: Vec<usize>,
+    /// The corner of each that it trains; `None`: all of it.
+    pub cut: Option<Cut>,
 }
 
 /// One (client, base) pair: a replica trained in this round.
@@ -41,7 +44,7 @@ pub struct Lane {
     pub client: usize,
     /// The base's index.
     pub base: usize,
-    /// The lane's part in the new base, `w_k / Σ w` over the clients that train this base in this round, in (0, 1].
+    /// The lane's part in the average of its kind, `w_k / Σ w` over the clients that train this base, cut alike, in this round, in (0, 1].
     pub share: f64,
 }
 
@@ -58,26 +61,35 @@ pub struct RoundPlan {
     pub lanes: Vec<Lane>,
     /// Number of bases in the ensemble.
     pub bases: usize,
+    /// The cuts of this round and, for each base, the weight of the lanes that train it cut so: that of their average among those of
+    /// other cuts. Every parameter becomes the mean over the cuts that hold it.
+    pub weights: Vec<(Option<Cut>, Vec<f64>)>,
 }
 
 impl RoundPlan {
-    /// The lanes that train base `base`, as (index in [`RoundPlan::lanes`], share), in client order. The new base is
-    /// the sum of `share · θ` over them; a base without lanes keeps its value.
+    /// The lanes that train base `base`, as (index in [`RoundPlan::lanes`], share), in client order. Where bases are not cut, the new
+    /// base is the sum of `share · θ` over them; a base without lanes keeps its value.
     pub fn trained_by(&self, base: usize) -> impl Iterator<Item = (usize, f64)> + '_ {
         let lanes = self.lanes.iter().enumerate();
         lanes.filter(move |(_, lane)| lane.base == base).map(|(index, lane)| (index, lane.share))
     }
 }
 
-/// Plans round `round` and deals each of its clients its bases from `deck`.
+/// Plans round `round`: draws its clients and gives each of them its task.
 ///
-/// `clients` are all clients of the run, by number. The rounds of a run must be planned in order, each once, as every
-/// plan moves the deck on.
+/// `clients` are all clients of the run, by number. The rounds of a run must be planned in order, each once, as a plan may move the
+/// deck on.
 ///
 /// # Errors
 /// [`Error::Config`] when `clients_per_round` is 0 or a client has more bases than the ensemble; [`Error::Data`] when
 /// no client can train.
-pub fn plan_round(settings: &RoundSettings, clients: &[Client], deck: &mut Deck, round: usize) -> Result<RoundPlan> {
+pub fn plan_round(
+    settings: &RoundSettings,
+    algorithm: &dyn Algorithm,
+    clients: &[Client],
+    deck: &mut Deck,
+    round: usize,
+) -> Result<RoundPlan> {
     if settings.clients_per_round == Some(0) {
         return Err(Error::Config("clients-per-round must be at least 1".into()));
     }
@@ -91,31 +103,42 @@ pub fn plan_round(settings: &RoundSettings, clients: &[Client], deck: &mut Deck,
     let mut plans = Vec::new();
     for index in participants(settings.seed, round as u64, &able, per_round) {
         let client = &clients[index];
-        let mut bases = deck.deal(settings.seed, round as u64, client.id as u64, client.bases)?;
+        let draw = Draw { seed: settings.seed, round, client: client.id, deck };
+        let mut bases = algorithm.sample(&client.task, draw)?;
         bases.sort_unstable();
-        plans.push(ClientPlan { client: client.id, weight: client.train.len() as f64 / images as f64, bases });
+        let weight = algorithm.weight(&client.task, client.train.len() as f64 / images as f64);
+        plans.push(ClientPlan { client: client.id, weight, bases, cut: client.task.cut.clone() });
     }
-
-    let mut totals = vec![0.0; deck.bases()];
+    let mut weights: Vec<(Option<Cut>, Vec<f64>)> = Vec::new();
+    let mut lanes = Vec::new();
     for plan in &plans {
+        let own = match weights.iter().position(|(cut, _)| *cut == plan.cut) {
+            Some(place) => place,
+            None => {
+                weights.push((plan.cut.clone(), vec![0.0; deck.bases()]));
+                weights.len() - 1
+            }
+        };
         for &base in &plan.bases {
-            totals[base] += plan.weight;
+            weights[own].1[base] += plan.weight;
         }
+        lanes.push(own);
     }
-    let lanes = plans.iter().enumerate().flat_map(|(slot, plan)| {
-        let totals = &totals;
-        let lane = move |&base: &usize| Lane { slot, client: plan.client, base, share: plan.weight / totals[base] };
-        plan.bases.iter().map(lane)
+    let lanes = plans.iter().zip(lanes).enumerate().flat_map(|(slot, (plan, own))| {
+        let totals = &weights[own].1;
+        plan.bases.iter().map(move |&base| Lane { slot, client: plan.client, base, share: plan.weight / totals[base] })
     });
     let lanes = lanes.collect();
     let lr = settings.schedule.rate(settings.lr, round, settings.rounds);
-    Ok(RoundPlan { round, lr, clients: plans, lanes, bases: deck.bases() })
+    Ok(RoundPlan { round, lr, clients: plans, lanes, bases: deck.bases(), weights })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fl::algorithm::Task;
     use crate::fl::budget::Ratio;
+    use crate::fl::{FedAvg, HeteroFl, SplitMix};
     use approx::assert_relative_eq;
 
     fn client(id: usize, bases: usize, images: usize) -> Client {
@@ -124,11 +147,16 @@ mod tests {
             domain: 0,
             name: format!("D0-{id}"),
             budget: Ratio::ONE,
-            bases,
+            task: Task { bases, cut: None },
             train: (0..images as u32).collect(),
             validation: vec![],
             test: vec![],
         }
+    }
+
+    /// Its own numbers of bases matter to nobody here: the clients have their tasks, and the deck has its cards.
+    fn split_mix() -> SplitMix {
+        SplitMix { budgets: "1".parse().unwrap(), base_width: Ratio::EIGHTH }
     }
 
     fn settings() -> RoundSettings {
@@ -140,7 +168,7 @@ mod tests {
         let bases = [1, 2, 4, 8];
         let clients: Vec<Client> = (0..50).map(|id| client(id, bases[4 * id / 50], 111)).collect();
         let mut deck = Deck::new(8).unwrap();
-        let plan = plan_round(&settings(), &clients, &mut deck, 150).unwrap();
+        let plan = plan_round(&settings(), &split_mix(), &clients, &mut deck, 150).unwrap();
         assert_eq!((plan.clients.len(), plan.lanes.len(), plan.bases), (50, 185, 8));
         assert_relative_eq!(plan.lr, 0.005, max_relative = 1e-12);
         assert!(plan.lanes.is_sorted_by_key(|lane| (lane.client, lane.base)));
@@ -157,7 +185,7 @@ mod tests {
     fn weights_and_shares_by_hand() {
         // Images 10, 20, 70 of 100; the first two clients train both bases, the third one of them.
         let clients = [client(0, 2, 10), client(1, 2, 20), client(2, 1, 70)];
-        let plan = plan_round(&settings(), &clients, &mut Deck::new(2).unwrap(), 0).unwrap();
+        let plan = plan_round(&settings(), &split_mix(), &clients, &mut Deck::new(2).unwrap(), 0).unwrap();
         assert_eq!(plan.clients.iter().map(|client| client.weight).collect::<Vec<_>>(), [0.1, 0.2, 0.7]);
         let third = plan.lanes[4];
         assert_eq!((third.slot, third.client), (2, 2));
@@ -174,7 +202,7 @@ mod tests {
 
     #[test]
     fn a_base_may_go_untrained() {
-        let plan = plan_round(&settings(), &[client(0, 1, 5)], &mut Deck::new(4).unwrap(), 0).unwrap();
+        let plan = plan_round(&settings(), &split_mix(), &[client(0, 1, 5)], &mut Deck::new(4).unwrap(), 0).unwrap();
         let trained: Vec<usize> = (0..4).filter(|&base| plan.trained_by(base).count() > 0).collect();
         assert_eq!(trained.len(), 1);
         assert_eq!(plan.lanes[0].share, 1.0);
@@ -184,7 +212,7 @@ mod tests {
     fn drawn_clients_only_and_their_numbers_kept() {
         let clients: Vec<Client> = (0..10).map(|id| client(id, 1, 8)).collect();
         let some = RoundSettings { clients_per_round: Some(3), ..settings() };
-        let plan = plan_round(&some, &clients, &mut Deck::new(2).unwrap(), 4).unwrap();
+        let plan = plan_round(&some, &split_mix(), &clients, &mut Deck::new(2).unwrap(), 4).unwrap();
         assert_eq!(plan.clients.len(), 3);
         for (slot, lane) in plan.lanes.iter().enumerate() {
             assert_eq!((lane.slot, lane.client), (slot, plan.clients[slot].client));
@@ -196,19 +224,46 @@ mod tests {
     #[test]
     fn clients_that_cannot_train_have_no_lane_and_no_weight() {
         let clients = [client(0, 1, 1), client(1, 1, 30), client(2, 1, 0), client(3, 1, 10)];
-        let plan = plan_round(&settings(), &clients, &mut Deck::new(1).unwrap(), 0).unwrap();
+        let plan = plan_round(&settings(), &split_mix(), &clients, &mut Deck::new(1).unwrap(), 0).unwrap();
         let weights: Vec<(usize, f64)> = plan.clients.iter().map(|plan| (plan.client, plan.weight)).collect();
         assert_eq!(weights, [(1, 0.75), (3, 0.25)]);
-        assert!(plan_round(&settings(), &clients[..1], &mut Deck::new(1).unwrap(), 0).is_err());
-        assert!(plan_round(&settings(), &[], &mut Deck::new(1).unwrap(), 0).is_err());
+        assert!(plan_round(&settings(), &split_mix(), &clients[..1], &mut Deck::new(1).unwrap(), 0).is_err());
+        assert!(plan_round(&settings(), &split_mix(), &[], &mut Deck::new(1).unwrap(), 0).is_err());
     }
 
     #[test]
     fn fedavg_is_one_base_that_all_train() {
         let clients: Vec<Client> = (0..5).map(|id| client(id, 1, 10)).collect();
-        let plan = plan_round(&settings(), &clients, &mut Deck::new(1).unwrap(), 0).unwrap();
+        let algorithm = FedAvg { width: Ratio::ONE };
+        let plan = plan_round(&settings(), &algorithm, &clients, &mut Deck::new(1).unwrap(), 0).unwrap();
         assert_eq!(plan.trained_by(0).count(), 5);
         assert!(plan.lanes.iter().all(|lane| (lane.share - 0.2).abs() < 1e-12));
+    }
+
+    #[test]
+    fn corners_are_averaged_among_themselves_and_weighed_against_each_other() {
+        let images = [10, 30, 20, 40];
+        let of = |count_widths| {
+            let algorithm = HeteroFl { budgets: "2-1".parse().unwrap(), slimmable: true, count_widths };
+            let with_task = |(id, budget): (usize, Ratio)| Client { task: algorithm.task(budget).unwrap(), ..client(id, 1, images[id]) };
+            let clients: Vec<Client> = algorithm.budgets(4).into_iter().enumerate().map(with_task).collect();
+            plan_round(&settings(), &algorithm, &clients, &mut Deck::new(1).unwrap(), 0).unwrap()
+        };
+        let widths = |plan: &RoundPlan| {
+            let of = |(cut, weights): &(Option<Cut>, Vec<f64>)| (cut.as_ref().unwrap().width.to_string(), weights.clone());
+            plan.weights.iter().map(of).collect::<Vec<_>>()
+        };
+        let plan = of(false);
+        for (lane, share) in plan.lanes.iter().zip([0.25, 0.75, 1.0 / 3.0, 2.0 / 3.0]) {
+            assert_relative_eq!(lane.share, share, max_relative = 1e-12);
+        }
+        let close = |got: Vec<(String, Vec<f64>)>, want: [f64; 2]| {
+            assert_eq!(got.iter().map(|g| g.0.as_str()).collect::<Vec<_>>(), ["1/2", "1"]);
+            got.iter().zip(want).for_each(|(g, w)| assert_relative_eq!(g.1[0], w, max_relative = 1e-12));
+        };
+        close(widths(&plan), [0.4, 0.6]);
+        // Those of full width train two widths, and count twice.
+        close(widths(&of(true)), [0.4, 1.2]);
     }
 
     #[test]
@@ -222,19 +277,19 @@ mod tests {
                 if round == 5 {
                     saved = Some(serde_json::to_string(&deck).unwrap());
                 }
-                plan_round(&some, &clients, &mut deck, round).unwrap()
+                plan_round(&some, &split_mix(), &clients, &mut deck, round).unwrap()
             })
             .collect();
         let mut deck: Deck = serde_json::from_str(&saved.unwrap()).unwrap();
         for (round, wanted) in whole.iter().enumerate().skip(5) {
-            assert_eq!(plan_round(&some, &clients, &mut deck, round).unwrap(), *wanted);
+            assert_eq!(plan_round(&some, &split_mix(), &clients, &mut deck, round).unwrap(), *wanted);
         }
     }
 
     #[test]
     fn impossible_settings_are_refused() {
         let none = RoundSettings { clients_per_round: Some(0), ..settings() };
-        assert!(plan_round(&none, &[client(0, 1, 5)], &mut Deck::new(1).unwrap(), 0).is_err());
-        assert!(plan_round(&settings(), &[client(0, 3, 5)], &mut Deck::new(2).unwrap(), 0).is_err());
+        assert!(plan_round(&none, &split_mix(), &[client(0, 1, 5)], &mut Deck::new(1).unwrap(), 0).is_err());
+        assert!(plan_round(&settings(), &split_mix(), &[client(0, 3, 5)], &mut Deck::new(2).unwrap(), 0).is_err());
     }
 }

@@ -7,25 +7,31 @@
 //! Source: Hong, Wang, Wang, Zhou, "Efficient Split-Mix Federated Learning for On-Demand and In-Situ
 //! Customization", ICLR 2022 (arXiv 2203.09747), section 3, algorithms 2 and 3.
 
+pub mod algorithm;
 pub mod assignment;
 pub mod attack;
 pub mod batches;
 pub mod budget;
 pub mod deck;
+pub mod fed_avg;
+pub mod hetero_fl;
 pub mod init;
-pub mod method;
 pub mod partition;
 pub mod random;
 pub mod sampling;
 pub mod schedule;
 pub mod selection;
+pub mod split_mix;
 
+pub use algorithm::{Algorithm, Composition, Cut, Draw, Task};
 pub use assignment::{ClientPlan, Lane, RoundPlan, RoundSettings, plan_round};
 pub use attack::Attack;
 pub use budget::{Budgets, Ratio};
 pub use deck::Deck;
-pub use method::Method;
+pub use fed_avg::FedAvg;
+pub use hetero_fl::HeteroFl;
 pub use partition::{Client, DomainLabels, Part, Partition, PartitionSettings, Warning, partition};
 pub use random::{Purpose, rng};
 pub use schedule::Schedule;
 pub use selection::{Best, Selection};
+pub use split_mix::SplitMix;

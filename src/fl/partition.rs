@@ -18,8 +18,8 @@
 //! Shuffles are keyed by the seed and the domain's place in the list, so a domain's shares are the same in every
 //! `domain_order`.
 
+use super::algorithm::{Algorithm, Task};
 use super::budget::Ratio;
-use super::method::Method;
 use super::random::{Purpose, rng};
 use crate::{Error, Result};
 use rand::RngExt;
@@ -76,8 +76,8 @@ pub struct Client {
     pub name: String,
     /// The largest width it can train.
     pub budget: Ratio,
-    /// Number of bases it trains in a round.
-    pub bases: usize,
+    /// What it trains in a round.
+    pub task: Task,
     /// Its training images: indices into the domain's training set.
     pub train: Vec<u32>,
     /// Its validation images: indices into the domain's training set, none of them in `train`.
@@ -173,7 +173,7 @@ pub struct Partition {
 /// # Errors
 /// [`Error::Config`] for a setting outside its range or a budget under the base width; [`Error::Data`] when a
 /// domain has too few images for two training images a client.
-pub fn partition(domains: &[DomainLabels], settings: &PartitionSettings, method: &Method) -> Result<Partition> {
+pub fn partition(domains: &[DomainLabels], settings: &PartitionSettings, algorithm: &dyn Algorithm) -> Result<Partition> {
     check(domains, settings)?;
     let per_domain = settings.clients_per_domain;
     let usable = |domain: &DomainLabels| {
@@ -198,7 +198,7 @@ pub fn partition(domains: &[DomainLabels], settings: &PartitionSettings, method:
         )));
     }
 
-    let budgets = method.clients(domains.len() * per_domain)?;
+    let budgets = algorithm.budgets(domains.len() * per_domain);
     let mut clients = Vec::with_capacity(budgets.len());
     let mut unused_train = vec![0; domains.len()];
     for place in 0..domains.len() {
@@ -214,14 +214,14 @@ pub fn partition(domains: &[DomainLabels], settings: &PartitionSettings, method:
         unused_train[domain] = labels.train.len() - train.iter().map(Vec::len).sum::<usize>();
         for (number, (mine, test)) in train.into_iter().zip(test).enumerate() {
             let id = clients.len();
-            let (budget, bases) = budgets[id];
+            let budget = budgets[id];
             let training = mine.len() - floor_share(mine.len(), settings.validation_ratio);
             clients.push(Client {
                 id,
                 domain,
                 name: format!("{}-{number}", labels.name),
                 budget,
-                bases,
+                task: algorithm.task(budget)?,
                 train: mine[..training].to_vec(),
                 validation: mine[training..].to_vec(),
                 test,
@@ -428,6 +428,7 @@ pub fn warnings(clients: &[Client]) -> Vec<Warning> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fl::SplitMix;
     use std::collections::BTreeSet;
 
     /// Labels of ten classes in turn.
@@ -465,22 +466,22 @@ mod tests {
         }
     }
 
-    fn method() -> Method {
-        Method::SplitMix { budgets: "8-4-2-1".parse().unwrap(), base_width: "1/8".parse().unwrap() }
+    fn algorithm() -> SplitMix {
+        SplitMix { budgets: "8-4-2-1".parse().unwrap(), base_width: "1/8".parse().unwrap() }
     }
 
     #[test]
     fn the_papers_digits_split() {
         // 7 430 images a domain, 0.3 of them: 2 229; 10 clients: 222 each, 9 over; half for validation: 111.
         let all = domains(&[(7430, 100), (7430, 107), (7430, 2007), (7430, 11), (7430, 10)]);
-        let dealt = partition(&all, &PartitionSettings { percent: 0.3, ..settings() }, &method()).unwrap();
+        let dealt = partition(&all, &PartitionSettings { percent: 0.3, ..settings() }, &algorithm()).unwrap();
         assert_eq!(dealt.clients.len(), 50);
         assert_eq!(dealt.unused_train, [7430 - 2220; 5]);
         for client in &dealt.clients {
             assert_eq!((client.train.len(), client.validation.len()), (111, 111));
             assert_eq!(super::super::batches::batch_sizes(111, 32).unwrap().len(), 4);
         }
-        assert_eq!(dealt.clients.iter().map(|client| client.bases).sum::<usize>(), 185);
+        assert_eq!(dealt.clients.iter().map(|client| client.task.bases).sum::<usize>(), 185);
         let third = &dealt.clients[32];
         assert_eq!((third.id, third.domain, third.name.as_str()), (32, 3, "D3-2"));
         assert_eq!(third.budget.to_string(), "1/2");
@@ -489,7 +490,7 @@ mod tests {
     #[test]
     fn no_image_is_dealt_twice_and_no_test_image_is_lost() {
         let all = domains(&[(103, 57), (200, 3)]);
-        let dealt = partition(&all, &settings(), &method()).unwrap();
+        let dealt = partition(&all, &settings(), &algorithm()).unwrap();
         for (domain, sizes) in all.iter().enumerate() {
             let mine: Vec<&Client> = dealt.clients.iter().filter(|client| client.domain == domain).collect();
             let train: Vec<u32> = mine.iter().flat_map(|c| c.train.iter().chain(&c.validation)).copied().collect();
@@ -509,7 +510,7 @@ mod tests {
     fn shares_are_contiguous_ranges_of_the_shuffled_domain() {
         let all = domains(&[(40, 0)]);
         let four = PartitionSettings { clients_per_domain: 4, validation_ratio: 0.3, ..settings() };
-        let dealt = partition(&all, &four, &method()).unwrap();
+        let dealt = partition(&all, &four, &algorithm()).unwrap();
         let order = shuffled(40, 1, Purpose::PartitionTrain, 0);
         assert_ne!(order, (0..40).collect::<Vec<u32>>());
         for (number, client) in dealt.clients.iter().enumerate() {
@@ -524,7 +525,7 @@ mod tests {
         let all = domains(&[(1000, 10), (100, 10), (50, 10)]);
         let five =
             PartitionSettings { clients_per_domain: 5, train_per_domain: Some(100), percent: 0.5, validation_ratio: 0.0, ..settings() };
-        let dealt = partition(&all, &five, &method()).unwrap();
+        let dealt = partition(&all, &five, &algorithm()).unwrap();
         assert!(dealt.clients.iter().all(|client| client.train.len() == 5 && client.validation.is_empty()));
         assert_eq!(dealt.unused_train, [975, 75, 25]);
         assert_eq!(dealt.warnings.len(), 1);
@@ -534,16 +535,16 @@ mod tests {
     #[test]
     fn domain_order_rotates_the_numbering_and_keeps_the_shares() {
         let all = domains(&[(100, 50), (100, 50), (100, 50)]);
-        let plain = partition(&all, &settings(), &method()).unwrap();
-        let rotated = partition(&all, &PartitionSettings { domain_order: 1, ..settings() }, &method()).unwrap();
+        let plain = partition(&all, &settings(), &algorithm()).unwrap();
+        let rotated = partition(&all, &PartitionSettings { domain_order: 1, ..settings() }, &algorithm()).unwrap();
         let order: Vec<usize> = rotated.clients.iter().step_by(10).map(|client| client.domain).collect();
         assert_eq!(order, [1, 2, 0]);
         assert_eq!(rotated.clients[0].name, "D1-0");
         assert_eq!(rotated.clients[0].train, plain.clients[10].train);
         assert_eq!(rotated.clients[29].test, plain.clients[9].test);
         // Budgets stay with the number, not with the domain.
-        assert_eq!(rotated.clients[0].bases, 1);
-        assert_eq!(rotated.clients[29].bases, 8);
+        assert_eq!(rotated.clients[0].task.bases, 1);
+        assert_eq!(rotated.clients[29].task.bases, 8);
     }
 
     #[test]
@@ -558,18 +559,18 @@ mod tests {
     #[test]
     fn too_few_images_name_the_domain_and_the_way_out() {
         let all = domains(&[(100, 10), (29, 10)]);
-        let message = partition(&all, &settings(), &method()).unwrap_err().to_string();
+        let message = partition(&all, &settings(), &algorithm()).unwrap_err().to_string();
         assert!(message.contains("domain D1: 29 of its 29") && message.contains("clients-per-domain"), "{message}");
         // Two training images each are enough: 29/9 = 3 a client, one of them for validation.
         let nine = PartitionSettings { clients_per_domain: 9, ..settings() };
-        assert!(partition(&all, &nine, &method()).is_ok());
+        assert!(partition(&all, &nine, &algorithm()).is_ok());
     }
 
     #[test]
     fn settings_out_of_range_are_refused() {
         let all = domains(&[(100, 10), (100, 10)]);
         let refused = |settings: PartitionSettings, word: &str| {
-            let error = partition(&all, &settings, &method()).unwrap_err();
+            let error = partition(&all, &settings, &algorithm()).unwrap_err();
             assert!(matches!(&error, Error::Config(message) if message.contains(word)), "{error}");
         };
         refused(PartitionSettings { clients_per_domain: 0, ..settings() }, "clients-per-domain");
@@ -580,14 +581,14 @@ mod tests {
             refused(PartitionSettings { validation_ratio, ..settings() }, "validation-ratio");
         }
         refused(PartitionSettings { domain_order: 2, ..settings() }, "domain-order");
-        assert!(partition(&[], &settings(), &method()).is_err());
+        assert!(partition(&[], &settings(), &algorithm()).is_err());
     }
 
     #[test]
     fn small_parts_are_told() {
         // 10 clients, 4 validation images of a share of … 1 each; 15 test images: 5 clients with 2, 5 with 1.
         let all = domains(&[(40, 15), (40, 5)]);
-        let dealt = partition(&all, &PartitionSettings { validation_ratio: 0.25, ..settings() }, &method()).unwrap();
+        let dealt = partition(&all, &PartitionSettings { validation_ratio: 0.25, ..settings() }, &algorithm()).unwrap();
         let counts: Vec<(bool, Part, usize)> = dealt
             .warnings
             .iter()
@@ -604,7 +605,7 @@ mod tests {
     #[test]
     fn clients_that_cannot_train_are_told() {
         let all = domains(&[(40, 20)]);
-        let mut clients = partition(&all, &settings(), &method()).unwrap().clients;
+        let mut clients = partition(&all, &settings(), &algorithm()).unwrap().clients;
         clients[3].train.truncate(1);
         clients[4].train.clear();
         assert!(!clients[3].can_train() && !clients[4].can_train() && clients[5].can_train());
@@ -616,7 +617,7 @@ mod tests {
     #[test]
     fn the_seed_decides() {
         let all = domains(&[(100, 50)]);
-        let dealt = |seed| partition(&all, &PartitionSettings { seed, ..settings() }, &method()).unwrap();
+        let dealt = |seed| partition(&all, &PartitionSettings { seed, ..settings() }, &algorithm()).unwrap();
         assert_eq!(dealt(1), dealt(1));
         assert_ne!(dealt(1).clients[0].train, dealt(2).clients[0].train);
         assert_ne!(dealt(1).clients[0].test, dealt(2).clients[0].test);
@@ -630,7 +631,7 @@ mod tests {
     fn classes_are_dealt_equally_and_their_images_split_over_the_owners() {
         let all = domains(&[(5000, 1000)]);
         let three = PartitionSettings { clients_per_domain: 100, classes_per_client: Some(3), validation_ratio: 0.1, ..settings() };
-        let dealt = partition(&all, &three, &method()).unwrap();
+        let dealt = partition(&all, &three, &algorithm()).unwrap();
         // 300 cards of 10 classes: 30 each, of ⌊500 / 30⌋ = 16 images; a client has 48, 4 of them for validation.
         for client in &dealt.clients {
             assert_eq!((client.train.len(), client.validation.len()), (44, 4));
@@ -646,7 +647,7 @@ mod tests {
         assert_eq!(dealt.unused_train, [200]);
         let same = |d: &Partition| d.clients.iter().filter(|c| classes_of(&c.test) == classes_of(&c.train)).count();
         assert!(same(&dealt) < 20);
-        let consistent = partition(&all, &PartitionSettings { consistent_test_classes: true, ..three }, &method()).unwrap();
+        let consistent = partition(&all, &PartitionSettings { consistent_test_classes: true, ..three }, &algorithm()).unwrap();
         assert_eq!(same(&consistent), 100);
         assert_eq!(consistent.clients[7].train, dealt.clients[7].train);
     }
@@ -655,7 +656,7 @@ mod tests {
     fn dirichlet_sizes_keep_the_floor_and_lose_no_image() {
         let all = domains(&[(5000, 1000), (800, 90)]);
         let sizes = PartitionSettings { dirichlet: Some(1.0), validation_ratio: 0.1, ..settings() };
-        let dealt = partition(&all, &sizes, &method()).unwrap();
+        let dealt = partition(&all, &sizes, &algorithm()).unwrap();
         assert_eq!(dealt.unused_train, [0, 0]);
         for (domain, labels) in all.iter().enumerate() {
             let own: Vec<usize> = dealt.clients.iter().filter(|c| c.domain == domain).map(|c| c.train.len() + c.validation.len()).collect();
@@ -670,10 +671,10 @@ mod tests {
         assert!((mean - 100.0).abs() < 5.0, "{mean}");
         // Class-wise, the shares of a class differ.
         let both = PartitionSettings { classes_per_client: Some(3), ..sizes };
-        let dealt = partition(&domains(&[(5000, 1000)]), &both, &method()).unwrap();
+        let dealt = partition(&domains(&[(5000, 1000)]), &both, &algorithm()).unwrap();
         assert_eq!(dealt.unused_train, [0]);
         assert!(dealt.clients.iter().all(|c| c.train.len() + c.validation.len() >= 48 && classes_of(&c.train).len() <= 3));
-        let told = partition(&domains(&[(5000, 10)]), &PartitionSettings { smallest_share: 501, ..sizes }, &method()).unwrap_err();
+        let told = partition(&domains(&[(5000, 10)]), &PartitionSettings { smallest_share: 501, ..sizes }, &algorithm()).unwrap_err();
         assert!(told.to_string().contains("smallest-share"), "{told}");
     }
 
@@ -681,12 +682,12 @@ mod tests {
     fn class_wise_settings_out_of_range_are_refused() {
         for classes in [0, 11] {
             let wrong = PartitionSettings { classes_per_client: Some(classes), ..settings() };
-            let told = partition(&domains(&[(1000, 100)]), &wrong, &method()).unwrap_err().to_string();
+            let told = partition(&domains(&[(1000, 100)]), &wrong, &algorithm()).unwrap_err().to_string();
             assert!(told.contains("1 to 10"), "{told}");
         }
         for alpha in [0.0, -1.0, f64::NAN] {
             let wrong = PartitionSettings { dirichlet: Some(alpha), ..settings() };
-            assert!(partition(&domains(&[(1000, 100)]), &wrong, &method()).unwrap_err().to_string().contains("dirichlet"));
+            assert!(partition(&domains(&[(1000, 100)]), &wrong, &algorithm()).unwrap_err().to_string().contains("dirichlet"));
         }
     }
 }

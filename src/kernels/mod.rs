@@ -21,6 +21,7 @@ pub mod conv2d_backward_weight;
 pub mod conv2d_forward;
 mod conv2d_subgroup;
 pub mod copy_bases;
+pub mod corner;
 pub mod ensemble_gradient;
 pub mod ensemble_mean;
 pub mod gather_images;
@@ -92,6 +93,7 @@ pub mod shader {
         conv2d_subgroup,
         conv2d_subgroup_backward_weight,
         copy_bases,
+        corner,
         ensemble_gradient,
         ensemble_mean,
         gather_images,

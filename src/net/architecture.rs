@@ -57,6 +57,19 @@ impl Architecture {
     /// # Errors
     /// [`Error::Config`] naming a layer that has no channels left, or as [`Network::new`].
     pub fn base(&self, numerator: u32, denominator: u32, classes: u32) -> Result<Network> {
+        self.slimmed(classes, |full| full * u64::from(numerator) / u64::from(denominator.max(1)), (numerator, denominator))
+    }
+
+    /// The same with `⌈r · width⌉` channels or features, as HeteroFL cuts its corners.
+    ///
+    /// # Errors
+    /// As [`Architecture::base`].
+    pub fn corner(&self, numerator: u32, denominator: u32, classes: u32) -> Result<Network> {
+        let of = |full: u64| (full * u64::from(numerator)).div_ceil(u64::from(denominator.max(1)));
+        self.slimmed(classes, of, (numerator, denominator))
+    }
+
+    fn slimmed(&self, classes: u32, of: impl Fn(u64) -> u64, width: (u32, u32)) -> Result<Network> {
         let mut layers = self.layers.clone();
         match layers.last_mut() {
             Some(Layer::Linear { out_features: out @ 0, .. }) => *out = classes,
@@ -68,26 +81,28 @@ impl Architecture {
         }
         let last = layers.len().saturating_sub(1);
         for layer in &mut layers[..last] {
-            self.slim(layer, numerator, denominator)?;
+            self.slim(layer, &of, width)?;
         }
         Network::new(&self.name, self.input(), layers)
     }
 
-    fn slim(&self, layer: &mut Layer, numerator: u32, denominator: u32) -> Result<()> {
+    fn slim(&self, layer: &mut Layer, of: &impl Fn(u64) -> u64, width: (u32, u32)) -> Result<()> {
         let full = match layer {
             Layer::Conv2d { out_channels, .. } => *out_channels,
             Layer::Linear { out_features, .. } => *out_features,
             Layer::Residual { body, shortcut } => {
-                return body.iter_mut().chain(shortcut).try_for_each(|l| self.slim(l, numerator, denominator));
+                return body.iter_mut().chain(shortcut).try_for_each(|l| self.slim(l, of, width));
             }
             _ => return Ok(()),
         };
-        let slimmed = u64::from(full) * u64::from(numerator) / u64::from(denominator.max(1));
+        let slimmed = of(u64::from(full));
         if slimmed == 0 && full > 0 {
             return Err(Error::Config(format!(
-                "network {}, layer {}: width {numerator}/{denominator} leaves none of its {full} channels: the narrowest is 1/{full}",
+                "network {}, layer {}: width {}/{} leaves none of its {full} channels: the narrowest is 1/{full}",
                 self.name,
-                layer.name()
+                layer.name(),
+                width.0,
+                width.1
             )));
         }
         match layer {

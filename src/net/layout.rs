@@ -110,8 +110,16 @@ impl TensorSpec {
         self.len() == 0
     }
 
+    /// Dimensions in which channels are cut: PyTorch's, but a linear layer's inputs as channels and pixels.
+    pub(super) fn dimensions(&self) -> Vec<usize> {
+        match self.kind {
+            TensorKind::LinearWeight { from } => vec![self.shape[0], from.channels as usize, (from.height * from.width) as usize],
+            _ => self.shape.clone(),
+        }
+    }
+
     /// Calls `f(index outside, index in the base's GPU row)` for every value.
-    fn for_each(&self, mut f: impl FnMut(usize, usize)) {
+    pub(super) fn for_each(&self, mut f: impl FnMut(usize, usize)) {
         let start = self.offset as usize * 4;
         let padded = |n: usize| n.next_multiple_of(4);
         match self.kind {

@@ -4,6 +4,7 @@
 //! outside the engine they have PyTorch's names and shapes. [`Network::pack`] and [`Network::unpack`] go between the two.
 
 mod architecture;
+mod corner;
 mod layout;
 
 pub use architecture::{Architecture, digits};

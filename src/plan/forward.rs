@@ -71,7 +71,7 @@ pub(super) struct Forward {
     pub parameters: BufferId,
     pub norms: NormRows,
     /// Before the labels of dispatches and buffers.
-    pub prefix: &'static str,
+    pub prefix: String,
     /// Whether the first layer's input is one a slot, not one a lane.
     pub input_per_slot: bool,
     /// Input of each layer.
@@ -96,7 +96,7 @@ pub(super) struct Setting<'a> {
     pub parameters: BufferId,
     pub norms: NormRows,
     /// Before the labels of dispatches and buffers, where a plan has several forwards: as in `adversarial `.
-    pub prefix: &'static str,
+    pub prefix: &'a str,
     /// Whether the input is one a slot, not one a lane.
     pub input_per_slot: bool,
     /// Whether the classifier's own dispatch is left out: the loss computes the logits.
@@ -279,6 +279,7 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
     }
     let logits = outputs.last().copied().flatten().expect("the last layer is the classifier");
     let Setting { lanes, batch_sizes, parameters, norms, prefix, input_per_slot, .. } = *s;
+    let prefix = prefix.to_string();
     Forward { lanes, batch_sizes, parameters, norms, prefix, input_per_slot, inputs, outputs, logits, kept, dispatches }
 }
 

@@ -6,6 +6,7 @@
 
 pub mod attack;
 mod backward;
+pub mod corner;
 pub mod estimate;
 pub mod evaluate;
 mod forward;

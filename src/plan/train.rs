@@ -13,6 +13,7 @@ use crate::kernels::attack::{self, AttackImages, By};
 use crate::kernels::batch_norm_mix::BatchNormMix;
 use crate::kernels::conv2d_backward_data;
 use crate::kernels::copy_bases::{self, CopyBases};
+use crate::kernels::corner::{self, Corner};
 use crate::kernels::gather_images::Augment;
 use crate::kernels::linear_backward_weight;
 use crate::kernels::local_norms::{self, LocalNorms};
@@ -20,7 +21,7 @@ use crate::kernels::proximal::{self, Proximal};
 use crate::kernels::running_statistics::{self, RunningStatistics};
 use crate::kernels::sgd::{self, Sgd};
 use crate::kernels::weighted_average::{self, WeightedAverage};
-use crate::kernels::{BufferId, Dispatch, ImageLayout, Tuning};
+use crate::kernels::{BufferId, Dispatch, ImageLayout, Over, Tuning};
 use crate::net::{Branch, Network};
 
 /// The part of the loss that is on attacked images.
@@ -48,6 +49,17 @@ pub enum Optimizer {
     },
     /// Adam with PyTorch's defaults: β₁ = 0.9, β₂ = 0.999, ε = 1e-8.
     Adam,
+}
+
+/// A corner of the network that every lane trains in the same steps (SHeteroFL; slimmable networks: Yu et al., 2019).
+#[derive(Debug, Clone)]
+pub struct Narrower {
+    /// The corner, a network with fewer channels.
+    pub network: Network,
+    /// Factor on its rescaled layers: 1 over its width with the layer correction, else 1.
+    pub scale: f32,
+    /// Its width, for labels.
+    pub label: String,
 }
 
 /// What local training is built from.
@@ -83,6 +95,8 @@ pub struct TrainSetting<'a> {
     pub weight_decay: f32,
     /// Weight μ of FedProx's proximal term; 0: there is none.
     pub proximal: f32,
+    /// Corners that are trained with the network: the gradients of all losses are added before the optimiser's one step.
+    pub narrower: &'a [Narrower],
     /// The kernels' variants.
     pub tuning: Tuning,
     /// Whether every gradient is to be read afterwards; else that of the largest linear layer is spent where it is computed.
@@ -122,6 +136,8 @@ pub struct TrainPlan {
     pub adversarial_gradient: Option<BufferId>,
     /// Attacked images of each lane, where there are any, and their layout.
     pub attacked: Option<(BufferId, ImageLayout)>,
+    /// Tables of the places of narrower corners, each to be filled by [`Network::corner_table`].
+    pub places: Vec<BufferId>,
     /// Adam's table of bias corrections, to be filled by [`Adam::corrections`].
     pub corrections: Option<BufferId>,
     /// Labels of the dispatches that descend, and the uniform word of each that is the learning rate.
@@ -193,14 +209,14 @@ impl TrainPlan {
             Optimizer::Adam => None,
         };
         // Only the gradient of the whole loss can be spent where it is computed.
-        let spends = !s.keep_gradients && !net.norms.dual && sgd.is_some() && s.proximal == 0.0;
+        let spends = !s.keep_gradients && !net.norms.dual && sgd.is_some() && s.proximal == 0.0 && s.narrower.is_empty();
         let descend = |f: &Forward| forward::largest_linear(f).filter(|_| spends);
         let mut largest = None;
         let mut step = Vec::new();
         let mut named = Vec::new();
         let mut pass = |plan: &mut Plan, setting: &Setting, branch, totals, share, gradient| {
             let f = forward::build(plan, setting);
-            step.extend(f.dispatches.iter().cloned());
+            let mut step = f.dispatches.clone();
             if net.norms.tracked {
                 let (blocks, stride, mean) = (norm_row.blocks, net.parameter_blocks, net.norm_start + norm_row.running(branch));
                 let kernel = RunningStatistics { blocks, stride, mean, momentum: Some(running_statistics::MOMENTUM) };
@@ -210,12 +226,13 @@ impl TrainPlan {
             let descent = largest.zip(sgd).map(|((layer, _), sgd)| Descent { layer, sgd, momentum });
             let loss = backward::Loss::OfLanes { batch_labels, totals, masked: s.masked_loss, summed: false, share };
             let b = backward::build(plan, setting, &f, &loss, gradient, Wanted { weights: true, descent, ..Wanted::default() });
-            named.extend(forward::named(net, &f));
+            named.extend(forward::named(setting.network, &f));
             named.extend(b.named);
             step.extend(b.dispatches);
+            step
         };
         if share < 1.0 {
-            pass(&mut plan, &clean, Branch::Clean, totals, 1.0 - share, gradient);
+            step.extend(pass(&mut plan, &clean, Branch::Clean, totals, 1.0 - share, gradient));
         }
         let mut attack = None;
         let (mut adversarial_totals, mut adversarial_gradient, mut attacked) = (None, None, None);
@@ -227,10 +244,36 @@ impl TrainPlan {
             }
             let setting =
                 Setting { input: a.images, input_per_slot: false, prefix: "adversarial ", norms: norms(Branch::Adversarial), ..clean };
-            pass(&mut plan, &setting, Branch::Adversarial, totals, share, adversarial_gradient.unwrap_or(gradient));
+            step.extend(pass(&mut plan, &setting, Branch::Adversarial, totals, share, adversarial_gradient.unwrap_or(gradient)));
             attacked = Some((a.images.buffer, a.images.layout));
             adversarial_totals = Some(totals);
             attack = Some(a);
+        }
+        let mut places = Vec::new();
+        for n in s.narrower {
+            assert!(!net.norms.tracked && share == 0.0, "corners are trained by batch statistics, on images as they are");
+            let (own, row) = (&n.network, u64::from(n.network.parameter_blocks) * 16);
+            let prefix = format!("{} ", n.label);
+            let table = plan.buffer(format!("{prefix}places"), Extent::Fixed(row));
+            let totals = plan.buffer(format!("{prefix}totals"), Extent::PerLane(TOTALS_BYTES));
+            let [narrow, narrow_gradient] =
+                ["parameters", "gradient"].map(|what| plan.transient(format!("{prefix}{what}"), Extent::PerLane(row)));
+            let kernel = Corner { narrow: own.parameter_blocks, wide: net.parameter_blocks, over: Over::Lanes };
+            let b = corner::Buffers { places: table, narrow, wide: parameters };
+            step.push(kernel.take(&format!("{prefix}corner"), b));
+            let norm_row = own.norm_row();
+            let norms = NormRows {
+                buffer: narrow,
+                stride: own.parameter_blocks,
+                start: own.norm_start + norm_row.affine(Branch::Clean),
+                moments: gathered::moments(&mut plan, &prefix, norm_row),
+                running: false,
+            };
+            let setting = Setting { network: own, scale: n.scale, parameters: narrow, norms, prefix: &prefix, ..clean };
+            step.extend(pass(&mut plan, &setting, Branch::Clean, totals, 1.0, narrow_gradient));
+            let b = corner::Buffers { places: table, narrow: narrow_gradient, wide: gradient };
+            step.push(kernel.add(&format!("{prefix}gradient to the network's"), b));
+            places.push(table);
         }
         if s.proximal > 0.0 {
             // Local batch norms, which end a row, are not the server's.
@@ -303,6 +346,7 @@ impl TrainPlan {
             gradient,
             adversarial_gradient,
             attacked,
+            places,
             corrections,
             learning_rates,
             named,
@@ -388,6 +432,7 @@ mod tests {
             optimizer: Optimizer::Sgd { momentum: 0.9 },
             weight_decay: 5e-4,
             proximal: 0.0,
+            narrower: &[],
             tuning: Tuning::baseline(),
             keep_gradients: false,
         };
@@ -424,6 +469,7 @@ mod tests {
             optimizer: Optimizer::Sgd { momentum: 0.9 },
             weight_decay: 5e-4,
             proximal: 0.0,
+            narrower: &[],
             tuning: Tuning::baseline(),
             keep_gradients: false,
         };

@@ -9,9 +9,9 @@ pub use chart::{Chart, Point, Series};
 pub use page::{grid_page, page};
 
 use crate::data::ClientRow;
-use crate::fl::{Method, Ratio};
+use crate::fl::{Composition, Ratio};
+use crate::net::{Network, TensorKind};
 use crate::run::config::MethodName;
-use crate::run::model::network;
 use crate::run::robust::GridPoint;
 use crate::run::run_dir::{BEST, CONFIG, METRICS, read_checkpoint};
 use crate::run::{Report, RoundMetrics, TrainConfig};
@@ -170,10 +170,13 @@ impl Run {
     /// # Errors
     /// [`Error::Config`] for a network or a width that there is not.
     pub fn size(&self, width: Ratio) -> Result<Size> {
-        let method = self.config.method();
-        let base = network(&self.config.network, method.base_width(), self.classes)?;
-        let bases = method.mixed_bases(width)? as u64;
-        Ok(Size { parameters: bases * base.parameters(), macs: bases * base.macs() })
+        let algorithm = self.config.algorithm();
+        let (width, bases) = match algorithm.model(width)? {
+            Composition::Mix(bases) => (algorithm.base_width(), bases as u64),
+            Composition::Corner => (width, 1),
+        };
+        let network = self.config.network_of(width, self.classes)?;
+        Ok(Size { parameters: bases * network.parameters(), macs: bases * network.macs() })
     }
 
     /// Mean over the clients of a round of the parameters that a client sends (it receives as many), and of the multiply–adds that
@@ -184,20 +187,24 @@ impl Run {
     pub fn round_cost(&self) -> Result<Option<Size>> {
         let Some(clients) = self.clients.as_ref().filter(|c| !c.rows.is_empty()) else { return Ok(None) };
         let c = &self.config;
-        let method = c.method();
-        let base = network(&c.network, method.base_width(), self.classes)?.with_norms(c.norms());
-        // Batch norms that stay with a client are not sent.
-        let norms: u64 = base.tensors.iter().filter(|t| t.kind.is_norm()).map(|t| t.len() as u64).sum();
-        let statistics: u64 = base.tensors.iter().filter(|t| t.kind.is_statistic()).map(|t| t.len() as u64).sum();
-        let sent = if c.local_bn { base.parameters() + statistics - norms } else { base.parameters() + statistics };
+        let algorithm = c.algorithm();
         let passes = 3 * (u64::from(c.lambda_train < 1.0) + u64::from(c.lambda_train > 0.0));
         let attack = if c.lambda_train > 0.0 { 2 * u64::from(c.train_attack.steps()) } else { 0 };
-        let budgets = method.clients(clients.rows.len())?;
         let (mut parameters, mut macs) = (0, 0);
-        for (row, (_, bases)) in clients.rows.iter().zip(budgets) {
+        for (row, budget) in clients.rows.iter().zip(algorithm.budgets(clients.rows.len())) {
+            let task = algorithm.task(budget)?;
+            let network = |width| -> Result<Network> { Ok(c.network_of(width, self.classes)?.with_norms(c.norms())) };
+            let trained = network(task.cut.as_ref().map_or(algorithm.base_width(), |cut| cut.width))?;
+            // Batch norms that stay with a client are not sent.
+            let values = |of: fn(TensorKind) -> bool| trained.tensors.iter().filter(|t| of(t.kind)).map(|t| t.len() as u64).sum::<u64>();
+            let kept = if c.local_bn { values(|k| k.is_norm()) } else { 0 };
+            parameters += task.bases as u64 * (trained.parameters() + values(|k| k.is_statistic()) - kept);
+            let mut of_image = trained.macs();
+            for width in task.cut.iter().flat_map(|cut| &cut.narrower) {
+                of_image += network(*width)?.macs();
+            }
             let images = row.train.iter().sum::<usize>() as u64 * c.local_epochs as u64;
-            parameters += bases as u64 * sent;
-            macs += bases as u64 * images * (passes + attack) * base.macs();
+            macs += task.bases as u64 * images * (passes + attack) * of_image;
         }
         let count = clients.rows.len() as u64;
         Ok(Some(Size { parameters: parameters / count, macs: macs / count }))
@@ -252,7 +259,9 @@ pub fn groups(runs: Vec<Run>) -> Result<Vec<Group>> {
         // Widths that are tested follow from the method.
         "widths" => false,
         "width" => config.method == MethodName::FedAvg,
-        "base-width" | "budgets" | "rescale-init" | "rescale-layer" => config.method == MethodName::SplitMix,
+        "base-width" | "rescale-init" | "rescale-layer" => config.method == MethodName::SplitMix,
+        "budgets" => config.method != MethodName::FedAvg,
+        "count-widths" => config.method == MethodName::SHeteroFl,
         "train-attack" => config.lambda_train > 0.0,
         _ => true,
     };
@@ -347,11 +356,6 @@ impl Group {
                 Some(GridMean { width, attack, lambda, standard: Spread::of(&standard)?, robust: Spread::of(&robust)? })
             })
             .collect()
-    }
-
-    /// Whether its runs are of the method with several bases.
-    pub fn is_split_mix(&self) -> bool {
-        matches!(self.runs[0].config.method(), Method::SplitMix { .. })
     }
 }
 
@@ -478,7 +482,7 @@ mod tests {
         assert_eq!(mix.validation().iter().map(|(r, s)| (*r, s.count)).collect::<Vec<_>>(), [(2, 2)]);
         assert_eq!(mix.domains(Ratio::ONE)[1], ("usps".to_string(), None));
         // Eight bases of the network of two classes; a client of budget b sends 8·b of them and trains 100 images with each.
-        let base = network(&mix.runs[0].config.network, Ratio::EIGHTH, 2).unwrap();
+        let base = mix.runs[0].config.network_of(Ratio::EIGHTH, 2).unwrap();
         assert_eq!(mix.runs[0].size(Ratio::ONE).unwrap(), Size { parameters: 8 * base.parameters(), macs: 8 * base.macs() });
         let cost = mix.runs[0].round_cost().unwrap().unwrap();
         assert_eq!(cost, Size { parameters: 15 * base.parameters() / 4, macs: 15 * 100 * 3 * base.macs() / 4 });
@@ -492,6 +496,33 @@ mod tests {
             "{csv}"
         );
         assert_eq!(csv.lines().count(), 1 + (4 + 1 + 1) * 2);
+    }
+
+    #[test]
+    fn corners_cost_what_their_widths_do() {
+        let of = |method| {
+            let config = TrainConfig { method, ..TrainConfig::default() }.validate().unwrap();
+            let row = |budget: &str| ClientRow {
+                name: budget.into(),
+                domain: "mnist".into(),
+                budget: budget.into(),
+                train: vec![100],
+                validation: vec![],
+                test: vec![],
+            };
+            let clients = Clients { classes: vec!["0".into(); 10], rows: ["1/8", "1/4", "1/2", "1"].map(row).to_vec() };
+            Run { path: PathBuf::new(), config, metrics: vec![], test: None, grid: None, clients: Some(clients), classes: 10 }
+        };
+        let digits = crate::net::Architecture::built_in("digits").unwrap();
+        let networks = [8, 4, 2, 1].map(|d| digits.corner(1, d, 10).unwrap());
+        let (hetero, slimmable) = (of(MethodName::HeteroFl), of(MethodName::SHeteroFl));
+        let width = |w: &str| w.parse().unwrap();
+        assert_eq!(hetero.size(width("1/4")).unwrap(), Size { parameters: networks[1].parameters(), macs: networks[1].macs() });
+        let parameters = networks.iter().map(Network::parameters).sum::<u64>() / 4;
+        let macs = |times: [u64; 4]| networks.iter().zip(times).map(|(n, t)| t * 100 * 3 * n.macs()).sum::<u64>() / 4;
+        assert_eq!(hetero.round_cost().unwrap().unwrap(), Size { parameters, macs: macs([1; 4]) });
+        // All four clients train the narrowest, one of them the widest.
+        assert_eq!(slimmable.round_cost().unwrap().unwrap(), Size { parameters, macs: macs([4, 3, 2, 1]) });
     }
 
     #[test]

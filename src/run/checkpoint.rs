@@ -27,7 +27,7 @@
 
 use super::config::{BnMode, TrainConfig};
 use crate::fl::{Best, Deck, Ratio};
-use crate::net::Norms;
+use crate::net::{Network, Norms};
 use crate::{Error, Result};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensorError, SafeTensors};
@@ -92,6 +92,14 @@ pub struct Mixed {
 }
 
 impl Header {
+    /// The network of the bases.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where there is none of that name, or it has no channels left.
+    pub fn network(&self) -> Result<Network> {
+        Ok(self.config.network_of(self.base_width, self.classes)?.with_norms(self.norms()))
+    }
+
     /// What the batch norms of the bases keep.
     pub fn norms(&self) -> Norms {
         match &self.mixed {

@@ -2,13 +2,17 @@
 //! checkpoint.
 
 use crate::engine::{Augment, Optimizer};
-use crate::fl::{Attack, Budgets, Method, PartitionSettings, Ratio, RoundSettings, Schedule, batches::SMALLEST_BATCH};
-use crate::net::{Architecture, Norms};
+use crate::fl::{
+    Algorithm, Attack, Budgets, Composition, FedAvg, HeteroFl, PartitionSettings, Ratio, RoundSettings, Schedule, SplitMix,
+    batches::SMALLEST_BATCH,
+};
+use crate::net::{Architecture, Network, Norms};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// Defines [`TrainConfig`] (every option with its value) and [`TrainOverrides`] (every option perhaps) from one
 /// list, so that a file key, a flag, its help and its documentation cannot drift apart.
@@ -89,19 +93,23 @@ options! {
         /// Network: digits, preact-resnet18, alexnet, or a TOML file that describes one, as those in networks/. Images are
         /// resized to its input.
         ["Method"] network: NetworkChoice = NetworkChoice::Named("digits".into());
-        /// What to train: `split-mix`, or `fedavg` (one network of one width, trained by every client).
+        /// Algorithm: `split-mix`; `fedavg` (one network of one width, trained by every client); `hetero-fl` (one network, of which
+        /// every client trains the corner of its budget); `shetero-fl` (the same, and all narrower budgets' corners with it).
         ["Method"] method: MethodName = MethodName::SplitMix;
         /// Split-Mix: width of one base as a fraction of the full network, such as 1/8.
         ["Method"] base_width: Ratio = Ratio::EIGHTH;
         /// FedAvg: width of the network as a fraction of the full one.
         ["Method"] width: Ratio = Ratio::ONE;
-        /// Split-Mix: largest width that each group of clients can train. 8-4-2-1 means 1/8, 1/4, 1/2 and 1; PdQ
+        /// Largest width that each group of clients can train; not in FedAvg. 8-4-2-1 means 1/8, 1/4, 1/2 and 1; PdQ
         /// means Q/P; lnS_M is log-normal with shape S and scale M.
         ["Method"] budgets: Budgets = Budgets::default();
-        /// Split-Mix: start with the fan-in of the full-width layers. Always off in FedAvg.
+        /// Split-Mix: start with the fan-in of the full-width layers. Always off in other methods.
         ["Method", num_args = 0..=1, default_missing_value = "true"] rescale_init: bool = true;
-        /// Split-Mix: divide layer outputs by the base width while training. Always off in FedAvg.
+        /// Split-Mix: divide layer outputs by the base width while training. Always off in FedAvg; always on in HeteroFL, by the
+        /// corner's width.
         ["Method", num_args = 0..=1, default_missing_value = "true"] rescale_layer: bool = true;
+        /// SHeteroFL: a client counts in averages once for every width that it trains, as in the authors' program.
+        ["Method", num_args = 0..=1, default_missing_value = "true"] count_widths: bool = false;
         /// Batch-norm mode. `batch`: batch statistics in training and in evaluation. `tracked`: running statistics, averaged
         /// like weights, in evaluation. `post`: trained as batch; before a test every client re-estimates statistics.
         ["Method"] bn_mode: BnMode = BnMode::Batch;
@@ -259,6 +267,10 @@ names! {
         SplitMix = "split-mix",
         /// Federated averaging of one network.
         FedAvg = "fedavg",
+        /// HeteroFL.
+        HeteroFl = "hetero-fl",
+        /// HeteroFL whose clients train all widths up to their budget.
+        SHeteroFl = "shetero-fl",
     }
 }
 
@@ -373,7 +385,7 @@ impl TrainConfig {
     }
 
     /// Checks every option and every combination, and makes the configuration say what will be done: FedAvg has
-    /// neither of Split-Mix's corrections, and the full width is among the widths.
+    /// neither of Split-Mix's corrections, HeteroFL has that of the layers, and the full width is among the widths.
     ///
     /// # Errors
     /// [`Error::Config`] naming the key, its value and its range.
@@ -438,23 +450,35 @@ impl TrainConfig {
         let architecture = self.network.architecture()?;
         let channels = architecture.input[0];
         check(channels == 3, "network", &architecture.name, &format!("it reads {channels} channels, and the images have 3"))?;
-        let width = self.method().base_width();
-        architecture.base(width.numerator(), width.denominator(), 2)?;
-
-        if self.method == MethodName::FedAvg {
-            (self.rescale_init, self.rescale_layer) = (false, false);
+        if self.method != MethodName::SplitMix {
+            (self.rescale_init, self.rescale_layer) = (false, self.trains_corners());
         }
-        let method = self.method();
+        if self.trains_corners() {
+            let what = "corners have no statistics of their own to keep; with this method choose batch";
+            check(self.bn_mode == BnMode::Batch, "bn-mode", self.bn_mode, what)?;
+            let what = "a client has batch norms of its corner only; with this method leave it out";
+            check(!self.local_bn, "local-bn", self.local_bn, what)?;
+            let what = "adversarial training is for split-mix and fedavg";
+            check(self.lambda_train == 0.0, "lambda-train", self.lambda_train, what)?;
+        }
+        let what = "it is for shetero-fl, whose clients train several widths";
+        check(!self.count_widths || self.method == MethodName::SHeteroFl, "count-widths", self.count_widths, what)?;
+        let algorithm = self.algorithm();
         let mut widths = match self.widths.0.as_slice() {
-            [] => method.default_widths()?,
+            [] => algorithm.widths()?,
             widths => widths.to_vec(),
         };
-        widths.push(method.full_width()?);
+        widths.push(algorithm.full_width()?);
         widths.sort();
         widths.dedup();
         for &width in &widths {
-            let fits = method.mixed_bases(width);
+            let fits = algorithm.model(width);
             fits.map_err(|error| Error::Config(format!("widths: {error}")))?;
+        }
+        // The narrowest network that is trained or tested has channels left.
+        self.network_of(algorithm.base_width(), 2)?;
+        if self.trains_corners() {
+            widths.iter().try_for_each(|width| self.network_of(*width, 2).map(|_| ()))?;
         }
         self.widths = List(widths);
         Ok(self)
@@ -506,11 +530,40 @@ impl TrainConfig {
         format!("batch norm {} ({what} {where_to}{post})", self.bn_mode)
     }
 
-    /// The training method with its widths.
-    pub fn method(&self) -> Method {
+    /// The algorithm with its options.
+    pub fn algorithm(&self) -> Arc<dyn Algorithm> {
+        let budgets = self.budgets.clone();
         match self.method {
-            MethodName::SplitMix => Method::SplitMix { budgets: self.budgets.clone(), base_width: self.base_width },
-            MethodName::FedAvg => Method::FedAvg { width: self.width },
+            MethodName::SplitMix => Arc::new(SplitMix { budgets, base_width: self.base_width }),
+            MethodName::FedAvg => Arc::new(FedAvg { width: self.width }),
+            MethodName::HeteroFl => Arc::new(HeteroFl { budgets, slimmable: false, count_widths: false }),
+            MethodName::SHeteroFl => Arc::new(HeteroFl { budgets, slimmable: true, count_widths: self.count_widths }),
+        }
+    }
+
+    /// Whether clients train corners of one network.
+    pub fn trains_corners(&self) -> bool {
+        matches!(self.method, MethodName::HeteroFl | MethodName::SHeteroFl)
+    }
+
+    /// The network of the server's bases, with what their batch norms keep.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where there is none of that name, or it has no channels left.
+    pub fn network(&self, classes: usize) -> Result<Network> {
+        Ok(self.network_of(self.algorithm().base_width(), classes)?.with_norms(self.norms()))
+    }
+
+    /// The network of one base of that width, or of one corner, with single batch norms.
+    ///
+    /// # Errors
+    /// As [`TrainConfig::network`].
+    pub fn network_of(&self, width: Ratio, classes: usize) -> Result<Network> {
+        let architecture = self.network.architecture()?;
+        let (numerator, denominator, classes) = (width.numerator(), width.denominator(), classes as u32);
+        match self.algorithm().model(width) {
+            Ok(Composition::Corner) => architecture.corner(numerator, denominator, classes),
+            _ => architecture.base(numerator, denominator, classes),
         }
     }
 
@@ -760,7 +813,7 @@ mod tests {
     #[test]
     fn the_default_is_valid_and_is_the_papers_method() {
         let config = valid(|_| {}).unwrap();
-        assert_eq!(config.method().base_count().unwrap(), 8);
+        assert_eq!(config.algorithm().bases().unwrap(), 8);
         let widths: Vec<String> = config.widths.0.iter().map(Ratio::to_string).collect();
         assert_eq!(widths, ["1/8", "1/4", "1/2", "1"]);
         assert_eq!(config.budgets, Budgets::default());

@@ -7,9 +7,10 @@ use super::metrics::{RoundMetrics, width_metrics};
 use super::model::{self, Images, Model, TestSettings, batches_of_clients, per_client};
 use crate::data::Dataset;
 use crate::engine::{
-    Adversarial, AttackOptions, Attacker, Batch, ClientWork, EvaluateOptions, Evaluator, Limit, Staging, Totals, TrainOptions, Trainer,
+    Adversarial, AttackOptions, Attacker, Batch, ClientWork, Corner, EvaluateOptions, Evaluator, GroupSetting, GroupWork, LaneGroups,
+    Limit, Narrower, Staging, Totals, TrainOptions,
 };
-use crate::fl::{Client, Deck, Ratio, RoundPlan, Selection, Warning, batches, plan_round};
+use crate::fl::{Client, Cut, Deck, Ratio, RoundPlan, Selection, Warning, batches, plan_round};
 use crate::gpu::Gpu;
 use crate::{Error, Result};
 
@@ -32,17 +33,51 @@ pub struct Federation {
     /// The best round so far.
     pub selection: Selection,
     deck: Deck,
-    trainer: Trainer,
+    /// What the clients of each group of lanes train.
+    cuts: Vec<Option<Cut>>,
+    lanes: LaneGroups,
     validation: Option<Validation>,
     staging: Staging,
 }
 
 /// Every client's validation batches and the program that evaluates them.
 struct Validation {
-    evaluator: Evaluator,
+    /// Those of the widths that are mixed, or of one corner each.
+    evaluators: Vec<(Evaluator, Option<Corner>)>,
     /// Of the full width, in adversarial training.
     attacker: Option<Attacker>,
     batches: Vec<Batch>,
+}
+
+impl Validation {
+    /// Bytes of staging that a validation needs.
+    fn staging_bytes(&self) -> u64 {
+        self.evaluators.iter().map(|(e, _)| e.staging_bytes(self.batches.len())).sum()
+    }
+
+    /// Submits a validation, corners taken first. Its counters go to `staging` at `offset`. Returns the number of dispatches.
+    fn submit(&mut self, gpu: &Gpu, staging: &Staging, offset: u64) -> Result<u64> {
+        let (mut at, mut dispatches) = (offset, 0);
+        for (evaluator, corner) in &mut self.evaluators {
+            dispatches += corner.as_ref().map_or(0, |corner| corner.take_now(gpu));
+            evaluator.submit(gpu, &self.batches, staging, at)?;
+            dispatches += evaluator.dispatches;
+            at += evaluator.staging_bytes(self.batches.len());
+        }
+        Ok(dispatches)
+    }
+
+    /// Counters `[batch][width]` out of the bytes that were read back.
+    fn totals(&self, bytes: &[u8]) -> Vec<Vec<Totals>> {
+        let mut all = vec![Vec::new(); self.batches.len()];
+        let mut rest = bytes;
+        for (evaluator, _) in &self.evaluators {
+            let (own, others) = rest.split_at(evaluator.staging_bytes(self.batches.len()) as usize);
+            all.iter_mut().zip(evaluator.totals(own)).for_each(|(all, own)| all.extend(own));
+            rest = others;
+        }
+        all
+    }
 }
 
 /// Mean loss and accuracy over images.
@@ -84,11 +119,10 @@ impl Federation {
     /// [`Error::Config`] and [`Error::Data`] where configuration and data do not fit each other, [`Error::Gpu`] for
     /// the device's.
     pub async fn new(gpu: Gpu, dataset: &Dataset, config: TrainConfig) -> Result<Federation> {
-        let method = config.method();
-        let base_width = method.base_width();
-        let network = model::network(&config.network, base_width, dataset.classes.len())?.with_norms(config.norms());
-        let bases = method.base_count()?;
-        let server = model::initial_bases(&gpu, &network, bases, base_width, config.seed, config.rescale_init)?;
+        let algorithm = config.algorithm();
+        let network = config.network(dataset.classes.len())?;
+        let bases = algorithm.bases()?;
+        let server = model::initial_bases(&gpu, &network, bases, algorithm.base_width(), config.seed, config.rescale_init)?;
         let local = match config.local_bn {
             true => {
                 let clients = model::partition(dataset, &config)?.clients.len();
@@ -96,7 +130,8 @@ impl Federation {
             }
             false => None,
         };
-        let model = Model { network, server, method, classes: dataset.classes.len(), bn_mode: config.bn_mode, local, mixed: None };
+        let (architecture, classes, bn_mode) = (config.network.architecture()?, dataset.classes.len(), config.bn_mode);
+        let model = Model { network, server, algorithm, architecture, classes, bn_mode, local, mixed: None };
         Federation::with_model(gpu, dataset, config, model, Deck::new(bases)?).await
     }
 
@@ -131,38 +166,56 @@ impl Federation {
         let taken = images.store.bytes() + model.server.bytes();
         let limit = config.limit();
 
-        // The largest round: the clients that train most bases, as many as take part.
-        let mut lanes: Vec<usize> = clients.iter().filter(|c| c.can_train()).map(|c| c.bases).collect();
-        lanes.sort_unstable_by(|a, b| b.cmp(a));
-        let most_lanes: usize = lanes.iter().take(config.clients_per_round.unwrap_or(usize::MAX)).sum();
         let mut steps = equal_steps(&config, &clients).unwrap_or(0);
         for client in clients.iter().filter(|_| config.dirichlet.is_none()) {
             steps = steps.max(batches::batch_sizes(client.train.len(), config.batch_size)?.len() * config.local_epochs);
         }
         let robust = config.lambda_train > 0.0;
-        let options = TrainOptions {
-            batch: config.batch_size as u32,
-            scale: if config.rescale_layer { 1.0 / model.method.base_width().as_f64() as f32 } else { 1.0 },
-            masked_loss: config.masked_loss,
-            adversarial: (config.lambda_train > 0.0).then_some(Adversarial {
-                lambda: config.lambda_train as f32,
-                attack: config.train_attack,
-                seed: config.seed as u32,
-            }),
-            local_norms: model.local.clone(),
-            augment: config.augment(),
-            optimizer: config.optimizer(),
-            weight_decay: config.weight_decay as f32,
-            proximal: config.proximal as f32,
-            lanes: most_lanes.max(1) as u32,
-            steps: steps.max(1) as u32,
-            limit: limit.share(taken, if robust { 4 } else { 6 }),
-            guarded: false,
-            keep_activations: false,
-            tuning: None,
-        };
-        let most_lanes = options.lanes;
-        let trainer = Trainer::new(&gpu, &model.network, &model.server, &images.store, options).await?;
+        let mut cuts: Vec<Option<Cut>> = clients.iter().filter(|c| c.can_train()).map(|c| c.task.cut.clone()).collect();
+        cuts.sort_by_key(|cut| cut.as_ref().map(|c| c.width));
+        cuts.dedup();
+        let mut groups = Vec::new();
+        let mut most_lanes = 0;
+        for cut in &cuts {
+            // The largest round: the clients that train most bases, as many as take part.
+            let mut lanes: Vec<usize> = clients.iter().filter(|c| c.can_train() && c.task.cut == *cut).map(|c| c.task.bases).collect();
+            lanes.sort_unstable_by(|a, b| b.cmp(a));
+            let lanes = lanes.iter().take(config.clients_per_round.unwrap_or(usize::MAX)).sum::<usize>().max(1) as u32;
+            most_lanes += lanes;
+            let scale = |width: Ratio| if config.rescale_layer { 1.0 / width.as_f64() as f32 } else { 1.0 };
+            let corner = |width: Ratio| config.network_of(width, dataset.classes.len());
+            let narrower = cut
+                .iter()
+                .flat_map(|cut| &cut.narrower)
+                .map(|width| Ok(Narrower { network: corner(*width)?, scale: scale(*width), label: width.to_string() }));
+            let options = TrainOptions {
+                batch: config.batch_size as u32,
+                scale: scale(cut.as_ref().map_or(model.algorithm.base_width(), |cut| cut.width)),
+                masked_loss: config.masked_loss,
+                adversarial: robust.then_some(Adversarial {
+                    lambda: config.lambda_train as f32,
+                    attack: config.train_attack,
+                    seed: config.seed as u32,
+                }),
+                local_norms: model.local.clone(),
+                augment: config.augment(),
+                optimizer: config.optimizer(),
+                weight_decay: config.weight_decay as f32,
+                proximal: config.proximal as f32,
+                narrower: narrower.collect::<Result<_>>()?,
+                lanes,
+                steps: steps.max(1) as u32,
+                limit: limit.share(taken, if robust { 4 } else { 6 }).split(cuts.len() as u64),
+                guarded: false,
+                keep_activations: false,
+                tuning: None,
+            };
+            groups.push(GroupSetting { corner: cut.as_ref().map(|cut| corner(cut.width)).transpose()?, options });
+        }
+        if groups.is_empty() {
+            return Err(Error::Data("no client has two images to train on".into()));
+        }
+        let lanes = LaneGroups::new(&gpu, &model.network, &model.server, &images.store, groups).await?;
 
         let lists: Vec<Vec<u32>> = clients.iter().map(|c| images.validation_indices(c)).collect();
         let batches = batches_of_clients(&lists, config.batch_size)?;
@@ -170,30 +223,36 @@ impl Federation {
             None
         } else {
             // Standard accuracy is that of the clean batch norms alone, robust accuracy that of the adversarial ones.
-            let widths = model.mixed_bases(&config.widths.0)?;
+            let parts = model.parts(&gpu, &config.widths.0).await?;
             let (batch, count) = (config.batch_size as u32, batches.len() as u32);
-            let attacker = if robust {
-                let options = AttackOptions {
-                    attack: config.train_attack,
-                    bases: widths.last().copied().unwrap_or(1),
-                    ensemble: model.validated(1.0),
-                    batch,
-                    batches: count,
-                    seed: config.seed as u32,
-                    limit: limit.share(taken, 2),
-                    guarded: false,
-                };
-                Some(Attacker::new(&gpu, &model.network, &model.server, &images.store, options).await?)
-            } else {
-                None
+            let share = limit.share(taken, 2).split(parts.len() as u64);
+            let attacker = match parts.last() {
+                Some(part) if robust => {
+                    let options = AttackOptions {
+                        attack: config.train_attack,
+                        bases: part.counts().last().copied().unwrap_or(1),
+                        ensemble: model.validated(1.0),
+                        batch,
+                        batches: count,
+                        seed: config.seed as u32,
+                        limit: share,
+                        guarded: false,
+                    };
+                    Some(Attacker::new(&gpu, part.network(), part.server(), &images.store, options).await?)
+                }
+                _ => None,
             };
-            let ensemble = model.validated(0.0);
-            let options = EvaluateOptions { batch, widths, ensemble, batches: count, limit: limit.share(taken, 2), guarded: false };
-            let evaluator = Evaluator::new(&gpu, &model.network, &model.server, &images.store, options).await?;
-            Some(Validation { evaluator, attacker, batches })
+            let mut evaluators = Vec::new();
+            for part in parts {
+                let (widths, ensemble) = (part.counts().to_vec(), model.validated(0.0));
+                let options = EvaluateOptions { batch, widths, ensemble, batches: count, limit: share, guarded: false };
+                let evaluator = Evaluator::new(&gpu, part.network(), part.server(), &images.store, options).await?;
+                evaluators.push((evaluator, part.into_corner()));
+            }
+            Some(Validation { evaluators, attacker, batches })
         };
-        let validation_bytes = validation.as_ref().map_or(0, |v| v.evaluator.staging_bytes(v.batches.len()));
-        let staging = Staging::new(&gpu, Trainer::staging_bytes(most_lanes) + validation_bytes);
+        let validation_bytes = validation.as_ref().map_or(0, Validation::staging_bytes);
+        let staging = Staging::new(&gpu, LaneGroups::staging_bytes(most_lanes) + validation_bytes);
         Ok(Federation {
             gpu,
             config,
@@ -204,15 +263,16 @@ impl Federation {
             rounds_done: 0,
             selection: Selection { best: None },
             deck,
-            trainer,
+            cuts,
+            lanes,
             validation,
             staging,
         })
     }
 
-    /// Lanes that are trained at once.
-    pub fn lanes_per_wave(&self) -> u32 {
-        self.trainer.lanes_per_wave()
+    /// Lanes that are trained at once, of each width of lanes.
+    pub fn lanes_per_wave(&self) -> Vec<u32> {
+        self.lanes.lanes_per_wave()
     }
 
     /// Trains, averages and (as configured) validates the next round. One readback, at its end.
@@ -222,22 +282,20 @@ impl Federation {
     /// not be used after an error; its last checkpoint is the place to go on from.
     pub async fn round(&mut self) -> Result<RoundOutcome> {
         let round = self.rounds_done;
-        let plan = plan_round(&self.config.round_settings(), &self.clients, &mut self.deck, round)?;
+        let plan = plan_round(&self.config.round_settings(), &*self.model.algorithm, &self.clients, &mut self.deck, round)?;
         let work = self.work(&plan)?;
-        self.trainer.set_round(round as u32);
-        self.trainer.round(&self.gpu, &self.model.server, &work, plan.lr as f32, &self.staging, 0)?;
-        let train_bytes = Trainer::staging_bytes(plan.lanes.len() as u32);
-        let mut dispatches = self.trainer.dispatches;
+        self.lanes.set_round(round as u32);
+        self.lanes.round(&self.gpu, &self.model.server, &work, plan.lr as f32, &self.staging, 0)?;
+        let train_bytes = LaneGroups::staging_bytes(plan.lanes.len() as u32);
+        let mut dispatches = self.lanes.dispatches;
         let validates = self.config.validates_after(round);
         if let (true, Some(v)) = (validates, &mut self.validation) {
-            v.evaluator.submit(&self.gpu, &v.batches, &self.staging, train_bytes)?;
-            dispatches += v.evaluator.dispatches;
+            dispatches += v.submit(&self.gpu, &self.staging, train_bytes)?;
         }
         let bytes = self.staging.read(&self.gpu).await?;
         let (train_counters, rest) = bytes.split_at(train_bytes as usize);
 
-        let clean = Means::of(&Trainer::totals(&work, train_counters));
-        let adversarial = Means::of(&Trainer::adversarial_totals(&work, train_counters));
+        let [clean, adversarial] = LaneGroups::totals(&work, train_counters).map(|totals| Means::of(&totals));
         let lambda = self.config.lambda_train;
         // A part that is not trained on has no images, and a loss of 0.
         let loss = (1.0 - lambda) * clean.loss + lambda * adversarial.loss;
@@ -252,7 +310,7 @@ impl Federation {
         let mut robust_validation = None;
         let mut best = false;
         if let (true, Some(v)) = (validates, &mut self.validation) {
-            let totals = v.evaluator.totals(&rest[..v.evaluator.staging_bytes(v.batches.len()) as usize]);
+            let totals = v.totals(rest);
             let widths = &self.config.widths.0;
             let metrics = |width: Ratio, sums: &[Vec<Totals>], i: usize| {
                 let accuracy = |t: &Totals| (t.samples > 0).then(|| t.accuracy());
@@ -288,15 +346,19 @@ impl Federation {
                 robust_validation,
                 best,
             },
-            waves: plan.lanes.len().div_ceil(self.trainer.lanes_per_wave() as usize),
+            waves: self.lanes.waves(&work),
             dispatches,
-            submits: self.trainer.submits,
+            submits: self.lanes.submits,
         })
     }
 
-    /// What every participating client does in a round, by the engine's image indices.
-    fn work(&self, plan: &RoundPlan) -> Result<Vec<ClientWork>> {
-        let mut work = Vec::with_capacity(plan.clients.len());
+    /// What every participating client does in a round, by group of lanes and by the engine's image indices.
+    fn work(&self, plan: &RoundPlan) -> Result<Vec<GroupWork>> {
+        let mut work = vec![GroupWork::default(); self.cuts.len()];
+        for (group, cut) in work.iter_mut().zip(&self.cuts) {
+            let weights = plan.weights.iter().find(|(own, _)| own == cut);
+            group.weights = weights.map_or(Vec::new(), |(_, weights)| weights.iter().map(|w| *w as f32).collect());
+        }
         for (slot, p) in plan.clients.iter().enumerate() {
             let images = self.images.train_indices(&self.clients[p.client]);
             let c = &self.config;
@@ -305,7 +367,9 @@ impl Federation {
                 None => batches::local_batches(c.seed, plan.round, p.client, c.local_epochs, &images, c.batch_size)?,
             };
             let lanes = plan.lanes.iter().filter(|l| l.slot == slot);
-            work.push(ClientWork { client: p.client as u32, batches, bases: lanes.map(|l| (l.base as u32, l.share as f32)).collect() });
+            let own = ClientWork { client: p.client as u32, batches, bases: lanes.map(|l| (l.base as u32, l.share as f32)).collect() };
+            let group = self.cuts.iter().position(|cut| *cut == p.cut).expect("the cuts are those of all clients that train");
+            work[group].clients.push(own);
         }
         Ok(work)
     }
@@ -316,15 +380,15 @@ impl Federation {
     /// [`Error::Gpu`] where the device was lost.
     pub async fn checkpoint(&self) -> Result<Checkpoint> {
         let input = self.model.network.input;
-        let method = &self.model.method;
+        let algorithm = &self.model.algorithm;
         Ok(Checkpoint {
             header: Header {
                 network: self.model.network.name.clone(),
                 classes: self.model.classes,
                 image: [input.channels as usize, input.height as usize, input.width as usize],
                 bases: self.model.server.bases as usize,
-                base_width: method.base_width(),
-                max_width: method.full_width()?,
+                base_width: algorithm.base_width(),
+                max_width: algorithm.full_width()?,
                 rounds_done: self.rounds_done,
                 best: self.selection.best,
                 deck: Some(self.deck.clone()),

@@ -1,7 +1,7 @@
 //! One model of one width and one λ, taken out of a trained ensemble (in-situ customisation; paper, sections 3.1 and 3.3).
 
 use super::checkpoint::{Checkpoint, Header, Mixed, Tensor, tensor_name};
-use super::model::Model;
+use super::model::{Model, Part};
 use crate::fl::Ratio;
 use crate::gpu::Gpu;
 use crate::kernels::EPSILON;
@@ -23,7 +23,7 @@ pub struct Choice {
 }
 
 impl Model {
-    /// The bases of a width with their batch norms folded into single ones, as a checkpoint whose header is that of the ensemble
+    /// The bases, or the corner, of a width with their batch norms folded into single ones, as a checkpoint whose header is that of the ensemble
     /// but for what it says of bases. It needs no λ any more, and keeps statistics unless evaluation is by the batch's.
     ///
     /// # Errors
@@ -31,7 +31,8 @@ impl Model {
     /// none is chosen; [`Error::Gpu`] where the device was lost.
     pub async fn mix(&self, gpu: &Gpu, header: &Header, choice: &Choice) -> Result<Checkpoint> {
         self.check_lambda(choice.lambda)?;
-        let count = self.mixed_bases(&[choice.width])?[0] as usize;
+        let part = self.parts(gpu, &[choice.width]).await?.remove(0);
+        let count = part.counts()[0] as usize;
         let ensemble = self.ensemble(choice.lambda, &choice.order)?;
         let all: Vec<u32> = if choice.order.is_empty() { (0..self.server.bases).collect() } else { choice.order.clone() };
         if count > all.len() || all.iter().any(|b| *b >= self.server.bases) {
@@ -51,10 +52,10 @@ impl Model {
             }
             (Some(local), Some((client, _))) => Some((local, *client, local.download(gpu).await?)),
         };
-        let bases = self.server.download(gpu, &self.network).await?;
+        let bases = part.server().download(gpu, part.network()).await?;
         let source = local.as_ref().map_or(self.network.norms, |(l, _, _)| l.row.norms);
-        let with_source = self.network.clone().with_norms(source);
-        let single = self.network.clone().with_norms(Norms { dual: false, tracked: ensemble.running });
+        let with_source = part.network().clone().with_norms(source);
+        let single = part.network().clone().with_norms(Norms { dual: false, tracked: ensemble.running });
         let mut tensors = BTreeMap::new();
         for (place, base) in order.iter().enumerate() {
             let mut of_base = bases[*base as usize].clone();
@@ -80,7 +81,8 @@ impl Model {
         let lambda = before.map_or(if self.network.norms.dual { choice.lambda } else { 0.0 }, |m| m.lambda);
         let client = choice.client.as_ref().map(|(_, name)| name.clone()).or_else(|| before.and_then(|m| m.client.clone()));
         let mixed = Mixed { width: choice.width, lambda, order, client };
-        Ok(Checkpoint { header: Header { bases: count, deck: None, mixed: Some(mixed), ..header.clone() }, tensors })
+        let base_width = if matches!(part, Part::Corner(_)) { choice.width } else { header.base_width };
+        Ok(Checkpoint { header: Header { bases: count, base_width, deck: None, mixed: Some(mixed), ..header.clone() }, tensors })
     }
 }
 

@@ -1,19 +1,20 @@
 //! A trained ensemble on a GPU: what a checkpoint becomes, to be evaluated at any width or asked for predictions.
 
 use super::checkpoint::{Checkpoint, Mixed, Tensor, local_name, tensor_name};
-use super::config::{BnMode, NetworkChoice, TrainConfig};
+use super::config::{BnMode, TrainConfig};
 use super::robust::{Progress, RobustReport};
 use crate::data::Dataset;
 use crate::engine::{
-    AttackOptions, Attacked, Attacker, Batch, Ensemble, EstimateOptions, EvaluateOptions, Evaluator, ImageStore, Limit, LocalNorms, Server,
-    Staging, Totals, estimate_statistics,
+    AttackOptions, Attacked, Attacker, Batch, Corner, Ensemble, EstimateOptions, EvaluateOptions, Evaluator, ImageStore, Limit, LocalNorms,
+    Server, Staging, Totals, estimate_statistics,
 };
 use crate::fl::init::{Init, fan_in_scale, init_tensor, tensor_rng};
-use crate::fl::{Attack, Client, DomainLabels, Method, Partition, Ratio, batches, selection};
+use crate::fl::{Algorithm, Attack, Client, Composition, DomainLabels, Partition, Ratio, batches, selection};
 use crate::gpu::Gpu;
-use crate::net::{Network, NormRow, Norms, Shape, TensorKind, TensorSpec};
+use crate::net::{Architecture, Network, NormRow, Norms, Shape, TensorKind, TensorSpec};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Network and bases of one ensemble.
 pub struct Model {
@@ -21,8 +22,10 @@ pub struct Model {
     pub network: Network,
     /// Parameters of the bases.
     pub server: Server,
-    /// Which widths can be mixed.
-    pub method: Method,
+    /// What a model of each width is made of.
+    pub algorithm: Arc<dyn Algorithm>,
+    /// The network at full width, of which corners are cut.
+    pub architecture: Architecture,
     /// Class names' number.
     pub classes: usize,
     /// How batch norm normalises in evaluation.
@@ -35,14 +38,6 @@ pub struct Model {
 
 /// Epochs over a client's training images that re-estimate its statistics in batch-norm mode `post`.
 pub const POST_EPOCHS: usize = 20;
-
-/// The base network at that width, with single batch norms.
-///
-/// # Errors
-/// [`Error::Config`] where there is no such network or it has no channels left.
-pub fn network(choice: &NetworkChoice, base_width: Ratio, classes: usize) -> Result<Network> {
-    choice.architecture()?.base(base_width.numerator(), base_width.denominator(), classes as u32)
-}
 
 /// Freshly initialised bases, from the seed alone (paper, section 3.2; `rescale_init` is its correction of the fan-in).
 ///
@@ -97,7 +92,7 @@ pub fn wanted_tensors(network: &Network) -> Vec<(String, Vec<usize>)> {
 /// As [`crate::fl::partition()`].
 pub fn partition(dataset: &Dataset, config: &TrainConfig) -> Result<Partition> {
     let labels = dataset.domains.iter().map(|d| DomainLabels { name: d.name.clone(), train: &d.train.labels, test: &d.test.labels });
-    crate::fl::partition::partition(&labels.collect::<Vec<_>>(), &config.partition_settings(), &config.method())
+    crate::fl::partition::partition(&labels.collect::<Vec<_>>(), &config.partition_settings(), &*config.algorithm())
 }
 
 impl Model {
@@ -107,11 +102,10 @@ impl Model {
     /// [`Error::Data`] where tensors are missing or have other shapes than the network's.
     pub fn from_checkpoint(gpu: &Gpu, checkpoint: Checkpoint, file: &str) -> Result<Model> {
         let header = &checkpoint.header;
-        let network = network(&header.config.network, header.base_width, header.classes)?.with_norms(header.norms());
-        let method = header.config.method();
+        let (network, algorithm, architecture) = (header.network()?, header.config.algorithm(), header.config.network.architecture()?);
         let (classes, bn_mode, mixed) = (header.classes, header.bn_mode(), header.mixed.clone());
         let server = Server::new(gpu, &network, header.bases as u32)?;
-        let mut model = Model { network, server, method, classes, bn_mode, local: None, mixed };
+        let mut model = Model { network, server, algorithm, architecture, classes, bn_mode, local: None, mixed };
         model.load_bases(gpu, checkpoint, file)?;
         Ok(model)
     }
@@ -236,17 +230,34 @@ impl Model {
         Ok(())
     }
 
-    /// Number of bases of each width.
+    /// What is evaluated for models of these widths, in their order: all mixes of bases together, each corner on its own, as the bases
+    /// are now.
     ///
     /// # Errors
-    /// [`Error::Config`] naming a width that cannot be mixed.
-    pub fn mixed_bases(&self, widths: &[Ratio]) -> Result<Vec<u32>> {
-        if let Some(mixed) = &self.mixed
-            && let Some(other) = widths.iter().find(|w| **w != mixed.width)
-        {
-            return Err(Error::Config(format!("this model is mixed for width {}; it has no width {other}", mixed.width)));
+    /// [`Error::Config`] naming a width that there is not; [`Error::Gpu`] where the device refuses.
+    pub async fn parts(&self, gpu: &Gpu, widths: &[Ratio]) -> Result<Vec<Part<'_>>> {
+        if let Some(mixed) = &self.mixed {
+            if let Some(other) = widths.iter().find(|w| **w != mixed.width) {
+                return Err(Error::Config(format!("this model is mixed for width {}; it has no width {other}", mixed.width)));
+            }
+            return Ok(vec![Part::Bases { network: &self.network, server: &self.server, counts: vec![self.server.bases; widths.len()] }]);
         }
-        widths.iter().map(|w| Ok(self.method.mixed_bases(*w)? as u32)).collect()
+        let mut parts = Vec::new();
+        for width in widths {
+            match self.algorithm.model(*width)? {
+                Composition::Mix(count) => match parts.last_mut() {
+                    Some(Part::Bases { counts, .. }) => counts.push(count as u32),
+                    _ => parts.push(Part::Bases { network: &self.network, server: &self.server, counts: vec![count as u32] }),
+                },
+                Composition::Corner => {
+                    let narrow = self.architecture.corner(width.numerator(), width.denominator(), self.classes as u32)?;
+                    let corner = Corner::new(gpu, &self.network, &self.server, narrow).await?;
+                    corner.take_now(gpu);
+                    parts.push(Part::Corner(Box::new(corner)));
+                }
+            }
+        }
+        Ok(parts)
     }
 
     /// Checks that the model can be used at that share of the adversarial batch norms.
@@ -308,22 +319,24 @@ impl Model {
         lambdas: &[f64],
     ) -> Result<Vec<Vec<Vec<Totals>>>> {
         lambdas.iter().try_for_each(|l| self.check_lambda(*l))?;
-        let options = EvaluateOptions {
-            batch: settings.batch as u32,
-            widths: self.mixed_bases(&settings.widths)?,
-            ensemble: self.ensemble(0.0, &settings.order)?,
-            batches: list.len() as u32,
-            limit: settings.limit,
-            guarded: false,
-        };
-        let mut evaluator = Evaluator::new(gpu, &self.network, &self.server, &images.store, options).await?;
-        let staging = Staging::new(gpu, evaluator.staging_bytes(list.len()));
-        let mut all = Vec::new();
-        for lambda in lambdas {
-            evaluator.set_lambda(gpu, *lambda as f32);
-            evaluator.submit(gpu, list, &staging, 0)?;
-            let totals = evaluator.totals(&staging.read(gpu).await?);
-            all.push(totals[..list.len()].to_vec());
+        let mut all = vec![vec![Vec::new(); list.len()]; lambdas.len()];
+        for part in self.parts(gpu, &settings.widths).await? {
+            let options = EvaluateOptions {
+                batch: settings.batch as u32,
+                widths: part.counts().to_vec(),
+                ensemble: self.ensemble(0.0, &settings.order)?,
+                batches: list.len() as u32,
+                limit: settings.limit,
+                guarded: false,
+            };
+            let mut evaluator = Evaluator::new(gpu, part.network(), part.server(), &images.store, options).await?;
+            let staging = Staging::new(gpu, evaluator.staging_bytes(list.len()));
+            for (lambda, all) in lambdas.iter().zip(&mut all) {
+                evaluator.set_lambda(gpu, *lambda as f32);
+                evaluator.submit(gpu, list, &staging, 0)?;
+                let totals = evaluator.totals(&staging.read(gpu).await?);
+                all.iter_mut().zip(totals).for_each(|(all, own)| all.extend(own));
+            }
         }
         Ok(all)
     }
@@ -409,7 +422,9 @@ impl Model {
         // [λ][batch][width]
         let mut totals = vec![vec![Vec::new(); list.len()]; lambdas.len()];
         let mut progress = vec![Vec::new(); lambdas.len()];
-        for (width, bases) in settings.widths.iter().zip(self.mixed_bases(&settings.widths)?) {
+        let parts = self.parts(gpu, &settings.widths).await?;
+        let models = parts.iter().flat_map(|part| part.counts().iter().map(move |bases| (part, *bases)));
+        for (width, (part, bases)) in settings.widths.iter().zip(models) {
             let options = AttackOptions {
                 attack,
                 bases,
@@ -420,7 +435,7 @@ impl Model {
                 limit: settings.limit,
                 guarded: false,
             };
-            let mut attacker = Attacker::new(gpu, &self.network, &self.server, &images.store, options).await?;
+            let mut attacker = Attacker::new(gpu, part.network(), part.server(), &images.store, options).await?;
             for (i, lambda) in lambdas.iter().enumerate() {
                 told(*width, *lambda);
                 attacker.set_lambda(gpu, *lambda as f32);
@@ -447,7 +462,7 @@ impl Model {
     /// it is made with; at least two are needed then.
     ///
     /// # Errors
-    /// [`Error::Config`] for too few images or a width that cannot be mixed, [`Error::Gpu`] for the device's.
+    /// [`Error::Config`] for too few images or a width that there is not, [`Error::Gpu`] for the device's.
     pub async fn predict(&self, gpu: &Gpu, pixels: &[u8], settings: &TestSettings, client: u32) -> Result<Vec<Vec<Vec<f32>>>> {
         self.check_lambda(settings.lambda)?;
         let count = pixels.len() / self.network.input.len() as usize;
@@ -461,18 +476,70 @@ impl Model {
             _ => indices.chunks(settings.batch.max(1)).map(<[u32]>::to_vec).collect(),
         };
         let list: Vec<Batch> = list.into_iter().map(|images| Batch { client, images }).collect();
-        let options = EvaluateOptions {
-            batch: settings.batch as u32,
-            widths: self.mixed_bases(&settings.widths)?,
-            ensemble: self.ensemble(settings.lambda, &settings.order)?,
-            batches: list.len() as u32,
-            limit: settings.limit,
-            guarded: false,
-        };
-        let mut evaluator = Evaluator::new(gpu, &self.network, &self.server, &store, options).await?;
-        let mut logits = evaluator.logits(gpu, &list).await?;
+        let mut logits = Vec::new();
+        for part in self.parts(gpu, &settings.widths).await? {
+            let options = EvaluateOptions {
+                batch: settings.batch as u32,
+                widths: part.counts().to_vec(),
+                ensemble: self.ensemble(settings.lambda, &settings.order)?,
+                batches: list.len() as u32,
+                limit: settings.limit,
+                guarded: false,
+            };
+            let mut evaluator = Evaluator::new(gpu, part.network(), part.server(), &store, options).await?;
+            logits.extend(evaluator.logits(gpu, &list).await?);
+        }
         logits.iter_mut().flatten().for_each(|row| softmax(row));
         Ok(logits)
+    }
+}
+
+/// Bases that are evaluated together, for models of one or several widths.
+pub enum Part<'a> {
+    /// The first so many of the ensemble's bases, mixed: one number a width.
+    Bases {
+        /// The base network.
+        network: &'a Network,
+        /// The bases.
+        server: &'a Server,
+        /// Their number in each width.
+        counts: Vec<u32>,
+    },
+    /// The corner of one width.
+    Corner(Box<Corner>),
+}
+
+impl Part<'_> {
+    /// The network of the bases.
+    pub fn network(&self) -> &Network {
+        match self {
+            Part::Bases { network, .. } => network,
+            Part::Corner(corner) => &corner.network,
+        }
+    }
+
+    /// The bases.
+    pub fn server(&self) -> &Server {
+        match self {
+            Part::Bases { server, .. } => server,
+            Part::Corner(corner) => &corner.server,
+        }
+    }
+
+    /// How many of them make each width.
+    pub fn counts(&self) -> &[u32] {
+        match self {
+            Part::Bases { counts, .. } => counts,
+            Part::Corner(_) => &[1],
+        }
+    }
+
+    /// The corner, if it is one, to be kept and taken again.
+    pub fn into_corner(self) -> Option<Corner> {
+        match self {
+            Part::Bases { .. } => None,
+            Part::Corner(corner) => Some(*corner),
+        }
     }
 }
 

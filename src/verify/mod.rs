@@ -14,7 +14,8 @@ mod steps;
 
 pub use activations::{BatchNormCase, BatchNormMixCase, LocalNormsCase, MaxPoolCase, RunningStatisticsCase};
 pub use bookkeeping::{
-    AdamCase, AttackCase, AverageCase, CopyCase, EnsembleCase, EnsembleGradientCase, GatherCase, LossCase, ProximalCase, SgdCase, WorstCase,
+    AdamCase, AttackCase, AverageCase, CopyCase, CornerCase, CornerStep, EnsembleCase, EnsembleGradientCase, GatherCase, LossCase,
+    ProximalCase, SgdCase, WorstCase,
 };
 pub use layers::{AttackStepCase, ConvCase, Direction, LinearCase};
 pub use residual::{AveragePoolCase, ReluCase, ResidualAddCase};

@@ -61,6 +61,7 @@ impl Bench {
             optimizer: Optimizer::Sgd { momentum: 0.9 },
             weight_decay: 5e-4,
             proximal: 0.0,
+            narrower: vec![],
             lanes,
             steps: STEPS as u32,
             limit: Limit { memory: None, lanes: lanes_per_wave },

@@ -1,0 +1,56 @@
+//! Federated averaging (McMahan et al., AISTATS 2017) at one width: one base that every client trains.
+
+use super::algorithm::{Algorithm, Composition, Task};
+use super::budget::Ratio;
+use crate::{Error, Result};
+
+/// One network of one width. With batch norms that stay with the clients it is FedBN, with the proximal term FedProx.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FedAvg {
+    /// Width of the network.
+    pub width: Ratio,
+}
+
+impl Algorithm for FedAvg {
+    fn bases(&self) -> Result<usize> {
+        Ok(1)
+    }
+
+    fn base_width(&self) -> Ratio {
+        self.width
+    }
+
+    fn budgets(&self, clients: usize) -> Vec<Ratio> {
+        vec![self.width; clients]
+    }
+
+    fn task(&self, _budget: Ratio) -> Result<Task> {
+        Ok(Task { bases: 1, cut: None })
+    }
+
+    fn model(&self, width: Ratio) -> Result<Composition> {
+        if width != self.width {
+            return Err(Error::Config(format!("there is no width {width}: the network has width {}", self.width)));
+        }
+        Ok(Composition::Mix(1))
+    }
+
+    fn widths(&self) -> Result<Vec<Ratio>> {
+        Ok(vec![self.width])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_an_ensemble_of_one() {
+        let algorithm = FedAvg { width: "1/2".parse().unwrap() };
+        assert_eq!((algorithm.bases().unwrap(), algorithm.full_width().unwrap()), (1, algorithm.width));
+        assert_eq!(algorithm.widths().unwrap(), [algorithm.width]);
+        assert!(algorithm.budgets(3).into_iter().all(|b| b == algorithm.width && algorithm.task(b).unwrap().bases == 1));
+        assert_eq!(algorithm.model(algorithm.width).unwrap(), Composition::Mix(1));
+        assert!(algorithm.model(Ratio::ONE).unwrap_err().to_string().contains("1/2"));
+    }
+}

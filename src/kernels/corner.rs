@@ -1,0 +1,102 @@
+//! Corners of wide networks: taken, added to and averaged; see `shaders/corner.wgsl`.
+
+use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
+
+/// In a table of places, of values that pad a narrow row.
+pub const NONE: u32 = u32::MAX;
+
+/// Rows of a wide network and of a narrow one that is its corner.
+#[derive(Debug, Clone, Copy)]
+pub struct Corner {
+    /// vec4 of a narrow row.
+    pub narrow: u32,
+    /// vec4 of a wide row.
+    pub wide: u32,
+    /// Which rows.
+    pub over: Over,
+}
+
+/// Buffers of [`Corner::take`] and [`Corner::add`].
+#[derive(Debug, Clone, Copy)]
+pub struct Buffers {
+    /// For each value of a narrow row its place in a wide one, or [`NONE`]; see [`crate::net::Network::corner_table`].
+    pub places: BufferId,
+    /// Rows of the narrow network.
+    pub narrow: BufferId,
+    /// Rows of the wide network.
+    pub wide: BufferId,
+}
+
+/// Buffers of [`Corner::merge`].
+#[derive(Debug, Clone, Copy)]
+pub struct MergeBuffers {
+    /// As in [`Buffers`].
+    pub places: BufferId,
+    /// Rows of the narrow network.
+    pub narrow: BufferId,
+    /// Weight of each row.
+    pub weights: BufferId,
+    /// In and out: weighted sums, in wide rows.
+    pub sum: BufferId,
+    /// In and out: sums of the weights, in wide rows.
+    pub mass: BufferId,
+}
+
+/// Buffers of [`Corner::settle`].
+#[derive(Debug, Clone, Copy)]
+pub struct SettleBuffers {
+    /// Weighted sums, in wide rows.
+    pub sum: BufferId,
+    /// Sums of the weights, in wide rows.
+    pub mass: BufferId,
+    /// In and out: wide rows.
+    pub parameters: BufferId,
+}
+
+impl Corner {
+    /// Copies the corners of wide rows into narrow ones; padding becomes 0.
+    pub fn take(&self, label: &str, b: Buffers) -> Dispatch {
+        self.dispatch(label, "take", &[Read, Read, Write], vec![b.places, b.wide, b.narrow], (0, 12))
+    }
+
+    /// Adds narrow rows to the corners of wide ones.
+    pub fn add(&self, label: &str, b: Buffers) -> Dispatch {
+        self.dispatch(label, "add", &[Read, Read, Write], vec![b.places, b.narrow, b.wide], (1, 16))
+    }
+
+    /// Adds weighted narrow rows to the corners of sums, and their weights to those of masses.
+    pub fn merge(&self, label: &str, b: MergeBuffers) -> Dispatch {
+        let buffers = vec![b.places, b.narrow, b.sum, b.weights, b.mass];
+        self.dispatch(label, "merge", &[Read, Read, Write, Read, Write], buffers, (3, 24))
+    }
+
+    /// Replaces every value that has a mass by its sum over its mass.
+    pub fn settle(&self, label: &str, b: SettleBuffers) -> Dispatch {
+        let over_wide = Corner { narrow: self.wide, ..*self };
+        over_wide.dispatch(label, "settle", &[Read, Read, Write], vec![b.sum, b.mass, b.parameters], (1, 16))
+    }
+
+    /// A dispatch over narrow rows of so many (operations, bytes) a value.
+    fn dispatch(
+        &self,
+        label: &str,
+        entry: &'static str,
+        access: &'static [super::Access],
+        buffers: Vec<BufferId>,
+        (flops, bytes): (u64, u64),
+    ) -> Dispatch {
+        let values = u64::from(self.narrow) * 4;
+        Dispatch {
+            label: label.into(),
+            kernel: Kernel { shader: shader::corner, entry, constants: vec![], access },
+            words: vec![self.narrow, self.wide * 4],
+            step_word: None,
+            buffers,
+            invocations: self.narrow,
+            workgroup: WORKGROUP,
+            over: self.over,
+            flops: values * flops,
+            bytes: values * bytes,
+        }
+    }
+}
