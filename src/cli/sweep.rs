@@ -227,6 +227,21 @@ mod tests {
     }
 
     #[test]
+    fn the_presets_are_runs_that_differ() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("presets");
+        let mut count = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.file_name().unwrap().to_string_lossy().starts_with("sweep-") {
+                let configs = configurations(&path, Some(Path::new("data"))).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+                assert!(configs.len() >= 12, "{}: {} runs", path.display(), configs.len());
+                count += 1;
+            }
+        }
+        assert!(count >= 11, "{count} sweeps");
+    }
+
+    #[test]
     fn mistakes_are_told_before_anything_runs() {
         let told = |text: &str| of(text).unwrap_err().to_string();
         assert!(told("out = \"a\"\ngrid = []").contains("no run"));
