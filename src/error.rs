@@ -24,6 +24,9 @@ pub enum Error {
     /// No adapter, a lost device, an out-of-memory condition, a refused shader (exit code 1).
     #[error("{0}")]
     Gpu(String),
+    /// A file could not be had from the network (exit code 1).
+    #[error("{0}")]
+    Network(String),
     /// Training went where it cannot go on from, as a loss that is not a number (exit code 1).
     #[error("{0}")]
     Training(String),
@@ -36,7 +39,7 @@ impl Error {
     /// Process exit code: 1 run-time failure, 2 usage, configuration or data, 130 interrupted.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Io { .. } | Error::Gpu(_) | Error::Training(_) => 1,
+            Error::Io { .. } | Error::Gpu(_) | Error::Network(_) | Error::Training(_) => 1,
             Error::Config(_) | Error::Data(_) => 2,
             Error::Interrupted(_) => 130,
         }

@@ -1,16 +1,22 @@
 //! `splitmix data`
 
 use super::train::client_rows;
-use super::{configuration, load_data, print};
-use crate::Result;
+use super::{configuration, data_folder_of_environment, load_data, print, table};
 use crate::data::contact_sheet;
+use crate::data::fetch::{Origin, fetch, sources};
 use crate::data::{Splits, class_table, describe};
 use crate::run::run_dir::write_atomically;
 use crate::run::{TrainOverrides, model};
+use crate::{Error, Result};
+use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
+use std::time::Duration;
 
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
     /// Show what each client of a training with these options would hold.
     #[arg(long)]
     clients: bool,
@@ -27,7 +33,74 @@ pub(super) struct Args {
     options: TrainOverrides,
 }
 
+#[derive(clap::Subcommand)]
+enum Action {
+    /// Fetch a public data set from its authors' address: resumable, and checked against its known SHA-256.
+    Fetch(FetchArgs),
+}
+
+#[derive(clap::Args)]
+struct FetchArgs {
+    /// Data set; without one, those there are.
+    name: Option<String>,
+    /// Folder of data sets, in which the set has a folder of its own: $SPLITMIX_DATA, or else `data`, when not given.
+    #[arg(long, value_name = "FOLDER")]
+    to: Option<PathBuf>,
+    /// Address of a folder that has the files, in place of the authors'.
+    #[arg(long, conflicts_with = "from")]
+    url: Option<String>,
+    /// Copy the files from this machine: the folder that has them, or the file where there is but one. They are checked all the same.
+    #[arg(long, value_name = "PATH")]
+    from: Option<PathBuf>,
+    /// Longest wait for an answer or for the next bytes.
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+}
+
+fn fetch_set(args: FetchArgs) -> Result<()> {
+    let sources = sources();
+    let Some(name) = &args.name else {
+        let mut rows = vec![["name", "what", "licence"].map(String::from).to_vec()];
+        rows.extend(sources.iter().map(|s| vec![s.name.clone(), s.title.clone(), s.licence.clone()]));
+        return print(&table(&rows));
+    };
+    let Some(source) = sources.iter().find(|s| s.name == *name) else {
+        let names: Vec<&str> = sources.iter().map(|s| s.name.as_str()).collect();
+        let how = "bring other sets yourself, in the formats of datasets/README.md";
+        return Err(Error::Config(format!("{name:?} is no data set that can be fetched: choose {}; {how}", names.join(", "))));
+    };
+    let origin = match (args.url, args.from) {
+        (Some(url), _) => Origin::Mirror(url),
+        (None, Some(path)) => Origin::Path(path),
+        (None, None) => Origin::Authors,
+    };
+    let to = args.to.or_else(data_folder_of_environment).unwrap_or_else(|| "data".into());
+    eprintln!("{}; licence: {}", source.title, source.licence);
+    let style = ProgressStyle::with_template("{msg} [{bar:30}] {decimal_bytes}/{decimal_total_bytes} {decimal_bytes_per_sec}, {eta} left");
+    let bar = ProgressBar::new(0).with_style(style.expect("a valid template"));
+    let files = fetch(source, &origin, &to.join(name), args.timeout, &mut |file, here, all| {
+        if bar.message() != file {
+            bar.set_message(file.to_string());
+            bar.reset();
+        }
+        bar.set_length(all);
+        bar.set_position(here);
+    });
+    bar.finish_and_clear();
+    let files = files?;
+    let bytes: u64 = source.files.iter().map(|f| f.bytes).sum();
+    print(&format!(
+        "{} file(s), {:.1} MB, as published\nuse them: splitmix train --data-dir {} --domains {name}\n",
+        files.len(),
+        bytes as f64 * 1e-6,
+        to.display()
+    ))
+}
+
 pub(super) fn run(args: Args) -> Result<()> {
+    if let Some(Action::Fetch(args)) = args.action {
+        return fetch_set(args);
+    }
     let config = configuration(args.config.as_deref(), args.options)?;
     let dataset = load_data(&config)?;
     print(&describe(&dataset))?;

@@ -12,6 +12,8 @@ mod dice;
 mod directory;
 mod embedded;
 #[cfg(feature = "native")]
+pub mod fetch;
+#[cfg(feature = "native")]
 mod folders;
 mod mnist_m_style;
 #[cfg(feature = "native")]
