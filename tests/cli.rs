@@ -549,6 +549,47 @@ fn a_described_network_learns_pictures_in_folders() {
 }
 
 #[test]
+fn clients_may_be_named_in_a_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Two classes, light and dark, of three clients; the third has one picture only.
+    let mut lines = "client,image,class,domain\n".to_string();
+    for i in 0..50u8 {
+        let dark = i % 2 == 0;
+        let grey = |x: u32, y: u32| (x * 7 + y * 3 + u32::from(i)) as u8 % 60 + if dark { 10 } else { 180 };
+        let name = format!("{i}.png");
+        image::RgbImage::from_fn(8, 8, |x, y| image::Rgb([grey(x, y); 3])).save(folder.path().join(&name)).expect("written");
+        let (client, domain) = [("Ulm", "south"), ("Kiel", "north")][usize::from(i % 4 / 2)];
+        lines += &format!("{client},{name},{},{domain}\n", if dark { "dark" } else { "light" });
+    }
+    lines += "Bonn,0.png,dark,north\n";
+    let path = |name: &str| folder.path().join(name).to_string_lossy().to_string();
+    std::fs::write(path("wards.csv"), lines).expect("written");
+    let options = ["--clients-file", &path("wards.csv"), "--base-width", "1/32", "--budgets", "32-16", "--batch-size", "4"];
+    let mut train = splitmix(&["train"]);
+    train.args(options).args(["--rounds", "6", "--lr", "0.1", "--validate-every", "2", "--out", &path("run")]);
+    let done = output(&mut train);
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success() && told.contains("south (genuine)") && told.contains("only one training image for Bonn"), "{told}");
+    let text = String::from_utf8_lossy(&done.stdout);
+    assert!(text.contains("south (genuine)  north (genuine)"), "{text}");
+    let accuracy: f64 = text
+        .lines()
+        .last()
+        .and_then(|_| text.lines().find(|l| l.starts_with("1/16")))
+        .map_or(0.0, |line| line.split_whitespace().nth(1).and_then(|v| v.parse().ok()).expect("an accuracy"));
+    assert!(accuracy > 90.0, "light and dark are told apart: {text}");
+
+    // The file may move with its pictures; the same partition is read again.
+    std::fs::rename(path("wards.csv"), path("moved.csv")).expect("renamed");
+    fail(&mut splitmix(&["eval", &path("run")]), 2, &["wards.csv"]);
+    let text = succeed(&mut splitmix(&["eval", &path("run"), "--clients-file", &path("moved.csv"), "--clients"]));
+    assert!(text.contains("Ulm") && text.contains("Kiel"), "{text}");
+    fail(&mut splitmix(&["train", "--data", "csv", "--out", &path("x")]), 2, &["clients-file"]);
+    let both = ["--clients-file", &path("moved.csv"), "--percent", "0.5", "--out", &path("x")];
+    fail(splitmix(&["train"]).args(both), 2, &["percent", "leave it out"]);
+}
+
+#[test]
 fn a_sweep_trains_what_is_not_yet_trained() {
     let folder = tempfile::tempdir().expect("a folder");
     let (file, out) = (folder.path().join("sweep.toml"), folder.path().join("runs"));

@@ -64,6 +64,9 @@ pub(super) struct PlaceArgs {
     /// Folder with the data sets, where it has moved since the training.
     #[arg(long)]
     data_dir: Option<PathBuf>,
+    /// CSV file of the clients' pictures, where it has moved since the training.
+    #[arg(long)]
+    clients_file: Option<PathBuf>,
     /// Adapter: its index in `splitmix devices` or a part of its name; the fastest when not given.
     #[arg(long)]
     adapter: Option<String>,
@@ -85,6 +88,9 @@ impl PlaceArgs {
             && let Some(folder) = self.data_dir.clone().or_else(super::data_folder_of_environment)
         {
             config.data_dir = Some(folder);
+        }
+        if config.data == DataSource::Csv && self.clients_file.is_some() {
+            config.clients_file.clone_from(&self.clients_file);
         }
         effective(config)
     }

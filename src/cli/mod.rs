@@ -138,10 +138,13 @@ fn data_folder_of_environment() -> Option<PathBuf> {
     std::env::var_os("SPLITMIX_DATA").filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
-/// The configuration of a file and flags, validated. A data folder among the flags asks for what is in it.
+/// The configuration of a file and flags, validated. A data folder or a file of clients among the flags asks for what is in it.
 fn configuration(file: Option<&Path>, mut flags: TrainOverrides) -> Result<TrainConfig> {
     if flags.data_dir.is_some() && flags.data.is_none() {
         flags.data = Some(DataSource::Directory);
+    }
+    if flags.clients_file.is_some() && flags.data.is_none() {
+        flags.data = Some(DataSource::Csv);
     }
     effective(TrainConfig::load(file, flags)?)
 }
@@ -163,6 +166,10 @@ fn load_data(config: &TrainConfig) -> Result<Dataset> {
     match (config.data, &config.data_dir) {
         (DataSource::Directory, Some(folder)) => sets::load_directory(folder, wanted, &options),
         (DataSource::Directory, None) => Err(Error::Config("data = directory: name the folder with data-dir".into())),
+        (DataSource::Csv, _) => {
+            let file = config.clients_file.as_ref().ok_or_else(|| Error::Config("data = csv: name the file with clients-file".into()))?;
+            sets::load_clients(file, &options)
+        }
         (DataSource::Embedded, _) => {
             let mut all = sets::embedded()?;
             if !wanted.is_empty() {

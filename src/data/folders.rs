@@ -26,6 +26,11 @@ pub(super) struct Folders {
 }
 
 impl Folders {
+    /// These pictures, with their labels.
+    pub fn of(classes: Vec<String>, train: Vec<(PathBuf, u8)>, test: Vec<(PathBuf, u8)>) -> Folders {
+        Folders { classes, train, test }
+    }
+
     /// The pictures in the sub-folders of `dir`, if there are any. Where the folder has no split, the share `test_ratio` of each class
     /// is for testing, the same pictures every time.
     ///

@@ -7,6 +7,8 @@
 
 #[cfg(feature = "native")]
 mod cifar;
+#[cfg(feature = "native")]
+mod clients_csv;
 mod dice;
 #[cfg(feature = "native")]
 mod directory;
@@ -31,6 +33,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
+#[cfg(feature = "native")]
+pub use clients_csv::load_clients;
 #[cfg(feature = "native")]
 pub use directory::{LoadOptions, load_directory};
 pub use embedded::embedded;
@@ -145,6 +149,23 @@ pub struct Dataset {
     pub classes: Vec<String>,
     /// In the order in which clients are numbered.
     pub domains: Vec<Domain>,
+    /// Who has which images, where that is given; empty: they are dealt.
+    pub clients: Vec<Holding>,
+}
+
+/// The images of a client, where they are given. All are indices into its domain's sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// Name of the client.
+    pub name: String,
+    /// Index of its domain.
+    pub domain: usize,
+    /// Images to train on, in the domain's training set.
+    pub train: Vec<u32>,
+    /// Images to validate on, in the domain's training set; empty: a share of those to train on.
+    pub validation: Vec<u32>,
+    /// Images to test on, in the domain's test set.
+    pub test: Vec<u32>,
 }
 
 impl Dataset {
@@ -153,7 +174,7 @@ impl Dataset {
     /// # Errors
     /// As [`check`](Self::check).
     pub fn new(name: impl Into<String>, classes: Vec<String>, domains: Vec<Domain>) -> Result<Self> {
-        let dataset = Self { name: name.into(), classes, domains };
+        let dataset = Self { name: name.into(), classes, domains, clients: Vec::new() };
         dataset.check()?;
         Ok(dataset)
     }

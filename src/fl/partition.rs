@@ -168,6 +168,43 @@ pub struct Partition {
     pub warnings: Vec<Warning>,
 }
 
+/// The images of a client, where they are given and not dealt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Given<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Index of its domain.
+    pub domain: usize,
+    /// Its training images: indices into the domain's training set.
+    pub train: &'a [u32],
+    /// Its validation images, likewise; empty: the share `validation_ratio` of its training images, drawn at random.
+    pub validation: &'a [u32],
+    /// Its test images: indices into the domain's test set.
+    pub test: &'a [u32],
+}
+
+/// The clients that are given, in their order, with their budgets.
+///
+/// # Errors
+/// [`Error::Config`] for a budget under the base width; [`Error::Data`] where no client has two images to train on.
+pub fn given(clients: &[Given], settings: &PartitionSettings, algorithm: &dyn Algorithm) -> Result<Partition> {
+    let mut all = Vec::with_capacity(clients.len());
+    for (id, (client, budget)) in clients.iter().zip(algorithm.budgets(clients.len())).enumerate() {
+        let (mut train, mut validation) = (client.train.to_vec(), client.validation.to_vec());
+        if validation.is_empty() {
+            train.shuffle(&mut rng(settings.seed, Purpose::Shares, client.domain as u64, id as u64, 0));
+            validation = train.split_off(train.len() - floor_share(train.len(), settings.validation_ratio));
+        }
+        let (name, test) = (client.name.to_string(), client.test.to_vec());
+        all.push(Client { id, domain: client.domain, name, budget, task: algorithm.task(budget)?, train, validation, test });
+    }
+    if !all.iter().any(Client::can_train) {
+        return Err(Error::Data("no client has two images to train on".into()));
+    }
+    let warnings = warnings(&all);
+    Ok(Partition { clients: all, unused_train: Vec::new(), warnings })
+}
+
 /// Deals the images of `domains` to `clients_per_domain` clients each, and gives the clients their budgets.
 ///
 /// # Errors

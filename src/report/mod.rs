@@ -233,7 +233,8 @@ fn read_lines(file: &Path) -> Result<Vec<RoundMetrics>> {
 }
 
 /// Options that do not make another experiment.
-const ALIKE: [&str; 8] = ["seed", "out", "data-dir", "adapter", "memory-limit", "wave-lanes", "checked-shaders", "checkpoint-every"];
+const ALIKE: [&str; 9] =
+    ["seed", "out", "data-dir", "clients-file", "adapter", "memory-limit", "wave-lanes", "checked-shaders", "checkpoint-every"];
 
 /// Runs by configuration, in the order of their first run.
 ///

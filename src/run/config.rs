@@ -69,7 +69,7 @@ macro_rules! options {
 
 options! {
     required {
-        /// Where images come from: `embedded` (the data inside the program) or `directory` (see data-dir).
+        /// Where images come from: `embedded` (the data inside the program), `directory` (see data-dir) or `csv` (see clients-file).
         ["Data"] data: DataSource = DataSource::Embedded;
         /// Domains to use, by name and in this order, separated by commas. Empty: all that the data has.
         ["Data"] domains: Names = List(Vec::new());
@@ -168,6 +168,9 @@ options! {
     optional {
         /// Folder with the data sets, for data = directory.
         ["Data"] data_dir: PathBuf;
+        /// CSV file that names each client's pictures, for data = csv: columns client, image (relative to the file) and class; if
+        /// wanted, split (train, validation, test) and domain.
+        ["Data"] clients_file: PathBuf;
         /// Use at most so many training images of each domain.
         ["Data"] train_per_domain: usize;
         /// Give each client images of so many classes only, drawn from a deck; of all when not given.
@@ -187,7 +190,8 @@ options! {
 }
 
 /// Options that cannot change what is learnt, and may differ when a run is resumed.
-const FREE_ON_RESUME: &[&str] = &["out", "data-dir", "adapter", "memory-limit", "wave-lanes", "checked-shaders", "checkpoint-every"];
+const FREE_ON_RESUME: &[&str] =
+    &["out", "data-dir", "clients-file", "adapter", "memory-limit", "wave-lanes", "checked-shaders", "checkpoint-every"];
 
 /// A list that is an array in files and a comma-separated text on the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -257,6 +261,8 @@ names! {
         Embedded = "embedded",
         /// A folder of data sets.
         Directory = "directory",
+        /// A file that names each client's images.
+        Csv = "csv",
     }
 }
 
@@ -440,11 +446,27 @@ impl TrainConfig {
             (DataSource::Directory, None) => {
                 return Err(Error::Config("data = directory: name the folder with data-dir".into()));
             }
-            (DataSource::Embedded, Some(folder)) => {
-                let what = "the embedded data is in no folder: set data = directory, or leave data-dir out";
+            (DataSource::Embedded | DataSource::Csv, Some(folder)) => {
+                let what = "only data = directory is in a folder: set it, or leave data-dir out";
                 check(false, "data-dir", folder.display(), what)?;
             }
             _ => {}
+        }
+        match (self.data, &self.clients_file) {
+            (DataSource::Csv, None) => return Err(Error::Config("data = csv: name the file with clients-file".into())),
+            (DataSource::Embedded | DataSource::Directory, Some(file)) => {
+                check(false, "clients-file", file.display(), "it is read with data = csv only: set it, or leave clients-file out")?;
+            }
+            _ => {}
+        }
+        if self.data == DataSource::Csv {
+            let given = "with data = csv the file says who has which images: leave it out";
+            check(self.domains.0.is_empty(), "domains", "given", given)?;
+            check(self.percent == 1.0, "percent", self.percent, given)?;
+            for (key, value) in [("train-per-domain", self.train_per_domain), ("classes-per-client", self.classes_per_client)] {
+                check(value.is_none(), key, value.unwrap_or_default(), given)?;
+            }
+            check(self.dirichlet.is_none(), "dirichlet", self.dirichlet.unwrap_or_default(), given)?;
         }
 
         let architecture = self.network.architecture()?;

@@ -3,12 +3,13 @@
 use super::checkpoint::{Checkpoint, Mixed, Tensor, local_name, tensor_name};
 use super::config::{BnMode, TrainConfig};
 use super::robust::{Progress, RobustReport};
-use crate::data::Dataset;
+use crate::data::{Dataset, Holding};
 use crate::engine::{
     AttackOptions, Attacked, Attacker, Batch, Corner, Ensemble, EstimateOptions, EvaluateOptions, Evaluator, ImageStore, Limit, LocalNorms,
     Server, Staging, Totals, estimate_statistics,
 };
 use crate::fl::init::{Init, fan_in_scale, init_tensor, tensor_rng};
+use crate::fl::partition::Given;
 use crate::fl::{Algorithm, Attack, Client, Composition, DomainLabels, Partition, Ratio, batches, selection};
 use crate::gpu::Gpu;
 use crate::net::{Architecture, Network, NormRow, Norms, Shape, TensorKind, TensorSpec};
@@ -86,13 +87,22 @@ pub fn wanted_tensors(network: &Network) -> Vec<(String, Vec<usize>)> {
     network.tensors.iter().map(|t| (t.name.clone(), t.shape.clone())).collect()
 }
 
+fn holding(c: &Holding) -> Given<'_> {
+    Given { name: &c.name, domain: c.domain, train: &c.train, validation: &c.validation, test: &c.test }
+}
+
 /// The clients of a data set under a run's options.
 ///
 /// # Errors
 /// As [`crate::fl::partition()`].
 pub fn partition(dataset: &Dataset, config: &TrainConfig) -> Result<Partition> {
+    let (settings, algorithm) = (config.partition_settings(), config.algorithm());
+    if !dataset.clients.is_empty() {
+        let given: Vec<Given> = dataset.clients.iter().map(holding).collect();
+        return crate::fl::partition::given(&given, &settings, &*algorithm);
+    }
     let labels = dataset.domains.iter().map(|d| DomainLabels { name: d.name.clone(), train: &d.train.labels, test: &d.test.labels });
-    crate::fl::partition::partition(&labels.collect::<Vec<_>>(), &config.partition_settings(), &*config.algorithm())
+    crate::fl::partition::partition(&labels.collect::<Vec<_>>(), &settings, &*algorithm)
 }
 
 impl Model {

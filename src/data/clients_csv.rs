@@ -1,0 +1,191 @@
+//! Clients given by the user: a CSV file that names every client's pictures.
+
+use super::folders::Folders;
+use super::{Dataset, Domain, Holding, LoadOptions, Origin};
+use crate::{Error, Result};
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// A line of the file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    client: String,
+    image: PathBuf,
+    class: String,
+    #[serde(default)]
+    split: String,
+    #[serde(default)]
+    domain: String,
+}
+
+/// Where an image goes.
+#[derive(Clone, Copy, PartialEq)]
+enum Split {
+    Train,
+    Validation,
+    Test,
+}
+
+/// The pictures that the CSV file `path` names, and whose they are. Columns, told by the first line: `client`, `image` (PNG or JPEG,
+/// relative to the file), `class`; if wanted `split` (`train`, `validation`, `test`; of a client's lines without one, the share
+/// `test_ratio` of each class is for testing, the same every time) and `domain` (clients of a domain make a mean of their own).
+/// Clients have the order of their first lines.
+///
+/// # Errors
+/// [`Error::Io`] where the file or a picture cannot be read; [`Error::Data`] naming the line that is wrong, or the picture.
+pub fn load_clients(path: &Path, options: &LoadOptions) -> Result<Dataset> {
+    let wrong = |what: &dyn std::fmt::Display| Error::Data(format!("{}: {what}", path.display()));
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(|e| wrong(&e))?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let name = path.file_stem().map_or_else(|| "clients".into(), |stem| stem.to_string_lossy().to_string());
+    let mut rows: Vec<(u64, Row)> = Vec::new();
+    let mut seen = BTreeMap::new();
+    for (i, row) in reader.deserialize().enumerate() {
+        let row: Row = row.map_err(|e| wrong(&e))?;
+        let line = i as u64 + 2;
+        if [&row.client, &row.class].into_iter().any(String::is_empty) || row.image.as_os_str().is_empty() {
+            return Err(wrong(&format!("line {line}: client, image and class must all be there")));
+        }
+        if let Some(before) = seen.insert((row.client.clone(), row.image.clone()), line) {
+            return Err(wrong(&format!("line {line}: client {} has {} already, by line {before}", row.client, row.image.display())));
+        }
+        rows.push((line, row));
+    }
+    if rows.is_empty() {
+        return Err(wrong(&"it names no image: its first line is client,image,class, and every other names an image"));
+    }
+    let classes: Vec<String> = rows.iter().map(|(_, r)| r.class.clone()).collect::<BTreeSet<_>>().into_iter().collect();
+    if classes.len() > 256 {
+        return Err(wrong(&format!("{} classes; there can be 256", classes.len())));
+    }
+    let mut domains: Vec<String> = Vec::new();
+    let mut clients: Vec<Holding> = Vec::new();
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    // Pictures of each domain, to train or validate on and to test on.
+    let mut pictures: Vec<[Vec<(PathBuf, u8)>; 2]> = Vec::new();
+    let splits = splits(&rows, options.test_ratio).map_err(|e| wrong(&e))?;
+    for ((line, row), split) in rows.into_iter().zip(splits) {
+        let of_domain = if row.domain.is_empty() { &name } else { &row.domain };
+        let domain = domains.iter().position(|d| d == of_domain).unwrap_or_else(|| {
+            domains.push(of_domain.clone());
+            pictures.push([Vec::new(), Vec::new()]);
+            domains.len() - 1
+        });
+        let place = *places.entry(row.client.clone()).or_insert_with(|| {
+            clients.push(Holding { name: row.client.clone(), domain, train: vec![], validation: vec![], test: vec![] });
+            clients.len() - 1
+        });
+        let client = &mut clients[place];
+        if client.domain != domain {
+            let told = format!("line {line}: client {} is of domain {} and of {of_domain}", row.client, domains[client.domain]);
+            return Err(wrong(&told));
+        }
+        let label = classes.binary_search(&row.class).unwrap_or(0) as u8;
+        let set = &mut pictures[domain][usize::from(split == Split::Test)];
+        let list = match split {
+            Split::Train => &mut client.train,
+            Split::Validation => &mut client.validation,
+            Split::Test => &mut client.test,
+        };
+        list.push(set.len() as u32);
+        set.push((folder.join(row.image), label));
+    }
+    let mut loaded = Vec::new();
+    for (domain, [train, test]) in domains.into_iter().zip(pictures) {
+        let (train, test) = Folders::of(classes.clone(), train, test).load(options.size, options.cache.as_deref())?;
+        loaded.push(Domain { name: domain, origin: Origin::Genuine, train, test });
+    }
+    Ok(Dataset { clients, ..Dataset::new(name, classes, loaded)? })
+}
+
+/// The split of every line: that which it says, or else one that depends on its place among the client's lines of its class alone.
+fn splits(rows: &[(u64, Row)], test_ratio: f64) -> std::result::Result<Vec<Split>, String> {
+    let mut counts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    let mut all = Vec::new();
+    for (line, row) in rows {
+        all.push(match row.split.as_str() {
+            "train" => Split::Train,
+            "validation" => Split::Validation,
+            "test" => Split::Test,
+            "" => {
+                // The n-th is for testing where n · ratio passes a whole number.
+                let n = counts.entry((&row.client, &row.class)).or_default();
+                *n += 1;
+                let passed = |n: u64| (n as f64 * test_ratio + 0.5).floor();
+                if passed(*n) > passed(*n - 1) { Split::Test } else { Split::Train }
+            }
+            other => return Err(format!("line {line}: split {other:?}: it is train, validation or test, or left empty")),
+        });
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Dataset> {
+        let folder = tempfile::tempdir().unwrap();
+        for (i, name) in ["a.png", "b.png", "c.png", "d.png", "e.png", "f.png"].iter().enumerate() {
+            image::RgbImage::from_pixel(2, 2, image::Rgb([i as u8 * 10; 3])).save(folder.path().join(name)).unwrap();
+        }
+        let file = folder.path().join("wards.csv");
+        std::fs::write(&file, text).unwrap();
+        load_clients(&file, &LoadOptions { size: (2, 2), test_ratio: 0.5, cache: None })
+    }
+
+    #[test]
+    fn clients_have_the_pictures_that_they_are_given() {
+        let set = load(
+            "client,image,class,split,domain\n\
+             Ulm, a.png, cat, train, south\n\
+             Kiel, b.png, dog, train, north\n\
+             Ulm, c.png, dog, test, south\n\
+             Kiel, a.png, cat, test, north\n\
+             Ulm, d.png, cat, validation, south\n\
+             Kiel, e.png, cat, train, north\n",
+        )
+        .unwrap();
+        assert_eq!((set.name.as_str(), set.classes.as_slice()), ("wards", ["cat".to_string(), "dog".to_string()].as_slice()));
+        let named: Vec<&str> = set.domains.iter().map(|d| d.name.as_str()).collect();
+        assert_eq!(named, ["south", "north"]);
+        let of = |name: &str, domain, train: &[u32], validation: &[u32]| Holding {
+            name: name.into(),
+            domain,
+            train: train.to_vec(),
+            validation: validation.to_vec(),
+            test: vec![0],
+        };
+        assert_eq!(set.clients, [of("Ulm", 0, &[0], &[1]), of("Kiel", 1, &[0, 1], &[])]);
+        assert_eq!(
+            (set.domains[0].train.labels.as_slice(), set.domains[1].train.labels.as_slice()),
+            ([0, 0].as_slice(), [1, 0].as_slice())
+        );
+        assert_eq!(set.domains[1].train.image(1), [40; 12]);
+    }
+
+    #[test]
+    fn lines_without_a_split_are_split_by_class() {
+        let set = load("image,class,client\na.png,x,1\nb.png,x,1\nc.png,x,1\nd.png,y,1\ne.png,x,1\nf.png,y,1\n").unwrap();
+        assert_eq!((set.clients[0].train.len(), set.clients[0].test.len()), (3, 3));
+        assert_eq!(set.domains[0].test.class_counts(2), [2, 1]);
+        assert_eq!(set.domains[0].name, "wards");
+    }
+
+    #[test]
+    fn mistakes_are_told_by_line() {
+        let told = |text: &str| load(text).unwrap_err().to_string();
+        assert!(told("client,image,class\n").contains("names no image"));
+        assert!(told("client,image\n1,a.png\n").contains("class"));
+        assert!(told("client,image,class,colour\n1,a.png,x,red\n").contains("colour"));
+        assert!(told("client,image,class\n1,a.png,x\n,b.png,x\n").contains("line 3"));
+        assert!(told("client,image,class\n1,a.png,x\n1,a.png,x\n").contains("by line 2"));
+        assert!(told("client,image,class,split\n1,a.png,x,best\n").contains("line 2: split \"best\""));
+        assert!(told("client,image,class,domain\n1,a.png,x,n\n1,b.png,x,s\n").contains("line 3: client 1 is of domain n and of s"));
+        assert!(told("client,image,class\n1,a.png,x\n1,nowhere.png,x\n").contains("nowhere.png"));
+        let test = "client,image,class,split\n1,a.png,x,train\n";
+        assert!(told(test).contains("test: there is no image"), "{}", told(test));
+    }
+}
