@@ -2,9 +2,10 @@
 //
 //   dx[lane][n][y][x][ci] = Σ_{co,ky,kx} dz[n][(y + pad − ky) / S][(x + pad − kx) / S][co] · w[ky][kx][ci][co]
 //
-// over the taps where the division is exact and the output pixel exists. dz is stored with a zero border of
-// kernel − 1 − pad where S = 1, so no load is tested; a strided convolution tests each load instead.
-// The tiles and the ways of sharing weights are those of conv2d_forward: one invocation holds ROWS rows × PIXELS pixels ×
+// over the taps where the division is exact. dz is stored with a zero border that the taps reach, so no load is tested.
+// With y + pad = S · cell + phase, a pixel's taps are those with ky % S = phase, and meet dz at cell − ky / S: all pixels of a phase are
+// a convolution of stride 1 with the phase's taps. A workgroup has one phase of rows, and every phase of columns.
+// The tiles and the ways of sharing weights are those of conv2d_forward: one invocation holds ROWS rows × PIXELS cells of S pixels ×
 // BLOCKS blocks of input channels, and slides the kernel backwards, last tap first.
 //
 // attack_step: the images are what every lane attacks for itself, and the gradient is spent where it is computed:
@@ -13,14 +14,15 @@
 
 const KERNEL_WIDTH: u32 = 5u;
 const STRIDE: u32 = 1u;
-const PIXELS: u32 = 7u;
-const ROWS: u32 = 1u; // 1 where STRIDE is not
+const PIXELS: u32 = 7u; // cells of STRIDE pixels
+const ROWS: u32 = 1u;
 const BLOCKS: u32 = 1u; // 1, 2 or 4, a divisor of in_blocks
 const STAGED: u32 = 0u; // 1: weights go through workgroup memory
 const CHUNK: u32 = 65536u; // output blocks staged at a time
 const STAGE: u32 = 1u; // vec4 of workgroup memory: CHUNK · kernel height · KERNEL_WIDTH · 4 · BLOCKS where staged
 const SUBGROUP: u32 = 1u; // invocations that share their loads of weights
-const SPAN: u32 = PIXELS + KERNEL_WIDTH - 1u;
+const REACH: u32 = (KERNEL_WIDTH - 1u) / STRIDE;
+const SPAN: u32 = PIXELS + REACH;
 const LOADS: u32 = (4u * BLOCKS + SUBGROUP - 1u) / SUBGROUP;
 
 struct Params {
@@ -32,13 +34,13 @@ struct Params {
   in_image: u32,
   in_origin: u32,
   out_blocks: u32,
-  out_height: u32,
-  out_width: u32,
   out_row: u32,      // layout of dz, in vec4
   out_image: u32,
-  out_origin: u32,   // S = 1: of the tap (ky, kx) = (kernel − 1, kernel − 1) of input pixel (0, 0); S > 1: of dz (0, 0)
+  border: u32,       // of dz, in pixels
   kernel_height: u32,
   padding: u32,
+  cells_high: u32,   // cells that hold the image's rows
+  cells_wide: u32,
   segments: u32,     // tiles of a row
   bands: u32,        // tiles of a column
   parameter_stride: u32,
@@ -58,7 +60,7 @@ struct Params {
 // [co block][ky][kx][block][ci] of the chunk at work.
 var<workgroup> stage: array<vec4<f32>, STAGE>;
 
-alias Tile = array<array<array<vec4<f32>, PIXELS>, BLOCKS>, ROWS>;
+alias Tile = array<array<array<vec4<f32>, PIXELS * STRIDE>, BLOCKS>, ROWS>;
 alias Weights = array<vec4<f32>, LOADS>;
 alias Window = array<array<vec4<f32>, SPAN>, ROWS>;
 
@@ -77,11 +79,12 @@ fn multiply(kx: u32, b: u32, w: ptr<function, Weights>, rows: ptr<function, Wind
   let w3 = vec4<f32>(c0.w, c1.w, c2.w, c3.w);
   for (var r = 0u; r < ROWS; r++) {
     for (var p = 0u; p < PIXELS; p++) {
-      let v = (*rows)[r][p + KERNEL_WIDTH - 1u - kx];
-      var sum = fma(vec4<f32>(v.x), w0, (*acc)[r][b][p]);
+      let v = (*rows)[r][p + REACH - kx / STRIDE];
+      let i = p * STRIDE + kx % STRIDE;
+      var sum = fma(vec4<f32>(v.x), w0, (*acc)[r][b][i]);
       sum = fma(vec4<f32>(v.y), w1, sum);
       sum = fma(vec4<f32>(v.z), w2, sum);
-      (*acc)[r][b][p] = fma(vec4<f32>(v.w), w3, sum);
+      (*acc)[r][b][i] = fma(vec4<f32>(v.w), w3, sum);
     }
   }
 }
@@ -104,23 +107,10 @@ fn tap(kx: u32, first: u32, rank: u32, rows: ptr<function, Window>, acc: ptr<fun
   if (BLOCKS > 3u) { multiply(kx, 3u, &w, rows, acc); }
 }
 
-// dz at output row (ty − ky) / STRIDE and column (tx − back) / STRIDE where both divide and exist, else 0.
-// The sums ty and tx hold the padding, so that nothing wraps below zero.
-fn strided(first: u32, ty: u32, ky: u32, tx: u32, back: u32) -> vec4<f32> {
-  if (ty < ky || tx < back || (ty - ky) % STRIDE != 0u || (tx - back) % STRIDE != 0u) {
-    return vec4<f32>(0.0);
-  }
-  let oy = (ty - ky) / STRIDE;
-  let ox = (tx - back) / STRIDE;
-  if (oy >= params.out_height || ox >= params.out_width) {
-    return vec4<f32>(0.0);
-  }
-  return dz[first + oy * params.out_row + ox * params.out_blocks];
-}
-
-// Where a tile lies. The last of a row and of a column are moved back to end at the edge.
+// Where a tile lies, in cells. The last of a row and of a column are moved back to end at the edge.
 struct Place {
   block: u32,
+  phase: u32,  // of the rows
   segment: u32,
   band: u32,
   n: u32,
@@ -130,12 +120,20 @@ struct Place {
 
 fn place_of(group: u32, local: u32) -> Place {
   let groups = params.in_blocks / BLOCKS;
-  let tile = group / groups * 64u + local;
+  let tile = group / (groups * STRIDE) * 64u + local;
   let segment = tile % params.segments;
   let band = tile / params.segments % params.bands;
-  let x = min(segment * PIXELS, params.in_width - PIXELS);
-  let y = min(band * ROWS, params.in_height - ROWS);
-  return Place(group % groups * BLOCKS, segment, band, tile / (params.segments * params.bands), x, y);
+  let x = min(segment * PIXELS, params.cells_wide - PIXELS);
+  let y = min(band * ROWS, params.cells_high - ROWS);
+  return Place(group % groups * BLOCKS, group / groups % STRIDE, segment, band, tile / (params.segments * params.bands), x, y);
+}
+
+// The image's row of row r of a tile, and its column of pixel i; beyond any image where there is none.
+fn row_of(place: Place, r: u32) -> u32 {
+  return (params.padding / STRIDE + place.y + r) * STRIDE + place.phase - params.padding;
+}
+fn column_of(place: Place, i: u32) -> u32 {
+  return (params.padding / STRIDE + place.x) * STRIDE + i - params.padding;
 }
 
 // The gradient of a tile, to be called by whole workgroups, of whose first tile the sample is below `size`.
@@ -143,19 +141,19 @@ fn tile_gradient(lane: u32, size: u32, place: Place, local: u32, rank: u32) -> T
   let block = place.block;
   // Nobody leaves early, for loads are shared: an invocation past the batch repeats its last sample, and is to store nothing.
   let sample = min(place.n, size - 1u);
-  let y = place.y;
-  let x = place.x;
   let theta = lanes[lane].y * params.parameter_stride + params.weight;
-  let image = (lane * params.batch + sample) * params.out_image + params.out_origin;
-  let corner = image + y * params.out_row + x * params.out_blocks;
+  // The phase's kernel rows, the last of which meets the tile's first row of dz.
+  let kernel_rows = (params.kernel_height + STRIDE - 1u - place.phase) / STRIDE;
+  let y = params.border + params.padding / STRIDE + place.y + 1u - kernel_rows;
+  let x = params.border + params.padding / STRIDE + place.x - REACH;
+  let corner = (lane * params.batch + sample) * params.out_image + y * params.out_row + x * params.out_blocks;
   let kernel_row = KERNEL_WIDTH * params.in_blocks * 4u * params.out_blocks;
-  let last = params.kernel_height - 1u;
 
   var acc: Tile;
   for (var r = 0u; r < ROWS; r++) {
     for (var b = 0u; b < BLOCKS; b++) {
-      for (var p = 0u; p < PIXELS; p++) {
-        acc[r][b][p] = vec4<f32>(0.0);
+      for (var i = 0u; i < PIXELS * STRIDE; i++) {
+        acc[r][b][i] = vec4<f32>(0.0);
       }
     }
   }
@@ -163,41 +161,35 @@ fn tile_gradient(lane: u32, size: u32, place: Place, local: u32, rank: u32) -> T
     let end = min(chunk + CHUNK, params.out_blocks);
     if (STAGED == 1u) {
       workgroupBarrier();
-      let taps = params.kernel_height * KERNEL_WIDTH;
+      let taps = kernel_rows * KERNEL_WIDTH;
       for (var i = local; i < (end - chunk) * taps * 4u * BLOCKS; i += 64u) {
         let t = i / (4u * BLOCKS);
-        let row = t % taps * params.in_blocks * 4u + block * 4u + i % (4u * BLOCKS);
+        let ky = t % taps / KERNEL_WIDTH * STRIDE + place.phase;
+        let row = (ky * KERNEL_WIDTH + t % KERNEL_WIDTH) * params.in_blocks * 4u + block * 4u + i % (4u * BLOCKS);
         stage[i] = parameters[theta + row * params.out_blocks + chunk + t / taps];
       }
       workgroupBarrier();
     }
     for (var co = chunk; co < end; co++) {
-      // Row r of the window is gradient row r + t, which meets kernel row last − t: all but the last move up.
+      // Row r of the window is gradient row r + t, which meets the phase's kernel rows from the last on: all but the last move up.
       var rows: Window;
       for (var r = 1u; r < ROWS; r++) {
         for (var i = 0u; i < SPAN; i++) {
           rows[r][i] = dz[corner + co + (r - 1u) * params.out_row + i * params.out_blocks];
         }
       }
-      for (var t = 0u; t < params.kernel_height; t++) {
-        let ky = last - t;
+      for (var t = 0u; t < kernel_rows; t++) {
+        let u = kernel_rows - 1u - t;
         for (var r = 1u; r < ROWS; r++) {
           rows[r - 1u] = rows[r];
         }
-        if (STRIDE == 1u) {
-          let newest = corner + co + (ROWS - 1u + t) * params.out_row;
-          for (var i = 0u; i < SPAN; i++) {
-            rows[ROWS - 1u][i] = dz[newest + i * params.out_blocks];
-          }
-        } else {
-          // Every output pixel that column x + i of the widened gradient stands for, or none.
-          for (var i = 0u; i < SPAN; i++) {
-            rows[ROWS - 1u][i] = strided(image + co, y + params.padding, ky, x + i + params.padding, KERNEL_WIDTH - 1u);
-          }
+        let newest = corner + co + (ROWS - 1u + t) * params.out_row;
+        for (var i = 0u; i < SPAN; i++) {
+          rows[ROWS - 1u][i] = dz[newest + i * params.out_blocks];
         }
-        var first = theta + ky * kernel_row + block * 4u * params.out_blocks + co;
+        var first = theta + (u * STRIDE + place.phase) * kernel_row + block * 4u * params.out_blocks + co;
         if (STAGED == 1u) {
-          first = ((co - chunk) * params.kernel_height + ky) * KERNEL_WIDTH * 4u * BLOCKS;
+          first = ((co - chunk) * kernel_rows + u) * KERNEL_WIDTH * 4u * BLOCKS;
         }
         tap(0u, first, rank, &rows, &acc);
         if (KERNEL_WIDTH > 1u) { tap(1u, first, rank, &rows, &acc); }
@@ -206,7 +198,11 @@ fn tile_gradient(lane: u32, size: u32, place: Place, local: u32, rank: u32) -> T
         if (KERNEL_WIDTH > 4u) { tap(4u, first, rank, &rows, &acc); }
         if (KERNEL_WIDTH > 5u) { tap(5u, first, rank, &rows, &acc); }
         if (KERNEL_WIDTH > 6u) { tap(6u, first, rank, &rows, &acc); }
-        for (var kx = 7u; kx < KERNEL_WIDTH; kx++) {
+        if (KERNEL_WIDTH > 7u) { tap(7u, first, rank, &rows, &acc); }
+        if (KERNEL_WIDTH > 8u) { tap(8u, first, rank, &rows, &acc); }
+        if (KERNEL_WIDTH > 9u) { tap(9u, first, rank, &rows, &acc); }
+        if (KERNEL_WIDTH > 10u) { tap(10u, first, rank, &rows, &acc); }
+        for (var kx = 11u; kx < KERNEL_WIDTH; kx++) {
           tap(kx, first, rank, &rows, &acc);
         }
       }
@@ -230,10 +226,14 @@ fn conv2d_backward_data(
   let acc = tile_gradient(lane, size, place, local.x, rank);
   if (place.n < size) {
     for (var r = 0u; r < ROWS; r++) {
-      let target_row = (lane * params.batch + place.n) * params.in_image + params.in_origin + (place.y + r) * params.in_row + place.block;
+      let y = row_of(place, r);
+      let target_row = (lane * params.batch + place.n) * params.in_image + params.in_origin + y * params.in_row + place.block;
       for (var b = 0u; b < BLOCKS; b++) {
-        for (var p = 0u; p < PIXELS; p++) {
-          dx[target_row + (place.x + p) * params.in_blocks + b] = acc[r][b][p];
+        for (var i = 0u; i < PIXELS * STRIDE; i++) {
+          let x = column_of(place, i);
+          if (STRIDE == 1u || (y < params.in_height && x < params.in_width)) {
+            dx[target_row + x * params.in_blocks + b] = acc[r][b][i];
+          }
         }
       }
     }
@@ -261,13 +261,16 @@ fn attack_step(
     let zero = vec4<f32>(0.0);
     let used = vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(params.channels);
     for (var r = 0u; r < ROWS; r++) {
-      for (var p = 0u; p < PIXELS; p++) {
+      for (var i = 0u; i < PIXELS * STRIDE; i++) {
+        let y = row_of(place, r);
+        let x = column_of(place, i);
         // A pixel that two tiles have must step once: it is the earlier one's.
-        if (place.y + r >= place.band * ROWS && place.x + p >= place.segment * PIXELS) {
-          let at = place.n * params.in_image + params.in_origin + (place.y + r) * params.in_row + place.x + p;
+        let is_own = place.y + r >= place.band * ROWS && place.x + i / STRIDE >= place.segment * PIXELS;
+        if (is_own && (STRIDE == 1u || (y < params.in_height && x < params.in_width))) {
+          let at = place.n * params.in_image + params.in_origin + y * params.in_row + x;
           let own = lane * params.batch * params.in_image + at;
           let original = clean[slot * params.batch * params.in_image + at];
-          let g = acc[r][0][p];
+          let g = acc[r][0][i];
           let sign = select(zero, vec4<f32>(1.0), g > zero) - select(zero, vec4<f32>(1.0), g < zero);
           let lower = max(original - params.epsilon, zero);
           let upper = min(original + params.epsilon, vec4<f32>(1.0));

@@ -8,7 +8,7 @@
 // × 4 output channels in registers. Down a column of segments, an input row serves one kernel row after the other.
 
 const KERNEL_WIDTH: u32 = 5u;
-const KERNEL_ROWS: u32 = 1u; // the kernel's height or 1; 1 where STRIDE is not
+const KERNEL_ROWS: u32 = 1u; // the kernel's height or 1
 const STRIDE: u32 = 1u;
 const PIXELS: u32 = 7u;
 const IN_LANES: u32 = 4u; // input channels in use in each block; below 4 only where there is one block
@@ -94,20 +94,21 @@ fn conv2d_backward_weight(@builtin(global_invocation_id) id: vec3<u32>) {
       let x = min(fresh, params.out_width - PIXELS);
       let corner = (source * params.batch + n) * params.in_image + params.in_origin + ky * params.in_row + x * STRIDE * params.in_blocks + ci;
       var dz_row = (lane * params.batch + n) * params.out_image + params.out_origin + x * params.out_blocks + co;
-      // Row r of the window is input row y · S + ky + r: all but the last move up, the last is loaded.
+      // Row r of the window is input row y · S + ky + r: all but the last STRIDE move up, those are loaded.
       var rows: Window;
-      for (var r = 1u; r < KERNEL_ROWS; r++) {
+      for (var r = STRIDE; r < KERNEL_ROWS; r++) {
         for (var i = 0u; i < SPAN; i++) {
-          rows[r][i] = input[corner + (r - 1u) * params.in_row + i * params.in_blocks];
+          rows[r][i] = input[corner + (r - STRIDE) * params.in_row + i * params.in_blocks];
         }
       }
       for (var y = 0u; y < params.out_height; y++) {
-        for (var r = 1u; r < KERNEL_ROWS; r++) {
-          rows[r - 1u] = rows[r];
+        for (var r = STRIDE; r < KERNEL_ROWS; r++) {
+          rows[r - STRIDE] = rows[r];
         }
-        let newest = corner + (y * STRIDE + KERNEL_ROWS - 1u) * params.in_row;
-        for (var i = 0u; i < SPAN; i++) {
-          rows[KERNEL_ROWS - 1u][i] = input[newest + i * params.in_blocks];
+        for (var r = max(KERNEL_ROWS, STRIDE) - STRIDE; r < KERNEL_ROWS; r++) {
+          for (var i = 0u; i < SPAN; i++) {
+            rows[r][i] = input[corner + (y * STRIDE + r) * params.in_row + i * params.in_blocks];
+          }
         }
         var gradients: array<vec4<f32>, PIXELS>;
         for (var p = 0u; p < PIXELS; p++) {
@@ -123,7 +124,11 @@ fn conv2d_backward_weight(@builtin(global_invocation_id) id: vec3<u32>) {
         if (KERNEL_WIDTH > 4u) { tap(4u, &rows, &gradients, &acc); }
         if (KERNEL_WIDTH > 5u) { tap(5u, &rows, &gradients, &acc); }
         if (KERNEL_WIDTH > 6u) { tap(6u, &rows, &gradients, &acc); }
-        for (var kx = 7u; kx < KERNEL_WIDTH; kx++) {
+        if (KERNEL_WIDTH > 7u) { tap(7u, &rows, &gradients, &acc); }
+        if (KERNEL_WIDTH > 8u) { tap(8u, &rows, &gradients, &acc); }
+        if (KERNEL_WIDTH > 9u) { tap(9u, &rows, &gradients, &acc); }
+        if (KERNEL_WIDTH > 10u) { tap(10u, &rows, &gradients, &acc); }
+        for (var kx = 11u; kx < KERNEL_WIDTH; kx++) {
           tap(kx, &rows, &gradients, &acc);
         }
       }

@@ -177,7 +177,11 @@ fn conv2d_forward(
         if (KERNEL_WIDTH > 4u) { tap(4u, first, rank, &rows, &acc); }
         if (KERNEL_WIDTH > 5u) { tap(5u, first, rank, &rows, &acc); }
         if (KERNEL_WIDTH > 6u) { tap(6u, first, rank, &rows, &acc); }
-        for (var kx = 7u; kx < KERNEL_WIDTH; kx++) {
+        if (KERNEL_WIDTH > 7u) { tap(7u, first, rank, &rows, &acc); }
+        if (KERNEL_WIDTH > 8u) { tap(8u, first, rank, &rows, &acc); }
+        if (KERNEL_WIDTH > 9u) { tap(9u, first, rank, &rows, &acc); }
+        if (KERNEL_WIDTH > 10u) { tap(10u, first, rank, &rows, &acc); }
+        for (var kx = 11u; kx < KERNEL_WIDTH; kx++) {
           tap(kx, first, rank, &rows, &acc);
         }
       }

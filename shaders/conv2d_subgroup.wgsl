@@ -1,17 +1,18 @@
-// 2-D convolution of stride 1 with the channels spread over a subgroup, forward and gradient with respect to the input,
+// 2-D convolution with the channels spread over a subgroup, forward and gradient with respect to the input,
 // for every lane at once. For drivers that run on a CPU, where a load costs more than the arithmetic on what it loads.
 //
-//   forward:       z[lane][n][y][x][co] = scale · (bias[co] + Σ_{ci,ky,kx} input[n][y + ky − pad][x + kx − pad][ci] · w[ky][kx][ci][co])
-//   backward_data: the same sum over dz, with the kernel turned by 180° and the roles of its channels exchanged
+//   forward:       z[lane][n][y][x][co] = scale · (bias[co] + Σ_{ci,ky,kx} input[n][y·S + ky − pad][x·S + kx − pad][ci] · w[ky][kx][ci][co])
+//   backward_data, S = 1: the same sum over dz, with the kernel turned by 180° and the roles of its channels exchanged
 //
 // A subgroup computes a strip of SAMPLES images, PIXELS columns of the whole height: an invocation a channel of the output,
 // whose weights it keeps. Down the strip it loads each image row once, a pixel an invocation, and hands every pixel to all; the
-// row serves all kernel rows, for KERNEL_HEIGHT rows of the output are under way. Four invocations then exchange their channels and
+// row serves all kernel rows that meet it, for as many rows of the output are under way. Four invocations then exchange their channels and
 // store a vec4 each. The last strip of a row is moved back to end at the edge, so pixels may be computed (identically) twice.
 // Where batch norm follows, the forward also leaves the mean and the sum of squared deviations of each strip's own pixels.
 
 const KERNEL_HEIGHT: u32 = 5u; // at most 7
 const KERNEL_WIDTH: u32 = 5u; // at most 7
+const STRIDE: u32 = 1u; // at most 4
 const PIXELS: u32 = 7u;
 const SAMPLES: u32 = 1u;
 const IN_BLOCKS: u32 = 1u; // at most 8
@@ -19,7 +20,8 @@ const IN_LANES: u32 = 4u; // input channels in use in each block; below 4 only w
 const SUBGROUP: u32 = 8u; // at least 4
 const STATISTICS: u32 = 0u; // 1: leave the statistics of each strip
 const OVERLAP: u32 = 1u; // 0: PIXELS divides the width, no pixel is computed twice
-const SPAN: u32 = PIXELS + KERNEL_WIDTH - 1u;
+const SPAN: u32 = (PIXELS - 1u) * STRIDE + KERNEL_WIDTH;
+const UNDER_WAY: u32 = 5u; // ⌈KERNEL_HEIGHT / STRIDE⌉: rows of the output that an image row meets at the most
 const TAPS: u32 = KERNEL_HEIGHT * KERNEL_WIDTH;
 const LOADS: u32 = (SPAN * IN_BLOCKS + SUBGROUP - 1u) / SUBGROUP;
 const GROUP: u32 = SUBGROUP / 4u; // blocks of output channels of a subgroup
@@ -30,9 +32,10 @@ struct Params {
   in_height: u32,
   in_row: u32,       // stored row length, in vec4
   in_image: u32,     // stored image size, in vec4
-  in_origin: u32,    // first tap of column 0 in image row 0, in vec4
-  before: u32,       // rows of the padding above
+  in_origin: u32,    // first tap of the output's (0, 0), in vec4
+  padding: u32,      // rows of the padding above
   out_blocks: u32,
+  out_height: u32,
   out_width: u32,
   out_row: u32,
   out_image: u32,
@@ -56,7 +59,7 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> parts: array<f32>;
 
 alias Weights = array<array<vec4<f32>, TAPS>, IN_BLOCKS>;
-alias Rows = array<array<f32, PIXELS>, KERNEL_HEIGHT>; // under way: of rows ky = KERNEL_HEIGHT − 1 … 0 of the kernel
+alias Rows = array<array<f32, PIXELS>, UNDER_WAY>; // the latest last
 alias Loaded = array<vec4<f32>, LOADS>;
 alias Window = array<vec4<f32>, SPAN>;
 
@@ -95,12 +98,12 @@ fn strip_of(lane: u32, place: u32, rank: u32) -> Strip {
 fn tap(ky: u32, kx: u32, c: u32, w: ptr<function, Weights>, window: ptr<function, Window>, rows: ptr<function, Rows>) {
   let weight = (*w)[c][ky * KERNEL_WIDTH + kx];
   for (var p = 0u; p < PIXELS; p++) {
-    let v = (*window)[p + kx];
-    var sum = fma(v.x, weight.x, (*rows)[KERNEL_HEIGHT - 1u - ky][p]);
+    let v = (*window)[p * STRIDE + kx];
+    var sum = fma(v.x, weight.x, (*rows)[UNDER_WAY - 1u - ky / STRIDE][p]);
     if (IN_LANES > 1u) { sum = fma(v.y, weight.y, sum); }
     if (IN_LANES > 2u) { sum = fma(v.z, weight.z, sum); }
     if (IN_LANES > 3u) { sum = fma(v.w, weight.w, sum); }
-    (*rows)[KERNEL_HEIGHT - 1u - ky][p] = sum;
+    (*rows)[UNDER_WAY - 1u - ky / STRIDE][p] = sum;
   }
 }
 
@@ -114,36 +117,36 @@ fn kernel_row(ky: u32, c: u32, w: ptr<function, Weights>, window: ptr<function, 
   if (KERNEL_WIDTH > 6u) { tap(ky, 6u, c, w, window, rows); }
 }
 
-// Adds the products of one block of an image row.
-fn in_block(c: u32, loaded: ptr<function, Loaded>, w: ptr<function, Weights>, rows: ptr<function, Rows>) {
+// Adds the products of one block of an image row that meets kernel rows ky with ky % STRIDE = phase.
+fn in_block(c: u32, phase: u32, loaded: ptr<function, Loaded>, w: ptr<function, Weights>, rows: ptr<function, Rows>) {
   var window: Window;
   for (var i = 0u; i < SPAN; i++) {
     let f = i * IN_BLOCKS + c;
     window[i] = from_invocation((*loaded)[f / SUBGROUP], f % SUBGROUP);
   }
-  kernel_row(0u, c, w, &window, rows);
-  if (KERNEL_HEIGHT > 1u) { kernel_row(1u, c, w, &window, rows); }
-  if (KERNEL_HEIGHT > 2u) { kernel_row(2u, c, w, &window, rows); }
-  if (KERNEL_HEIGHT > 3u) { kernel_row(3u, c, w, &window, rows); }
-  if (KERNEL_HEIGHT > 4u) { kernel_row(4u, c, w, &window, rows); }
-  if (KERNEL_HEIGHT > 5u) { kernel_row(5u, c, w, &window, rows); }
-  if (KERNEL_HEIGHT > 6u) { kernel_row(6u, c, w, &window, rows); }
+  if (phase < KERNEL_HEIGHT) { kernel_row(phase, c, w, &window, rows); }
+  if (UNDER_WAY > 1u && phase + 1u * STRIDE < KERNEL_HEIGHT) { kernel_row(phase + 1u * STRIDE, c, w, &window, rows); }
+  if (UNDER_WAY > 2u && phase + 2u * STRIDE < KERNEL_HEIGHT) { kernel_row(phase + 2u * STRIDE, c, w, &window, rows); }
+  if (UNDER_WAY > 3u && phase + 3u * STRIDE < KERNEL_HEIGHT) { kernel_row(phase + 3u * STRIDE, c, w, &window, rows); }
+  if (UNDER_WAY > 4u && phase + 4u * STRIDE < KERNEL_HEIGHT) { kernel_row(phase + 4u * STRIDE, c, w, &window, rows); }
+  if (UNDER_WAY > 5u && phase + 5u * STRIDE < KERNEL_HEIGHT) { kernel_row(phase + 5u * STRIDE, c, w, &window, rows); }
+  if (UNDER_WAY > 6u && phase + 6u * STRIDE < KERNEL_HEIGHT) { kernel_row(phase + 6u * STRIDE, c, w, &window, rows); }
 }
 
-// Adds the products of image row t.
-fn image_row(first: u32, t: u32, rank: u32, w: ptr<function, Weights>, rows: ptr<function, Rows>) {
+// Adds the products of the image row at `row`, which has this phase.
+fn image_row(phase: u32, row: u32, rank: u32, w: ptr<function, Weights>, rows: ptr<function, Rows>) {
   var loaded: Loaded;
   for (var i = 0u; i < LOADS; i++) {
-    loaded[i] = input[first + t * params.in_row + min(i * SUBGROUP + rank, SPAN * IN_BLOCKS - 1u)];
+    loaded[i] = input[row + min(i * SUBGROUP + rank, SPAN * IN_BLOCKS - 1u)];
   }
-  in_block(0u, &loaded, w, rows);
-  if (IN_BLOCKS > 1u) { in_block(1u, &loaded, w, rows); }
-  if (IN_BLOCKS > 2u) { in_block(2u, &loaded, w, rows); }
-  if (IN_BLOCKS > 3u) { in_block(3u, &loaded, w, rows); }
-  if (IN_BLOCKS > 4u) { in_block(4u, &loaded, w, rows); }
-  if (IN_BLOCKS > 5u) { in_block(5u, &loaded, w, rows); }
-  if (IN_BLOCKS > 6u) { in_block(6u, &loaded, w, rows); }
-  if (IN_BLOCKS > 7u) { in_block(7u, &loaded, w, rows); }
+  in_block(0u, phase, &loaded, w, rows);
+  if (IN_BLOCKS > 1u) { in_block(1u, phase, &loaded, w, rows); }
+  if (IN_BLOCKS > 2u) { in_block(2u, phase, &loaded, w, rows); }
+  if (IN_BLOCKS > 3u) { in_block(3u, phase, &loaded, w, rows); }
+  if (IN_BLOCKS > 4u) { in_block(4u, phase, &loaded, w, rows); }
+  if (IN_BLOCKS > 5u) { in_block(5u, phase, &loaded, w, rows); }
+  if (IN_BLOCKS > 6u) { in_block(6u, phase, &loaded, w, rows); }
+  if (IN_BLOCKS > 7u) { in_block(7u, phase, &loaded, w, rows); }
 }
 
 // Stores a row of the strip, an invocation a vec4: pixel p + rank / GROUP, block rank % GROUP.
@@ -171,14 +174,14 @@ struct Statistics {
   squares: f32,
 }
 
-// The row that image row t was the last for leaves, if it is one of the output's; the others move up.
-fn finish_row(t: u32, start: u32, s: Strip, bias: f32, rows: ptr<function, Rows>, statistics: ptr<function, Statistics>) {
-  if (t + params.before + 1u >= KERNEL_HEIGHT) {
+// The oldest row under way leaves, if it is one of the output's; the others move up.
+fn finish_row(latest: u32, start: u32, s: Strip, bias: f32, rows: ptr<function, Rows>, statistics: ptr<function, Statistics>) {
+  if (latest + 1u >= UNDER_WAY) {
     var z: array<f32, PIXELS>;
     for (var p = 0u; p < PIXELS; p++) {
       z[p] = ((*rows)[0][p] + bias) * params.scale;
     }
-    store(start + (t + params.before + 1u - KERNEL_HEIGHT) * params.out_row, s, &z);
+    store(start + (latest + 1u - UNDER_WAY) * params.out_row, s, &z);
     if (STATISTICS == 1u) {
       let own = s.segment * PIXELS; // the first column that no strip before has
       let columns = f32(s.x + PIXELS - own);
@@ -201,32 +204,46 @@ fn finish_row(t: u32, start: u32, s: Strip, bias: f32, rows: ptr<function, Rows>
       (*statistics).rows += 1.0;
     }
   }
-  for (var j = 1u; j < KERNEL_HEIGHT; j++) {
+  for (var j = 1u; j < UNDER_WAY; j++) {
     (*rows)[j - 1u] = (*rows)[j];
   }
   for (var p = 0u; p < PIXELS; p++) {
-    (*rows)[KERNEL_HEIGHT - 1u][p] = 0.0;
+    (*rows)[UNDER_WAY - 1u][p] = 0.0;
   }
 }
 
 // Computes the strip of sample n.
 fn convolve(n: u32, lane: u32, s: Strip, bias: f32, w: ptr<function, Weights>) -> Statistics {
-  let first = (s.source * params.batch + n) * params.in_image + params.in_origin + s.x * IN_BLOCKS;
+  let first = (s.source * params.batch + n) * params.in_image + params.in_origin + s.x * STRIDE * IN_BLOCKS;
   let start = (lane * params.batch + n) * params.out_image + params.out_origin;
   var rows: Rows;
-  for (var j = 0u; j < KERNEL_HEIGHT; j++) {
+  for (var j = 0u; j < UNDER_WAY; j++) {
     for (var p = 0u; p < PIXELS; p++) {
       rows[j][p] = 0.0;
     }
   }
   var statistics = Statistics(0.0, 0.0, 0.0);
-  for (var t = 0u; t < params.in_height; t++) {
-    image_row(first, t, s.rank, w, &rows);
-    finish_row(t, start, s, bias, &rows, &statistics);
-  }
-  // Below the image there is only padding: nothing to add.
-  for (var t = params.in_height; t < params.in_height + params.before; t++) {
-    finish_row(t, start, s, bias, &rows, &statistics);
+  if (STRIDE == 1u) {
+    // Above and below the image there is only padding: nothing to add.
+    for (var y = params.padding; y < params.padding + params.in_height; y++) {
+      image_row(0u, first + y * params.in_row, s.rank, w, &rows);
+      finish_row(y, start, s, bias, &rows, &statistics);
+    }
+    for (var y = params.padding + params.in_height; y < params.out_height + KERNEL_HEIGHT - 1u; y++) {
+      finish_row(y, start, s, bias, &rows, &statistics);
+    }
+  } else {
+    // Row y · STRIDE + phase of the padded image meets rows y, y − 1, … of the output. After the last row that meets one, it comes again:
+    // no test, for what it adds to is not stored.
+    let last = (params.out_height - 1u) * STRIDE + KERNEL_HEIGHT - 1u;
+    for (var y = 0u; y < params.out_height + UNDER_WAY - 1u; y++) {
+      let t = y * STRIDE;
+      image_row(0u, first + min(t, last) * params.in_row, s.rank, w, &rows);
+      image_row(1u, first + min(t + 1u, last) * params.in_row, s.rank, w, &rows);
+      if (STRIDE > 2u) { image_row(2u, first + min(t + 2u, last) * params.in_row, s.rank, w, &rows); }
+      if (STRIDE > 3u) { image_row(3u, first + min(t + 3u, last) * params.in_row, s.rank, w, &rows); }
+      finish_row(y, start, s, bias, &rows, &statistics);
+    }
   }
   return statistics;
 }

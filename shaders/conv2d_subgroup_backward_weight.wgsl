@@ -1,19 +1,21 @@
-// 2-D convolution of stride 1, gradient with respect to weights and bias, first of two stages, with the output channels
+// 2-D convolution, gradient with respect to weights and bias, first of two stages, with the output channels
 // spread over a subgroup, for every lane at once. For drivers that run on a CPU, where a load costs more than the
 // arithmetic on what it loads. What it computes and leaves is what conv2d_backward_weight does.
 //
 // A subgroup takes a part of the batch, IN_HELD input blocks and as many output channels as it has invocations; each
 // invocation holds all taps of its own channel. Down an image it loads each input row once, a pixel an invocation, and hands
-// every pixel to all; the row meets the KERNEL_HEIGHT rows of dz around it, which move up one by one.
+// every pixel to all; the row meets the rows of dz around it, which move up one by one.
 
 const KERNEL_HEIGHT: u32 = 5u; // at most 7
 const KERNEL_WIDTH: u32 = 5u; // at most 7
+const STRIDE: u32 = 1u; // at most 4
 const PIXELS: u32 = 7u;
 const IN_HELD: u32 = 1u; // a divisor of the input blocks; at most 2
 const IN_LANES: u32 = 4u; // input channels in use in each block; below 4 only where there is one block
 const SUBGROUP: u32 = 8u; // at least 4
 const OVERLAP: u32 = 1u; // 0: PIXELS divides the width, no pixel comes twice
-const SPAN: u32 = PIXELS + KERNEL_WIDTH - 1u;
+const SPAN: u32 = (PIXELS - 1u) * STRIDE + KERNEL_WIDTH;
+const UNDER_WAY: u32 = 5u; // ⌈KERNEL_HEIGHT / STRIDE⌉: rows of dz that an input row meets at the most
 const TAPS: u32 = KERNEL_HEIGHT * KERNEL_WIDTH;
 const LOADS: u32 = (SPAN * IN_HELD + SUBGROUP - 1u) / SUBGROUP;
 const GROUP: u32 = SUBGROUP / 4u; // blocks of output channels of a subgroup
@@ -24,7 +26,7 @@ struct Params {
   in_height: u32,
   in_row: u32,       // stored row length, in vec4
   in_image: u32,     // stored image size, in vec4
-  in_origin: u32,    // first tap of column 0 in image row 0, in vec4
+  in_origin: u32,    // first tap of column 0 in row 0 of dz, in vec4
   padding: u32,
   out_blocks: u32,
   out_height: u32,
@@ -47,7 +49,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> partial: array<vec4<f32>>;
 
 alias Taps = array<array<vec4<f32>, TAPS>, IN_HELD>; // of four input channels and the invocation's output channel
-alias Rows = array<array<f32, PIXELS>, KERNEL_HEIGHT>; // of dz: those of rows ky = KERNEL_HEIGHT − 1 … 0 of the kernel
+alias Rows = array<array<f32, PIXELS>, UNDER_WAY>; // of dz, the latest last
 alias Loaded = array<vec4<f32>, LOADS>;
 alias Window = array<vec4<f32>, SPAN>;
 
@@ -64,8 +66,8 @@ fn from_four(value: f32, i: u32) -> vec4<f32> {
 fn tap(ky: u32, kx: u32, c: u32, window: ptr<function, Window>, rows: ptr<function, Rows>, acc: ptr<function, Taps>) {
   var sum = (*acc)[c][ky * KERNEL_WIDTH + kx];
   for (var p = 0u; p < PIXELS; p++) {
-    let v = (*window)[p + kx];
-    let g = (*rows)[KERNEL_HEIGHT - 1u - ky][p];
+    let v = (*window)[p * STRIDE + kx];
+    let g = (*rows)[UNDER_WAY - 1u - ky / STRIDE][p];
     sum.x = fma(v.x, g, sum.x);
     if (IN_LANES > 1u) { sum.y = fma(v.y, g, sum.y); }
     if (IN_LANES > 2u) { sum.z = fma(v.z, g, sum.z); }
@@ -84,26 +86,37 @@ fn kernel_row(ky: u32, c: u32, window: ptr<function, Window>, rows: ptr<function
   if (KERNEL_WIDTH > 6u) { tap(ky, 6u, c, window, rows, acc); }
 }
 
-// Adds the products of one block of an input row.
-fn in_block(c: u32, loaded: ptr<function, Loaded>, rows: ptr<function, Rows>, acc: ptr<function, Taps>) {
+// Adds the products of one block of an input row that meets kernel rows ky with ky % STRIDE = phase.
+fn in_block(c: u32, phase: u32, loaded: ptr<function, Loaded>, rows: ptr<function, Rows>, acc: ptr<function, Taps>) {
   var window: Window;
   for (var i = 0u; i < SPAN; i++) {
     let f = i * IN_HELD + c;
     window[i] = from_invocation((*loaded)[f / SUBGROUP], f % SUBGROUP);
   }
-  kernel_row(0u, c, &window, rows, acc);
-  if (KERNEL_HEIGHT > 1u) { kernel_row(1u, c, &window, rows, acc); }
-  if (KERNEL_HEIGHT > 2u) { kernel_row(2u, c, &window, rows, acc); }
-  if (KERNEL_HEIGHT > 3u) { kernel_row(3u, c, &window, rows, acc); }
-  if (KERNEL_HEIGHT > 4u) { kernel_row(4u, c, &window, rows, acc); }
-  if (KERNEL_HEIGHT > 5u) { kernel_row(5u, c, &window, rows, acc); }
-  if (KERNEL_HEIGHT > 6u) { kernel_row(6u, c, &window, rows, acc); }
+  if (phase < KERNEL_HEIGHT) { kernel_row(phase, c, &window, rows, acc); }
+  if (UNDER_WAY > 1u && phase + 1u * STRIDE < KERNEL_HEIGHT) { kernel_row(phase + 1u * STRIDE, c, &window, rows, acc); }
+  if (UNDER_WAY > 2u && phase + 2u * STRIDE < KERNEL_HEIGHT) { kernel_row(phase + 2u * STRIDE, c, &window, rows, acc); }
+  if (UNDER_WAY > 3u && phase + 3u * STRIDE < KERNEL_HEIGHT) { kernel_row(phase + 3u * STRIDE, c, &window, rows, acc); }
+  if (UNDER_WAY > 4u && phase + 4u * STRIDE < KERNEL_HEIGHT) { kernel_row(phase + 4u * STRIDE, c, &window, rows, acc); }
+  if (UNDER_WAY > 5u && phase + 5u * STRIDE < KERNEL_HEIGHT) { kernel_row(phase + 5u * STRIDE, c, &window, rows, acc); }
+  if (UNDER_WAY > 6u && phase + 6u * STRIDE < KERNEL_HEIGHT) { kernel_row(phase + 6u * STRIDE, c, &window, rows, acc); }
+}
+
+// Adds the products of the input row at `row`, which has this phase.
+fn input_row(phase: u32, row: u32, mine: u32, rows: ptr<function, Rows>, acc: ptr<function, Taps>) {
+  var loaded: Loaded;
+  for (var i = 0u; i < LOADS; i++) {
+    let f = min(i * SUBGROUP + mine, SPAN * IN_HELD - 1u);
+    loaded[i] = input[row + f / IN_HELD * params.in_blocks + f % IN_HELD];
+  }
+  in_block(0u, phase, &loaded, rows, acc);
+  if (IN_HELD > 1u) { in_block(1u, phase, &loaded, rows, acc); }
 }
 
 // Moves the rows of dz up and loads row y, zeros below the image: an invocation a vec4, of pixel p + rank / GROUP and block
 // rank % GROUP, of which each then takes its own channel. The first `counted` pixels have been counted by an earlier segment.
 fn next_row(first: u32, y: u32, counted: u32, first_block: u32, rank: u32, rows: ptr<function, Rows>, bias: ptr<function, f32>) {
-  for (var j = 1u; j < KERNEL_HEIGHT; j++) {
+  for (var j = 1u; j < UNDER_WAY; j++) {
     (*rows)[j - 1u] = (*rows)[j];
   }
   let block = min(first_block + rank % GROUP, params.out_blocks - 1u);
@@ -116,7 +129,7 @@ fn next_row(first: u32, y: u32, counted: u32, first_block: u32, rank: u32, rows:
         let own = select(select(v.x, v.y, rank % 4u == 1u), select(v.z, v.w, rank % 4u == 3u), rank % 4u > 1u);
         var g = select(0.0, own, y < params.out_height);
         if (OVERLAP == 1u) { g = select(0.0, g, p + q >= counted); }
-        (*rows)[KERNEL_HEIGHT - 1u][p + q] = g;
+        (*rows)[UNDER_WAY - 1u][p + q] = g;
         *bias += g;
       }
     }
@@ -155,27 +168,35 @@ fn conv2d_subgroup_backward_weight(
       // The last segment ends at the row's end; pixels an earlier one has counted weigh nothing.
       let x = min(segment * PIXELS, params.out_width - PIXELS);
       let counted = segment * PIXELS - x;
-      let first_in = (source * params.batch + n) * params.in_image + params.in_origin + x * params.in_blocks + ci;
+      let first_in = (source * params.batch + n) * params.in_image + params.in_origin + x * STRIDE * params.in_blocks + ci;
       let first_out = (lane * params.batch + n) * params.out_image + params.out_origin + x * params.out_blocks;
       var rows: Rows;
-      for (var j = 0u; j < KERNEL_HEIGHT; j++) {
+      for (var j = 0u; j < UNDER_WAY; j++) {
         for (var p = 0u; p < PIXELS; p++) {
           rows[j][p] = 0.0;
         }
       }
-      // Input row t meets rows t + padding − ky of dz.
-      for (var y = 0u; y < params.padding; y++) {
-        next_row(first_out, y, counted, first_block, mine, &rows, &bias);
-      }
-      for (var t = 0u; t < params.in_height; t++) {
-        next_row(first_out, t + params.padding, counted, first_block, mine, &rows, &bias);
-        var loaded: Loaded;
-        for (var i = 0u; i < LOADS; i++) {
-          let f = min(i * SUBGROUP + mine, SPAN * IN_HELD - 1u);
-          loaded[i] = input[first_in + t * params.in_row + f / IN_HELD * params.in_blocks + f % IN_HELD];
+      if (STRIDE == 1u) {
+        // Above and below the image there is only padding: nothing to add.
+        for (var y = 0u; y < params.padding; y++) {
+          next_row(first_out, y, counted, first_block, mine, &rows, &bias);
         }
-        in_block(0u, &loaded, &rows, &acc);
-        if (IN_HELD > 1u) { in_block(1u, &loaded, &rows, &acc); }
+        for (var y = params.padding; y < params.padding + params.in_height; y++) {
+          next_row(first_out, y, counted, first_block, mine, &rows, &bias);
+          input_row(0u, first_in + y * params.in_row, mine, &rows, &acc);
+        }
+      } else {
+        // Row y · STRIDE + phase of the padded image meets rows y, y − 1, … of dz. After the last row that meets one, it comes again:
+        // no test, for what it meets is zero.
+        let last = (params.out_height - 1u) * STRIDE + KERNEL_HEIGHT - 1u;
+        for (var y = 0u; y < params.out_height + UNDER_WAY - 1u; y++) {
+          next_row(first_out, y, counted, first_block, mine, &rows, &bias);
+          let t = y * STRIDE;
+          input_row(0u, first_in + min(t, last) * params.in_row, mine, &rows, &acc);
+          if (STRIDE > 1u) { input_row(1u, first_in + min(t + 1u, last) * params.in_row, mine, &rows, &acc); }
+          if (STRIDE > 2u) { input_row(2u, first_in + min(t + 2u, last) * params.in_row, mine, &rows, &acc); }
+          if (STRIDE > 3u) { input_row(3u, first_in + min(t + 3u, last) * params.in_row, mine, &rows, &acc); }
+        }
       }
     }
   }

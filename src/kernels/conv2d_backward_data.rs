@@ -1,7 +1,7 @@
 //! Convolution, gradient with respect to the input; see `shaders/conv2d_backward_data.wgsl`.
 
 use super::conv2d_forward::Conv2d;
-use super::conv2d_subgroup::{Strip, first_tap};
+use super::conv2d_subgroup::Strip;
 use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, ParameterPlace, Tile, Tuning, WORKGROUP, shader};
 
 /// What the kernel is given.
@@ -57,7 +57,7 @@ impl Conv2dBackwardData {
     /// The dispatch, over lanes.
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         let c = &self.conv;
-        let (kernel, words, invocations) = match Strip::new(c, c.input.width, self.dz.blocks(), self.tuning) {
+        let (kernel, words, invocations) = match self.strip() {
             Some(strip) => self.by_strips(strip),
             None => self.by_tiles(),
         };
@@ -103,21 +103,29 @@ impl Conv2dBackwardData {
         }
     }
 
+    fn strip(&self) -> Option<Strip> {
+        let c = &self.conv;
+        if c.stride == 1 { Strip::new(c, c.input.width, self.dz.blocks(), 4, self.tuning) } else { None }
+    }
+
     /// Kernel, uniform words and invocations: an invocation a tile.
     fn by_tiles(&self) -> (Kernel, Vec<u32>, u32) {
         let c = &self.conv;
-        let tile = Tile::new(c.input.height, c.input.width, self.dx.blocks(), c.stride, self.tuning);
-        let (segments, bands) = tile.grid(c.input.height, c.input.width);
+        assert!(self.dz.border >= c.gradient_border(), "the stored gradient's border is too narrow");
+        // The image in cells of stride × stride pixels, aligned with the taps.
+        let cells = |n: u32| (n - 1 + c.padding) / c.stride - c.padding / c.stride + 1;
+        let (high, wide) = (cells(c.input.height), cells(c.input.width));
+        let part = |n: u32| (n / c.stride).max(1);
+        let tile = Tile::new(
+            high,
+            wide,
+            self.dx.blocks(),
+            1,
+            Tuning { pixels: part(self.tuning.pixels), tile: part(self.tuning.tile), ..self.tuning },
+        );
+        let (segments, bands) = tile.grid(high, wide);
         let mut constants = vec![("KERNEL_WIDTH", c.kernel_width), ("STRIDE", c.stride)];
-        constants.extend(tile.constants(self.dz.blocks(), c.kernel_height * c.kernel_width, self.tuning));
-        let origin = if c.stride == 1 {
-            // The tap (kernel − 1, kernel − 1) of input pixel (0, 0), where the border may be wider than one axis needs.
-            let up = c.kernel_height - 1 - c.padding;
-            assert!(up <= self.dz.border, "the stored gradient's border is too narrow");
-            first_tap(self.dz, c.kernel_width - 1 - c.padding) - up * self.dz.row()
-        } else {
-            self.dz.origin(0)
-        };
+        constants.extend(tile.constants(self.dz.blocks(), c.kernel_height.div_ceil(c.stride) * c.kernel_width, self.tuning));
         let words = vec![
             self.batch,
             self.dx.blocks(),
@@ -127,13 +135,13 @@ impl Conv2dBackwardData {
             self.dx.image(),
             self.dx.origin(0),
             self.dz.blocks(),
-            c.output.height,
-            c.output.width,
             self.dz.row(),
             self.dz.image(),
-            origin,
+            self.dz.border,
             c.kernel_height,
             c.padding,
+            high,
+            wide,
             segments,
             bands,
             self.place.stride,
@@ -143,20 +151,23 @@ impl Conv2dBackwardData {
             0,
         ];
         let kernel = Kernel { shader: shader::conv2d_backward_data, entry: "conv2d_backward_data", constants, access: ACCESS };
-        (kernel, words, tile.invocations(self.batch, c.input.height, c.input.width, self.dx.blocks()))
+        (kernel, words, c.stride * tile.invocations(self.batch, high, wide, self.dx.blocks()))
     }
 
     /// Kernel, uniform words and invocations: a subgroup a strip of dx.
     fn by_strips(&self, strip: Strip) -> (Kernel, Vec<u32>, u32) {
         let c = &self.conv;
+        let (up, left) = (c.kernel_height - 1 - c.padding, c.kernel_width - 1 - c.padding);
+        assert!(self.dz.border >= up.max(left), "the stored gradient's border is too narrow");
         let words = vec![
             self.batch,
             c.output.height,
             self.dz.row(),
             self.dz.image(),
-            first_tap(self.dz, c.kernel_width - 1 - c.padding),
-            c.kernel_height - 1 - c.padding,
+            (self.dz.border - up) * self.dz.row() + (self.dz.border - left) * self.dz.blocks(),
+            up,
             self.dx.blocks(),
+            c.input.height,
             c.input.width,
             self.dx.row(),
             self.dx.image(),

@@ -1,7 +1,7 @@
 //! Convolution, gradient with respect to weights and bias, first stage; see `shaders/conv2d_backward_weight.wgsl`.
 
 use super::conv2d_forward::Conv2d;
-use super::conv2d_subgroup::{WeightStrip, first_tap};
+use super::conv2d_subgroup::WeightStrip;
 use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, Tuning, WORKGROUP, pixels_per_invocation, shader};
 
 /// What the kernel is given.
@@ -42,7 +42,7 @@ impl Conv2dBackwardWeight {
     /// Kernel rows that one invocation holds: all, or one.
     fn kernel_rows(&self) -> u32 {
         let c = &self.conv;
-        if c.stride == 1 && c.kernel_height * c.kernel_width <= self.tuning.taps { c.kernel_height } else { 1 }
+        if c.kernel_height * c.kernel_width <= self.tuning.taps { c.kernel_height } else { 1 }
     }
 
     fn strip(&self) -> Option<WeightStrip> {
@@ -145,7 +145,7 @@ impl Conv2dBackwardWeight {
             c.input.height,
             self.input.row(),
             self.input.image(),
-            first_tap(self.input, c.padding),
+            self.input.origin(c.padding),
             c.padding,
             self.dz.blocks(),
             c.output.height,

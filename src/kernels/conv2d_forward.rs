@@ -1,6 +1,6 @@
 //! Convolution, forward; see `shaders/conv2d_forward.wgsl`. Also the convolution's geometry, shared by its three directions.
 
-use super::conv2d_subgroup::{Strip, first_tap};
+use super::conv2d_subgroup::Strip;
 use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, ParameterPlace, Tile, Tuning, WORKGROUP, shader};
 use crate::net::{Shape, positions};
 
@@ -37,9 +37,14 @@ impl Conv2d {
         self.padding
     }
 
-    /// Border the stored output gradient needs for [`super::conv2d_backward_data`]: the taps' reach where stride is 1.
+    /// Border the stored output gradient needs for [`super::conv2d_backward_data`]: as far as the taps of any input pixel reach.
     pub fn gradient_border(&self) -> u32 {
-        if self.stride == 1 { self.kernel_height.max(self.kernel_width) - 1 - self.padding } else { 0 }
+        let reach = |kernel: u32, input: u32, output: u32| {
+            let before = ((kernel - 1) / self.stride).saturating_sub(self.padding / self.stride);
+            before.max(((input - 1 + self.padding) / self.stride).saturating_sub(output - 1))
+        };
+        let (input, output) = (self.input, self.output);
+        reach(self.kernel_height, input.height, output.height).max(reach(self.kernel_width, input.width, output.width))
     }
 
     /// Multiply–adds of `batch` images.
@@ -115,7 +120,7 @@ impl Conv2dForward {
     }
 
     fn strip(&self) -> Option<Strip> {
-        Strip::new(&self.conv, self.conv.output.width, self.input.blocks(), self.tuning)
+        Strip::new(&self.conv, self.conv.output.width, self.input.blocks(), self.conv.in_lanes(), self.tuning)
     }
 
     /// Bytes of one lane's statistics; a few where none are left.
@@ -191,9 +196,10 @@ impl Conv2dForward {
             c.input.height,
             self.input.row(),
             self.input.image(),
-            first_tap(self.input, c.padding),
+            self.input.origin(c.padding),
             c.padding,
             self.output.blocks(),
+            c.output.height,
             c.output.width,
             self.output.row(),
             self.output.image(),

@@ -1,4 +1,4 @@
-//! Convolutions of stride 1 with the channels spread over a subgroup; see `shaders/conv2d_subgroup.wgsl`.
+//! Convolutions with the channels spread over a subgroup; see `shaders/conv2d_subgroup.wgsl`.
 
 use super::conv2d_forward::Conv2d;
 use super::{ImageLayout, Tile, Tuning, WORKGROUP, pixels_per_invocation};
@@ -18,6 +18,8 @@ pub(super) struct Strip {
 const IN_BLOCKS: u32 = 8;
 /// Largest side of a kernel that it is written out for.
 const SIDE: u32 = 7;
+/// Largest stride that it is written out for.
+const STRIDE: u32 = 4;
 /// Most weights that an invocation keeps: with them, the rows under way still fit a CPU's first cache.
 const WEIGHTS: u32 = 400;
 /// Most multiply–adds written out for an image row: what compiles in a second or two.
@@ -25,14 +27,14 @@ const PRODUCTS: u32 = 3000;
 
 /// Whether the device shares loads and the shaders are written out for this kernel and stride.
 fn is_written_out(conv: &Conv2d, tuning: Tuning) -> bool {
-    tuning.strip > 0 && tuning.subgroup >= 4 && conv.stride == 1 && conv.kernel_height.max(conv.kernel_width) <= SIDE
+    tuning.strip > 0 && tuning.subgroup >= 4 && conv.stride <= STRIDE && conv.kernel_height.max(conv.kernel_width) <= SIDE
 }
 
 impl Strip {
-    /// The strip of a result `width` pixels wide, computed from `in_blocks` channel blocks; `None` where the device shares
-    /// nothing between invocations, or the convolution is none that the shader is written out for.
-    pub fn new(conv: &Conv2d, width: u32, in_blocks: u32, tuning: Tuning) -> Option<Strip> {
-        let weights = conv.kernel_height * conv.kernel_width * in_blocks * 4;
+    /// The strip of a result `width` pixels wide, computed from `in_blocks` channel blocks, `in_lanes` channels in use of each;
+    /// `None` where the device shares nothing between invocations, or the convolution is none that the shader is written out for.
+    pub fn new(conv: &Conv2d, width: u32, in_blocks: u32, in_lanes: u32, tuning: Tuning) -> Option<Strip> {
+        let weights = conv.kernel_height * conv.kernel_width * in_blocks * in_lanes;
         if !is_written_out(conv, tuning) || in_blocks > IN_BLOCKS || weights > WEIGHTS {
             return None;
         }
@@ -55,6 +57,8 @@ impl Strip {
             ("OVERLAP", u32::from(!width.is_multiple_of(self.pixels))),
             ("KERNEL_HEIGHT", conv.kernel_height),
             ("KERNEL_WIDTH", conv.kernel_width),
+            ("STRIDE", conv.stride),
+            ("UNDER_WAY", conv.kernel_height.div_ceil(conv.stride)),
             ("PIXELS", self.pixels),
             ("SAMPLES", self.samples),
             ("IN_BLOCKS", in_blocks),
@@ -85,12 +89,12 @@ pub(super) struct WeightStrip {
 impl WeightStrip {
     /// As [`Strip::new`].
     pub fn new(conv: &Conv2d, in_blocks: u32, tuning: Tuning) -> Option<WeightStrip> {
-        let taps = conv.kernel_height * conv.kernel_width;
-        if !is_written_out(conv, tuning) || taps > tuning.taps {
+        let of_a_block = conv.kernel_height * conv.kernel_width * conv.in_lanes();
+        if !is_written_out(conv, tuning) || of_a_block > WEIGHTS {
             return None;
         }
-        let held = if in_blocks.is_multiple_of(2) { 2 } else { 1 };
-        let pixels = pixels_per_invocation(conv.output.width, tuning.strip.min(PRODUCTS / (taps * 4 * held)).max(1));
+        let held = if in_blocks.is_multiple_of(2) && 2 * of_a_block <= WEIGHTS { 2 } else { 1 };
+        let pixels = pixels_per_invocation(conv.output.width, tuning.strip.min(PRODUCTS / (of_a_block * held)).max(1));
         Some(WeightStrip { pixels, held, subgroup: tuning.subgroup })
     }
 
@@ -99,6 +103,8 @@ impl WeightStrip {
             ("OVERLAP", u32::from(!conv.output.width.is_multiple_of(self.pixels))),
             ("KERNEL_HEIGHT", conv.kernel_height),
             ("KERNEL_WIDTH", conv.kernel_width),
+            ("STRIDE", conv.stride),
+            ("UNDER_WAY", conv.kernel_height.div_ceil(conv.stride)),
             ("PIXELS", self.pixels),
             ("IN_HELD", self.held),
             ("SUBGROUP", self.subgroup),
@@ -109,10 +115,4 @@ impl WeightStrip {
     pub fn invocations(&self, in_blocks: u32, out_blocks: u32) -> u32 {
         in_blocks / self.held * out_blocks.div_ceil(self.subgroup / 4) * self.subgroup
     }
-}
-
-/// Place of the first tap of column 0 in row 0 of an image, where `before` columns of padding come before it.
-pub(super) fn first_tap(image: ImageLayout, before: u32) -> u32 {
-    assert!(before <= image.border, "a tap {before} pixels outside an image with a border of {}", image.border);
-    image.border * image.row() + (image.border - before) * image.blocks()
 }

@@ -151,6 +151,7 @@ impl Kernel {
             let end = start + source[start..].find(';').expect("a constant ends in a semicolon");
             source.replace_range(start..end, &format!("{value}u"));
         }
+        source = source.lines().filter(|line| !self.is_dead(line)).fold(String::with_capacity(source.len()), |all, line| all + line + "\n");
         if self.shares_loads() {
             // WGSL has no way to make a builtin depend on a constant.
             source = source
@@ -158,6 +159,21 @@ impl Kernel {
                 .replace("@builtin(local_invocation_index) rank", "@builtin(subgroup_invocation_id) rank");
         }
         source
+    }
+
+    /// Whether a line `if (NAME > 3u …) { … }` can never run in this variant. Left out here, for drivers inline the calls in such lines
+    /// before they drop them, and take seconds to compile a shader that is written out for larger kernels.
+    fn is_dead(&self, line: &str) -> bool {
+        let parts = || {
+            let (name, rest) = line.trim().strip_prefix("if (")?.strip_suffix('}')?.split_once(" > ")?;
+            if rest.contains("else") {
+                return None;
+            }
+            let (limit, _) = rest.split_once("u)").filter(|(limit, _)| !limit.contains(' ')).or_else(|| rest.split_once("u && "))?;
+            let value = self.constants.iter().find(|(constant, _)| *constant == name)?.1;
+            Some(value <= limit.parse().ok()?)
+        };
+        parts().unwrap_or(false)
     }
 
     /// Whether the variant shuffles values between the invocations of a subgroup.
@@ -505,6 +521,21 @@ mod tests {
         assert!(kernel(8).source().contains("subgroupShuffle(value, i)"));
         assert!(kernel(8).source().contains("@builtin(subgroup_invocation_id) rank"));
         assert!(!kernel(1).source().contains("subgroupShuffle"));
+    }
+
+    #[test]
+    fn lines_that_never_run_are_left_out() {
+        let kernel = |taps| Kernel {
+            shader: shader::conv2d_subgroup,
+            entry: "forward",
+            constants: vec![("KERNEL_HEIGHT", taps), ("KERNEL_WIDTH", taps), ("UNDER_WAY", taps), ("IN_BLOCKS", 1)],
+            access: &[],
+        };
+        let source = kernel(3).source();
+        assert!(source.contains("{ tap(ky, 2u,") && !source.contains("{ tap(ky, 3u,"));
+        assert!(source.contains("{ kernel_row(phase + 2u * STRIDE,") && !source.contains("{ kernel_row(phase + 3u * STRIDE,"));
+        assert!(!source.contains("in_block(1u,"));
+        assert!(kernel(7).source().contains("{ kernel_row(phase + 6u * STRIDE,"));
     }
 
     #[test]

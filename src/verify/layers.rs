@@ -556,6 +556,11 @@ pub(super) fn standard() -> Vec<Box<dyn Case>> {
         (3, image(9, 6, 5), 4, (1, 1), 2, 0, false),
         (2, image(20, 6, 5), 9, (3, 3), 1, 1, false),
         (3, image(3, 9, 8), 5, (7, 7), 1, 3, true),
+        (3, image(8, 17, 33), 12, (3, 3), 2, 1, false),
+        (2, image(3, 14, 17), 5, (5, 4), 3, 2, true),
+        (2, image(4, 11, 12), 6, (2, 2), 3, 0, false),
+        (1, image(3, 47, 70), 8, (11, 11), 4, 2, true),
+        (2, image(16, 18, 18), 4, (1, 1), 2, 0, false),
     ];
     for (seed, (batch, input, out_channels, kernel, stride, padding, input_per_slot)) in convolutions.into_iter().enumerate() {
         for direction in DIRECTIONS {
