@@ -363,6 +363,7 @@ impl fmt::Display for BenchReport {
         }
         if let Some(kernels) = &self.kernels {
             write!(f, "\n{kernels}")?;
+            write!(f, "\n{}", Slowest { kernels, ceilings: c })?;
         }
         if let Some(variants) = &self.variants {
             write!(f, "\n{variants}")?;
@@ -461,6 +462,60 @@ impl fmt::Display for KernelTable {
             }
         }
         write!(f, "{table}")
+    }
+}
+
+/// Share of a ceiling below which it is not what limits a kernel.
+const LOW: f64 = 0.2;
+
+/// The slowest dispatches of a training step, with what limits each.
+struct Slowest<'a> {
+    kernels: &'a KernelTable,
+    ceilings: &'a Ceilings,
+}
+
+impl Slowest<'_> {
+    /// The nearest of the three ceilings of a dispatch by itself, and its share.
+    fn limit(&self, cost: &Cost) -> (&'static str, f64) {
+        let launch = self.ceilings.dispatch_seconds / cost.seconds;
+        let what = match cost.bound {
+            _ if launch.max(cost.share) < LOW => "its loads, or too few invocations",
+            _ if launch > cost.share => "launch of a dispatch",
+            Bound::Arithmetic => "multiply–adds",
+            Bound::Bytes => "memory",
+        };
+        (what, launch.max(cost.share))
+    }
+}
+
+impl fmt::Display for Slowest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rows: Vec<&KernelTime> = self.kernels.rows.iter().filter(|r| r.phase == "step").collect();
+        let seconds: f64 = rows.iter().map(|r| r.cost.seconds).sum();
+        rows.sort_by(|a, b| b.cost.seconds.total_cmp(&a.cost.seconds));
+        writeln!(f, "The slowest of a step")?;
+        let mut table = Table::new(1, &["", "ms", "of step", "of ceiling", "limited by"]);
+        for r in rows.iter().take(5) {
+            let (limit, share) = self.limit(&r.cost);
+            table.row([
+                format!("  {}", r.dispatch),
+                milliseconds(r.cost.seconds),
+                format!("{:.1}%", 100.0 * r.cost.seconds / seconds),
+                format!("{:.1}%", 100.0 * share),
+                limit.into(),
+            ]);
+        }
+        write!(f, "{table}")?;
+        let low: Vec<_> = rows.iter().filter(|r| self.limit(&r.cost).1 < LOW).collect();
+        let time: f64 = low.iter().map(|r| r.cost.seconds).sum();
+        writeln!(
+            f,
+            "{} of {} dispatches stay under {:.0}% of every ceiling, {:.1}% of the step's time",
+            low.len(),
+            rows.len(),
+            100.0 * LOW,
+            100.0 * time / seconds
+        )
     }
 }
 
@@ -601,6 +656,34 @@ mod tests {
         assert_eq!(cost.bound, Bound::Arithmetic);
         close(cost.share, 0.5);
         assert_eq!(Cost::new(&CEILINGS, Work::default(), 1e-3, 1, 0).share, 0.0);
+    }
+
+    #[test]
+    fn the_slowest_are_told_with_what_limits_them() {
+        let row = |dispatch: &str, flops, bytes, seconds| KernelTime {
+            phase: "step".into(),
+            dispatch: dispatch.into(),
+            kernel: String::new(),
+            cost: Cost::new(&CEILINGS, Work { flops, bytes, floor: 0.0 }, seconds, 1, 0),
+        };
+        let rows = vec![
+            row("small", 0, 0, 2.0 * CEILINGS.dispatch_seconds),
+            row("copying", 0, 400_000, 5e-3),
+            row("waiting", 1_000_000, 0, 20e-3),
+            row("multiplying", 8_000_000, 400_000, 16e-3),
+        ];
+        let kernels = KernelTable { lanes: 1, clients: 1, evaluation_lanes: 1, rows };
+        let text = Slowest { kernels: &kernels, ceilings: &CEILINGS }.to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        for (line, wanted) in lines[2..6].iter().zip([
+            ["waiting", "5.0%", "its loads"],
+            ["multiplying", "50.0%", "multiply–adds"],
+            ["copying", "80.0%", "memory"],
+            ["small", "50.0%", "launch"],
+        ]) {
+            assert!(wanted.iter().all(|w| line.contains(w)), "{line}");
+        }
+        assert!(lines[6].starts_with("1 of 4 dispatches stay under 20%"), "{text}");
     }
 
     fn report() -> BenchReport {
