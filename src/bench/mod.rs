@@ -575,7 +575,7 @@ const STANDARD_STEPS: u32 = 8;
 fn submit(gpu: &Gpu, program: &Program, phase: &str, active: Active) {
     let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(phase) });
     program.encode(&mut encoder, phase, active);
-    gpu.queue.submit([encoder.finish()]);
+    gpu.submit(encoder);
 }
 
 #[cfg(test)]
@@ -673,7 +673,7 @@ mod tests {
             let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             program.encode(&mut encoder, "all", Active { lanes: 1, slots: 1, step: 0 });
             program.encode_some(&mut encoder, "all", Active { lanes: 3, slots: 1, step: 0 }, |i| i > 8);
-            gpu.queue.submit([encoder.finish()]);
+            gpu.submit(encoder);
             let read = program.read(&gpu, &[counter, result, source, destination]).await.unwrap();
             assert_eq!(read[0][..4], 9u32.to_le_bytes());
             assert_eq!(read[1], [0; 16], "the multiply–adds' result is not to be stored");

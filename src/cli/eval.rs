@@ -4,15 +4,15 @@ use super::train::{client_rows, report_table};
 use super::{effective, load_data, open_gpu, percent, print, table};
 use crate::data::Dataset;
 use crate::fl::{Attack, Client, Ratio};
-use crate::gpu::Gpu;
 use crate::report::{self, Grid};
 use crate::run::config::{ByteSize, DataSource, List, Widths};
-use crate::run::model::{self, Images, Model, Report, TestSettings};
+use crate::run::model::{Report, TestSettings};
 use crate::run::robust::{GridPoint, RobustReport, signs_of_masking};
 use crate::run::run_dir::{BEST, read_checkpoint, write_atomically};
-use crate::run::{Checkpoint, Header, TrainConfig};
+use crate::run::{Checkpoint, TrainConfig, Trained};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -115,55 +115,27 @@ pub(super) enum Order {
     Accuracy,
 }
 
-/// A model with its data on a GPU.
-pub(super) struct Opened {
-    pub file: PathBuf,
-    pub header: Header,
-    pub config: TrainConfig,
-    pub gpu: Gpu,
-    pub model: Model,
-    pub dataset: Dataset,
-    pub clients: Vec<Client>,
-    pub images: Images,
+/// Opens a model of this path, with its file, and what it was trained on.
+pub(super) async fn open(path: &Path, place: &PlaceArgs, widths: Option<&[Ratio]>) -> Result<(PathBuf, Trained)> {
+    let (file, checkpoint) = open_model(path)?;
+    let config = place.apply(checkpoint.header.config.clone())?;
+    // Before the slow part, so that a wrong width is told at once.
+    widths.unwrap_or_default().iter().try_for_each(|w| config.algorithm().model(*w).map(|_| ()))?;
+    let dataset = Rc::new(load_data(&config)?);
+    let gpu = open_gpu(config.adapter.clone(), config.checked_shaders).await?;
+    let trained = Trained::new(gpu, checkpoint, &file.display().to_string(), dataset, config).await?;
+    Ok((file, trained))
 }
 
-impl Opened {
-    /// Opens a model and what it was trained on; in batch-norm mode `post`, every client estimates its statistics.
-    pub(super) async fn new(path: &Path, place: &PlaceArgs, widths: Option<&[Ratio]>) -> Result<Opened> {
-        let (file, checkpoint) = open_model(path)?;
-        let header = checkpoint.header.clone();
-        let config = place.apply(header.config.clone())?;
-        // Before the slow part, so that a wrong width is told at once.
-        widths.unwrap_or_default().iter().try_for_each(|w| config.algorithm().model(*w).map(|_| ()))?;
-        let dataset = load_data(&config)?;
-        let gpu = open_gpu(config.adapter.clone(), config.checked_shaders).await?;
-        let mut model = Model::from_checkpoint(&gpu, checkpoint, &file.display().to_string())?;
-        if model.classes != dataset.classes.len() {
-            return Err(Error::Data(format!("the model knows {} classes, the data has {}", model.classes, dataset.classes.len())));
-        }
-        let clients = model::partition(&dataset, &config)?.clients;
-        let images = Images::new(&gpu, &dataset, model.network.input)?;
-        model.estimate_statistics(&gpu, &images, &clients, &config).await?;
-        Ok(Opened { file, header, config, gpu, model, dataset, clients, images })
+/// The order of the bases, told where it is measured; empty for their own.
+pub(super) async fn order_of(trained: &Trained, order: Order, lambda: f64) -> Result<Vec<u32>> {
+    if order == Order::Own {
+        return Ok(Vec::new());
     }
-
-    /// The model's own widths: those of its training, or the one it is mixed for.
-    pub(super) fn widths(&self) -> Vec<Ratio> {
-        self.header.mixed.as_ref().map_or_else(|| self.config.widths.0.clone(), |m| vec![m.width])
-    }
-
-    /// The order of the bases, told where it is measured; empty for their own.
-    pub(super) async fn order(&self, order: Order, lambda: f64) -> Result<Vec<u32>> {
-        if order == Order::Own {
-            return Ok(Vec::new());
-        }
-        let (batch, limit) = (self.config.batch_size, self.config.limit());
-        let settings = TestSettings { widths: Vec::new(), lambda, order: Vec::new(), batch, limit };
-        let order = self.model.order_by_accuracy(&self.gpu, &self.images, &self.clients, &settings).await?;
-        let told: Vec<String> = order.iter().map(|(base, accuracy)| format!("{base} ({}%)", percent(Some(*accuracy)))).collect();
-        eprintln!("bases by validation accuracy: {}", told.join(", "));
-        Ok(order.into_iter().map(|(base, _)| base).collect())
-    }
+    let order = trained.order_by_accuracy(lambda).await?;
+    let told: Vec<String> = order.iter().map(|(base, accuracy)| format!("{base} ({}%)", percent(Some(*accuracy)))).collect();
+    eprintln!("bases by validation accuracy: {}", told.join(", "));
+    Ok(order.into_iter().map(|(base, _)| base).collect())
 }
 
 /// What `--json` writes: the standard accuracies as ever, and those after each attack; with several λ a list of them.
@@ -185,12 +157,10 @@ enum Reports<'a> {
 const GRID: [f64; 5] = [0.0, 0.2, 0.5, 0.8, 1.0];
 
 pub(super) async fn run(args: Args) -> Result<()> {
-    let mut opened = Opened::new(&args.model, &args.place, args.widths.as_ref().map(|w| w.0.as_slice())).await?;
-    if let Some(most) = args.images_per_client {
-        opened.clients.iter_mut().for_each(|c| c.test = spread(&c.test, most as usize));
-    }
-    let Opened { file, config, gpu, model, dataset, clients, images, .. } = &opened;
-    let widths = args.widths.map_or_else(|| opened.widths(), |w| w.0);
+    let (file, trained) = open(&args.model, &args.place, args.widths.as_ref().map(|w| w.0.as_slice())).await?;
+    let clients = &trained.clients_with_tests(args.images_per_client.map(|n| n as usize));
+    let Trained { config, gpu, model, dataset, images, .. } = &trained;
+    let widths = args.widths.map_or_else(|| trained.widths(), |w| w.0);
     let batch = args.eval_batch_size.unwrap_or(config.eval_batch_size);
     let default = if args.grid && model.network.norms.dual { GRID.to_vec() } else { vec![0.0] };
     let lambdas = args.lambda.map_or(default, |l| l.0);
@@ -198,7 +168,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
         return Err(Error::Config("lambda: no value is given: say --lambda 0.5 or leave it out".into()));
     };
     lambdas.iter().try_for_each(|l| model.check_lambda(*l))?;
-    let order = opened.order(args.order, *first).await?;
+    let order = order_of(&trained, args.order, *first).await?;
     let settings = TestSettings { widths, lambda: 0.0, order, batch, limit: config.limit() };
     let mut grid: Vec<GridPoint> = Vec::new();
     let standard = model.test_each(gpu, images, clients, &settings, &lambdas).await?;
@@ -251,12 +221,6 @@ pub(super) async fn run(args: Args) -> Result<()> {
     Ok(())
 }
 
-/// At most so many of a list, at equal distances.
-fn spread(all: &[u32], most: usize) -> Vec<u32> {
-    let count = most.min(all.len());
-    (0..count).map(|i| all[i * all.len() / count]).collect()
-}
-
 /// Accuracies of every client, a column a width.
 fn client_table(report: &Report, clients: &[Client], dataset: &Dataset) -> String {
     let mut rows = vec![vec!["client".to_string(), "domain".to_string(), "budget".to_string()]];
@@ -282,18 +246,4 @@ fn grid_table(grid: &[GridPoint]) -> String {
         }
     }
     table(&rows)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::spread;
-
-    #[test]
-    fn a_part_of_a_list_is_spread_over_it() {
-        let all: Vec<u32> = (10..20).collect();
-        assert_eq!(spread(&all, 4), [10, 12, 15, 17]);
-        assert_eq!(spread(&all, 10), all);
-        assert_eq!(spread(&all, 99), all);
-        assert_eq!(spread(&[], 3), [0u32; 0]);
-    }
 }

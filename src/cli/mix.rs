@@ -1,12 +1,14 @@
 //! `splitmix mix`
 
-use super::eval::{Opened, Order, PlaceArgs};
+use super::eval::{Order, PlaceArgs, open, order_of};
 use super::print;
 use crate::fl::Ratio;
+use crate::run::Trained;
 use crate::run::config::BnMode;
 use crate::run::mix::Choice;
 use crate::run::onnx::to_onnx;
 use crate::run::run_dir::write_atomically;
+use crate::run::trained::client_number;
 use crate::{Error, Result};
 use std::path::PathBuf;
 
@@ -43,16 +45,16 @@ pub(super) async fn run(args: Args) -> Result<()> {
             return Err(Error::Config(format!("{} is there already: name another file", path.display())));
         }
     }
-    let opened = Opened::new(&args.model, &args.place, args.width.as_ref().map(std::slice::from_ref)).await?;
-    let Opened { gpu, model, clients, header, .. } = &opened;
-    let width = match (args.width, opened.widths().last()) {
+    let (_, trained) = open(&args.model, &args.place, args.width.as_ref().map(std::slice::from_ref)).await?;
+    let Trained { gpu, model, clients, header, .. } = &trained;
+    let width = match (args.width, trained.widths().last()) {
         (Some(width), _) => width,
         (None, Some(widest)) => *widest,
         (None, None) => return Err(Error::Config("width: the model names none: say which with --width".into())),
     };
     model.check_lambda(args.lambda)?;
     let client = args.client.as_ref().map(|name| client_number(clients, name)).transpose()?;
-    let order = opened.order(args.order, args.lambda).await?;
+    let order = order_of(&trained, args.order, args.lambda).await?;
     let choice = Choice { width, lambda: args.lambda, order, client: client.zip(args.client.clone()) };
     let mixed = model.mix(gpu, header, &choice).await?;
     // Both files or neither.
@@ -76,12 +78,4 @@ pub(super) async fn run(args: Args) -> Result<()> {
         text += &format!("onnx: {}\n", path.display());
     }
     print(&text)
-}
-
-/// Number of the client of that name.
-pub(super) fn client_number(clients: &[crate::fl::Client], name: &str) -> Result<u32> {
-    clients.iter().position(|c| c.name == name).map(|i| i as u32).ok_or_else(|| {
-        let names: Vec<&str> = clients.iter().map(|c| c.name.as_str()).collect();
-        Error::Config(format!("client: none is called {name:?}; there are {}", names.join(", ")))
-    })
 }

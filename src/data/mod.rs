@@ -23,6 +23,7 @@ mod npz;
 mod picture;
 mod read;
 mod resize;
+#[cfg(feature = "native")]
 mod sheet;
 mod synth_digits;
 mod table;
@@ -39,6 +40,7 @@ pub use clients_csv::load_clients;
 pub use directory::{LoadOptions, load_directory};
 pub use embedded::embedded;
 pub use picture::load_image;
+#[cfg(feature = "native")]
 pub use sheet::contact_sheet;
 pub use table::{ClientRow, Splits, class_table, describe};
 
@@ -200,6 +202,24 @@ impl Dataset {
             }
         }
         Ok(())
+    }
+
+    /// The domains of these names alone, in their order; all where none is named.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a domain that there is not, with those there are.
+    pub fn with_domains(mut self, wanted: &[String]) -> Result<Self> {
+        if wanted.is_empty() {
+            return Ok(self);
+        }
+        let find = |name: &String| {
+            self.domains.iter().find(|d| d.name == *name).cloned().ok_or_else(|| {
+                let names: Vec<&str> = self.domains.iter().map(|d| d.name.as_str()).collect();
+                Error::Config(format!("domains: the {} data has no {name:?}; it has {}", self.name, names.join(", ")))
+            })
+        };
+        self.domains = wanted.iter().map(find).collect::<Result<_>>()?;
+        Ok(self)
     }
 
     /// The same images brought to `size` (height, width; antialiased bilinear).

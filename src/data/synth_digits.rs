@@ -3,8 +3,7 @@
 //! Every random choice is an integer or a multiple of 2⁻¹⁶, sine and cosine come from `libm`, and the rasteriser uses
 //! only IEEE-exact operations (`+ − × ÷ √`), so the pixels are the same on every platform.
 
-use ab_glyph::{Font, FontRef, OutlineCurve, Point, point};
-use ab_glyph_rasterizer::Rasterizer;
+use ab_glyph_rasterizer::{Point, Rasterizer, point};
 
 use super::dice::Dice;
 use super::{CHANNELS, GENERATOR_SEED, ImageSet};
@@ -17,21 +16,30 @@ const CANVAS: usize = SIDE + 2 * MARGIN;
 /// Least difference of luminance (of 255) between digit and ground.
 const CONTRAST: i32 = 60;
 
-/// The fonts of the training images and, none of them the same, of the test images.
-type FontFiles = &'static [fn() -> &'static [u8]];
-const TRAIN_FONTS: FontFiles = &[dejavu::sans_mono::regular, dejavu::serif::regular, dejavu::sans::extra_light, dejavu::serif::bold_italic];
-const TEST_FONTS: FontFiles = &[dejavu::sans_mono::bold, dejavu::serif_condensed::regular];
+/// The outlines of 0 to 9 in six fonts, taken from the fonts by the test below: all that is needed of 2 MB.
+const OUTLINES: &[u8] = include_bytes!("../../datasets/dejavu/digits.bin");
+/// The fonts of the training images: sans mono, serif, sans extra light, serif bold italic.
+const TRAIN_FONTS: std::ops::Range<usize> = 0..4;
+/// Those of the test images, none of them the same: sans mono bold, serif condensed.
+const TEST_FONTS: std::ops::Range<usize> = 4..6;
+
+/// A piece of an outline.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Curve {
+    Line(Point, Point),
+    Quad(Point, Point, Point),
+}
 
 /// The outline of a digit, its box centred on the origin and one unit high; y grows downwards.
 struct Glyph {
-    curves: Vec<OutlineCurve>,
+    curves: Vec<Curve>,
     width: f32,
 }
 
 /// `count` training images; the classes take turns.
 ///
 /// # Errors
-/// [`Error::Data`] if a font does not have the digits, which would be a fault of the font crate.
+/// [`Error::Data`] if the outlines were damaged when the program was built.
 pub(super) fn train(count: usize) -> Result<ImageSet> {
     images(count, TRAIN_FONTS, "synth-digits train")
 }
@@ -44,44 +52,48 @@ pub(super) fn test(count: usize) -> Result<ImageSet> {
     images(count, TEST_FONTS, "synth-digits test")
 }
 
-fn images(count: usize, files: FontFiles, stream: &str) -> Result<ImageSet> {
-    let fonts = files.iter().map(|file| digits(file())).collect::<Result<Vec<_>>>()?;
+fn images(count: usize, fonts: std::ops::Range<usize>, stream: &str) -> Result<ImageSet> {
+    let damaged = || Error::Data("datasets/dejavu/digits.bin is damaged: take the original and rebuild".into());
+    let all = parse(OUTLINES).filter(|all| all.len() == TEST_FONTS.end * 10).ok_or_else(damaged)?;
+    let fonts: Vec<&[Glyph]> = all.chunks(10).skip(fonts.start).take(fonts.len()).collect();
     let mut dice = Dice::new(GENERATOR_SEED, stream);
     let mut painter = Painter { raster: Rasterizer::new(CANVAS, CANVAS), cover: vec![0.0; SIDE * SIDE] };
     let mut pixels = Vec::with_capacity(count * SIDE * SIDE * CHANNELS);
     let mut labels = Vec::with_capacity(count);
     for i in 0..count {
         let label = i % 10;
-        let font = &fonts[dice.below(fonts.len() as u32) as usize];
+        let font = fonts[dice.below(fonts.len() as u32) as usize];
         painter.paint(font, label, &mut dice, &mut pixels);
         labels.push(label as u8);
     }
     Ok(ImageSet { height: SIDE as u32, width: SIDE as u32, pixels, labels })
 }
 
-/// The outlines of 0 to 9.
-fn digits(file: &'static [u8]) -> Result<Vec<Glyph>> {
-    let font = FontRef::try_from_slice(file).map_err(|e| Error::Data(format!("a DejaVu font: {e}; rebuild")))?;
-    ('0'..='9')
-        .map(|digit| {
-            let outline = font.outline(font.glyph_id(digit));
-            let outline = outline.ok_or_else(|| Error::Data(format!("a DejaVu font lacks the digit {digit}; rebuild")))?;
-            // Font units grow upwards and the box is stored with min.y above max.y, hence abs and the minus below.
-            let bounds = outline.bounds;
-            let height = (bounds.max.y - bounds.min.y).abs();
-            let middle = point((bounds.min.x + bounds.max.x) / 2.0, (bounds.min.y + bounds.max.y) / 2.0);
-            let place = |p: Point| point((p.x - middle.x) / height, -(p.y - middle.y) / height);
-            let curves = outline.curves.into_iter().map(|curve| map(curve, place)).collect();
-            Ok(Glyph { curves, width: (bounds.max.x - bounds.min.x).abs() / height })
-        })
-        .collect()
+/// Reads glyphs: width, number of curves, and of each curve its points' number (2 or 3) and the points; every number a
+/// little-endian f32. None where the bytes are not that.
+fn parse(bytes: &[u8]) -> Option<Vec<Glyph>> {
+    let (words, []) = bytes.as_chunks::<4>() else { return None };
+    let mut numbers = words.iter().map(|word| f32::from_le_bytes(*word));
+    let mut glyphs = Vec::new();
+    while let Some(width) = numbers.next() {
+        let count = numbers.next()? as usize;
+        let mut curve = || {
+            let points = numbers.next()?;
+            let mut next = || Some(point(numbers.next()?, numbers.next()?));
+            let (a, b) = (next()?, next()?);
+            if points == 2.0 { Some(Curve::Line(a, b)) } else { Some(Curve::Quad(a, b, next()?)) }
+        };
+        glyphs.push(Glyph { curves: (0..count).map(|_| curve()).collect::<Option<_>>()?, width });
+    }
+    Some(glyphs)
 }
 
-fn map(curve: OutlineCurve, f: impl Fn(Point) -> Point) -> OutlineCurve {
-    match curve {
-        OutlineCurve::Line(a, b) => OutlineCurve::Line(f(a), f(b)),
-        OutlineCurve::Quad(a, b, c) => OutlineCurve::Quad(f(a), f(b), f(c)),
-        OutlineCurve::Cubic(a, b, c, d) => OutlineCurve::Cubic(f(a), f(b), f(c), f(d)),
+impl Curve {
+    fn map(self, f: impl Fn(Point) -> Point) -> Curve {
+        match self {
+            Curve::Line(a, b) => Curve::Line(f(a), f(b)),
+            Curve::Quad(a, b, c) => Curve::Quad(f(a), f(b), f(c)),
+        }
     }
 }
 
@@ -134,12 +146,9 @@ impl Painter {
         self.raster.reset(CANVAS, CANVAS);
         let mut draw = |digit: usize, along: f32| {
             for curve in &font[digit].curves {
-                match map(curve.clone(), |p| place(p, along)) {
-                    OutlineCurve::Line(a, b) => self.raster.draw_line(a, b),
-                    OutlineCurve::Quad(a, b, c) => self.raster.draw_quad(a, b, c),
-                    OutlineCurve::Cubic(a, b, c, d) => {
-                        self.raster.draw_cubic(a, b, c, d);
-                    }
+                match curve.map(|p| place(p, along)) {
+                    Curve::Line(a, b) => self.raster.draw_line(a, b),
+                    Curve::Quad(a, b, c) => self.raster.draw_quad(a, b, c),
                 }
             }
         };
@@ -174,4 +183,54 @@ fn contrasting(ground: [i32; 3], dice: &mut Dice) -> [i32; 3] {
 /// ITU-R BT.601 luminance, 0 to 255.
 fn luminance([r, g, b]: [i32; 3]) -> i32 {
     (299 * r + 587 * g + 114 * b) / 1000
+}
+
+#[cfg(all(test, feature = "native"))]
+mod tests {
+    use super::*;
+    use ab_glyph::{Font, FontRef, OutlineCurve};
+
+    /// The outlines of 0 to 9, as [`parse`] reads them.
+    fn digits(file: &'static [u8]) -> Vec<f32> {
+        let font = FontRef::try_from_slice(file).unwrap();
+        let mut out = Vec::new();
+        for digit in '0'..='9' {
+            let outline = font.outline(font.glyph_id(digit)).unwrap();
+            // Font units grow upwards and the box is stored with min.y above max.y, hence abs and the minus below.
+            let bounds = outline.bounds;
+            let height = (bounds.max.y - bounds.min.y).abs();
+            let (x, y) = ((bounds.min.x + bounds.max.x) / 2.0, (bounds.min.y + bounds.max.y) / 2.0);
+            out.extend([(bounds.max.x - bounds.min.x).abs() / height, outline.curves.len() as f32]);
+            for curve in &outline.curves {
+                let points = match curve {
+                    OutlineCurve::Line(a, b) => vec![a, b],
+                    OutlineCurve::Quad(a, b, c) => vec![a, b, c],
+                    OutlineCurve::Cubic(..) => unreachable!("TrueType has none"),
+                };
+                out.push(points.len() as f32);
+                out.extend(points.iter().flat_map(|p| [(p.x - x) / height, -(p.y - y) / height]));
+            }
+        }
+        out
+    }
+
+    /// With SPLITMIX_WRITE_OUTLINES it writes the file.
+    #[test]
+    fn the_outlines_are_those_of_the_fonts() {
+        let fonts = [
+            dejavu::sans_mono::regular(),
+            dejavu::serif::regular(),
+            dejavu::sans::extra_light(),
+            dejavu::serif::bold_italic(),
+            dejavu::sans_mono::bold(),
+            dejavu::serif_condensed::regular(),
+        ];
+        let bytes: Vec<u8> = fonts.into_iter().flat_map(digits).flat_map(f32::to_le_bytes).collect();
+        if std::env::var_os("SPLITMIX_WRITE_OUTLINES").is_some() {
+            std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/datasets/dejavu/digits.bin"), &bytes).unwrap();
+        }
+        assert!(bytes == OUTLINES, "datasets/dejavu/digits.bin is not what the fonts have");
+        assert_eq!(parse(&bytes).unwrap().len(), 60);
+        assert!(parse(&bytes[..bytes.len() - 4]).is_none() && parse(&bytes[1..]).is_none());
+    }
 }

@@ -125,9 +125,31 @@ impl Attacker {
     }
 
     async fn run(&mut self, gpu: &Gpu, batches: &[Batch], steps: u32, restarts: u32) -> Result<Vec<Attacked>> {
-        let moved_bytes = u64::from(self.options.batch) * 4;
-        let totals_bytes = batches.len().max(1) as u64 * TOTALS_BYTES;
-        let staging = Staging::new(gpu, totals_bytes + batches.len() as u64 * moved_bytes);
+        let staging = Staging::new(gpu, self.staging_bytes(batches.len()));
+        self.submit_steps(gpu, batches, steps, restarts, &staging, 0)?;
+        Ok(self.results(batches, &staging.read(gpu).await?))
+    }
+
+    /// Bytes of staging that an attack on so many batches needs.
+    pub fn staging_bytes(&self, batches: usize) -> u64 {
+        batches.max(1) as u64 * TOTALS_BYTES + batches as u64 * self.moved_bytes()
+    }
+
+    fn moved_bytes(&self) -> u64 {
+        u64::from(self.options.batch) * 4
+    }
+
+    /// Submits an attack on batches of images; what it finds goes to `staging` at `offset`.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where the device was lost.
+    pub fn submit(&mut self, gpu: &Gpu, batches: &[Batch], staging: &Staging, offset: u64) -> Result<()> {
+        self.submit_steps(gpu, batches, self.options.attack.steps(), self.options.attack.restarts(), staging, offset)
+    }
+
+    fn submit_steps(&mut self, gpu: &Gpu, batches: &[Batch], steps: u32, restarts: u32, staging: &Staging, offset: u64) -> Result<()> {
+        let moved_bytes = self.moved_bytes();
+        let moved = offset + batches.len().max(1) as u64 * TOTALS_BYTES;
         for (wave, batches) in batches.chunks(self.slots_per_wave as usize).enumerate() {
             let first = wave as u64 * u64::from(self.slots_per_wave);
             let slots = batches.len() as u64;
@@ -135,22 +157,24 @@ impl Attacker {
                 let mut encoder = self.encode(gpu, batches, steps, restart);
                 self.program.play(gpu, &mut encoder, "finish", self.active(batches));
                 if restart + 1 == restarts {
-                    self.program.copy_out(&mut encoder, self.plan.totals, slots * TOTALS_BYTES, &staging, first * TOTALS_BYTES);
-                    let at = totals_bytes + first * moved_bytes;
-                    self.program.copy_out(&mut encoder, self.plan.moved, slots * moved_bytes, &staging, at);
+                    self.program.copy_out(&mut encoder, self.plan.totals, slots * TOTALS_BYTES, staging, offset + first * TOTALS_BYTES);
+                    self.program.copy_out(&mut encoder, self.plan.moved, slots * moved_bytes, staging, moved + first * moved_bytes);
                 }
-                gpu.queue.submit([encoder.finish()]);
+                gpu.submit(encoder);
             }
         }
-        gpu.check()?;
-        let bytes = staging.read(gpu).await?;
-        let (totals, moved) = bytes.split_at(totals_bytes as usize);
+        gpu.check()
+    }
+
+    /// What an attack on these batches found, out of the bytes that were read back.
+    pub fn results(&self, batches: &[Batch], bytes: &[u8]) -> Vec<Attacked> {
+        let (totals, moved) = bytes[..self.staging_bytes(batches.len()) as usize].split_at(batches.len().max(1) * TOTALS_BYTES as usize);
         let moved: Vec<u32> = bytemuck::pod_collect_to_vec(moved);
         let of_batch = |(i, totals): (usize, Totals)| {
             let own = &moved[i * self.options.batch as usize..][..batches[i].images.len()];
             Attacked { totals, without_gradient: own.iter().filter(|m| **m == 0).count() as u32 }
         };
-        Ok(Totals::parse(totals).into_iter().take(batches.len()).enumerate().map(of_batch).collect())
+        Totals::parse(totals).into_iter().take(batches.len()).enumerate().map(of_batch).collect()
     }
 
     /// Attacks batches of images once and returns the attacked images, `[batch][image]` of H·W·C values in [0, 1].
@@ -161,7 +185,7 @@ impl Attacker {
         let mut out = Vec::new();
         for batches in batches.chunks(self.slots_per_wave as usize) {
             let encoder = self.encode(gpu, batches, self.options.attack.steps(), 0);
-            gpu.queue.submit([encoder.finish()]);
+            gpu.submit(encoder);
             out.extend(self.read_images(gpu, batches).await?);
         }
         Ok(out)
@@ -184,7 +208,7 @@ impl Attacker {
         let per_wave = self.slots_per_wave as usize;
         for (batches, from) in batches.chunks(per_wave).zip(from.chunks(per_wave)) {
             let start = self.encode(gpu, batches, 0, 0);
-            gpu.queue.submit([start.finish()]);
+            gpu.submit(start);
             let each = layout.bytes(self.options.batch);
             for (slot, images) in (0..).zip(from) {
                 let mut values = vec![0f32; each as usize / 4];
@@ -193,7 +217,7 @@ impl Attacker {
             }
             let mut encoder = self.encoder(gpu);
             self.steps(gpu, &mut encoder, self.active(batches), steps);
-            gpu.queue.submit([encoder.finish()]);
+            gpu.submit(encoder);
             out.extend(self.read_images(gpu, batches).await?);
         }
         Ok(out)
@@ -243,7 +267,7 @@ impl Attacker {
         for step in 0..steps {
             self.program.play(gpu, encoder, "step", active);
             if (step + 1) % per_submit == 0 {
-                gpu.queue.submit([std::mem::replace(encoder, self.encoder(gpu)).finish()]);
+                gpu.submit(std::mem::replace(encoder, self.encoder(gpu)));
             }
         }
     }

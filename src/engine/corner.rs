@@ -67,7 +67,7 @@ impl Corner {
     pub fn take_now(&self, gpu: &Gpu) -> u64 {
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("take corners") });
         let dispatches = self.take(gpu, &mut encoder);
-        gpu.queue.submit([encoder.finish()]);
+        gpu.submit(encoder);
         dispatches
     }
 

@@ -86,11 +86,11 @@ pub async fn estimate_statistics(
             let at_work = clients.iter().take_while(|c| batches[**c].len() > step).count();
             program.play(gpu, &mut commands, "step", active(at_work, step));
             if (step + 1) % per_submit == 0 {
-                gpu.queue.submit([std::mem::replace(&mut commands, encoder()).finish()]);
+                gpu.submit(std::mem::replace(&mut commands, encoder()));
             }
         }
         program.play(gpu, &mut commands, "finish", all);
-        gpu.queue.submit([commands.finish()]);
+        gpu.submit(commands);
     }
     gpu.check()
 }

@@ -122,7 +122,7 @@ impl Evaluator {
             let mut encoder = self.encode(gpu, batches);
             let at = offset + wave as u64 * u64::from(self.slots_per_wave) * record;
             self.program.copy_out(&mut encoder, self.plan.totals, batches.len() as u64 * record, staging, at);
-            gpu.queue.submit([encoder.finish()]);
+            gpu.submit(encoder);
             self.submits += 1;
         }
         gpu.check()
@@ -143,7 +143,7 @@ impl Evaluator {
         let row = self.classes.div_ceil(4) as usize * 4;
         for batches in batches.chunks(self.slots_per_wave as usize) {
             let encoder = self.encode(gpu, batches);
-            gpu.queue.submit([encoder.finish()]);
+            gpu.submit(encoder);
             let bytes = self.program.read(gpu, &[self.plan.mixed]).await?.remove(0);
             let values: Vec<f32> = bytemuck::pod_collect_to_vec(&bytes);
             for (slot, batch) in batches.iter().enumerate() {

@@ -150,6 +150,6 @@ fn lanes(work: &[ClientWork]) -> u32 {
 fn submit(gpu: &Gpu, record: impl FnOnce(&mut wgpu::CommandEncoder)) -> u64 {
     let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("corners") });
     record(&mut encoder);
-    gpu.queue.submit([encoder.finish()]);
+    gpu.submit(encoder);
     1
 }

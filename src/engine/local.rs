@@ -68,11 +68,15 @@ impl LocalNorms {
     /// # Errors
     /// [`Error::Gpu`] where the device was lost.
     pub async fn download(&self, gpu: &Gpu) -> Result<Vec<f32>> {
-        let staging = Staging::new(gpu, self.buffer.size());
+        let staging = Staging::new(gpu, self.bytes());
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("download") });
-        encoder.copy_buffer_to_buffer(&self.buffer, 0, &staging.buffer, 0, self.buffer.size());
-        gpu.queue.submit([encoder.finish()]);
-        let bytes = staging.read(gpu).await?;
-        Ok(bytemuck::pod_collect_to_vec(&bytes))
+        self.copy_out(&mut encoder, &staging, 0);
+        gpu.submit(encoder);
+        Ok(bytemuck::pod_collect_to_vec(&staging.read(gpu).await?))
+    }
+
+    /// Records that all values are copied to a staging buffer.
+    pub(crate) fn copy_out(&self, encoder: &mut wgpu::CommandEncoder, staging: &Staging, offset: u64) {
+        encoder.copy_buffer_to_buffer(&self.buffer, 0, &staging.buffer, offset, self.bytes());
     }
 }

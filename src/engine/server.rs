@@ -57,19 +57,30 @@ impl Server {
     /// # Errors
     /// [`Error::Gpu`] where the device was lost.
     pub async fn download(&self, gpu: &Gpu, network: &Network) -> Result<Vec<BTreeMap<String, Vec<f32>>>> {
-        let bytes = self.row * u64::from(self.bases);
-        let staging = Staging::new(gpu, bytes);
+        let staging = Staging::new(gpu, self.parameter_bytes());
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("download") });
-        encoder.copy_buffer_to_buffer(&self.parameters, 0, &staging.buffer, 0, bytes);
-        gpu.queue.submit([encoder.finish()]);
-        let bytes = staging.read(gpu).await?;
-        Ok(bytes
-            .chunks_exact(self.row as usize)
-            .map(|row| {
-                let row: Vec<f32> = bytemuck::pod_collect_to_vec(row);
-                network.tensors.iter().map(|t| (t.name.clone(), network.unpack(t, &row))).collect()
-            })
-            .collect())
+        self.copy_out(&mut encoder, &staging, 0);
+        gpu.submit(encoder);
+        Ok(self.parse(network, &staging.read(gpu).await?))
+    }
+
+    /// Bytes of the bases' parameters.
+    pub fn parameter_bytes(&self) -> u64 {
+        self.row * u64::from(self.bases)
+    }
+
+    /// Records that the bases' parameters are copied to a staging buffer.
+    pub(crate) fn copy_out(&self, encoder: &mut wgpu::CommandEncoder, staging: &Staging, offset: u64) {
+        encoder.copy_buffer_to_buffer(&self.parameters, 0, &staging.buffer, offset, self.parameter_bytes());
+    }
+
+    /// All bases, as [`Server::download`] gives them, out of the bytes that were read back.
+    pub(crate) fn parse(&self, network: &Network, bytes: &[u8]) -> Vec<BTreeMap<String, Vec<f32>>> {
+        let of_row = |row: &[u8]| {
+            let row: Vec<f32> = bytemuck::pod_collect_to_vec(row);
+            network.tensors.iter().map(|t| (t.name.clone(), network.unpack(t, &row))).collect()
+        };
+        bytes.chunks_exact(self.row as usize).map(of_row).collect()
     }
 
     /// Forgets the running average, before a round's first wave.

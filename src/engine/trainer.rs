@@ -288,7 +288,7 @@ impl Trainer {
     }
 
     fn submit(&mut self, gpu: &Gpu, encoder: wgpu::CommandEncoder) {
-        gpu.queue.submit([encoder.finish()]);
+        gpu.submit(encoder);
         self.submits += 1;
     }
 

@@ -3,6 +3,8 @@
 use super::pipelines::Pipelines;
 use crate::kernels::{Traits, Tuning};
 use crate::{Error, Result};
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 /// How to open a GPU.
@@ -32,7 +34,30 @@ pub struct AdapterReport {
     pub limits: wgpu::Limits,
 }
 
-/// An open device, its queue, and the pipelines compiled so far.
+/// What was asked of a device so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Dispatches recorded.
+    pub dispatches: u64,
+    /// Command buffers submitted.
+    pub submits: u64,
+    /// Buffers mapped to read results, each of which waits for the device.
+    pub readbacks: u64,
+}
+
+impl std::ops::Sub for Counts {
+    type Output = Counts;
+    fn sub(self, before: Counts) -> Counts {
+        Counts {
+            dispatches: self.dispatches - before.dispatches,
+            submits: self.submits - before.submits,
+            readbacks: self.readbacks - before.readbacks,
+        }
+    }
+}
+
+/// An open device, its queue, and the pipelines compiled so far. A clone is the same device.
+#[derive(Clone)]
 pub struct Gpu {
     pub(crate) device: wgpu::Device,
     pub(crate) queue: wgpu::Queue,
@@ -47,11 +72,17 @@ pub struct Gpu {
     #[cfg(feature = "native")]
     pub(super) trace: bool,
     failure: Arc<Mutex<Option<String>>>,
-    pub(super) pipelines: Pipelines,
+    lost: Arc<Mutex<Option<String>>>,
+    pub(super) pipelines: Rc<Pipelines>,
+    counts: Rc<Cell<Counts>>,
 }
 
-const HOW_TO_GET_AN_ADAPTER: &str =
-    "install a Vulkan driver (a GPU's own, or Debian's software driver: apt-get install mesa-vulkan-drivers)";
+#[cfg(not(target_arch = "wasm32"))]
+const NO_ADAPTER: &str = "no GPU adapter found: install a Vulkan driver (a GPU's own, or Debian's software driver: apt-get install \
+                          mesa-vulkan-drivers)";
+#[cfg(target_arch = "wasm32")]
+const NO_ADAPTER: &str = "this browser gives no WebGPU adapter: use a recent Chrome, Edge, Safari or Firefox with graphics acceleration \
+                          switched on (Chrome on Linux: chrome://flags/#enable-unsafe-webgpu), on a page of https:// or localhost";
 
 fn instance() -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
@@ -88,7 +119,7 @@ impl AdapterReport {
 
 /// What to say where there is no adapter.
 pub fn no_adapter() -> String {
-    format!("no GPU adapter found: {HOW_TO_GET_AN_ADAPTER}")
+    NO_ADAPTER.to_string()
 }
 
 /// One line that tells an adapter: name, kind, backend, driver.
@@ -100,8 +131,14 @@ fn describe_adapter(info: &wgpu::AdapterInfo) -> String {
         wgpu::DeviceType::Cpu => "software driver on the CPU",
         wgpu::DeviceType::Other => "other device",
     };
+    let backend = match info.backend {
+        wgpu::Backend::BrowserWebGpu => "WebGPU".to_string(),
+        other => format!("{other:?}"),
+    };
+    // A browser tells nothing of the driver, and not always a name.
     let driver = [info.driver.as_str(), info.driver_info.as_str()].iter().filter(|s| !s.is_empty()).copied().collect::<Vec<_>>().join(" ");
-    format!("{} ({kind}, {:?}, {driver})", info.name, info.backend)
+    let parts = [kind, &backend, &driver].iter().filter(|s| !s.is_empty()).copied().collect::<Vec<_>>().join(", ");
+    if info.name.is_empty() { parts } else { format!("{} ({parts})", info.name) }
 }
 
 async fn choose(options: &GpuOptions) -> Result<wgpu::Adapter> {
@@ -170,13 +207,17 @@ impl Gpu {
             };
             keep(&of_errors, text);
         }));
-        let of_loss = failure.clone();
+        let (lost, of_loss) = (Arc::new(Mutex::new(None)), failure.clone());
+        let kept = lost.clone();
         device.set_device_lost_callback(move |reason, message| {
-            if reason != wgpu::DeviceLostReason::Destroyed {
-                keep(&of_loss, format!("the GPU device was lost ({message}): the run can go on from its last checkpoint with --resume"));
-            }
+            let text = match reason {
+                wgpu::DeviceLostReason::Destroyed => "the GPU device was closed".to_string(),
+                _ => format!("the GPU device was lost ({message}): the run can go on from its last checkpoint"),
+            };
+            keep(&kept, text.clone());
+            keep(&of_loss, text);
         });
-        let pipelines = Pipelines::new(&device, &info, options.pipeline_cache.as_deref());
+        let pipelines = Rc::new(Pipelines::new(&device, &info, options.pipeline_cache.as_deref()));
         Ok(Gpu {
             device,
             queue,
@@ -187,13 +228,20 @@ impl Gpu {
             #[cfg(feature = "native")]
             trace: options.trace,
             failure,
+            lost,
             pipelines,
+            counts: Rc::default(),
         })
     }
 
     /// One line that tells the adapter: name, kind, backend, driver.
     pub fn describe(&self) -> String {
         describe_adapter(&self.info)
+    }
+
+    /// Closes the device: its memory is free at once, and whatever is still asked of it fails.
+    pub fn close(&self) {
+        self.device.destroy();
     }
 
     /// Whether the adapter is a driver that runs on the CPU.
@@ -226,10 +274,29 @@ impl Gpu {
     /// # Errors
     /// [`Error::Gpu`] with what the device said.
     pub fn check(&self) -> Result<()> {
-        match self.failure.lock().expect("no panic while held").take() {
+        let failed = self.failure.lock().expect("no panic while held").take();
+        // A lost device does not come back: after its first error, too, every check fails.
+        match failed.or_else(|| self.lost.lock().expect("no panic while held").clone()) {
             Some(text) => Err(Error::Gpu(text)),
             None => Ok(()),
         }
+    }
+
+    /// What was asked of the device so far, over all clones.
+    pub fn counts(&self) -> Counts {
+        self.counts.get()
+    }
+
+    /// Adds to the counts.
+    pub(super) fn count(&self, dispatches: u64, submits: u64, readbacks: u64) {
+        let c = self.counts.get();
+        self.counts.set(Counts { dispatches: c.dispatches + dispatches, submits: c.submits + submits, readbacks: c.readbacks + readbacks });
+    }
+
+    /// Submits what was recorded.
+    pub(crate) fn submit(&self, encoder: wgpu::CommandEncoder) {
+        self.count(0, 1, 0);
+        self.queue.submit([encoder.finish()]);
     }
 
     /// A storage buffer that can be written from the host and copied from and to, zeroed.

@@ -8,7 +8,7 @@ mod timing;
 #[cfg(feature = "native")]
 mod trace;
 
-pub use context::{AdapterReport, Gpu, GpuOptions, adapters, no_adapter};
+pub use context::{AdapterReport, Counts, Gpu, GpuOptions, adapters, no_adapter};
 pub use program::{Active, Materials, Program};
 pub use readback::Staging;
 pub use timing::Timestamps;

@@ -283,18 +283,19 @@ impl Program {
         #[cfg(feature = "native")]
         if gpu.trace {
             let next = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("trace") });
-            gpu.queue.submit([std::mem::replace(encoder, next).finish()]);
+            gpu.submit(std::mem::replace(encoder, next));
             return super::trace::run(gpu, self, phase, active);
         }
-        let _ = gpu;
-        self.encode(encoder, phase, active)
+        let dispatches = self.encode(encoder, phase, active);
+        gpu.count(dispatches, 0, 0);
+        dispatches
     }
 
     /// Plays phases in one submit of their own, for tests that look between. Returns the number of dispatches.
     pub fn submit(&self, gpu: &Gpu, phases: &[&'static str], active: Active) -> u64 {
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("phases") });
         let count = phases.iter().map(|p| self.play(gpu, &mut encoder, p, active)).sum();
-        gpu.queue.submit([encoder.finish()]);
+        gpu.submit(encoder);
         count
     }
 
@@ -361,7 +362,7 @@ impl Program {
             self.copy_out(&mut encoder, *id, self.size(*id), &staging, offset);
             offset += self.size(*id);
         }
-        gpu.queue.submit([encoder.finish()]);
+        gpu.submit(encoder);
         let bytes = staging.read(gpu).await?;
         let mut rest = bytes.as_slice();
         let mut out = Vec::new();
@@ -387,7 +388,7 @@ impl Program {
             encoder.copy_buffer_to_buffer(&self.blocks[*block], 0, &staging.buffer, to, GUARD);
             encoder.copy_buffer_to_buffer(&self.blocks[*block], GUARD + self.sizes[*block], &staging.buffer, to + GUARD, GUARD);
         }
-        gpu.queue.submit([encoder.finish()]);
+        gpu.submit(encoder);
         let bytes = staging.read(gpu).await?;
         for (place, block) in own.iter().enumerate() {
             let guard = &bytes[place * 2 * GUARD as usize..][..2 * GUARD as usize];

@@ -37,9 +37,18 @@ impl Staging {
     /// # Errors
     /// [`Error::Gpu`] where the device was lost or refused an earlier call.
     pub async fn read(&self, gpu: &Gpu) -> Result<Vec<u8>> {
+        self.read_first(gpu, self.bytes).await
+    }
+
+    /// The same of the first so many bytes, a multiple of 4.
+    ///
+    /// # Errors
+    /// As [`Staging::read`].
+    pub async fn read_first(&self, gpu: &Gpu, bytes: u64) -> Result<Vec<u8>> {
+        gpu.count(0, 0, 1);
         let shared = Arc::new(Mutex::new(Mapped::default()));
         let notify = shared.clone();
-        self.buffer.slice(..self.bytes).map_async(wgpu::MapMode::Read, move |result| {
+        self.buffer.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
             let mut mapped = notify.lock().expect("no panic while held");
             mapped.result = Some(result);
             if let Some(waker) = mapped.waker.take() {
@@ -65,7 +74,7 @@ impl Staging {
         .await;
         gpu.check()?;
         result.map_err(|error| Error::Gpu(format!("reading results back failed: {error}")))?;
-        let bytes = match self.buffer.slice(..self.bytes).get_mapped_range() {
+        let bytes = match self.buffer.slice(..bytes).get_mapped_range() {
             Ok(view) => view.to_vec(),
             Err(error) => return Err(Error::Gpu(format!("reading results back failed: {error}"))),
         };

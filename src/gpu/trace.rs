@@ -22,7 +22,7 @@ pub(super) fn run(gpu: &Gpu, program: &Program, phase: &'static str, active: Act
             timestamps.resolve(&mut encoder);
         }
         let start = Instant::now();
-        gpu.queue.submit([encoder.finish()]);
+        gpu.submit(encoder);
         // A failed wait means a lost device, which the run itself tells.
         let _ = gpu.device.poll(wgpu::PollType::wait_indefinitely());
         let host = start.elapsed().as_secs_f64();

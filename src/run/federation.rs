@@ -38,6 +38,13 @@ pub struct Federation {
     lanes: LaneGroups,
     validation: Option<Validation>,
     staging: Staging,
+    state: Option<State>,
+}
+
+/// The model after a round, as it was read back with the round's counters: it outlives the device.
+struct State {
+    rounds_done: usize,
+    bytes: Vec<u8>,
 }
 
 /// Every client's validation batches and the program that evaluates them.
@@ -50,9 +57,10 @@ struct Validation {
 }
 
 impl Validation {
-    /// Bytes of staging that a validation needs.
+    /// Bytes of staging that a validation needs: standard accuracies, then robust accuracy.
     fn staging_bytes(&self) -> u64 {
-        self.evaluators.iter().map(|(e, _)| e.staging_bytes(self.batches.len())).sum()
+        let standard: u64 = self.evaluators.iter().map(|(e, _)| e.staging_bytes(self.batches.len())).sum();
+        standard + self.attacker.as_ref().map_or(0, |a| a.staging_bytes(self.batches.len()))
     }
 
     /// Submits a validation, corners taken first. Its counters go to `staging` at `offset`. Returns the number of dispatches.
@@ -64,11 +72,16 @@ impl Validation {
             dispatches += evaluator.dispatches;
             at += evaluator.staging_bytes(self.batches.len());
         }
+        if let Some(attacker) = &mut self.attacker {
+            let before = gpu.counts();
+            attacker.submit(gpu, &self.batches, staging, at)?;
+            dispatches += (gpu.counts() - before).dispatches;
+        }
         Ok(dispatches)
     }
 
-    /// Counters `[batch][width]` out of the bytes that were read back.
-    fn totals(&self, bytes: &[u8]) -> Vec<Vec<Totals>> {
+    /// Counters `[batch][width]` out of the bytes that were read back; those of attacked images, `[batch][1]`, in adversarial training.
+    fn totals(&self, bytes: &[u8]) -> (Vec<Vec<Totals>>, Option<Vec<Vec<Totals>>>) {
         let mut all = vec![Vec::new(); self.batches.len()];
         let mut rest = bytes;
         for (evaluator, _) in &self.evaluators {
@@ -76,7 +89,8 @@ impl Validation {
             all.iter_mut().zip(evaluator.totals(own)).for_each(|(all, own)| all.extend(own));
             rest = others;
         }
-        all
+        let attacked = self.attacker.as_ref().map(|a| a.results(&self.batches, rest).iter().map(|a| vec![a.totals]).collect());
+        (all, attacked)
     }
 }
 
@@ -110,6 +124,8 @@ pub struct RoundOutcome {
     pub dispatches: u64,
     /// Submits of the training.
     pub submits: u64,
+    /// Who trained what: (client, base) pairs.
+    pub trained: Vec<(usize, usize)>,
 }
 
 impl Federation {
@@ -252,7 +268,7 @@ impl Federation {
             Some(Validation { evaluators, attacker, batches })
         };
         let validation_bytes = validation.as_ref().map_or(0, Validation::staging_bytes);
-        let staging = Staging::new(&gpu, LaneGroups::staging_bytes(most_lanes) + validation_bytes);
+        let staging = Staging::new(&gpu, LaneGroups::staging_bytes(most_lanes) + validation_bytes + model.state_bytes());
         Ok(Federation {
             gpu,
             config,
@@ -267,6 +283,7 @@ impl Federation {
             lanes,
             validation,
             staging,
+            state: None,
         })
     }
 
@@ -288,12 +305,21 @@ impl Federation {
         self.lanes.round(&self.gpu, &self.model.server, &work, plan.lr as f32, &self.staging, 0)?;
         let train_bytes = LaneGroups::staging_bytes(plan.lanes.len() as u32);
         let mut dispatches = self.lanes.dispatches;
+        let mut end = train_bytes;
         let validates = self.config.validates_after(round);
         if let (true, Some(v)) = (validates, &mut self.validation) {
-            dispatches += v.submit(&self.gpu, &self.staging, train_bytes)?;
+            dispatches += v.submit(&self.gpu, &self.staging, end)?;
+            end += v.staging_bytes();
         }
-        let bytes = self.staging.read(&self.gpu).await?;
-        let (train_counters, rest) = bytes.split_at(train_bytes as usize);
+        let state = end as usize;
+        if validates || self.config.saves_after(round) {
+            let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("state") });
+            self.model.copy_state(&mut encoder, &self.staging, end);
+            self.gpu.submit(encoder);
+            end += self.model.state_bytes();
+        }
+        let bytes = self.staging.read_first(&self.gpu, end).await?;
+        let (train_counters, rest) = bytes[..state].split_at(train_bytes as usize);
 
         let [clean, adversarial] = LaneGroups::totals(&work, train_counters).map(|totals| Means::of(&totals));
         let lambda = self.config.lambda_train;
@@ -310,7 +336,7 @@ impl Federation {
         let mut robust_validation = None;
         let mut best = false;
         if let (true, Some(v)) = (validates, &mut self.validation) {
-            let totals = v.totals(rest);
+            let (totals, attacked) = v.totals(rest);
             let widths = &self.config.widths.0;
             let metrics = |width: Ratio, sums: &[Vec<Totals>], i: usize| {
                 let accuracy = |t: &Totals| (t.samples > 0).then(|| t.accuracy());
@@ -321,9 +347,7 @@ impl Federation {
             validation.extend(widths.iter().enumerate().map(|(i, width)| metrics(*width, &sums, i)));
             // The widths are ascending: the last is the full one.
             let full = widths[widths.len() - 1];
-            if let Some(attacker) = &mut v.attacker {
-                let attacked = attacker.attack(&self.gpu, &v.batches).await?;
-                let totals: Vec<Vec<Totals>> = attacked.iter().map(|a| vec![a.totals]).collect();
+            if let Some(totals) = attacked {
                 robust_validation = Some(metrics(full, &per_client(self.clients.len(), 1, &v.batches, &totals), 0));
             }
             let standard = validation.last().and_then(|v| v.accuracy);
@@ -333,6 +357,7 @@ impl Federation {
             }
         }
         self.rounds_done += 1;
+        self.state = (end as usize > state).then(|| State { rounds_done: self.rounds_done, bytes: bytes[state..].to_vec() });
         Ok(RoundOutcome {
             metrics: RoundMetrics {
                 round,
@@ -349,6 +374,7 @@ impl Federation {
             waves: self.lanes.waves(&work),
             dispatches,
             submits: self.lanes.submits,
+            trained: plan.lanes.iter().map(|lane| (plan.clients[lane.slot].client, lane.base)).collect(),
         })
     }
 
@@ -374,11 +400,16 @@ impl Federation {
         Ok(work)
     }
 
-    /// Everything needed to go on from here, and to evaluate at any width.
+    /// Everything needed to go on from here, and to evaluate at any width. After a round with validation, and where a checkpoint is
+    /// due (`checkpoint-every`), it came with the round's readback: then the device is not asked, and may be lost.
     ///
     /// # Errors
     /// [`Error::Gpu`] where the device was lost.
     pub async fn checkpoint(&self) -> Result<Checkpoint> {
+        let tensors = match &self.state {
+            Some(state) if state.rounds_done == self.rounds_done => self.model.parse_state(&state.bytes),
+            _ => self.model.tensors(&self.gpu).await?,
+        };
         let input = self.model.network.input;
         let algorithm = &self.model.algorithm;
         Ok(Checkpoint {
@@ -395,7 +426,7 @@ impl Federation {
                 mixed: None,
                 config: self.config.clone(),
             },
-            tensors: self.model.tensors(&self.gpu).await?,
+            tensors,
         })
     }
 
@@ -404,6 +435,7 @@ impl Federation {
     /// # Errors
     /// [`Error::Data`] where tensors are missing or have other shapes.
     pub fn load_bases(&mut self, checkpoint: Checkpoint, file: &str) -> Result<()> {
+        self.state = None;
         self.model.load_bases(&self.gpu, checkpoint, file)
     }
 

@@ -15,6 +15,7 @@ pub mod robust;
 pub mod run_dir;
 #[cfg(feature = "native")]
 pub mod tensorboard;
+pub mod trained;
 
 pub use checkpoint::{Checkpoint, Header, Tensor};
 pub use config::{TrainConfig, TrainOverrides};
@@ -23,3 +24,4 @@ pub use metrics::{RoundCost, RoundMetrics, WidthMetrics};
 pub use model::{Accuracy, Model, Report};
 #[cfg(feature = "native")]
 pub use run_dir::RunDir;
+pub use trained::Trained;

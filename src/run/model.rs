@@ -159,17 +159,43 @@ impl Model {
     /// # Errors
     /// [`Error::Gpu`] where the device was lost.
     pub async fn tensors(&self, gpu: &Gpu) -> Result<BTreeMap<String, Tensor>> {
-        let bases = self.server.download(gpu, &self.network).await?;
+        let staging = Staging::new(gpu, self.state_bytes());
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("download") });
+        self.copy_state(&mut encoder, &staging, 0);
+        gpu.submit(encoder);
+        Ok(self.parse_state(&staging.read(gpu).await?))
+    }
+
+    /// Batch norms that are part of the model: re-estimated statistics are not.
+    fn own_norms(&self) -> Option<&LocalNorms> {
+        self.local.as_ref().filter(|_| self.bn_mode != BnMode::Post)
+    }
+
+    /// Bytes of all that a checkpoint holds of the bases.
+    pub(super) fn state_bytes(&self) -> u64 {
+        self.server.parameter_bytes() + self.own_norms().map_or(0, LocalNorms::bytes)
+    }
+
+    /// Records that they are copied to a staging buffer.
+    pub(super) fn copy_state(&self, encoder: &mut wgpu::CommandEncoder, staging: &Staging, offset: u64) {
+        self.server.copy_out(encoder, staging, offset);
+        if let Some(local) = self.own_norms() {
+            local.copy_out(encoder, staging, offset + self.server.parameter_bytes());
+        }
+    }
+
+    /// The tensors of a checkpoint out of the bytes that were read back.
+    pub(super) fn parse_state(&self, bytes: &[u8]) -> BTreeMap<String, Tensor> {
+        let (bases, local) = bytes.split_at(self.server.parameter_bytes() as usize);
         let mut tensors = BTreeMap::new();
-        for (b, mut base) in bases.into_iter().enumerate() {
+        for (b, mut base) in self.server.parse(&self.network, bases).into_iter().enumerate() {
             for spec in &self.network.tensors {
-                let data = base.remove(&spec.name).expect("downloaded by the same list");
+                let data = base.remove(&spec.name).expect("parsed by the same list");
                 tensors.insert(tensor_name(b, &spec.name), Tensor { shape: spec.shape.clone(), data });
             }
         }
-        // Re-estimated statistics are no part of the model.
-        if let Some(local) = self.local.as_ref().filter(|_| self.bn_mode != BnMode::Post) {
-            let values = local.download(gpu).await?;
+        let values: Vec<f32> = bytemuck::pod_collect_to_vec(local);
+        if let Some(local) = self.own_norms() {
             for base in 0..local.bases {
                 for spec in norm_tensors(&self.network) {
                     let of_client = |client| self.network.unpack(spec, &self.full_row(&values, local.place(client, base)));
@@ -179,7 +205,7 @@ impl Model {
                 }
             }
         }
-        Ok(tensors)
+        tensors
     }
 
     /// A row of parameters that holds nothing but batch norms: those at `place` among all clients'.
@@ -192,8 +218,7 @@ impl Model {
 
     /// How the model is validated in training: by running statistics where they are tracked, else by the batch's.
     pub fn validated(&self, lambda: f32) -> Ensemble {
-        let local = self.local.clone().filter(|_| self.bn_mode != BnMode::Post);
-        Ensemble { order: Vec::new(), running: self.bn_mode == BnMode::Tracked, lambda, local }
+        Ensemble { order: Vec::new(), running: self.bn_mode == BnMode::Tracked, lambda, local: self.own_norms().cloned() }
     }
 
     /// How the model is used: the same, but by re-estimated statistics in batch-norm mode `post`.

@@ -140,7 +140,7 @@ pub async fn run_tuned(gpu: &Gpu, case: &dyn Case, tuning: Tuning) -> Result<Out
     }
     let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("case") });
     program.encode(&mut encoder, "case", active);
-    gpu.queue.submit([encoder.finish()]);
+    gpu.submit(encoder);
     let ids: Vec<BufferId> = trial.expected.iter().map(|(id, _)| *id).collect();
     let results = program.read(gpu, &ids).await?;
 
