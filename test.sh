@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing, then checks everything there is: format, lints, documentation, kernels, tests.
+# Installs what is missing, then checks everything there is: format, lints, documentation, kernels, tests, the browser's page.
 # Further arguments go to the test runner:  ./test.sh golden   runs the tests whose name has "golden" in it.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -23,6 +23,7 @@ node scripts/dawn/check.js
 step "lints, with the examples; then of the library alone, as the browser has it"
 cargo clippy --locked --workspace --all-targets -- -D warnings
 cargo clippy --locked --no-default-features --lib -- -D warnings
+cargo clippy --locked --package splitmix-web --all-targets -- -D warnings
 
 step "documentation and its examples"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
@@ -31,3 +32,9 @@ cargo test --locked --workspace --doc
 step "tests"
 profile=${CI:+ci}
 cargo nextest run --locked --workspace --profile "${profile:-default}" "$@"
+# A part of the tests was asked for: of the page's, web/test.sh runs a part.
+[ $# = 0 ] || exit 0
+
+step "the browser: package and page, in Chromium on its software adapter"
+web/build.sh
+web/test.sh

@@ -87,3 +87,47 @@ need_nextest() {
   CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --root "$1/target/tools" --no-default-features --features default-no-update \
     cargo-nextest --version 0.9.128 || fail "cargo-nextest could not be installed: see https://nexte.st"
 }
+
+# The compiler for WebAssembly, called as wasm_cargo: the Rust that is there, where it has the target or rustup fetches it; else
+# Debian's, whose standard library is compiled for WebAssembly once, into target/wasm-std.
+need_wasm() {
+  wasm_cargo() { cargo "$@"; }
+  local target=wasm32-unknown-unknown std
+  std=$(rustc --print target-libdir --target $target 2>/dev/null || true)
+  compgen -G "$std/libstd-*.rlib" >/dev/null && return 0
+  if command -v rustup >/dev/null && rustup target add $target >/dev/null 2>&1; then
+    return 0
+  fi
+  [ -x /usr/bin/rustc ] && [ -x /usr/bin/cargo ] && [ -d "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src" ] \
+    || install_packages "a Rust compiler for WebAssembly" rustc-web cargo-web rust-web-src
+  local linker sysroot="$1/target/wasm-std"
+  linker="$(rustc --print sysroot)/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin/rust-lld"
+  if [ ! -x "$linker" ]; then
+    linker=$(command -v wasm-ld-22 || true)
+    [ -n "$linker" ] || install_packages "a linker for WebAssembly" lld-22
+    linker=$(command -v wasm-ld-22)
+  fi
+  if [ "$(cat "$sysroot/stamp" 2>/dev/null)" != "$(/usr/bin/rustc -V)" ]; then
+    say "compiling Rust's standard library for WebAssembly into target/wasm-std: a minute or two, once"
+    # As the compiler's own build does it; the flags keep its private parts private.
+    RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zforce-unstable-if-unmarked -Cembed-bitcode=yes" \
+      __CARGO_DEFAULT_LIB_METADATA=wasmstd CARGO_TARGET_DIR="$sysroot/build" CARGO_INCREMENTAL=0 \
+      /usr/bin/cargo build --quiet --release --locked --target $target --features panic-unwind,backtrace \
+      --manifest-path "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library/sysroot/Cargo.toml" >&2 \
+      || fail "the standard library could not be compiled for WebAssembly; where rustup works: rustup target add $target"
+    local lib="$sysroot/lib/rustlib/$target/lib"
+    rm -rf "$lib" && mkdir -p "$lib" && cp "$sysroot/build/$target"/release/deps/*.rlib "$lib/"
+    rm -rf "$sysroot/build"
+    /usr/bin/rustc -V >"$sysroot/stamp"
+  fi
+  export WASM_LINKER=$linker WASM_SYSROOT=$sysroot
+  wasm_cargo() {
+    RUSTC=/usr/bin/rustc CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="--sysroot $WASM_SYSROOT" \
+      CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER="$WASM_LINKER" /usr/bin/cargo "$@"
+  }
+}
+
+# Chromium, which the page is tested in.
+need_chromium() {
+  command -v chromium >/dev/null || install_packages "Chromium" chromium
+}

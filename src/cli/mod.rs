@@ -11,6 +11,7 @@ mod report;
 mod self_test;
 mod sweep;
 mod train;
+mod web;
 
 use crate::data::{self as sets, Dataset};
 use crate::gpu::{Gpu, GpuOptions};
@@ -63,6 +64,8 @@ enum Command {
     Bench(bench::Args),
     /// Check every kernel of this adapter against its CPU twin.
     SelfTest(self_test::Args),
+    /// Serve the browser's page on this machine and open it.
+    Web(web::Args),
 }
 
 /// When the program began, for the benchmark.
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
             Command::Data(args) => data::run(*args),
             Command::Bench(args) => bench::run(args).await,
             Command::SelfTest(args) => self_test::run(args).await,
+            Command::Web(args) => web::run(&args),
         }
     });
     match done {
@@ -170,21 +174,7 @@ fn load_data(config: &TrainConfig) -> Result<Dataset> {
             let file = config.clients_file.as_ref().ok_or_else(|| Error::Config("data = csv: name the file with clients-file".into()))?;
             sets::load_clients(file, &options)
         }
-        (DataSource::Embedded, _) => {
-            let mut all = sets::embedded()?;
-            if !wanted.is_empty() {
-                let names: Vec<String> = all.domains.iter().map(|d| d.name.clone()).collect();
-                all.domains = wanted
-                    .iter()
-                    .map(|name| {
-                        all.domains.iter().find(|d| &d.name == name).cloned().ok_or_else(|| {
-                            Error::Config(format!("domains: the embedded data has no {name:?}; it has {}", names.join(", ")))
-                        })
-                    })
-                    .collect::<Result<_>>()?;
-            }
-            Ok(all.resized((height, width)))
-        }
+        (DataSource::Embedded, _) => Ok(sets::embedded()?.with_domains(wanted)?.resized((height, width))),
     }
 }
 

@@ -1,0 +1,128 @@
+//! What JavaScript says, in Rust's types, and the other way round.
+
+use js_sys::Reflect;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use splitmix_fl::fl::Ratio;
+use splitmix_fl::run::TrainConfig;
+use splitmix_fl::{Error, Result};
+use tsify::{Ts, Tsify};
+use wasm_bindgen::prelude::*;
+
+/// An error as JavaScript gets it: an `Error` of name `SplitmixError` with a `kind`.
+pub(crate) fn fail(error: Error) -> JsValue {
+    let kind = match &error {
+        Error::Config(_) => "config",
+        Error::Data(_) => "data",
+        Error::Gpu(_) => "gpu",
+        Error::Training(_) => "training",
+        Error::Interrupted(_) => "interrupted",
+        Error::Io { .. } | Error::Network(_) => "system",
+    };
+    let js = js_sys::Error::new(&error.to_string());
+    js.set_name("SplitmixError");
+    // An object that was made here takes any property.
+    let _ = Reflect::set(&js, &"kind".into(), &kind.into());
+    js.into()
+}
+
+/// What a JavaScript value says, if anything.
+///
+/// # Errors
+/// [`Error::Config`] with what is wrong about it.
+pub(crate) fn read<T: DeserializeOwned + Default>(what: &str, value: &JsValue) -> Result<T> {
+    if value.is_undefined() || value.is_null() {
+        return Ok(T::default());
+    }
+    serde_wasm_bindgen::from_value(value.clone()).map_err(|error| Error::Config(format!("{what}: {error}")))
+}
+
+/// A value as JavaScript gets it, with its TypeScript type.
+pub(crate) fn give<T: Tsify + Serialize>(value: &T) -> std::result::Result<Ts<T>, JsValue> {
+    Ok(Ts::new_unchecked(value.into_js()?.unchecked_into()))
+}
+
+/// The same of several.
+pub(crate) fn give_all<T: Tsify + Serialize>(values: impl IntoIterator<Item = T>) -> std::result::Result<Vec<Ts<T>>, JsValue> {
+    values.into_iter().map(|value| give(&value)).collect()
+}
+
+/// The configuration that options in camelCase make of the defaults, not yet validated.
+///
+/// # Errors
+/// [`Error::Config`] for an option that there is not or whose value cannot be.
+pub(crate) fn configuration(base: &TrainConfig, options: &JsValue) -> Result<TrainConfig> {
+    let given: serde_json::Map<String, serde_json::Value> = read("options", options)?;
+    let keys = TrainConfig::keys();
+    let mut all = serde_json::to_value(base).map_err(|error| Error::Config(format!("options: {error}")))?;
+    for (name, value) in given {
+        let key = kebab(&name);
+        if !keys.contains(&key) {
+            let names: Vec<String> = keys.iter().map(|key| option_name(key)).collect();
+            return Err(Error::Config(format!("options: there is no {name}; there are {}", names.join(", "))));
+        }
+        all[&key] = value;
+    }
+    serde_json::from_value(all).map_err(|error| Error::Config(format!("options: {error}")))
+}
+
+/// `clientsPerDomain` as `clients-per-domain`.
+fn kebab(name: &str) -> String {
+    name.chars().flat_map(|c| c.is_ascii_uppercase().then_some('-').into_iter().chain([c.to_ascii_lowercase()])).collect()
+}
+
+/// The name of an option in JavaScript: `clients-per-domain` is `clientsPerDomain`.
+pub fn option_name(key: &str) -> String {
+    let mut parts = key.split('-');
+    let first = parts.next().unwrap_or_default().to_string();
+    parts.fold(first, |name, part| name + &part[..1].to_ascii_uppercase() + &part[1..])
+}
+
+/// A width, `0.375` or `"3/8"`.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Width {
+    Number(f64),
+    Text(String),
+}
+
+impl Width {
+    /// # Errors
+    /// [`Error::Config`] for what is no width.
+    pub fn ratio(&self) -> Result<Ratio> {
+        match self {
+            Width::Text(text) => text.parse(),
+            Width::Number(number) => {
+                // Bases are at most so narrow.
+                let of = |d: u32| (number * f64::from(d)).fract() == 0.0 && *number > 0.0 && *number <= 1.0;
+                let denominator = (1..=1024).find(|d| of(*d));
+                let denominator =
+                    denominator.ok_or_else(|| Error::Config(format!("width {number}: it is a share such as 0.375 or \"3/8\"")))?;
+                format!("{}/{denominator}", number * f64::from(denominator)).parse()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_options_both_ways() {
+        for key in TrainConfig::keys() {
+            assert_eq!(kebab(&option_name(&key)), key);
+        }
+        assert_eq!(option_name("clients-per-domain"), "clientsPerDomain");
+    }
+
+    #[test]
+    fn widths_as_numbers_and_as_text() {
+        assert_eq!(Width::Number(0.375).ratio().unwrap().to_string(), "3/8");
+        assert_eq!(Width::Number(1.0).ratio().unwrap(), Ratio::ONE);
+        assert_eq!(Width::Text("1/8".into()).ratio().unwrap(), Ratio::EIGHTH);
+        for bad in [0.0, -0.5, 1.5, f64::NAN, 0.1234567] {
+            assert!(Width::Number(bad).ratio().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+// The package on its own, without the page: what its README promises.
+import { expect, test } from "@playwright/test";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { accuracies, folder, train } from "./native.js";
+
+/** @param {import("@playwright/test").Page} page */
+async function open(page) {
+  // A page of the same origin that does nothing itself.
+  await page.goto("/splitmix/package.json");
+}
+
+const TINY = { rounds: 2, clientsPerDomain: 1, trainPerDomain: 60, validateEvery: 1, seed: 3 };
+const TINY_FLAGS = ["--rounds=2", "--clients-per-domain=1", "--train-per-domain=60", "--validate-every=1", "--seed=3"];
+
+test("trains to the native run's metrics", async ({ page }) => {
+  await open(page);
+  const [native, browser] = await Promise.all([
+    train(...TINY_FLAGS),
+    page.evaluate(async (options) => {
+      const { default: init, Data, Engine } = await import(/** @type {any} */ ("/splitmix/splitmix.js"));
+      await init();
+      const engine = await Engine.create();
+      const federation = await engine.federation(Data.embedded(), options);
+      /** @type {any[]} */
+      const rounds = [];
+      await federation.train({ onRound: (/** @type {any} */ round) => rounds.push(round) });
+      return rounds;
+    }, TINY),
+  ]);
+  expect(browser).toHaveLength(2);
+  for (const [i, round] of browser.entries()) {
+    // The same sums in another order: adapters differ in their tiles. What a round's first steps differ by in the last bits, its
+    // later steps magnify.
+    expect(Math.abs(round.loss - native.metrics[i]["train-loss"])).toBeLessThan(2e-3);
+    expect(Math.abs(round.accuracy - native.metrics[i]["train-accuracy"])).toBeLessThan(0.02);
+    expect(round.readbacks).toBe(1);
+    for (const [w, width] of round.validation.entries()) {
+      expect(width.width).toBe(native.metrics[i].validation[w].width);
+      // 12 images a client: one that tips is 2 points of the mean.
+      expect(Math.abs(width.accuracy - native.metrics[i].validation[w].accuracy)).toBeLessThan(0.05);
+    }
+  }
+});
+
+test("own images, checkpoints both ways, ONNX", async ({ page }) => {
+  await open(page);
+  const done = await page.evaluate(async (options) => {
+    const { default: init, Data, Engine } = await import(/** @type {any} */ ("/splitmix/splitmix.js"));
+    await init();
+    const engine = await Engine.create();
+    // Two classes of 8×8 images: bright left or bright right.
+    const set = (/** @type {number} */ count) => {
+      const [pixels, labels] = [new Uint8Array(count * 192), new Uint8Array(count)];
+      for (let i = 0; i < count; i++) {
+        labels[i] = i % 2;
+        for (let p = 0; p < 192; p++) pixels[i * 192 + p] = (Math.floor(p / 3) % 8 < 4 ? 1 - labels[i] : labels[i]) * 200 + ((i * 7 + p * 13) % 40);
+      }
+      return { pixels, labels };
+    };
+    const own = Data.fromArrays({ classes: ["left", "right"], height: 8, width: 8, domains: [{ name: "mine", train: set(80), test: set(40) }] });
+    const federation = await engine.federation(own, { ...options, trainPerDomain: 80, bnMode: "tracked", rescaleLayer: false });
+    await federation.train();
+    const bytes = await federation.checkpoint();
+    const model = await engine.load(bytes, own);
+    const [tested] = await model.evaluate({ widths: [0.5] });
+    const onnx = await model.onnx({ width: "1/2" });
+    const mixed = await engine.load(await model.mix({ width: 0.25 }), own);
+    return {
+      size: own.imageSize[0],
+      same: (await federation.checkpoint()).length === model.checkpoint().length,
+      accuracy: tested.accuracy,
+      onnx: onnx.length,
+      mixed: mixed.info.widths,
+      best: federation.bestCheckpoint()?.length > 0,
+      classes: (await mixed.predict(new Uint8Array(2352))).length,
+    };
+  }, TINY);
+  expect(done).toMatchObject({ size: 8, same: true, mixed: ["1/4"], best: true, classes: 2 });
+  expect(done.accuracy).toBeGreaterThanOrEqual(0.5);
+  expect(done.onnx).toBeGreaterThan(1e6);
+});
+
+test("goes on from its own checkpoint as if it had not stopped; native evaluation agrees", async ({ page }) => {
+  await open(page);
+  const done = await page.evaluate(async (options) => {
+    const { default: init, Data, Engine } = await import(/** @type {any} */ ("/splitmix/splitmix.js"));
+    await init();
+    const engine = await Engine.create();
+    const data = Data.embedded();
+    const whole = await engine.federation(data, options);
+    await whole.train();
+    const first = await engine.federation(data, options);
+    await first.train({ rounds: 1 });
+    const second = await engine.resume(await first.checkpoint(), data);
+    await second.train();
+    const [a, b] = [await whole.checkpoint(), await second.checkpoint()];
+    const model = await engine.load(a, data);
+    const tested = await model.evaluate({ imagesPerClient: 100 });
+    return { same: a.length === b.length && a.every((/** @type {number} */ v, /** @type {number} */ i) => v === b[i]), bytes: [...a], tested };
+  }, TINY);
+  expect(done.same).toBe(true);
+  const file = join(await folder(), "browser.safetensors");
+  await writeFile(file, Uint8Array.from(done.bytes));
+  const native = await accuracies(file, "--images-per-client=100");
+  for (const { width, accuracy } of done.tested) expect(Math.abs(accuracy - native[width])).toBeLessThan(0.01);
+});
+
+test("failures say what is wrong, and cost nothing that is done", async ({ page }) => {
+  await open(page);
+  const said = await page.evaluate(async (options) => {
+    const { default: init, Data, Engine } = await import(/** @type {any} */ ("/splitmix/splitmix.js"));
+    await init();
+    const engine = await Engine.create();
+    const data = Data.embedded();
+    const why = async (/** @type {() => any} */ work) => {
+      try {
+        await work();
+        return "no error";
+      } catch (/** @type {any} */ error) {
+        return `${error.name} ${error.kind}: ${error.message}`;
+      }
+    };
+    const stop = new AbortController();
+    const aborted = await engine.federation(data, { ...options, rounds: 5 });
+    const lost = await engine.federation(data, { ...options, rounds: 5 });
+    const model = await engine.load(await aborted.checkpoint(), data);
+    return {
+      option: await why(() => engine.federation(data, { round: 1 })),
+      value: await why(() => engine.federation(data, { rounds: 0 })),
+      type: await why(() => engine.federation(data, { rounds: "many" })),
+      file: await why(() => engine.load(new Uint8Array([1, 2, 3]), data)),
+      arrays: await why(() => Data.fromArrays({ classes: ["a"], height: 2, width: 2, domains: [] })),
+      width: await why(() => model.evaluate({ widths: [0.3] })),
+      lambda: await why(() => model.evaluate({ lambda: 0.5 })),
+      picture: await why(() => model.predict(new Uint8Array(7))),
+      image: await why(() => data.testImage(9, 0)),
+      abort: await why(() => aborted.train({ signal: stop.signal, onRound: () => stop.abort() })),
+      abortedRounds: await aborted.roundsDone(),
+      lost: await why(() => lost.train({ onRound: () => engine.close() })),
+      kept: (await lost.checkpoint()).length,
+      keptRounds: await lost.roundsDone(),
+      after: await why(() => engine.federation(data, options)),
+    };
+  }, TINY);
+  expect(said.option).toMatch(/SplitmixError config: options: there is no round; there are .*rounds/);
+  expect(said.value).toContain("SplitmixError config: rounds = 0: it must be at least 1");
+  expect(said.type).toContain("SplitmixError config: options: invalid type");
+  expect(said.file).toContain("SplitmixError data: checkpoint: the file is cut short");
+  expect(said.arrays).toContain("it has no domain");
+  expect(said.width).toMatch(/SplitmixError config: .*3\/10/);
+  expect(said.lambda).toContain("no adversarial batch norms");
+  expect(said.picture).toContain("the picture has 7 bytes; 28×28 pixels");
+  expect(said.image).toContain("no test image 0 of domain 9");
+  expect(said.abort).toContain("AbortError");
+  expect(said.abortedRounds).toBe(1);
+  expect(said.lost).toContain("SplitmixError gpu: the GPU device was closed");
+  expect(said.keptRounds).toBe(1);
+  expect(said.kept).toBeGreaterThan(7e6);
+  expect(said.after).toContain("SplitmixError gpu");
+});
+
+test("the README's example runs", async ({ page }) => {
+  const readme = await readFile("package/README.md", "utf8");
+  const example = /```js\n([\s\S]*?)```/.exec(readme)?.[1] ?? "";
+  expect(example.split("\n").length).toBeLessThanOrEqual(16);
+  await open(page);
+  const module = example.replace('"@splitmix/web"', '"/splitmix/splitmix.js"').replace(/rounds: \d+/, "rounds: 1, trainPerDomain: 60").replace("pgd-7", "fgsm");
+  expect(module).not.toBe(example);
+  // The example is a module of its own, served by the test.
+  await page.route("**/example.js", (route) => route.fulfill({ body: `${module}\nexport default probabilities;`, contentType: "text/javascript" }));
+  const probabilities = await page.evaluate(async () => [...(await import(/** @type {any} */ ("/example.js"))).default]);
+  expect(probabilities).toHaveLength(10);
+  expect(probabilities.reduce((a, b) => a + b, 0)).toBeCloseTo(1, 4);
+});
