@@ -91,7 +91,9 @@ impl Trained {
             (None, None) => Ok(0),
             (Some(_), Some(name)) => client_number(&self.clients, name),
             (None, Some(_)) => Err(Error::Config("client: this model has the same batch norms for all clients: leave it out".into())),
-            (Some(_), None) => Err(Error::Config("client: every client has batch norms of its own in this model: choose one".into())),
+            (Some(_), None) => {
+                Err(Error::Config("client: every client has batch norms of its own in this model: choose one with --client".into()))
+            }
         }
     }
 

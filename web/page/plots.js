@@ -4,6 +4,9 @@ import uPlot from "./vendor/uplot.js";
 /** Colours that are told apart in light and dark, and by most colour-blind eyes. */
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999", "#8f6ad1"];
 
+/** Rows of pixels of a plot, its legend apart. */
+const HEIGHT = 200;
+
 export class Plot {
   /**
    * @param {HTMLElement} place
@@ -42,7 +45,7 @@ export class Plot {
     this.plot = new uPlot(
       {
         width,
-        height: this.place.clientHeight - 32,
+        height: HEIGHT,
         scales: { x: { time: false } },
         axes: [{ ...axis, incrs: [1, 2, 5, 10, 20, 50, 100] }, { ...axis, size: 48 }],
         series: [
