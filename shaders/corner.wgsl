@@ -3,7 +3,7 @@
 //
 //   take:    narrow[z][i] = wide[z][table[i]]
 //   add:     wide[z][table[i]] += narrow[z][i]
-//   merge:   sum[z][table[i]] += weight[z] · narrow[z][i],   mass[z][table[i]] += weight[z]
+//   merge:   sum[z][table[i]] += weight[z] · narrow[z][i],   mass[z][table[i]] += weight[z], where the weight is not 0
 //   settle:  parameters = sum / mass where somebody held the value (mass > 0); else they stay
 //
 // So `merge`, once for every width, and `settle` average each value over those that hold it. No place is named twice in a
@@ -72,6 +72,10 @@ fn merge(@builtin(global_invocation_id) id: vec3<u32>) {
   let at = places[id.x];
   let own = narrow[id.z * params.length + id.x];
   let weight = weights[id.z];
+  // A row that nobody trained leaves sums as they are, to the bit.
+  if (weight == 0.0) {
+    return;
+  }
   for (var c = 0u; c < 4u; c++) {
     if (at[c] != NONE) {
       let place = id.z * params.wide + at[c];

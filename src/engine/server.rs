@@ -74,6 +74,24 @@ impl Server {
         encoder.copy_buffer_to_buffer(&self.parameters, 0, &staging.buffer, offset, self.parameter_bytes());
     }
 
+    /// Records that `other`'s bases are copied to this server's, from base `first` on.
+    ///
+    /// # Panics
+    /// Where there are not so many, or they are of another network.
+    pub(crate) fn copy_in(&self, encoder: &mut wgpu::CommandEncoder, first: u32, other: &Server) {
+        assert!(self.row == other.row && first + other.bases <= self.bases, "{} bases from {first} of {}", other.bases, self.bases);
+        encoder.copy_buffer_to_buffer(&other.parameters, 0, &self.parameters, self.row * u64::from(first), other.parameter_bytes());
+    }
+
+    /// Records that bases from `first` on are copied to all of `other`'s.
+    ///
+    /// # Panics
+    /// As [`Server::copy_in`].
+    pub(crate) fn copy_from(&self, encoder: &mut wgpu::CommandEncoder, first: u32, other: &Server) {
+        assert!(self.row == other.row && first + other.bases <= self.bases, "{} bases from {first} of {}", other.bases, self.bases);
+        encoder.copy_buffer_to_buffer(&self.parameters, self.row * u64::from(first), &other.parameters, 0, other.parameter_bytes());
+    }
+
     /// All bases, as [`Server::download`] gives them, out of the bytes that were read back.
     pub(crate) fn parse(&self, network: &Network, bytes: &[u8]) -> Vec<BTreeMap<String, Vec<f32>>> {
         let of_row = |row: &[u8]| {

@@ -587,10 +587,10 @@ impl Case for CornerCase {
         let weights = [0.5, 0.0, 0.125];
         let f32s = |v: &[f64]| v.iter().map(|v| *v as f32).collect::<Vec<_>>();
         let kernel = Corner { narrow: narrow as u32 / 4, wide: wide as u32 / 4, over: Over::Fixed(BASES as u32) };
-        // What happens to each value of the wide rows that its corner holds; the others stay.
+        // What happens to each value of the wide rows that its corner holds; the others stay, as does a row merged with weight 0.
         let of_wide = |f: &dyn Fn(usize, f64, f64) -> f64, before: &[f64]| {
             let mut want = vec![Want::Keep; BASES * wide];
-            for base in 0..BASES {
+            for base in (0..BASES).filter(|base| self.step != CornerStep::Merge || weights[*base] != 0.0) {
                 for (i, place) in held.iter().enumerate() {
                     let at = base * wide + place;
                     want[at] = Want::Near(f(base, before[at], corners[base * narrow + i]), 2.0);
