@@ -246,12 +246,16 @@ impl Trainer {
         let waves = order.len().div_ceil(self.lanes_per_wave as usize).max(1);
         let per_wave = order.len().div_ceil(waves).max(1);
         let mut done = 0u64;
+        let second = offset + order.len() as u64 * TOTALS_BYTES;
+        if self.plan.adversarial_totals.is_none() {
+            // Counters of an earlier round may lie here.
+            encoder.clear_buffer(&staging.buffer, second, Some(order.len() as u64 * TOTALS_BYTES));
+        }
         for lanes in order.chunks(per_wave) {
             encoder = self.wave(gpu, encoder, work, lanes);
             let bytes = lanes.len() as u64 * TOTALS_BYTES;
             self.program.copy_out(&mut encoder, self.plan.totals, bytes, staging, offset + done);
             if let Some(totals) = self.plan.adversarial_totals {
-                let second = offset + order.len() as u64 * TOTALS_BYTES;
                 self.program.copy_out(&mut encoder, totals, bytes, staging, second + done);
             }
             done += bytes;
