@@ -296,7 +296,7 @@ fn the_self_test_passes_with_smaller_subgroups() {
 
 #[test]
 fn every_option_is_documented() {
-    for command in ["train", "eval", "mix", "predict", "import", "devices", "data", "bench", "self-test"] {
+    for command in ["train", "eval", "mix", "sweep", "predict", "import", "devices", "data", "bench", "self-test"] {
         let help = succeed(&mut splitmix(&[command, "--help"]));
         let lines: Vec<&str> = help.lines().collect();
         for (i, line) in lines.iter().enumerate().filter(|(_, line)| line.trim_start().starts_with("--")) {
@@ -625,4 +625,121 @@ fn a_sweep_trains_what_is_not_yet_trained() {
     let before = std::fs::metadata(&first).and_then(|m| m.modified()).expect("metrics");
     succeed(&mut sweep(&[]));
     assert_eq!(std::fs::metadata(&first).and_then(|m| m.modified()).expect("metrics"), before);
+}
+
+/// A file of three seeds a grid, as small as the trainings above.
+fn seeds(file: &Path, out: &Path, grids: &[&str]) {
+    let mut text = format!("out = {:?}\n", out.display().to_string());
+    text += "options = { domains = [\"optdigits\", \"synth-digits\"], clients-per-domain = 2, train-per-domain = 60, batch-size = 8, ";
+    text += "rounds = 3, validate-every = 2, eval-batch-size = 100 }\n";
+    grids.iter().for_each(|grid| text += &format!("[[grid]]\nseed = [1, 2, 3]\n{grid}\n"));
+    std::fs::write(file, text).expect("a file");
+}
+
+/// All that a run's own result is, byte for byte, by file; the configuration names the folder, so checkpoints are told by their tensors.
+fn result(run: &Path) -> BTreeMap<String, Vec<u8>> {
+    let read = |name: &str| std::fs::read(run.join(name)).unwrap_or_else(|e| panic!("{}/{name}: {e}", run.display()));
+    let mut all: BTreeMap<String, Vec<u8>> =
+        ["metrics.jsonl", "test.json", "clients.json"].map(|name| (name.to_string(), read(name))).into();
+    for name in ["last.safetensors", "best.safetensors"] {
+        all.extend(tensors(&run.join(name)).into_iter().map(|(tensor, bytes)| (format!("{name} {tensor}"), bytes)));
+    }
+    all
+}
+
+/// The folders of a sweep's runs, sorted.
+fn folders(sweep: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(sweep).expect("a folder").map(|e| e.expect("an entry"));
+    let runs = entries.filter(|e| e.path().join("config.toml").exists());
+    let mut names: Vec<String> = runs.map(|e| e.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn runs_that_are_trained_together_are_the_same_to_the_bit_as_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let grids = [
+        "base-width = [\"1/64\"]\nbudgets = [\"64-32\"]\nclients-per-round = [2, 4]",
+        "method = [\"fedavg\"]\nwidth = [\"1/64\"]\nbn-mode = [\"tracked\"]\noptimizer = [\"adam\"]\nproximal = [0.01]",
+        "method = [\"hetero-fl\"]\nbudgets = [\"64-32\"]\nclients-per-round = [1]",
+        "method = [\"shetero-fl\"]\nbudgets = [\"64-32\"]",
+        "base-width = [\"1/64\"]\nbudgets = [\"64-32\"]\nbn-mode = [\"post\"]\ndirichlet = [1.0]\nsmallest-share = [1]",
+        // Not together: noise and batch norms by the number of a program's base or client.
+        "base-width = [\"1/64\"]\nbudgets = [\"64-32\"]\nflip = [true]",
+    ];
+    let sweep = |name: &str, grids: &[&str], more: &[&str]| {
+        seeds(&path(&format!("{name}.toml")), &path(name), grids);
+        let mut command = splitmix(&["sweep"]);
+        command.arg(path(&format!("{name}.toml"))).args(more);
+        command
+    };
+    succeed(&mut sweep("alone", &grids, &["--together", "1"]));
+    let done = output(&mut sweep("together", &grids, &["--together", "6"]));
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{told}");
+    assert_eq!(told.matches("together: the lanes of 6 runs").count(), 1, "{told}");
+    assert_eq!(told.matches("together: the lanes of 3 runs").count(), 4, "{told}");
+    let names = folders(&path("alone"));
+    assert_eq!((names.len(), folders(&path("together"))), (21, names.clone()));
+    let same_as_alone = |sweep: &str, names: &[String]| {
+        for name in names {
+            let (run, alone) = (path(sweep).join(name), path("alone").join(name));
+            assert_eq!(result(&run), result(&alone), "{}", run.display());
+            let list = |run: &Path| {
+                let mut list: Vec<_> = std::fs::read_dir(run).expect("a folder").map(|e| e.expect("an entry").file_name()).collect();
+                list.sort();
+                list
+            };
+            assert_eq!(list(&run), list(&alone), "the same files");
+        }
+    };
+    same_as_alone("together", &names);
+
+    // Lanes of different runs share waves, and a run's lanes are in several; stopped after every round on the way.
+    let some = &grids[..1];
+    let limited = ["--max-time", "0s", "--together", "4"];
+    let with_waves = |name: &str| {
+        let command = sweep(name, some, &limited);
+        let file = path(&format!("{name}.toml"));
+        let text = std::fs::read_to_string(&file).expect("a file");
+        std::fs::write(&file, text.replace("rounds = 3", "rounds = 3, wave-lanes = 5")).expect("written");
+        command
+    };
+    fail(&mut with_waves("stopped"), 130, &["stopped in", "seed-1, ", "splitmix sweep", "up to 5 lanes a wave"]);
+    let list = succeed(splitmix(&["sweep", "--list"]).arg(path("stopped.toml")));
+    assert_eq!((list.matches("begun").count(), list.matches("to do").count()), (3, 3), "{list}");
+    // One of them is a round ahead: the others catch up with it.
+    let ahead = folders(&path("stopped")).remove(0);
+    fail(splitmix(&["train", "--resume", "--max-time", "0s", "--out"]).arg(path("stopped").join(&ahead)), 130, &["after round 2 of 3"]);
+    // One lost its checkpoint: it begins anew.
+    let behind = folders(&path("stopped")).remove(1);
+    std::fs::remove_file(path("stopped").join(&behind).join("last.safetensors")).expect("removed");
+    // And one cannot be taken up: the others do not mind.
+    let broken = folders(&path("stopped")).remove(2);
+    let checkpoint = path("stopped").join(&broken).join("last.safetensors");
+    let kept = std::fs::read(&checkpoint).expect("a checkpoint");
+    std::fs::write(&checkpoint, &kept[..kept.len() / 2]).expect("written");
+    fail(splitmix(&["sweep"]).arg(path("stopped.toml")), 1, &["not every run", &broken, "last.safetensors"]);
+    std::fs::write(&checkpoint, kept).expect("written");
+    succeed(splitmix(&["sweep"]).arg(path("stopped.toml")));
+    same_as_alone("stopped", &folders(&path("stopped")));
+    assert_eq!(folders(&path("stopped")).len(), 6);
+
+    // Where they do not fit together, they are trained in parts.
+    let mut in_parts = sweep("parts", &grids[3..4], &[]);
+    let text = std::fs::read_to_string(path("parts.toml")).expect("a file");
+    std::fs::write(path("parts.toml"), text.replace("rounds = 3", "rounds = 3, memory-limit = \"15MB\"")).expect("written");
+    let done = output(&mut in_parts);
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success() && told.contains("not together: ") && told.contains("memory"), "{told}");
+    assert!(told.contains("together: the lanes of 2 runs"), "{told}");
+    same_as_alone("parts", &folders(&path("parts")));
+
+    // The figures of a round are of all that were in it.
+    let some_of_six = folders(&path("stopped")).remove(0);
+    let timing = std::fs::read_to_string(path("together").join(&some_of_six).join("timing.jsonl")).expect("timing");
+    assert_eq!(timing.matches("\"together\":6").count(), 3, "{timing}");
+    fail(&mut sweep("none", some, &["--together", "0"]), 2, &["--together"]);
 }

@@ -1,13 +1,14 @@
 //! `splitmix sweep`
 
-use super::train::{Extras, train, watch_for_interrupts};
+use super::train::{Begin, Extras, Ready, ready, train, watch_for_interrupts};
 use super::{effective, print, table};
 use crate::report::{Run, TEST, groups, page};
 use crate::run::TrainConfig;
 use crate::run::run_dir::{CONFIG, RunDir, write_atomically};
 use crate::{Error, Result};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -22,6 +23,10 @@ pub(super) struct Args {
     /// Only say which runs there are, and how far they are.
     #[arg(long)]
     list: bool,
+    /// Train at most so many runs together, their lanes in the same dispatches: such as differ in seed or clients-per-round only. It does
+    /// not change results. 1: one after the other.
+    #[arg(long, value_name = "RUNS", default_value = "8")]
+    together: NonZeroUsize,
     /// Stop after the round in which this much time has gone: 90m, 2h, 1day 6h. The same command goes on.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     max_time: Option<Duration>,
@@ -80,30 +85,36 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let interrupted = watch_for_interrupts()?;
     let began = Instant::now();
     let mut failed = Vec::new();
-    for config in configs.iter().filter(|c| State::of(c) != State::Finished) {
-        let name = config.out.display().to_string();
-        eprintln!("\n{name}");
+    let mut waiting = sets(configs.iter().filter(|c| State::of(c) != State::Finished), args.together.get())?;
+    while let Some(set) = waiting.pop_front() {
+        let (ready, set) = match prepare(set, &mut failed).await {
+            Prepared::Ready(ready, names) => (ready, names),
+            Prepared::InParts(parts) => {
+                parts.into_iter().rev().for_each(|part| waiting.push_front(part));
+                continue;
+            }
+            Prepared::Nothing => continue,
+        };
         let left = args.max_time.map(|most| most.saturating_sub(began.elapsed()));
         let extras = Extras { max_time: left, tensorboard: false, no_table: true };
-        let done = match State::of(config) {
-            State::Begun => match RunDir::resume(&config.out) {
-                Ok((run_dir, saved, checkpoint)) => match config.check_resume(&saved) {
-                    Ok(()) => train(config.clone(), Some((run_dir, checkpoint)), &extras, &interrupted).await,
-                    Err(error) => Err(error),
-                },
-                Err(error) => Err(error),
-            },
-            _ => train(config.clone(), None, &extras, &interrupted).await,
-        };
-        match done {
-            Ok(()) => {}
-            Err(Error::Interrupted(_)) => {
-                return Err(Error::Interrupted(format!("stopped in {name}; go on with: splitmix sweep {}", args.file.display())));
+        match train(ready, &extras, &interrupted).await {
+            Ok(ends) => {
+                let mut stopped = Vec::new();
+                for (name, end) in set.into_iter().zip(ends) {
+                    match end {
+                        Ok(()) => {}
+                        Err(Error::Interrupted(_)) => stopped.push(name),
+                        Err(error) => fail(&mut failed, name, error),
+                    }
+                }
+                if !stopped.is_empty() {
+                    let (names, file) = (stopped.join(", "), args.file.display());
+                    return Err(Error::Interrupted(format!("stopped in {names}; go on with: splitmix sweep {file}")));
+                }
             }
-            // The other runs are worth having without this one.
             Err(error) => {
-                eprintln!("{name}: {error}");
-                failed.push((name, error));
+                eprintln!("{}: {error}", set.join(", "));
+                failed.push((set.join(", "), error));
             }
         }
         if interrupted.load(Ordering::SeqCst) {
@@ -119,6 +130,85 @@ pub(super) async fn run(args: Args) -> Result<()> {
     match failed.into_iter().next() {
         Some((name, error)) => Err(Error::Training(format!("not every run came to its end; the first that did not: {name}: {error}"))),
         None => Ok(()),
+    }
+}
+
+/// Notes that a run failed: the other runs are worth having without it.
+fn fail(failed: &mut Vec<(String, Error)>, name: String, error: Error) {
+    eprintln!("{name}: {error}");
+    failed.push((name, error));
+}
+
+/// Runs in sets that are trained together, at most so many in each, as equal as can be; the order is that of each set's first.
+fn sets<'a>(configs: impl Iterator<Item = &'a TrainConfig>, most: usize) -> Result<VecDeque<Vec<&'a TrainConfig>>> {
+    let mut like: Vec<Vec<&TrainConfig>> = Vec::new();
+    for config in configs {
+        let mut place = None;
+        for (i, set) in like.iter().enumerate() {
+            if set[0].trains_together(config)? {
+                place = Some(i);
+                break;
+            }
+        }
+        match place {
+            Some(i) => like[i].push(config),
+            None => like.push(vec![config]),
+        }
+    }
+    let parts = |set: Vec<&'a TrainConfig>| -> Vec<Vec<&'a TrainConfig>> {
+        let parts = set.len().div_ceil(most);
+        set.chunks(set.len().div_ceil(parts)).map(<[_]>::to_vec).collect()
+    };
+    Ok(like.into_iter().flat_map(parts).collect())
+}
+
+/// A set of runs before its training.
+enum Prepared<'a> {
+    /// Ready, with the runs' names.
+    Ready(Ready, Vec<String>),
+    /// To be tried in parts.
+    InParts(Vec<Vec<&'a TrainConfig>>),
+    /// Every run failed.
+    Nothing,
+}
+
+/// Prepares a set of runs; those that cannot be taken up again are failed.
+async fn prepare<'a>(set: Vec<&'a TrainConfig>, failed: &mut Vec<(String, Error)>) -> Prepared<'a> {
+    let (mut runs, mut taken) = (Vec::new(), Vec::new());
+    eprintln!();
+    for config in set {
+        let name = config.out.display().to_string();
+        eprintln!("{name}");
+        let resumed = match State::of(config) {
+            State::Begun => RunDir::resume(&config.out).and_then(|(run_dir, saved, checkpoint)| {
+                config.check_resume(&saved)?;
+                Ok(Some((run_dir, checkpoint)))
+            }),
+            _ => Ok(None),
+        };
+        match resumed {
+            Ok(resumed) => {
+                runs.push(Begin { config: config.clone(), resumed });
+                taken.push(config);
+            }
+            Err(error) => fail(failed, name, error),
+        }
+    }
+    if taken.is_empty() {
+        return Prepared::Nothing;
+    }
+    let names: Vec<String> = taken.iter().map(|config| config.out.display().to_string()).collect();
+    match ready(runs).await {
+        Ok(ready) => Prepared::Ready(ready, names),
+        // They may not fit together, or one of them may be at fault.
+        Err(error) if taken.len() > 1 => {
+            eprintln!("not together: {error}");
+            Prepared::InParts(taken.chunks(taken.len().div_ceil(2)).map(<[_]>::to_vec).collect())
+        }
+        Err(error) => {
+            fail(failed, names.concat(), error);
+            Prepared::Nothing
+        }
     }
 }
 

@@ -5,11 +5,11 @@ use crate::data::{ClientRow, Splits, class_table};
 use crate::data::{Dataset, ImageSet};
 use crate::fl::Client;
 use crate::report::{CLIENTS, Clients, TEST};
-use crate::run::run_dir::{BEST, read_checkpoint, write_atomically};
+use crate::run::run_dir::{BEST, LAST, read_checkpoint, write_atomically};
 use crate::run::tensorboard::TensorBoard;
-use crate::run::{Checkpoint, Federation, Report, RoundCost, RoundOutcome, RunDir, TrainConfig, TrainOverrides};
+use crate::run::{Checkpoint, Federation, Report, RoundCost, RoundOutcome, RunDir, Start, Together, TrainConfig, TrainOverrides};
 use crate::{Error, Result};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,7 +55,8 @@ pub(super) async fn run(args: Args) -> Result<()> {
     };
     let extras = Extras { max_time: args.max_time, tensorboard: args.tensorboard, no_table: args.no_table };
     let interrupted = watch_for_interrupts()?;
-    train(config, resumed, &extras, &interrupted).await
+    let ends = train(ready(vec![Begin { config, resumed }]).await?, &extras, &interrupted).await?;
+    ends.into_iter().collect()
 }
 
 /// What concerns a process, not what is trained.
@@ -65,72 +66,150 @@ pub(super) struct Extras {
     pub no_table: bool,
 }
 
-/// Trains to the end of a configuration and tests the best round, from the start or from a run's last checkpoint.
-pub(super) async fn train(
-    config: TrainConfig,
-    resumed: Option<(RunDir, Option<Checkpoint>)>,
-    extras: &Extras,
-    interrupted: &AtomicBool,
-) -> Result<()> {
+/// A run before its training: from the start, or from its folder and last checkpoint.
+pub(super) struct Begin {
+    pub config: TrainConfig,
+    pub resumed: Option<(RunDir, Option<Checkpoint>)>,
+}
+
+/// Runs that are trained together (or one alone), with their data.
+pub(super) struct Ready {
+    dataset: Dataset,
+    together: Together,
+    /// Of the resumed ones.
+    folders: Vec<Option<RunDir>>,
+}
+
+/// Opens the adapter and prepares the training of runs that go together.
+pub(super) async fn ready(runs: Vec<Begin>) -> Result<Ready> {
+    let Some(config) = runs.first().map(|run| run.config.clone()) else {
+        return Err(Error::Config("there is no run to train".into()));
+    };
     let dataset = load_data(&config)?;
     let gpu = open_gpu(config.adapter.clone(), config.checked_shaders).await?;
     eprintln!("adapter: {}", gpu.describe());
-    let (mut run_dir, mut federation) = match resumed {
-        Some((run_dir, Some(checkpoint))) => {
-            let file = run_dir.path().join(crate::run::run_dir::LAST).display().to_string();
-            (run_dir, Federation::resume(gpu, &dataset, config, checkpoint, &file).await?)
-        }
-        Some((run_dir, None)) => (run_dir, Federation::new(gpu, &dataset, config).await?),
-        None => {
-            let federation = Federation::new(gpu, &dataset, config).await?;
-            (RunDir::create(&federation.config.out, &federation.config)?, federation)
-        }
-    };
-    introduce(&federation, &dataset, !extras.no_table && federation.rounds_done == 0);
-    let clients = Clients { classes: dataset.classes.clone(), rows: client_rows(&federation.clients, &dataset) };
-    let json = serde_json::to_vec(&clients).map_err(|e| Error::Data(format!("the clients cannot be written: {e}")))?;
-    write_atomically(&run_dir.path().join(CLIENTS), &json)?;
+    let (mut starts, mut folders) = (Vec::new(), Vec::new());
+    for Begin { config, resumed } in runs {
+        let (folder, checkpoint) = resumed.map_or((None, None), |(folder, checkpoint)| (Some(folder), checkpoint));
+        let file = |folder: &RunDir| folder.path().join(LAST).display().to_string();
+        starts.push(Start { config, checkpoint: checkpoint.zip(folder.as_ref().map(file)) });
+        folders.push(folder);
+    }
+    let together = Together::new(&gpu, &dataset, starts).await?;
+    Ok(Ready { dataset, together, folders })
+}
 
-    let mut board = match extras.tensorboard {
-        true => Some(TensorBoard::create(&run_dir.path().join("tensorboard"))?),
-        false => None,
-    };
-    let progress = Progress::new(&federation);
+/// Trains to the end of the configurations and tests the best round of each run. What became of each is told in their order: an error
+/// of one does not end the others. Only one of the device does.
+pub(super) async fn train(ready: Ready, extras: &Extras, interrupted: &AtomicBool) -> Result<Vec<Result<()>>> {
+    let Ready { dataset, mut together, folders } = ready;
+    let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
+    let mut runs = Vec::new();
+    introduce(&together, &dataset, !extras.no_table);
+    for (federation, folder) in together.runs().iter().zip(folders) {
+        let label = if together.runs().len() > 1 { name(&federation.config) } else { String::new() };
+        runs.push(Running::new(federation, folder, &dataset, extras, Progress::new(federation, label, &bars)));
+    }
     let began = Instant::now();
-    let mut saved_at = federation.rounds_done;
-    while federation.rounds_done < federation.config.rounds {
+    loop {
         let start = Instant::now();
-        let outcome = federation.round().await?;
+        let among: Vec<usize> = (0..runs.len()).filter(|i| runs[*i].is_ok()).collect();
+        let outcomes = together.round(&among).await?;
+        let seconds = start.elapsed().as_secs_f64();
+        let stop = interrupted.load(Ordering::SeqCst) || extras.max_time.is_some_and(|most| began.elapsed() >= most);
+        let went_on = !outcomes.is_empty();
+        for (i, outcome) in outcomes {
+            let federation = &together.runs()[i];
+            let done = match (&mut runs[i], outcome) {
+                (Ok(run), Ok(outcome)) => run.round(federation, &outcome, seconds, stop).await,
+                (_, Err(error)) => Err(error),
+                (Err(_), Ok(_)) => Ok(()),
+            };
+            if let Err(error) = done {
+                if runs.len() > 1 {
+                    bars.suspend(|| eprintln!("{}: {error}", name(&federation.config)));
+                }
+                runs[i] = Err(error);
+            }
+        }
+        let left = |(run, f): (&Result<Running>, &Federation)| run.is_ok() && f.rounds_done < f.config.rounds;
+        if !went_on || !runs.iter().zip(together.runs()).any(left) {
+            break;
+        }
+        if stop {
+            runs.iter().flatten().for_each(|run| run.progress.finish());
+            let interrupted = |(run, f): (Result<Running>, &Federation)| {
+                Err(Error::Interrupted(format!(
+                    "stopped after round {} of {}; go on with: splitmix train --resume --out {}",
+                    f.rounds_done,
+                    f.config.rounds,
+                    run?.folder.path().display()
+                )))
+            };
+            return Ok(runs.into_iter().zip(together.runs()).map(interrupted).collect());
+        }
+    }
+    runs.iter().flatten().for_each(|run| run.progress.finish());
+    let mut ends = Vec::new();
+    for (mut federation, run) in together.into_runs().into_iter().zip(runs) {
+        ends.push(match run {
+            Ok(run) => finish(&mut federation, &dataset, &run.folder).await,
+            Err(error) => Err(error),
+        });
+    }
+    Ok(ends)
+}
+
+/// What a run is called where there are several.
+fn name(config: &TrainConfig) -> String {
+    config.out.file_name().unwrap_or(config.out.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// A run in training, with its files.
+struct Running {
+    folder: RunDir,
+    board: Option<TensorBoard>,
+    progress: Progress,
+}
+
+impl Running {
+    fn new(f: &Federation, folder: Option<RunDir>, dataset: &Dataset, extras: &Extras, progress: Progress) -> Result<Running> {
+        let folder = match folder {
+            Some(folder) => folder,
+            None => RunDir::create(&f.config.out, &f.config)?,
+        };
+        let clients = Clients { classes: dataset.classes.clone(), rows: client_rows(&f.clients, dataset) };
+        let json = serde_json::to_vec(&clients).map_err(|e| Error::Data(format!("the clients cannot be written: {e}")))?;
+        write_atomically(&folder.path().join(CLIENTS), &json)?;
+        let board = match extras.tensorboard {
+            true => Some(TensorBoard::create(&folder.path().join("tensorboard"))?),
+            false => None,
+        };
+        Ok(Running { folder, board, progress })
+    }
+
+    /// Writes down what a round came to.
+    async fn round(&mut self, federation: &Federation, outcome: &RoundOutcome, seconds: f64, stop: bool) -> Result<()> {
         let cost = RoundCost {
             round: outcome.metrics.round,
-            seconds: start.elapsed().as_secs_f64(),
+            seconds,
             waves: outcome.waves,
             dispatches: outcome.dispatches,
             submits: outcome.submits,
+            together: outcome.together,
         };
-        run_dir.append(&outcome.metrics, &cost)?;
-        board.as_mut().map_or(Ok(()), |b| b.append(&outcome.metrics, &cost))?;
-        let stop = interrupted.load(Ordering::SeqCst) || extras.max_time.is_some_and(|most| began.elapsed() >= most);
+        self.folder.append(&outcome.metrics, &cost)?;
+        self.board.as_mut().map_or(Ok(()), |b| b.append(&outcome.metrics, &cost))?;
         if outcome.metrics.best || stop || federation.config.saves_after(outcome.metrics.round) {
             let checkpoint = federation.checkpoint().await?;
             if outcome.metrics.best {
-                run_dir.save_best(checkpoint.clone())?;
+                self.folder.save_best(checkpoint.clone())?;
             }
-            run_dir.save_last(&checkpoint)?;
-            saved_at = federation.rounds_done;
+            self.folder.save_last(&checkpoint)?;
         }
-        progress.round(&federation, &outcome);
-        if stop && federation.rounds_done < federation.config.rounds {
-            progress.finish();
-            return Err(Error::Interrupted(format!(
-                "stopped after round {saved_at} of {}; go on with: splitmix train --resume --out {}",
-                federation.config.rounds,
-                run_dir.path().display()
-            )));
-        }
+        self.progress.round(federation, outcome);
+        Ok(())
     }
-    progress.finish();
-    finish(&mut federation, &dataset, &run_dir).await
 }
 
 /// Tests the best round (without validation: the last) and leaves the report in the run's folder.
@@ -184,8 +263,10 @@ pub(super) fn client_rows(clients: &[Client], dataset: &Dataset) -> Vec<ClientRo
     clients.iter().map(row).collect()
 }
 
-/// Says what is about to be trained.
-fn introduce(f: &Federation, dataset: &Dataset, with_table: bool) {
+/// Says what is about to be trained; `with_table`: with the table of clients, where training begins.
+fn introduce(together: &Together, dataset: &Dataset, with_table: bool) {
+    let all = together.runs();
+    let f = &all[0];
     let network = &f.model.network;
     let c = &f.config;
     let domains: Vec<String> = dataset.domains.iter().map(|d| d.title()).collect();
@@ -200,7 +281,7 @@ fn introduce(f: &Federation, dataset: &Dataset, with_table: bool) {
         network.macs() as f64 * 1e-6,
         c.norm_rule(),
     );
-    if with_table {
+    if with_table && f.rounds_done == 0 {
         eprint!("{}", class_table(&client_rows(&f.clients, dataset), &dataset.classes, Splits::Train));
     }
     if c.lambda_train > 0.0 {
@@ -214,39 +295,47 @@ fn introduce(f: &Federation, dataset: &Dataset, with_table: bool) {
     for warning in c.warnings() {
         eprintln!("warning: {warning}");
     }
-    for warning in &f.warnings {
-        eprintln!("note: {warning}");
+    if all.len() > 1 {
+        eprintln!("together: the lanes of {} runs go through the same dispatches", all.len());
     }
-    let lanes: Vec<String> = f.lanes_per_wave().iter().map(u32::to_string).collect();
-    eprintln!(
-        "federation: {} clients, up to {} lanes a wave; rounds {}–{}; run folder {}",
-        f.clients.len(),
-        lanes.join(" + "),
-        f.rounds_done + 1,
-        c.rounds,
-        c.out.display()
-    );
+    let lanes: Vec<String> = together.lanes_per_wave().iter().map(u32::to_string).collect();
+    for f in all {
+        for warning in &f.warnings {
+            eprintln!("note: {warning}");
+        }
+        eprintln!(
+            "federation: {} clients, up to {} lanes a wave; rounds {}–{}; run folder {}",
+            f.clients.len(),
+            lanes.join(" + "),
+            f.rounds_done + 1,
+            c.rounds,
+            f.config.out.display()
+        );
+    }
 }
 
-/// A bar on a terminal, a line a round elsewhere.
+/// A bar on a terminal, a line a round elsewhere; where there are several runs, with the run's name.
 struct Progress {
+    label: String,
     bar: Option<ProgressBar>,
     start: Instant,
     first: usize,
 }
 
 impl Progress {
-    fn new(f: &Federation) -> Progress {
+    fn new(f: &Federation, name: String, bars: &MultiProgress) -> Progress {
+        let label = if name.is_empty() { name } else { format!("{name}: ") };
         let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(Some(f.config.rounds as u64), ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{bar:24} round {pos}/{len} {msg} ({elapsed} gone, {eta} left)");
+            let bar = bars.add(ProgressBar::new(f.config.rounds as u64));
+            let style = ProgressStyle::with_template("{prefix}{bar:24} round {pos}/{len} {msg} ({elapsed} gone, {eta} left)");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_prefix(label.clone());
             bar.set_position(f.rounds_done as u64);
             bar.reset_eta();
             bar.tick();
             bar
         });
-        Progress { bar, start: Instant::now(), first: f.rounds_done }
+        Progress { label, bar, start: Instant::now(), first: f.rounds_done }
     }
 
     fn round(&self, f: &Federation, outcome: &RoundOutcome) {
@@ -264,7 +353,7 @@ impl Progress {
             None => {
                 let gone = self.start.elapsed().as_secs_f64();
                 let left = gone / (f.rounds_done - self.first).max(1) as f64 * (f.config.rounds - f.rounds_done) as f64;
-                eprintln!("round {}/{} {text} ({gone:.0} s gone, {left:.0} s left)", f.rounds_done, f.config.rounds);
+                eprintln!("{}round {}/{} {text} ({gone:.0} s gone, {left:.0} s left)", self.label, f.rounds_done, f.config.rounds);
             }
         }
     }

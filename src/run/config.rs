@@ -193,6 +193,9 @@ options! {
 const FREE_ON_RESUME: &[&str] =
     &["out", "data-dir", "clients-file", "adapter", "memory-limit", "wave-lanes", "checked-shaders", "checkpoint-every"];
 
+/// Options that runs may differ in that are trained together: their lanes go through the same dispatches.
+const FREE_TOGETHER: &[&str] = &["seed", "out", "clients-per-round"];
+
 /// A list that is an array in files and a comma-separated text on the command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -647,6 +650,17 @@ impl TrainConfig {
             }
         }
         Ok(())
+    }
+
+    /// Whether a run with this configuration and one with the other can be trained together. Attacks and augmentation draw by one seed a
+    /// program and clients' own batch norms are one table a program, so a run with these is trained alone.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where a configuration cannot be written.
+    pub fn trains_together(&self, other: &TrainConfig) -> Result<bool> {
+        let (own, others) = (self.as_object()?, other.as_object()?);
+        let same = TrainConfig::keys().iter().all(|key| FREE_TOGETHER.contains(&key.as_str()) || own.get(key) == others.get(key));
+        Ok(same && self.lambda_train == 0.0 && self.augment().is_none() && !self.local_bn)
     }
 
     fn as_object(&self) -> Result<serde_json::Map<String, serde_json::Value>> {

@@ -1,18 +1,28 @@
 //! The federated loop: a round plans who trains what, trains every lane on the GPU, averages each base, validates, and
-//! reads its counters back once.
+//! reads its counters back once. Training itself is [`super::together`]'s, of one federation as of several.
 
 use super::checkpoint::{Checkpoint, Header};
 use super::config::TrainConfig;
 use super::metrics::{RoundMetrics, width_metrics};
 use super::model::{self, Images, Model, TestSettings, batches_of_clients, per_client};
+use super::together::Training;
 use crate::data::Dataset;
 use crate::engine::{
-    Adversarial, AttackOptions, Attacker, Batch, ClientWork, Corner, EvaluateOptions, Evaluator, GroupSetting, GroupWork, LaneGroups,
-    Limit, Narrower, Staging, Totals, TrainOptions,
+    AttackOptions, Attacker, Batch, ClientWork, Corner, EvaluateOptions, Evaluator, GroupWork, Limit, Server, Staging, Totals,
 };
 use crate::fl::{Client, Cut, Deck, Ratio, RoundPlan, Selection, Warning, batches, plan_round};
 use crate::gpu::Gpu;
 use crate::{Error, Result};
+use std::rc::Rc;
+
+/// Where a federation begins.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The effective configuration, validated.
+    pub config: TrainConfig,
+    /// The checkpoint that it goes on from, with its file's name for errors; none: the first round.
+    pub checkpoint: Option<(Checkpoint, String)>,
+}
 
 /// A federation in training.
 pub struct Federation {
@@ -27,18 +37,31 @@ pub struct Federation {
     /// The server's ensemble.
     pub model: Model,
     /// The data set on the GPU.
-    pub images: Images,
+    pub images: Rc<Images>,
     /// Rounds trained so far.
     pub rounds_done: usize,
     /// The best round so far.
     pub selection: Selection,
     deck: Deck,
-    /// What the clients of each group of lanes train.
-    cuts: Vec<Option<Cut>>,
-    lanes: LaneGroups,
     validation: Option<Validation>,
-    staging: Staging,
+    /// The program of its training; none where it is trained together with others.
+    training: Option<Training>,
     state: Option<State>,
+}
+
+/// What follows the training of a round: bytes of counters of its validation, then of the bases; dispatches.
+#[derive(Default)]
+pub(super) struct End {
+    validation: u64,
+    state: u64,
+    pub(super) dispatches: u64,
+}
+
+impl End {
+    /// Bytes in all.
+    pub(super) fn bytes(&self) -> u64 {
+        self.validation + self.state
+    }
 }
 
 /// The model after a round, as it was read back with the round's counters: it outlives the device.
@@ -95,15 +118,16 @@ impl Validation {
 }
 
 /// Mean loss and accuracy over images.
-struct Means {
+pub(super) struct Means {
     loss: f64,
     accuracy: f64,
 }
 
 impl Means {
-    fn of(totals: &[Vec<Totals>]) -> Means {
+    /// Over the counters of clients, in their order.
+    pub(super) fn of<'a>(totals: impl Iterator<Item = &'a Vec<Totals>>) -> Means {
         let (mut loss, mut correct, mut samples) = (0.0, 0u64, 0u64);
-        for t in totals.iter().flatten() {
+        for t in totals.flatten() {
             loss += f64::from(t.loss);
             correct += u64::from(t.correct);
             samples += u64::from(t.samples);
@@ -118,6 +142,8 @@ impl Means {
 pub struct RoundOutcome {
     /// What the configuration, the data and the adapter decide.
     pub metrics: RoundMetrics,
+    /// Federations that were trained together; waves, dispatches and submits are those of all of them.
+    pub together: usize,
     /// Waves that the lanes were trained in.
     pub waves: usize,
     /// Dispatches of training and validation.
@@ -135,20 +161,7 @@ impl Federation {
     /// [`Error::Config`] and [`Error::Data`] where configuration and data do not fit each other, [`Error::Gpu`] for
     /// the device's.
     pub async fn new(gpu: Gpu, dataset: &Dataset, config: TrainConfig) -> Result<Federation> {
-        let algorithm = config.algorithm();
-        let network = config.network(dataset.classes.len())?;
-        let bases = algorithm.bases()?;
-        let server = model::initial_bases(&gpu, &network, bases, algorithm.base_width(), config.seed, config.rescale_init)?;
-        let local = match config.local_bn {
-            true => {
-                let clients = model::partition(dataset, &config)?.clients.len();
-                Some(model::initial_norms(&gpu, &network, clients, bases)?)
-            }
-            false => None,
-        };
-        let (architecture, classes, bn_mode) = (config.network.architecture()?, dataset.classes.len(), config.bn_mode);
-        let model = Model { network, server, algorithm, architecture, classes, bn_mode, local, mixed: None };
-        Federation::with_model(gpu, dataset, config, model, Deck::new(bases)?).await
+        Federation::alone(gpu, dataset, Start { config, checkpoint: None }).await
     }
 
     /// A federation that goes on where `checkpoint` (its file's name in `file`) was written, bit for bit.
@@ -156,6 +169,24 @@ impl Federation {
     /// # Errors
     /// As [`Federation::new`]; [`Error::Data`] for a checkpoint that cannot be resumed from.
     pub async fn resume(gpu: Gpu, dataset: &Dataset, config: TrainConfig, checkpoint: Checkpoint, file: &str) -> Result<Federation> {
+        Federation::alone(gpu, dataset, Start { config, checkpoint: Some((checkpoint, file.into())) }).await
+    }
+
+    async fn alone(gpu: Gpu, dataset: &Dataset, start: Start) -> Result<Federation> {
+        let images = Rc::new(Images::new(&gpu, dataset, start.config.network(dataset.classes.len())?.input)?);
+        let mut federation = Federation::start(&gpu, dataset, &images, start, 1).await?;
+        federation.training = Some(Training::new(&[&federation]).await?);
+        Ok(federation)
+    }
+
+    /// One of so many federations that are trained together, without the program of its training.
+    pub(super) async fn start(gpu: &Gpu, dataset: &Dataset, images: &Rc<Images>, start: Start, together: usize) -> Result<Federation> {
+        let config = start.config;
+        let Some((checkpoint, file)) = start.checkpoint else {
+            let model = initial_model(gpu, dataset, &config)?;
+            let deck = Deck::new(model.server.bases as usize)?;
+            return Federation::with_model(gpu, dataset, images, config, model, deck, together).await;
+        };
         let header = checkpoint.header.clone();
         let deck = header.deck.ok_or_else(|| {
             Error::Data(format!("{file}: it keeps the best round's bases but not the state of sampling: resume from last.safetensors"))
@@ -167,81 +198,38 @@ impl Federation {
                 dataset.classes.len()
             )));
         }
-        let model = Model::from_checkpoint(&gpu, checkpoint, file)?;
-        let mut federation = Federation::with_model(gpu, dataset, config, model, deck).await?;
+        let model = Model::from_checkpoint(gpu, checkpoint, &file)?;
+        let mut federation = Federation::with_model(gpu, dataset, images, config, model, deck, together).await?;
         federation.rounds_done = header.rounds_done;
         federation.selection = Selection { best: header.best };
         Ok(federation)
     }
 
-    async fn with_model(gpu: Gpu, dataset: &Dataset, config: TrainConfig, model: Model, deck: Deck) -> Result<Federation> {
+    async fn with_model(
+        gpu: &Gpu,
+        dataset: &Dataset,
+        images: &Rc<Images>,
+        config: TrainConfig,
+        model: Model,
+        deck: Deck,
+        together: usize,
+    ) -> Result<Federation> {
         let parts = model::partition(dataset, &config)?;
         let clients = parts.clients;
-        let images = Images::new(&gpu, dataset, model.network.input)?;
-        // What the user allows is for everything: a quarter of what images and bases leave goes to validation.
-        let taken = images.store.bytes() + model.server.bytes();
-        let limit = config.limit();
-
-        let mut steps = equal_steps(&config, &clients).unwrap_or(0);
-        for client in clients.iter().filter(|_| config.dirichlet.is_none()) {
-            steps = steps.max(batches::batch_sizes(client.train.len(), config.batch_size)?.len() * config.local_epochs);
-        }
-        let robust = config.lambda_train > 0.0;
-        let mut cuts: Vec<Option<Cut>> = clients.iter().filter(|c| c.can_train()).map(|c| c.task.cut.clone()).collect();
-        cuts.sort_by_key(|cut| cut.as_ref().map(|c| c.width));
-        cuts.dedup();
-        let mut groups = Vec::new();
-        let mut most_lanes = 0;
-        for cut in &cuts {
-            // The largest round: the clients that train most bases, as many as take part.
-            let mut lanes: Vec<usize> = clients.iter().filter(|c| c.can_train() && c.task.cut == *cut).map(|c| c.task.bases).collect();
-            lanes.sort_unstable_by(|a, b| b.cmp(a));
-            let lanes = lanes.iter().take(config.clients_per_round.unwrap_or(usize::MAX)).sum::<usize>().max(1) as u32;
-            most_lanes += lanes;
-            let scale = |width: Ratio| if config.rescale_layer { 1.0 / width.as_f64() as f32 } else { 1.0 };
-            let corner = |width: Ratio| config.network_of(width, dataset.classes.len());
-            let narrower = cut
-                .iter()
-                .flat_map(|cut| &cut.narrower)
-                .map(|width| Ok(Narrower { network: corner(*width)?, scale: scale(*width), label: width.to_string() }));
-            let options = TrainOptions {
-                batch: config.batch_size as u32,
-                scale: scale(cut.as_ref().map_or(model.algorithm.base_width(), |cut| cut.width)),
-                masked_loss: config.masked_loss,
-                adversarial: robust.then_some(Adversarial {
-                    lambda: config.lambda_train as f32,
-                    attack: config.train_attack,
-                    seed: config.seed as u32,
-                }),
-                local_norms: model.local.clone(),
-                augment: config.augment(),
-                optimizer: config.optimizer(),
-                weight_decay: config.weight_decay as f32,
-                proximal: config.proximal as f32,
-                narrower: narrower.collect::<Result<_>>()?,
-                lanes,
-                steps: steps.max(1) as u32,
-                limit: limit.share(taken, if robust { 4 } else { 6 }).split(cuts.len() as u64),
-                guarded: false,
-                keep_activations: false,
-                tuning: None,
-            };
-            groups.push(GroupSetting { corner: cut.as_ref().map(|cut| corner(cut.width)).transpose()?, options });
-        }
-        if groups.is_empty() {
+        if !clients.iter().any(Client::can_train) {
             return Err(Error::Data("no client has two images to train on".into()));
         }
-        let lanes = LaneGroups::new(&gpu, &model.network, &model.server, &images.store, groups).await?;
-
+        let robust = config.lambda_train > 0.0;
         let lists: Vec<Vec<u32>> = clients.iter().map(|c| images.validation_indices(c)).collect();
         let batches = batches_of_clients(&lists, config.batch_size)?;
         let validation = if batches.is_empty() {
             None
         } else {
             // Standard accuracy is that of the clean batch norms alone, robust accuracy that of the adversarial ones.
-            let parts = model.parts(&gpu, &config.widths.0).await?;
+            let parts = model.parts(gpu, &config.widths.0).await?;
             let (batch, count) = (config.batch_size as u32, batches.len() as u32);
-            let share = limit.share(taken, 2).split(parts.len() as u64);
+            // A quarter of what images and bases leave.
+            let share = config.limit().share(taken(images, &model.server, together), 2).split((parts.len() * together) as u64);
             let attacker = match parts.last() {
                 Some(part) if robust => {
                     let options = AttackOptions {
@@ -254,7 +242,7 @@ impl Federation {
                         limit: share,
                         guarded: false,
                     };
-                    Some(Attacker::new(&gpu, part.network(), part.server(), &images.store, options).await?)
+                    Some(Attacker::new(gpu, part.network(), part.server(), &images.store, options).await?)
                 }
                 _ => None,
             };
@@ -262,34 +250,25 @@ impl Federation {
             for part in parts {
                 let (widths, ensemble) = (part.counts().to_vec(), model.validated(0.0));
                 let options = EvaluateOptions { batch, widths, ensemble, batches: count, limit: share, guarded: false };
-                let evaluator = Evaluator::new(&gpu, part.network(), part.server(), &images.store, options).await?;
+                let evaluator = Evaluator::new(gpu, part.network(), part.server(), &images.store, options).await?;
                 evaluators.push((evaluator, part.into_corner()));
             }
             Some(Validation { evaluators, attacker, batches })
         };
-        let validation_bytes = validation.as_ref().map_or(0, Validation::staging_bytes);
-        let staging = Staging::new(&gpu, LaneGroups::staging_bytes(most_lanes) + validation_bytes + model.state_bytes());
         Ok(Federation {
-            gpu,
+            gpu: gpu.clone(),
             config,
             clients,
             warnings: parts.warnings,
             model,
-            images,
+            images: images.clone(),
             rounds_done: 0,
             selection: Selection { best: None },
             deck,
-            cuts,
-            lanes,
             validation,
-            staging,
+            training: None,
             state: None,
         })
-    }
-
-    /// Lanes that are trained at once, of each width of lanes.
-    pub fn lanes_per_wave(&self) -> Vec<u32> {
-        self.lanes.lanes_per_wave()
     }
 
     /// Trains, averages and (as configured) validates the next round. One readback, at its end.
@@ -298,30 +277,69 @@ impl Federation {
     /// [`Error::Training`] where the loss is no longer a number, [`Error::Gpu`] for the device's. The federation must
     /// not be used after an error; its last checkpoint is the place to go on from.
     pub async fn round(&mut self) -> Result<RoundOutcome> {
-        let round = self.rounds_done;
-        let plan = plan_round(&self.config.round_settings(), &*self.model.algorithm, &self.clients, &mut self.deck, round)?;
-        let work = self.work(&plan)?;
-        self.lanes.set_round(round as u32);
-        self.lanes.round(&self.gpu, &self.model.server, &work, plan.lr as f32, &self.staging, 0)?;
-        let train_bytes = LaneGroups::staging_bytes(plan.lanes.len() as u32);
-        let mut dispatches = self.lanes.dispatches;
-        let mut end = train_bytes;
+        let mut training = match self.training.take() {
+            Some(training) => training,
+            // It was one of several.
+            None => Training::new(&[self]).await?,
+        };
+        let outcome = training.round(&mut [(0, &mut *self)]).await?.remove(0);
+        self.training = Some(training);
+        outcome
+    }
+
+    /// Most lanes of a round among the clients of that cut: the clients that train most bases, as many as take part.
+    pub(super) fn most_lanes(&self, cut: &Option<Cut>) -> usize {
+        let own = self.clients.iter().filter(|c| c.can_train() && c.task.cut == *cut);
+        let mut lanes: Vec<usize> = own.map(|c| c.task.bases).collect();
+        lanes.sort_unstable_by(|a, b| b.cmp(a));
+        lanes.iter().take(self.config.clients_per_round.unwrap_or(usize::MAX)).sum()
+    }
+
+    /// Most local steps of a client in a round.
+    pub(super) fn most_steps(&self) -> Result<usize> {
+        let c = &self.config;
+        let mut steps = equal_steps(c, &self.clients).unwrap_or(0);
+        for client in self.clients.iter().filter(|_| c.dirichlet.is_none()) {
+            steps = steps.max(batches::batch_sizes(client.train.len(), c.batch_size)?.len() * c.local_epochs);
+        }
+        Ok(steps)
+    }
+
+    /// Bytes of staging that validation and checkpoint of a round need.
+    pub(super) fn staging_bytes(&self) -> u64 {
+        self.validation.as_ref().map_or(0, Validation::staging_bytes) + self.model.state_bytes()
+    }
+
+    /// Decides the next round: who trains what, and the work of each of these groups of lanes.
+    pub(super) fn plan(&mut self, cuts: &[Option<Cut>]) -> Result<(RoundPlan, Vec<GroupWork>)> {
+        let settings = self.config.round_settings();
+        let plan = plan_round(&settings, &*self.model.algorithm, &self.clients, &mut self.deck, self.rounds_done)?;
+        let work = self.work(&plan, cuts)?;
+        Ok((plan, work))
+    }
+
+    /// Submits what the round that was trained is followed by: its validation and a copy of the bases, both as configured, to
+    /// `staging` at `offset`.
+    pub(super) fn submit_end(&mut self, staging: &Staging, offset: u64) -> Result<End> {
+        let (round, mut end) = (self.rounds_done, End::default());
         let validates = self.config.validates_after(round);
         if let (true, Some(v)) = (validates, &mut self.validation) {
-            dispatches += v.submit(&self.gpu, &self.staging, end)?;
-            end += v.staging_bytes();
+            end.dispatches = v.submit(&self.gpu, staging, offset)?;
+            end.validation = v.staging_bytes();
         }
-        let state = end as usize;
         if validates || self.config.saves_after(round) {
             let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("state") });
-            self.model.copy_state(&mut encoder, &self.staging, end);
+            self.model.copy_state(&mut encoder, staging, offset + end.validation);
             self.gpu.submit(encoder);
-            end += self.model.state_bytes();
+            end.state = self.model.state_bytes();
         }
-        let bytes = self.staging.read_first(&self.gpu, end).await?;
-        let (train_counters, rest) = bytes[..state].split_at(train_bytes as usize);
+        Ok(end)
+    }
 
-        let [clean, adversarial] = LaneGroups::totals(&work, train_counters).map(|totals| Means::of(&totals));
+    /// Ends the round: its metrics out of its counters, on clean and on attacked images, and of the bytes that
+    /// [`Federation::submit_end`] asked for.
+    pub(super) fn finish(&mut self, plan: &RoundPlan, [clean, adversarial]: [Means; 2], end: &End, bytes: &[u8]) -> Result<RoundMetrics> {
+        let round = plan.round;
         let lambda = self.config.lambda_train;
         // A part that is not trained on has no images, and a loss of 0.
         let loss = (1.0 - lambda) * clean.loss + lambda * adversarial.loss;
@@ -332,11 +350,12 @@ impl Federation {
                 plan.lr
             )));
         }
+        let (validated, state) = bytes.split_at(end.validation as usize);
         let mut validation = Vec::new();
         let mut robust_validation = None;
         let mut best = false;
-        if let (true, Some(v)) = (validates, &mut self.validation) {
-            let (totals, attacked) = v.totals(rest);
+        if let Some(v) = self.validation.as_ref().filter(|_| !validated.is_empty()) {
+            let (totals, attacked) = v.totals(validated);
             let widths = &self.config.widths.0;
             let metrics = |width: Ratio, sums: &[Vec<Totals>], i: usize| {
                 let accuracy = |t: &Totals| (t.samples > 0).then(|| t.accuracy());
@@ -357,31 +376,25 @@ impl Federation {
             }
         }
         self.rounds_done += 1;
-        self.state = (end as usize > state).then(|| State { rounds_done: self.rounds_done, bytes: bytes[state..].to_vec() });
-        Ok(RoundOutcome {
-            metrics: RoundMetrics {
-                round,
-                lr: plan.lr,
-                clients: plan.clients.len(),
-                lanes: plan.lanes.len(),
-                train_loss: loss,
-                train_accuracy: if lambda < 1.0 { clean.accuracy } else { adversarial.accuracy },
-                robust_train_accuracy: (lambda > 0.0).then_some(adversarial.accuracy),
-                validation,
-                robust_validation,
-                best,
-            },
-            waves: self.lanes.waves(&work),
-            dispatches,
-            submits: self.lanes.submits,
-            trained: plan.lanes.iter().map(|lane| (plan.clients[lane.slot].client, lane.base)).collect(),
+        self.state = (!state.is_empty()).then(|| State { rounds_done: self.rounds_done, bytes: state.to_vec() });
+        Ok(RoundMetrics {
+            round,
+            lr: plan.lr,
+            clients: plan.clients.len(),
+            lanes: plan.lanes.len(),
+            train_loss: loss,
+            train_accuracy: if lambda < 1.0 { clean.accuracy } else { adversarial.accuracy },
+            robust_train_accuracy: (lambda > 0.0).then_some(adversarial.accuracy),
+            validation,
+            robust_validation,
+            best,
         })
     }
 
     /// What every participating client does in a round, by group of lanes and by the engine's image indices.
-    fn work(&self, plan: &RoundPlan) -> Result<Vec<GroupWork>> {
-        let mut work = vec![GroupWork::default(); self.cuts.len()];
-        for (group, cut) in work.iter_mut().zip(&self.cuts) {
+    fn work(&self, plan: &RoundPlan, cuts: &[Option<Cut>]) -> Result<Vec<GroupWork>> {
+        let mut work = vec![GroupWork::default(); cuts.len()];
+        for (group, cut) in work.iter_mut().zip(cuts) {
             let weights = plan.weights.iter().find(|(own, _)| own == cut);
             group.weights = weights.map_or(Vec::new(), |(_, weights)| weights.iter().map(|w| *w as f32).collect());
         }
@@ -394,7 +407,7 @@ impl Federation {
             };
             let lanes = plan.lanes.iter().filter(|l| l.slot == slot);
             let own = ClientWork { client: p.client as u32, batches, bases: lanes.map(|l| (l.base as u32, l.share as f32)).collect() };
-            let group = self.cuts.iter().position(|cut| *cut == p.cut).expect("the cuts are those of all clients that train");
+            let group = cuts.iter().position(|cut| *cut == p.cut).expect("the cuts are those of all clients that train");
             work[group].clients.push(own);
         }
         Ok(work)
@@ -455,6 +468,30 @@ impl Federation {
         };
         self.model.test(&self.gpu, &self.images, &self.clients, &settings).await
     }
+}
+
+/// The ensemble before its first round.
+fn initial_model(gpu: &Gpu, dataset: &Dataset, config: &TrainConfig) -> Result<Model> {
+    let algorithm = config.algorithm();
+    let network = config.network(dataset.classes.len())?;
+    let bases = algorithm.bases()?;
+    let server = model::initial_bases(gpu, &network, bases, algorithm.base_width(), config.seed, config.rescale_init)?;
+    let local = match config.local_bn {
+        true => {
+            let clients = model::partition(dataset, config)?.clients.len();
+            Some(model::initial_norms(gpu, &network, clients, bases)?)
+        }
+        false => None,
+    };
+    let (architecture, classes, bn_mode) = (config.network.architecture()?, dataset.classes.len(), config.bn_mode);
+    Ok(Model { network, server, algorithm, architecture, classes, bn_mode, local, mixed: None })
+}
+
+/// Bytes of images and bases: what is left of the user's limit is shared by training and validation. Together, all bases lie once
+/// more in the program of the training.
+pub(super) fn taken(images: &Images, server: &Server, together: usize) -> u64 {
+    let servers = if together > 1 { 2 * together as u64 } else { 1 };
+    images.store.bytes() + servers * server.bytes()
 }
 
 /// With Dirichlet sizes, the number of steps that every client takes in a round.

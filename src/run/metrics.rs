@@ -61,6 +61,17 @@ pub struct RoundCost {
     pub dispatches: u64,
     /// Command buffers submitted for the training.
     pub submits: u64,
+    /// Runs that were trained together in this round; all figures are of all of them.
+    #[serde(default = "alone", skip_serializing_if = "is_alone")]
+    pub together: usize,
+}
+
+fn alone() -> usize {
+    1
+}
+
+fn is_alone(together: &usize) -> bool {
+    *together == 1
 }
 
 /// Mean accuracy at one width over all clients and per domain. `clients` are (domain name, accuracy) in client order;

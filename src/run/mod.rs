@@ -15,13 +15,15 @@ pub mod robust;
 pub mod run_dir;
 #[cfg(feature = "native")]
 pub mod tensorboard;
+pub mod together;
 pub mod trained;
 
 pub use checkpoint::{Checkpoint, Header, Tensor};
 pub use config::{TrainConfig, TrainOverrides};
-pub use federation::{Federation, RoundOutcome};
+pub use federation::{Federation, RoundOutcome, Start};
 pub use metrics::{RoundCost, RoundMetrics, WidthMetrics};
 pub use model::{Accuracy, Model, Report};
 #[cfg(feature = "native")]
 pub use run_dir::RunDir;
+pub use together::Together;
 pub use trained::Trained;

@@ -293,7 +293,7 @@ mod tests {
             validation: vec![width_metrics(Ratio::ONE, &[("a", Some(0.25))])],
             best: round == 0,
         };
-        (metrics, RoundCost { round, seconds: 1.5, waves: 1, dispatches: 100, submits: 4 })
+        (metrics, RoundCost { round, seconds: 1.5, waves: 1, dispatches: 100, submits: 4, together: 1 })
     }
 
     fn append(run: &mut RunDir, rounds: std::ops::Range<usize>) {

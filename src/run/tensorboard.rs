@@ -141,7 +141,7 @@ mod tests {
             robust_validation: None,
             best: false,
         };
-        let cost = RoundCost { round: 4, seconds: 2.0, waves: 1, dispatches: 9, submits: 1 };
+        let cost = RoundCost { round: 4, seconds: 2.0, waves: 1, dispatches: 9, submits: 1, together: 1 };
         board.append(&metrics, &cost).unwrap();
         let mut bytes = &std::fs::read(&board.path).unwrap()[..];
         let mut events = Vec::new();

@@ -1,0 +1,229 @@
+//! Federations that are trained together: the lanes of all of them go through the same dispatches.
+//!
+//! A lane never depends on another, and averages add the lanes of a base in their order, so a federation among others comes to the
+//! same bits as alone. Each keeps its own model, deck, clients and validation; what they share is the program of the training,
+//! whose bases are those of all of them, one federation's after the other's.
+
+use super::federation::{Federation, Means, RoundOutcome, Start, taken};
+use super::model::Images;
+use crate::data::Dataset;
+use crate::engine::{Adversarial, GroupSetting, GroupWork, LaneGroups, Narrower, Server, Staging, TrainOptions};
+use crate::fl::{Cut, Ratio};
+use crate::gpu::Gpu;
+use crate::{Error, Result};
+use std::rc::Rc;
+
+/// Federations on one device that are trained together.
+pub struct Together {
+    runs: Vec<Federation>,
+    training: Training,
+}
+
+impl Together {
+    /// Federations of one data set, each from its own start. Their configurations must allow it
+    /// ([`super::TrainConfig::trains_together`]); any one can be alone.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for none, for such as do not go together, and where they do not fit the adapter or the memory limit; else as
+    /// [`Federation::new`] and [`Federation::resume`].
+    pub async fn new(gpu: &Gpu, dataset: &Dataset, starts: Vec<Start>) -> Result<Together> {
+        let Some((first, others)) = starts.split_first() else {
+            return Err(Error::Config("there is no run to train: name at least one".into()));
+        };
+        for other in others {
+            if !first.config.trains_together(&other.config)? {
+                return Err(Error::Config(format!(
+                    "{} and {} cannot be trained together: they may differ in seed and clients-per-round only, and not be adversarial, \
+                     augment images or keep batch norms local; train them one after the other",
+                    first.config.out.display(),
+                    other.config.out.display()
+                )));
+            }
+        }
+        let images = Rc::new(Images::new(gpu, dataset, first.config.network(dataset.classes.len())?.input)?);
+        let (together, mut runs) = (starts.len(), Vec::new());
+        for start in starts {
+            runs.push(Federation::start(gpu, dataset, &images, start, together).await?);
+        }
+        let training = Training::new(&runs.iter().collect::<Vec<_>>()).await?;
+        Ok(Together { runs, training })
+    }
+
+    /// The federations, in the order of their starts.
+    pub fn runs(&self) -> &[Federation] {
+        &self.runs
+    }
+
+    /// The federations, without the program of their training.
+    pub fn into_runs(self) -> Vec<Federation> {
+        self.runs
+    }
+
+    /// Lanes of all federations that are trained at once, of each width of lanes.
+    pub fn lanes_per_wave(&self) -> Vec<u32> {
+        self.training.lanes.lanes_per_wave()
+    }
+
+    /// Trains, averages and (as configured) validates the next round of those that are furthest behind, among these that have rounds left.
+    /// One readback, at its end. What it came to is told by the number of the federation; nothing where no rounds are left.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] for the device's: then none of them must be used any more. An error of one federation alone, as
+    /// [`Federation::round`] has it, is in its own outcome: that one must not be named again.
+    pub async fn round(&mut self, among: &[usize]) -> Result<Vec<(usize, Result<RoundOutcome>)>> {
+        let left = |(i, f): &(usize, &Federation)| among.contains(i) && f.rounds_done < f.config.rounds;
+        let Some(round) = self.runs.iter().enumerate().filter(left).map(|(_, f)| f.rounds_done).min() else {
+            return Ok(Vec::new());
+        };
+        let behind = |(i, f): &(usize, &mut Federation)| among.contains(i) && f.rounds_done == round;
+        let mut runs: Vec<(usize, &mut Federation)> = self.runs.iter_mut().enumerate().filter(behind).collect();
+        let outcomes = self.training.round(&mut runs).await?;
+        Ok(runs.iter().map(|(i, _)| *i).zip(outcomes).collect())
+    }
+}
+
+/// The program of the training of one federation or of several together.
+pub(super) struct Training {
+    /// What the clients of each group of lanes train.
+    cuts: Vec<Option<Cut>>,
+    lanes: LaneGroups,
+    /// Place of each federation's first base among all.
+    first: Vec<u32>,
+    /// Number of all bases.
+    bases: u32,
+    /// The bases of all of them; none where there is one federation, whose own are trained.
+    joint: Option<Server>,
+    staging: Staging,
+}
+
+impl Training {
+    /// The program for these federations, of like configurations.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where they do not fit the adapter or the memory limit, [`Error::Gpu`] where the device refuses.
+    pub(super) async fn new(runs: &[&Federation]) -> Result<Training> {
+        let Federation { gpu, config, model, images, .. } = runs[0];
+        let network = &model.network;
+        let mut first = Vec::new();
+        let mut bases = 0;
+        for run in runs {
+            first.push(bases);
+            bases += run.model.server.bases;
+        }
+        let joint = if runs.len() > 1 { Some(Server::new(gpu, network, bases)?) } else { None };
+        let mut steps = 0;
+        for run in runs {
+            steps = steps.max(run.most_steps()?);
+        }
+        let able = runs.iter().flat_map(|run| &run.clients).filter(|c| c.can_train());
+        let mut cuts: Vec<Option<Cut>> = able.map(|c| c.task.cut.clone()).collect();
+        cuts.sort_by_key(|cut| cut.as_ref().map(|c| c.width));
+        cuts.dedup();
+        // What the user allows is for everything: a quarter of what images and bases leave goes to validation.
+        let robust = config.lambda_train > 0.0;
+        let share = config.limit().share(taken(images, &model.server, runs.len()), if robust { 4 } else { 6 });
+        let mut groups = Vec::new();
+        let mut most_lanes = 0;
+        for cut in &cuts {
+            let lanes = runs.iter().map(|run| run.most_lanes(cut)).sum::<usize>().max(1) as u32;
+            most_lanes += lanes;
+            let scale = |width: Ratio| if config.rescale_layer { 1.0 / width.as_f64() as f32 } else { 1.0 };
+            let corner = |width: Ratio| config.network_of(width, model.classes);
+            let narrower = cut
+                .iter()
+                .flat_map(|cut| &cut.narrower)
+                .map(|width| Ok(Narrower { network: corner(*width)?, scale: scale(*width), label: width.to_string() }));
+            let options = TrainOptions {
+                batch: config.batch_size as u32,
+                scale: scale(cut.as_ref().map_or(model.algorithm.base_width(), |cut| cut.width)),
+                masked_loss: config.masked_loss,
+                adversarial: robust.then_some(Adversarial {
+                    lambda: config.lambda_train as f32,
+                    attack: config.train_attack,
+                    seed: config.seed as u32,
+                }),
+                local_norms: model.local.clone(),
+                augment: config.augment(),
+                optimizer: config.optimizer(),
+                weight_decay: config.weight_decay as f32,
+                proximal: config.proximal as f32,
+                narrower: narrower.collect::<Result<_>>()?,
+                lanes,
+                steps: steps.max(1) as u32,
+                limit: share.split(cuts.len() as u64),
+                guarded: false,
+                keep_activations: false,
+                tuning: None,
+            };
+            groups.push(GroupSetting { corner: cut.as_ref().map(|cut| corner(cut.width)).transpose()?, options });
+        }
+        let lanes = LaneGroups::new(gpu, network, joint.as_ref().unwrap_or(&model.server), &images.store, groups).await?;
+        let ends: u64 = runs.iter().map(|run| run.staging_bytes()).sum();
+        let staging = Staging::new(gpu, LaneGroups::staging_bytes(most_lanes) + ends);
+        Ok(Training { cuts, lanes, first, bases, joint, staging })
+    }
+
+    /// Trains, averages and validates the next round of some of the federations, each with its number among those that the program was
+    /// made for; all have the same number of rounds done.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] for the device's; what goes wrong in one federation is in its own outcome.
+    pub(super) async fn round(&mut self, runs: &mut [(usize, &mut Federation)]) -> Result<Vec<Result<RoundOutcome>>> {
+        let gpu = runs[0].1.gpu.clone();
+        // The work of all of them, as if they were one federation: its bases are theirs, one federation's after the other's.
+        let mut work = vec![GroupWork { clients: Vec::new(), weights: vec![0.0; self.bases as usize] }; self.cuts.len()];
+        let mut owners = vec![Vec::new(); self.cuts.len()];
+        let mut plans = Vec::new();
+        for (owner, (number, run)) in runs.iter_mut().enumerate() {
+            let (plan, own) = run.plan(&self.cuts)?;
+            let first = self.first[*number];
+            for ((all, owners), mut own) in work.iter_mut().zip(&mut owners).zip(own) {
+                own.clients.iter_mut().flat_map(|c| &mut c.bases).for_each(|(base, _)| *base += first);
+                owners.extend(std::iter::repeat_n(owner, own.clients.len()));
+                all.clients.append(&mut own.clients);
+                all.weights[first as usize..][..own.weights.len()].copy_from_slice(&own.weights);
+            }
+            plans.push(plan);
+        }
+        let owners = owners.concat();
+
+        self.copy_bases(runs, Server::copy_in);
+        let server = self.joint.as_ref().unwrap_or(&runs[0].1.model.server);
+        self.lanes.set_round(plans[0].round as u32);
+        self.lanes.round(&gpu, server, &work, plans[0].lr as f32, &self.staging, 0)?;
+        self.copy_bases(runs, Server::copy_from);
+        let counters = LaneGroups::staging_bytes(plans.iter().map(|plan| plan.lanes.len() as u32).sum());
+        let (mut dispatches, mut at, mut ends) = (self.lanes.dispatches, counters, Vec::new());
+        for (_, run) in runs.iter_mut() {
+            let end = run.submit_end(&self.staging, at)?;
+            dispatches += end.dispatches;
+            at += end.bytes();
+            ends.push(end);
+        }
+        let bytes = self.staging.read_first(&gpu, at).await?;
+
+        let (counters, mut rest) = bytes.split_at(counters as usize);
+        let totals = LaneGroups::totals(&work, counters);
+        let (waves, submits, together) = (self.lanes.waves(&work), self.lanes.submits, runs.len());
+        let mut outcomes = Vec::new();
+        for (owner, (((_, run), plan), end)) in runs.iter_mut().zip(&plans).zip(&ends).enumerate() {
+            let means = totals.each_ref().map(|all| Means::of(all.iter().zip(&owners).filter(|(_, o)| **o == owner).map(|(t, _)| t)));
+            let (own, others) = rest.split_at(end.bytes() as usize);
+            rest = others;
+            let trained = plan.lanes.iter().map(|lane| (plan.clients[lane.slot].client, lane.base)).collect();
+            let metrics = run.finish(plan, means, end, own);
+            outcomes.push(metrics.map(|metrics| RoundOutcome { metrics, together, waves, dispatches, submits, trained }));
+        }
+        Ok(outcomes)
+    }
+
+    /// Submits that the federations' bases are copied to or from the joint ones, where there are any.
+    fn copy_bases(&self, runs: &[(usize, &mut Federation)], copy: fn(&Server, &mut wgpu::CommandEncoder, u32, &Server)) {
+        let (Some(joint), gpu) = (&self.joint, &runs[0].1.gpu) else {
+            return;
+        };
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("bases") });
+        runs.iter().for_each(|(number, run)| copy(joint, &mut encoder, self.first[*number], &run.model.server));
+        gpu.submit(encoder);
+    }
+}
