@@ -87,13 +87,8 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let mut failed = Vec::new();
     let mut waiting = sets(configs.iter().filter(|c| State::of(c) != State::Finished), args.together.get())?;
     while let Some(set) = waiting.pop_front() {
-        let (ready, set) = match prepare(set, &mut failed).await {
-            Prepared::Ready(ready, names) => (ready, names),
-            Prepared::InParts(parts) => {
-                parts.into_iter().rev().for_each(|part| waiting.push_front(part));
-                continue;
-            }
-            Prepared::Nothing => continue,
+        let Some((ready, set)) = prepare(set, &mut waiting, &mut failed).await else {
+            continue;
         };
         let left = args.max_time.map(|most| most.saturating_sub(began.elapsed()));
         let extras = Extras { max_time: left, tensorboard: false, no_table: true };
@@ -162,18 +157,13 @@ fn sets<'a>(configs: impl Iterator<Item = &'a TrainConfig>, most: usize) -> Resu
     Ok(like.into_iter().flat_map(parts).collect())
 }
 
-/// A set of runs before its training.
-enum Prepared<'a> {
-    /// Ready, with the runs' names.
-    Ready(Ready, Vec<String>),
-    /// To be tried in parts.
-    InParts(Vec<Vec<&'a TrainConfig>>),
-    /// Every run failed.
-    Nothing,
-}
-
-/// Prepares a set of runs; those that cannot be taken up again are failed.
-async fn prepare<'a>(set: Vec<&'a TrainConfig>, failed: &mut Vec<(String, Error)>) -> Prepared<'a> {
+/// Prepares a set of runs. Returns it with the runs' names; nothing where it is to be tried in parts, which then wait first, or every
+/// run failed, as one does that cannot be taken up again.
+async fn prepare<'a>(
+    set: Vec<&'a TrainConfig>,
+    waiting: &mut VecDeque<Vec<&'a TrainConfig>>,
+    failed: &mut Vec<(String, Error)>,
+) -> Option<(Ready, Vec<String>)> {
     let (mut runs, mut taken) = (Vec::new(), Vec::new());
     eprintln!();
     for config in set {
@@ -195,21 +185,19 @@ async fn prepare<'a>(set: Vec<&'a TrainConfig>, failed: &mut Vec<(String, Error)
         }
     }
     if taken.is_empty() {
-        return Prepared::Nothing;
+        return None;
     }
     let names: Vec<String> = taken.iter().map(|config| config.out.display().to_string()).collect();
     match ready(runs).await {
-        Ok(ready) => Prepared::Ready(ready, names),
+        Ok(ready) => return Some((ready, names)),
         // They may not fit together, or one of them may be at fault.
         Err(error) if taken.len() > 1 => {
             eprintln!("not together: {error}");
-            Prepared::InParts(taken.chunks(taken.len().div_ceil(2)).map(<[_]>::to_vec).collect())
+            taken.chunks(taken.len().div_ceil(2)).rev().for_each(|part| waiting.push_front(part.to_vec()));
         }
-        Err(error) => {
-            fail(failed, names.concat(), error);
-            Prepared::Nothing
-        }
+        Err(error) => fail(failed, names.concat(), error),
     }
+    None
 }
 
 /// Every run's configuration, checked.
