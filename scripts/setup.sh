@@ -50,7 +50,7 @@ vulkan_drivers() {
 }
 
 need_vulkan_loader() {
-  PATH="$PATH:/sbin:/usr/sbin" ldconfig -p | grep -q 'libvulkan\.so\.1' || install_packages "the Vulkan loader" libvulkan1
+  PATH="$PATH:/sbin:/usr/sbin" ldconfig -p | grep 'libvulkan\.so\.1' >/dev/null || install_packages "the Vulkan loader" libvulkan1
 }
 
 # Something to run on. A driver that is already there is left alone; without one, Mesa's software driver will do.
@@ -70,7 +70,7 @@ need_adapter() {
 need_software_adapter() {
   [ "$(uname)" = Linux ] || return 0
   need_vulkan_loader
-  vulkan_drivers | grep -q lvp_icd || install_packages "a Vulkan driver that runs on the CPU" mesa-vulkan-drivers
+  vulkan_drivers | grep lvp_icd >/dev/null || install_packages "a Vulkan driver that runs on the CPU" mesa-vulkan-drivers
   VK_DRIVER_FILES=$(vulkan_drivers | grep lvp_icd | grep -v i686 | head -n 1)
   export VK_DRIVER_FILES VK_ICD_FILENAMES=$VK_DRIVER_FILES SPLITMIX_ADAPTER=llvmpipe
 }
