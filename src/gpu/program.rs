@@ -159,8 +159,9 @@ impl Program {
                 program.write_words(gpu, p, i, &dispatch.words);
             }
         }
-        let refused = scope.pop().await;
-        let no_memory = memory_scope.pop().await;
+        // Both end before anything is waited for: in a browser another program may be made meanwhile, and scopes are a stack.
+        let (refused, no_memory) = (scope.pop(), memory_scope.pop());
+        let (refused, no_memory) = (refused.await, no_memory.await);
         if no_memory.is_some() {
             return Err(Error::Gpu(format!(
                 "the GPU has no {:.0} MB for {} lanes: lower --memory-limit, --wave-lanes or --batch-size",

@@ -106,6 +106,35 @@ test("goes on from its own checkpoint as if it had not stopped; native evaluatio
   for (const { width, accuracy } of done.tested) expect(Math.abs(accuracy - native[width])).toBeLessThan(0.01);
 });
 
+test("does several things at once on one device", async ({ page }) => {
+  await open(page);
+  const done = await page.evaluate(async (options) => {
+    const { default: init, Data, Engine } = await import(/** @type {any} */ ("/splitmix/splitmix.js"));
+    await init();
+    const engine = await Engine.create();
+    const data = Data.embedded();
+    const first = await engine.federation(data, { ...options, rounds: 1 });
+    await first.train();
+    const bytes = await first.checkpoint();
+    const one = async () => {
+      const model = await engine.load(bytes, data);
+      const [tested] = await model.evaluate({ widths: [0.25], imagesPerClient: 20 });
+      return tested.accuracy;
+    };
+    const alone = await one();
+    const [a, b, rounds] = await Promise.all([
+      one(),
+      one(),
+      engine.federation(data, options).then(async (/** @type {any} */ federation) => {
+        await federation.train();
+        return federation.roundsDone();
+      }),
+    ]);
+    return { same: a === alone && b === alone, rounds };
+  }, TINY);
+  expect(done).toEqual({ same: true, rounds: 2 });
+});
+
 test("failures say what is wrong, and cost nothing that is done", async ({ page }) => {
   await open(page);
   const said = await page.evaluate(async (options) => {

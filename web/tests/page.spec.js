@@ -31,6 +31,8 @@ const figure = (said) => Number(/[\d.]+/.exec(said.replaceAll(",", ""))?.[0]);
 const settled = () => expect(page.locator("#fact-accuracy")).toHaveText(/%$/);
 
 test.beforeAll(async ({ browser }) => {
+  // The program trains for a minute or two, on a busy machine for longer.
+  test.setTimeout(900_000);
   // A profile of its own, so that what the page keeps is kept over a reload.
   native = await train("--rounds=8", "--validate-every=8", "--clients-per-domain=1", "--lambda-train=0.5", "--train-attack=fgsm");
   context = await browser.newContext({ baseURL: "http://localhost:8118/", acceptDownloads: true });
