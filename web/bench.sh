@@ -14,7 +14,8 @@ npm ci --prefix web/bench --ignore-scripts --no-audit --no-fund --loglevel=error
 site=target/web-bench
 rm -rf $site && mkdir -p $site
 cp -r web/dist/splitmix web/bench/index.html web/bench/bench.js $site/
-cp web/bench/node_modules/@tensorflow/tfjs/dist/tf.min.js web/bench/node_modules/@tensorflow/tfjs-backend-webgpu/dist/tf-backend-webgpu.min.js $site/
+# Builds without eval, which the server's headers forbid.
+cp web/bench/node_modules/@tensorflow/tfjs/dist/tf.es2017.min.js web/bench/node_modules/@tensorflow/tfjs-backend-webgpu/dist/tf-backend-webgpu.es2017.min.js $site/
 if [ "${1:-}" = --headless ]; then
   need_chromium
   target/debug/splitmix web --dir $site --no-open --port 8119 &
