@@ -107,10 +107,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
                     return Err(Error::Interrupted(format!("stopped in {names}; go on with: splitmix sweep {file}")));
                 }
             }
-            Err(error) => {
-                eprintln!("{}: {error}", set.join(", "));
-                failed.push((set.join(", "), error));
-            }
+            Err(error) => fail(&mut failed, set.join(", "), error),
         }
         if interrupted.load(Ordering::SeqCst) {
             break;
