@@ -436,7 +436,7 @@ async function selfTest() {
   let [done, failed] = [0, 0];
   const table = /** @type {HTMLTableElement} */ ($("self-test-rows"));
   fill(table, ["kernel", "error / allowed", "verdict", "shape"], []);
-  await attempt(async () => {
+  const finished = await attempt(async () => {
     await engine.selfTest(
       Comlink.proxy((/** @type {import("./splitmix/splitmix.js").SelfTestRow} */ row) => {
         done += 1;
@@ -450,7 +450,9 @@ async function selfTest() {
     $("self-test-says").textContent = failed
       ? `${failed} of ${done} checks failed: results on this GPU are not to be trusted. Update browser and driver.`
       : `All ${done} checks passed.`;
+    return true;
   });
+  if (!finished) $("self-test-says").textContent = `Ended early, after ${done} checks, ${failed} failed: see the error.`;
   $("self-test").toggleAttribute("disabled", false);
 }
 
