@@ -8,6 +8,8 @@
 // whose weights it keeps. Down the strip it loads each image row once, a pixel an invocation, and hands every pixel to all; the
 // row serves all kernel rows that meet it, for as many rows of the output are under way. Four invocations then exchange their channels and
 // store a vec4 each. The last strip of a row is moved back to end at the edge, so pixels may be computed (identically) twice.
+// Where a channel has more weights than an invocation keeps, input blocks come in CHUNKS: each adds to what the invocation
+// itself has stored of the ones before, and then no pixel is stored twice.
 // Where batch norm follows, the forward also leaves the mean and the sum of squared deviations of each strip's own pixels.
 
 const KERNEL_HEIGHT: u32 = 5u; // at most 7
@@ -15,11 +17,13 @@ const KERNEL_WIDTH: u32 = 5u; // at most 7
 const STRIDE: u32 = 1u; // at most 4
 const PIXELS: u32 = 7u;
 const SAMPLES: u32 = 1u;
-const IN_BLOCKS: u32 = 1u; // at most 8
+const IN_BLOCKS: u32 = 1u; // of a chunk, at most 8
+const CHUNKS: u32 = 1u;
 const IN_LANES: u32 = 4u; // input channels in use in each block; below 4 only where there is one block
 const SUBGROUP: u32 = 8u; // at least 4
 const STATISTICS: u32 = 0u; // 1: leave the statistics of each strip
 const OVERLAP: u32 = 1u; // 0: PIXELS divides the width, no pixel is computed twice
+const ALL_BLOCKS: u32 = IN_BLOCKS * CHUNKS;
 const SPAN: u32 = (PIXELS - 1u) * STRIDE + KERNEL_WIDTH;
 const UNDER_WAY: u32 = 5u; // ⌈KERNEL_HEIGHT / STRIDE⌉: rows of the output that an image row meets at the most
 const TAPS: u32 = KERNEL_HEIGHT * KERNEL_WIDTH;
@@ -72,6 +76,7 @@ struct Strip {
   x: u32,         // first column
   rank: u32,      // of the invocation in its subgroup
   source: u32,    // slot or lane of the input
+  chunk: u32,     // of the input blocks, the one at work
 }
 
 // The value that invocation `i` of the subgroup holds: a shuffle, put here by the loader.
@@ -91,7 +96,7 @@ fn strip_of(lane: u32, place: u32, rank: u32) -> Strip {
   let first = place / (groups * params.segments) * SAMPLES;
   let x = min(segment * PIXELS, params.out_width - PIXELS);
   let source = select(lane, slot, params.input_per_slot == 1u);
-  return Strip(place % groups * GROUP, first, min(first + SAMPLES, size), segment, x, rank, source);
+  return Strip(place % groups * GROUP, first, min(first + SAMPLES, size), segment, x, rank, source, 0u);
 }
 
 // Adds one tap's products for an input block. Written out, here and below, so that the driver keeps the rows in registers.
@@ -137,7 +142,9 @@ fn in_block(c: u32, phase: u32, loaded: ptr<function, Loaded>, w: ptr<function, 
 fn image_row(phase: u32, row: u32, rank: u32, w: ptr<function, Weights>, rows: ptr<function, Rows>) {
   var loaded: Loaded;
   for (var i = 0u; i < LOADS; i++) {
-    loaded[i] = input[row + min(i * SUBGROUP + rank, SPAN * IN_BLOCKS - 1u)];
+    var at = min(i * SUBGROUP + rank, SPAN * IN_BLOCKS - 1u);
+    if (CHUNKS > 1u) { at = at / IN_BLOCKS * ALL_BLOCKS + at % IN_BLOCKS; }
+    loaded[i] = input[row + at];
   }
   in_block(0u, phase, &loaded, w, rows);
   if (IN_BLOCKS > 1u) { in_block(1u, phase, &loaded, w, rows); }
@@ -147,6 +154,30 @@ fn image_row(phase: u32, row: u32, rank: u32, w: ptr<function, Weights>, rows: p
   if (IN_BLOCKS > 5u) { in_block(5u, phase, &loaded, w, rows); }
   if (IN_BLOCKS > 6u) { in_block(6u, phase, &loaded, w, rows); }
   if (IN_BLOCKS > 7u) { in_block(7u, phase, &loaded, w, rows); }
+}
+
+// Whether the invocation stores pixel x of a row of its strip.
+fn stores(x: u32, s: Strip) -> bool {
+  let mine = x < PIXELS && s.first_block + s.rank % GROUP < params.out_blocks;
+  return mine && (CHUNKS == 1u || OVERLAP == 0u || s.x + x >= s.segment * PIXELS);
+}
+
+// Adds what the chunks before have left of a row of the strip.
+fn add_stored(start: u32, s: Strip, values: ptr<function, array<f32, PIXELS>>) {
+  let block = s.first_block + s.rank % GROUP;
+  for (var p = 0u; p < PIXELS; p += 4u) {
+    let x = p + s.rank / GROUP;
+    var mine = vec4<f32>(0.0);
+    if (stores(x, s)) {
+      mine = output[start + (s.x + x) * params.out_blocks + block];
+    }
+    for (var q = 0u; q < 4u; q++) {
+      if (p + q < PIXELS) {
+        let v = from_invocation(mine, q * GROUP + s.rank / 4u);
+        (*values)[p + q] += select(select(v.x, v.y, s.rank % 4u == 1u), select(v.z, v.w, s.rank % 4u == 3u), s.rank % 4u > 1u);
+      }
+    }
+  }
 }
 
 // Stores a row of the strip, an invocation a vec4: pixel p + rank / GROUP, block rank % GROUP.
@@ -161,7 +192,7 @@ fn store(start: u32, s: Strip, values: ptr<function, array<f32, PIXELS>>) {
       }
     }
     let x = p + s.rank / GROUP;
-    if (x < PIXELS && block < params.out_blocks) {
+    if (stores(x, s)) {
       output[start + (s.x + x) * params.out_blocks + block] = mine;
     }
   }
@@ -177,12 +208,19 @@ struct Statistics {
 // The oldest row under way leaves, if it is one of the output's; the others move up.
 fn finish_row(latest: u32, start: u32, s: Strip, bias: f32, rows: ptr<function, Rows>, statistics: ptr<function, Statistics>) {
   if (latest + 1u >= UNDER_WAY) {
-    var z: array<f32, PIXELS>;
-    for (var p = 0u; p < PIXELS; p++) {
-      z[p] = ((*rows)[0][p] + bias) * params.scale;
+    let row = start + (latest + 1u - UNDER_WAY) * params.out_row;
+    var z = (*rows)[0];
+    if (CHUNKS > 1u) {
+      if (s.chunk > 0u) { add_stored(row, s, &z); }
     }
-    store(start + (latest + 1u - UNDER_WAY) * params.out_row, s, &z);
-    if (STATISTICS == 1u) {
+    let is_last = s.chunk == CHUNKS - 1u;
+    if (is_last) {
+      for (var p = 0u; p < PIXELS; p++) {
+        z[p] = (z[p] + bias) * params.scale;
+      }
+    }
+    store(row, s, &z);
+    if (STATISTICS == 1u && is_last) {
       let own = s.segment * PIXELS; // the first column that no strip before has
       let columns = f32(s.x + PIXELS - own);
       var sum = 0.0;
@@ -214,7 +252,7 @@ fn finish_row(latest: u32, start: u32, s: Strip, bias: f32, rows: ptr<function, 
 
 // Computes the strip of sample n.
 fn convolve(n: u32, lane: u32, s: Strip, bias: f32, w: ptr<function, Weights>) -> Statistics {
-  let first = (s.source * params.batch + n) * params.in_image + params.in_origin + s.x * STRIDE * IN_BLOCKS;
+  let first = (s.source * params.batch + n) * params.in_image + params.in_origin + s.x * STRIDE * ALL_BLOCKS + s.chunk * IN_BLOCKS;
   let start = (lane * params.batch + n) * params.out_image + params.out_origin;
   var rows: Rows;
   for (var j = 0u; j < UNDER_WAY; j++) {
@@ -251,33 +289,36 @@ fn convolve(n: u32, lane: u32, s: Strip, bias: f32, w: ptr<function, Weights>) -
 @compute @workgroup_size(64)
 fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>, @builtin(local_invocation_index) rank: u32) {
   let lane = group.z;
-  let s = strip_of(lane, (group.x * 64u + local.x) / SUBGROUP, rank % SUBGROUP);
+  var s = strip_of(lane, (group.x * 64u + local.x) / SUBGROUP, rank % SUBGROUP);
   if (s.first_sample >= s.end) { // the same for a whole subgroup
     return;
   }
   let theta = lanes[lane].y * params.parameter_stride;
   let block = min(s.first_block + s.rank / 4u, params.out_blocks - 1u);
-  // Each invocation loads a row of four channels, and takes its own column of four such rows.
-  var w: Weights;
-  for (var c = 0u; c < IN_BLOCKS; c++) {
-    for (var t = 0u; t < TAPS; t++) {
-      let row = parameters[theta + params.weight + ((t * IN_BLOCKS + c) * 4u + s.rank % 4u) * params.out_blocks + block];
-      for (var j = 0u; j < IN_LANES; j++) {
-        let v = from_invocation(row, s.rank / 4u * 4u + j);
-        w[c][t][j] = select(select(v.x, v.y, s.rank % 4u == 1u), select(v.z, v.w, s.rank % 4u == 3u), s.rank % 4u > 1u);
-      }
-    }
-  }
   var bias = 0.0;
   if (params.has_bias == 1u) {
     bias = parameters[theta + params.bias + block][s.rank % 4u];
   }
-  for (var n = s.first_sample; n < s.end; n++) {
-    let statistics = convolve(n, lane, s, bias, &w);
-    if (STATISTICS == 1u && s.first_block + s.rank / 4u < params.out_blocks) {
-      let place = (((lane * params.batch + n) * params.segments + s.segment) * params.out_blocks + block) * 8u + s.rank % 4u;
-      parts[place] = statistics.mean;
-      parts[place + 4u] = statistics.squares;
+  for (; s.chunk < CHUNKS; s.chunk++) {
+    // Each invocation loads a row of four channels, and takes its own column of four such rows.
+    var w: Weights;
+    for (var c = 0u; c < IN_BLOCKS; c++) {
+      for (var t = 0u; t < TAPS; t++) {
+        let channel = (t * ALL_BLOCKS + s.chunk * IN_BLOCKS + c) * 4u + s.rank % 4u;
+        let row = parameters[theta + params.weight + channel * params.out_blocks + block];
+        for (var j = 0u; j < IN_LANES; j++) {
+          let v = from_invocation(row, s.rank / 4u * 4u + j);
+          w[c][t][j] = select(select(v.x, v.y, s.rank % 4u == 1u), select(v.z, v.w, s.rank % 4u == 3u), s.rank % 4u > 1u);
+        }
+      }
+    }
+    for (var n = s.first_sample; n < s.end; n++) {
+      let statistics = convolve(n, lane, s, bias, &w);
+      if (STATISTICS == 1u && s.chunk == CHUNKS - 1u && s.first_block + s.rank / 4u < params.out_blocks) {
+        let place = (((lane * params.batch + n) * params.segments + s.segment) * params.out_blocks + block) * 8u + s.rank % 4u;
+        parts[place] = statistics.mean;
+        parts[place + 4u] = statistics.squares;
+      }
     }
   }
 }
@@ -289,19 +330,21 @@ fn backward_data(
   @builtin(local_invocation_index) rank: u32,
 ) {
   let lane = group.z;
-  let s = strip_of(lane, (group.x * 64u + local.x) / SUBGROUP, rank % SUBGROUP);
+  var s = strip_of(lane, (group.x * 64u + local.x) / SUBGROUP, rank % SUBGROUP);
   if (s.first_sample >= s.end) { // the same for a whole subgroup
     return;
   }
   let theta = lanes[lane].y * params.parameter_stride + params.weight;
   let channel = min(s.first_block * 4u + s.rank, params.out_blocks * 4u - 1u);
-  var w: Weights;
-  for (var c = 0u; c < IN_BLOCKS; c++) {
-    for (var t = 0u; t < TAPS; t++) {
-      w[c][t] = parameters[theta + ((TAPS - 1u - t) * params.out_blocks * 4u + channel) * IN_BLOCKS + c];
+  for (; s.chunk < CHUNKS; s.chunk++) {
+    var w: Weights;
+    for (var c = 0u; c < IN_BLOCKS; c++) {
+      for (var t = 0u; t < TAPS; t++) {
+        w[c][t] = parameters[theta + ((TAPS - 1u - t) * params.out_blocks * 4u + channel) * ALL_BLOCKS + s.chunk * IN_BLOCKS + c];
+      }
     }
-  }
-  for (var n = s.first_sample; n < s.end; n++) {
-    convolve(n, lane, s, 0.0, &w);
+    for (var n = s.first_sample; n < s.end; n++) {
+      convolve(n, lane, s, 0.0, &w);
+    }
   }
 }

@@ -8,6 +8,8 @@ use super::{ImageLayout, Tile, Tuning, WORKGROUP, pixels_per_invocation};
 pub(super) struct Strip {
     /// Columns.
     pixels: u32,
+    /// Input blocks at a time.
+    in_blocks: u32,
     /// Samples.
     samples: u32,
     /// Invocations of a subgroup: the channels it computes.
@@ -34,12 +36,14 @@ impl Strip {
     /// The strip of a result `width` pixels wide, computed from `in_blocks` channel blocks, `in_lanes` channels in use of each;
     /// `None` where the device shares nothing between invocations, or the convolution is none that the shader is written out for.
     pub fn new(conv: &Conv2d, width: u32, in_blocks: u32, in_lanes: u32, tuning: Tuning) -> Option<Strip> {
-        let weights = conv.kernel_height * conv.kernel_width * in_blocks * in_lanes;
-        if !is_written_out(conv, tuning) || in_blocks > IN_BLOCKS || weights > WEIGHTS {
+        let of_a_block = conv.kernel_height * conv.kernel_width * in_lanes;
+        if !is_written_out(conv, tuning) || of_a_block > WEIGHTS {
             return None;
         }
-        let pixels = pixels_per_invocation(width, tuning.strip.min(PRODUCTS / weights).max(1));
-        Some(Strip { pixels, samples: tuning.samples, subgroup: tuning.subgroup })
+        let most = (WEIGHTS / of_a_block).min(IN_BLOCKS);
+        let at_a_time = (1..=most).rev().find(|n| in_blocks.is_multiple_of(*n))?;
+        let pixels = pixels_per_invocation(width, tuning.strip.min(PRODUCTS / (of_a_block * at_a_time)).max(1));
+        Some(Strip { pixels, in_blocks: at_a_time, samples: tuning.samples, subgroup: tuning.subgroup })
     }
 
     /// The strip as a tile, for the statistics left of each.
@@ -61,7 +65,8 @@ impl Strip {
             ("UNDER_WAY", conv.kernel_height.div_ceil(conv.stride)),
             ("PIXELS", self.pixels),
             ("SAMPLES", self.samples),
-            ("IN_BLOCKS", in_blocks),
+            ("IN_BLOCKS", self.in_blocks),
+            ("CHUNKS", in_blocks / self.in_blocks),
             ("SUBGROUP", self.subgroup),
         ]
     }
