@@ -103,18 +103,23 @@ impl Conv2dBackwardData {
         }
     }
 
-    fn strip(&self) -> Option<Strip> {
+    /// Rows and columns of the image in cells of stride × stride pixels, aligned with the taps: each is one pixel of dz and what lies
+    /// around it.
+    fn cells(&self) -> (u32, u32) {
         let c = &self.conv;
-        if c.stride == 1 { Strip::new(c, c.input.width, self.dz.blocks(), 4, self.tuning) } else { None }
+        let cells = |n: u32| (n - 1 + c.padding) / c.stride - c.padding / c.stride + 1;
+        (cells(c.input.height), cells(c.input.width))
+    }
+
+    fn strip(&self) -> Option<Strip> {
+        Strip::new(&self.conv, self.cells(), self.dz.blocks(), 4, self.tuning)
     }
 
     /// Kernel, uniform words and invocations: an invocation a tile.
     fn by_tiles(&self) -> (Kernel, Vec<u32>, u32) {
         let c = &self.conv;
         assert!(self.dz.border >= c.gradient_border(), "the stored gradient's border is too narrow");
-        // The image in cells of stride × stride pixels, aligned with the taps.
-        let cells = |n: u32| (n - 1 + c.padding) / c.stride - c.padding / c.stride + 1;
-        let (high, wide) = (cells(c.input.height), cells(c.input.width));
+        let (high, wide) = self.cells();
         let part = |n: u32| (n / c.stride).max(1);
         let tile = Tile::new(
             high,
@@ -157,31 +162,33 @@ impl Conv2dBackwardData {
     /// Kernel, uniform words and invocations: a subgroup a strip of dx.
     fn by_strips(&self, strip: Strip) -> (Kernel, Vec<u32>, u32) {
         let c = &self.conv;
-        let (up, left) = (c.kernel_height - 1 - c.padding, c.kernel_width - 1 - c.padding);
-        assert!(self.dz.border >= up.max(left), "the stored gradient's border is too narrow");
+        assert!(self.dz.border >= c.gradient_border(), "the stored gradient's border is too narrow");
+        let (_, wide) = self.cells();
+        // Cells before the image's first that its taps reach, and of those the ones in the padding.
+        let (reach, skipped) = ((c.kernel_width - 1) / c.stride, c.padding / c.stride);
         let words = vec![
             self.batch,
             c.output.height,
             self.dz.row(),
             self.dz.image(),
-            (self.dz.border - up) * self.dz.row() + (self.dz.border - left) * self.dz.blocks(),
-            up,
+            self.dz.border * self.dz.row() + (self.dz.border + skipped - reach) * self.dz.blocks(),
+            c.padding,
             self.dx.blocks(),
             c.input.height,
             c.input.width,
             self.dx.row(),
             self.dx.image(),
             self.dx.origin(0),
-            strip.segments(c.input.width),
-            0,
+            wide,
+            c.padding % c.stride,
+            strip.segments(wide),
             self.place.stride,
             self.place.weight,
-            0,
-            0,
-            1.0f32.to_bits(),
         ];
-        let constants = strip.constants(c, c.input.width, self.dz.blocks());
-        let kernel = Kernel { shader: shader::conv2d_subgroup, entry: "backward_data", constants, access: ACCESS };
-        (kernel, words, strip.invocations(self.batch, self.dx))
+        let mut constants = strip.constants(c, wide, self.dz.blocks());
+        constants.push(("UNDER_WAY", c.kernel_height.max(c.stride)));
+        let shader = shader::conv2d_subgroup_backward_data;
+        let kernel = Kernel { shader, entry: "conv2d_subgroup_backward_data", constants, access: ACCESS };
+        (kernel, words, strip.invocations(self.batch, self.dx, wide))
     }
 }

@@ -120,7 +120,8 @@ impl Conv2dForward {
     }
 
     fn strip(&self) -> Option<Strip> {
-        Strip::new(&self.conv, self.conv.output.width, self.input.blocks(), self.conv.in_lanes(), self.tuning)
+        let out = self.conv.output;
+        Strip::new(&self.conv, (out.height, out.width), self.input.blocks(), self.conv.in_lanes(), self.tuning)
     }
 
     /// Bytes of one lane's statistics; a few where none are left.
@@ -190,7 +191,7 @@ impl Conv2dForward {
     fn by_strips(&self, strip: Strip) -> (Kernel, Vec<u32>, u32) {
         let c = &self.conv;
         let mut constants = strip.constants(c, c.output.width, self.input.blocks());
-        constants.extend([("IN_LANES", c.in_lanes()), ("STATISTICS", u32::from(self.statistics))]);
+        constants.extend([("UNDER_WAY", c.kernel_height.div_ceil(c.stride)), ("IN_LANES", c.in_lanes()), ("STATISTICS", u32::from(self.statistics))]);
         let words = vec![
             self.batch,
             c.input.height,
@@ -212,7 +213,7 @@ impl Conv2dForward {
             u32::from(self.place.bias.is_some()),
             self.scale.to_bits(),
         ];
-        let kernel = Kernel { shader: shader::conv2d_subgroup, entry: "forward", constants, access: ACCESS };
-        (kernel, words, strip.invocations(self.batch, self.output))
+        let kernel = Kernel { shader: shader::conv2d_subgroup_forward, entry: "conv2d_subgroup_forward", constants, access: ACCESS };
+        (kernel, words, strip.invocations(self.batch, self.output, c.output.width))
     }
 }

@@ -1,4 +1,4 @@
-//! Convolutions with the channels spread over a subgroup; see `shaders/conv2d_subgroup.wgsl`.
+//! Convolutions with the channels spread over a subgroup; see `shaders/conv2d_subgroup_*.wgsl`.
 
 use super::conv2d_forward::Conv2d;
 use super::{ImageLayout, Tile, Tuning, WORKGROUP, pixels_per_invocation};
@@ -24,6 +24,8 @@ const SIDE: u32 = 7;
 const STRIDE: u32 = 4;
 /// Most weights that an invocation keeps: with them, the rows under way still fit a CPU's first cache.
 const WEIGHTS: u32 = 400;
+/// Rows of an image that the tuned number of samples is meant for.
+const ROWS: u32 = 14;
 /// Most multiply–adds written out for an image row: what compiles in a second or two.
 const PRODUCTS: u32 = 3000;
 
@@ -33,9 +35,9 @@ fn is_written_out(conv: &Conv2d, tuning: Tuning) -> bool {
 }
 
 impl Strip {
-    /// The strip of a result `width` pixels wide, computed from `in_blocks` channel blocks, `in_lanes` channels in use of each;
+    /// The strip of a result of so many rows and columns, computed from `in_blocks` channel blocks, `in_lanes` channels in use of each;
     /// `None` where the device shares nothing between invocations, or the convolution is none that the shader is written out for.
-    pub fn new(conv: &Conv2d, width: u32, in_blocks: u32, in_lanes: u32, tuning: Tuning) -> Option<Strip> {
+    pub fn new(conv: &Conv2d, (height, width): (u32, u32), in_blocks: u32, in_lanes: u32, tuning: Tuning) -> Option<Strip> {
         let of_a_block = conv.kernel_height * conv.kernel_width * in_lanes;
         if !is_written_out(conv, tuning) || of_a_block > WEIGHTS {
             return None;
@@ -43,7 +45,9 @@ impl Strip {
         let most = (WEIGHTS / of_a_block).min(IN_BLOCKS);
         let at_a_time = (1..=most).rev().find(|n| in_blocks.is_multiple_of(*n))?;
         let pixels = pixels_per_invocation(width, tuning.strip.min(PRODUCTS / (of_a_block * at_a_time)).max(1));
-        Some(Strip { pixels, in_blocks: at_a_time, samples: tuning.samples, subgroup: tuning.subgroup })
+        // Weights are loaded once a strip: of small images it has more, so that they serve as many rows.
+        let samples = tuning.samples.max((tuning.samples * ROWS).div_ceil(height).next_power_of_two());
+        Some(Strip { pixels, in_blocks: at_a_time, samples, subgroup: tuning.subgroup })
     }
 
     /// The strip as a tile, for the statistics left of each.
@@ -62,7 +66,6 @@ impl Strip {
             ("KERNEL_HEIGHT", conv.kernel_height),
             ("KERNEL_WIDTH", conv.kernel_width),
             ("STRIDE", conv.stride),
-            ("UNDER_WAY", conv.kernel_height.div_ceil(conv.stride)),
             ("PIXELS", self.pixels),
             ("SAMPLES", self.samples),
             ("IN_BLOCKS", self.in_blocks),
@@ -71,10 +74,10 @@ impl Strip {
         ]
     }
 
-    /// Invocations for `batch` images of `out`.
-    pub fn invocations(&self, batch: u32, out: ImageLayout) -> u32 {
+    /// Invocations for `batch` images of `out`, of so many columns.
+    pub fn invocations(&self, batch: u32, out: ImageLayout, width: u32) -> u32 {
         let groups = out.blocks().div_ceil(self.subgroup / 4);
-        let strips = batch.div_ceil(self.samples) * self.segments(out.shape.width) * groups;
+        let strips = batch.div_ceil(self.samples) * self.segments(width) * groups;
         (strips * self.subgroup).next_multiple_of(WORKGROUP)
     }
 }

@@ -90,8 +90,9 @@ pub mod shader {
         conv2d_backward_data,
         conv2d_backward_weight,
         conv2d_forward,
-        conv2d_subgroup,
+        conv2d_subgroup_backward_data,
         conv2d_subgroup_backward_weight,
+        conv2d_subgroup_forward,
         copy_bases,
         corner,
         ensemble_gradient,
@@ -526,8 +527,8 @@ mod tests {
     #[test]
     fn lines_that_never_run_are_left_out() {
         let kernel = |taps| Kernel {
-            shader: shader::conv2d_subgroup,
-            entry: "forward",
+            shader: shader::conv2d_subgroup_forward,
+            entry: "conv2d_subgroup_forward",
             constants: vec![("KERNEL_HEIGHT", taps), ("KERNEL_WIDTH", taps), ("UNDER_WAY", taps), ("IN_BLOCKS", 1)],
             access: &[],
         };

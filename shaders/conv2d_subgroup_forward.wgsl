@@ -1,8 +1,7 @@
-// 2-D convolution with the channels spread over a subgroup, forward and gradient with respect to the input,
-// for every lane at once. For drivers that run on a CPU, where a load costs more than the arithmetic on what it loads.
+// 2-D convolution, forward, with the channels spread over a subgroup, for every lane at once. For drivers that run on a CPU, where a
+// load costs more than the arithmetic on what it loads.
 //
-//   forward:       z[lane][n][y][x][co] = scale · (bias[co] + Σ_{ci,ky,kx} input[n][y·S + ky − pad][x·S + kx − pad][ci] · w[ky][kx][ci][co])
-//   backward_data, S = 1: the same sum over dz, with the kernel turned by 180° and the roles of its channels exchanged
+//   z[lane][n][y][x][co] = scale · (bias[co] + Σ_{ci,ky,kx} input[n][y·S + ky − pad][x·S + kx − pad][ci] · w[ky][kx][ci][co])
 //
 // A subgroup computes a strip of SAMPLES images, PIXELS columns of the whole height: an invocation a channel of the output,
 // whose weights it keeps. Down the strip it loads each image row once, a pixel an invocation, and hands every pixel to all; the
@@ -30,7 +29,6 @@ const TAPS: u32 = KERNEL_HEIGHT * KERNEL_WIDTH;
 const LOADS: u32 = (SPAN * IN_BLOCKS + SUBGROUP - 1u) / SUBGROUP;
 const GROUP: u32 = SUBGROUP / 4u; // blocks of output channels of a subgroup
 
-// Backward_data reads dz where this says input, and writes dx where this says output.
 struct Params {
   batch: u32,
   in_height: u32,
@@ -287,7 +285,7 @@ fn convolve(n: u32, lane: u32, s: Strip, bias: f32, w: ptr<function, Weights>) -
 }
 
 @compute @workgroup_size(64)
-fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>, @builtin(local_invocation_index) rank: u32) {
+fn conv2d_subgroup_forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>, @builtin(local_invocation_index) rank: u32) {
   let lane = group.z;
   var s = strip_of(lane, (group.x * 64u + local.x) / SUBGROUP, rank % SUBGROUP);
   if (s.first_sample >= s.end) { // the same for a whole subgroup
@@ -319,32 +317,6 @@ fn forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id
         parts[place] = statistics.mean;
         parts[place + 4u] = statistics.squares;
       }
-    }
-  }
-}
-
-@compute @workgroup_size(64)
-fn backward_data(
-  @builtin(workgroup_id) group: vec3<u32>,
-  @builtin(local_invocation_id) local: vec3<u32>,
-  @builtin(local_invocation_index) rank: u32,
-) {
-  let lane = group.z;
-  var s = strip_of(lane, (group.x * 64u + local.x) / SUBGROUP, rank % SUBGROUP);
-  if (s.first_sample >= s.end) { // the same for a whole subgroup
-    return;
-  }
-  let theta = lanes[lane].y * params.parameter_stride + params.weight;
-  let channel = min(s.first_block * 4u + s.rank, params.out_blocks * 4u - 1u);
-  for (; s.chunk < CHUNKS; s.chunk++) {
-    var w: Weights;
-    for (var c = 0u; c < IN_BLOCKS; c++) {
-      for (var t = 0u; t < TAPS; t++) {
-        w[c][t] = parameters[theta + ((TAPS - 1u - t) * params.out_blocks * 4u + channel) * ALL_BLOCKS + s.chunk * IN_BLOCKS + c];
-      }
-    }
-    for (var n = s.first_sample; n < s.end; n++) {
-      convolve(n, lane, s, 0.0, &w);
     }
   }
 }
