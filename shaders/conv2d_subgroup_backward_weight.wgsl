@@ -10,7 +10,7 @@ const KERNEL_HEIGHT: u32 = 5u; // at most 7
 const KERNEL_WIDTH: u32 = 5u; // at most 7
 const STRIDE: u32 = 1u; // at most 4
 const PIXELS: u32 = 7u;
-const IN_HELD: u32 = 1u; // a divisor of the input blocks; at most 2
+const IN_HELD: u32 = 1u; // a divisor of the input blocks; at most 4
 const IN_LANES: u32 = 4u; // input channels in use in each block; below 4 only where there is one block
 const SUBGROUP: u32 = 8u; // at least 4
 const OVERLAP: u32 = 1u; // 0: PIXELS divides the width, no pixel comes twice
@@ -111,6 +111,8 @@ fn input_row(phase: u32, row: u32, mine: u32, rows: ptr<function, Rows>, acc: pt
   }
   in_block(0u, phase, &loaded, rows, acc);
   if (IN_HELD > 1u) { in_block(1u, phase, &loaded, rows, acc); }
+  if (IN_HELD > 2u) { in_block(2u, phase, &loaded, rows, acc); }
+  if (IN_HELD > 3u) { in_block(3u, phase, &loaded, rows, acc); }
 }
 
 // Moves the rows of dz up and loads row y, zeros below the image: an invocation a vec4, of pixel p + rank / GROUP and block

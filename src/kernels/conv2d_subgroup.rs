@@ -101,7 +101,7 @@ impl WeightStrip {
         if !is_written_out(conv, tuning) || of_a_block > WEIGHTS {
             return None;
         }
-        let held = if in_blocks.is_multiple_of(2) && 2 * of_a_block <= WEIGHTS { 2 } else { 1 };
+        let held = [4, 2, 1].into_iter().find(|n| in_blocks.is_multiple_of(*n) && n * of_a_block <= WEIGHTS)?;
         let pixels = pixels_per_invocation(conv.output.width, tuning.strip.min(PRODUCTS / (of_a_block * held)).max(1));
         Some(WeightStrip { pixels, held, subgroup: tuning.subgroup })
     }
