@@ -8,24 +8,24 @@
 // height: an invocation a channel of dx, whose weights it keeps. Down the strip it loads each row of dz once, a pixel an invocation, and hands
 // every pixel to all; the row serves all kernel rows, for as many rows of dx are under way, of which S are then done. Four invocations
 // exchange their channels and store a vec4 each. The last strip of a row is moved back to end at the edge, so pixels may be computed
-// (identically) twice. Where a channel has more weights than an invocation keeps, blocks of dz come in CHUNKS: each adds to what the
+// (identically) twice. Where a channel has more weights than an invocation keeps, blocks of dz come in BLOCK_CHUNKS: each adds to what the
 // invocation itself has stored of the ones before, and then no pixel is stored twice.
 
 const KERNEL_HEIGHT: u32 = 5u; // at most 7
-const KERNEL_WIDTH: u32 = 5u; // at most 7
+const KERNEL_WIDTH: u32 = 5u; // at most 11
 const STRIDE: u32 = 1u; // at most 4
 const PIXELS: u32 = 7u; // of dz's width: the cells of a strip
 const SAMPLES: u32 = 1u;
 const IN_BLOCKS: u32 = 1u; // of dz, of a chunk, at most 8
-const CHUNKS: u32 = 1u;
+const BLOCK_CHUNKS: u32 = 1u;
 const SUBGROUP: u32 = 8u; // at least 4
 const OVERLAP: u32 = 1u; // 0: PIXELS divides the cells, no pixel is computed twice
-const ALL_BLOCKS: u32 = IN_BLOCKS * CHUNKS;
+const ALL_BLOCKS: u32 = IN_BLOCKS * BLOCK_CHUNKS;
 const BEFORE: u32 = (KERNEL_WIDTH - 1u) / STRIDE; // cells before its own that a pixel's taps reach
 const SPAN: u32 = PIXELS + BEFORE;
 const COLUMNS: u32 = PIXELS * STRIDE;
+const RUNS: u32 = (SPAN + 15u) / 16u; // of 16: Mesa unrolls a loop of up to 32 rounds over the whole of an array, not others
 const UNDER_WAY: u32 = 5u; // the larger of KERNEL_HEIGHT and STRIDE: rows of dx under way
-const TAPS: u32 = KERNEL_HEIGHT * KERNEL_WIDTH;
 const LOADS: u32 = (SPAN * IN_BLOCKS + SUBGROUP - 1u) / SUBGROUP;
 const GROUP: u32 = SUBGROUP / 4u; // blocks of dx's channels of a subgroup
 
@@ -56,10 +56,10 @@ struct Params {
 @group(0) @binding(4) var<storage, read> parameters: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> dx: array<vec4<f32>>;
 
-alias Weights = array<array<vec4<f32>, TAPS>, IN_BLOCKS>;
+alias Weights = array<array<array<vec4<f32>, KERNEL_WIDTH>, KERNEL_HEIGHT>, IN_BLOCKS>;
 alias Rows = array<array<f32, COLUMNS>, UNDER_WAY>; // the oldest first
 alias Loaded = array<vec4<f32>, LOADS>;
-alias Window = array<vec4<f32>, SPAN>;
+alias Window = array<array<vec4<f32>, 16>, RUNS>;
 
 // What a subgroup works on.
 struct Strip {
@@ -83,9 +83,9 @@ fn from_four(value: f32, i: u32) -> vec4<f32> {
 
 // Adds one tap's products for a block of dz. Written out, here and below, so that the driver keeps the rows in registers.
 fn tap(ky: u32, kx: u32, c: u32, w: ptr<function, Weights>, window: ptr<function, Window>, rows: ptr<function, Rows>) {
-  let weight = (*w)[c][ky * KERNEL_WIDTH + kx];
+  let weight = (*w)[c][ky][kx];
   for (var q = 0u; q < PIXELS; q++) {
-    let v = (*window)[q + BEFORE - kx / STRIDE];
+    let v = (*window)[(q + BEFORE - kx / STRIDE) / 16u][(q + BEFORE - kx / STRIDE) % 16u];
     var sum = fma(v.x, weight.x, (*rows)[ky][q * STRIDE + kx % STRIDE]);
     sum = fma(v.y, weight.y, sum);
     sum = fma(v.z, weight.z, sum);
@@ -101,14 +101,20 @@ fn kernel_row(ky: u32, c: u32, w: ptr<function, Weights>, window: ptr<function, 
   if (KERNEL_WIDTH > 4u) { tap(ky, 4u, c, w, window, rows); }
   if (KERNEL_WIDTH > 5u) { tap(ky, 5u, c, w, window, rows); }
   if (KERNEL_WIDTH > 6u) { tap(ky, 6u, c, w, window, rows); }
+  if (KERNEL_WIDTH > 7u) { tap(ky, 7u, c, w, window, rows); }
+  if (KERNEL_WIDTH > 8u) { tap(ky, 8u, c, w, window, rows); }
+  if (KERNEL_WIDTH > 9u) { tap(ky, 9u, c, w, window, rows); }
+  if (KERNEL_WIDTH > 10u) { tap(ky, 10u, c, w, window, rows); }
 }
 
 // Adds the products of one block of a row of dz.
 fn dz_block(c: u32, loaded: ptr<function, Loaded>, w: ptr<function, Weights>, rows: ptr<function, Rows>) {
   var window: Window;
-  for (var i = 0u; i < SPAN; i++) {
-    let f = i * IN_BLOCKS + c;
-    window[i] = from_invocation((*loaded)[f / SUBGROUP], f % SUBGROUP);
+  for (var i = 0u; i < RUNS; i++) {
+    for (var j = 0u; j < 16u; j++) {
+      let f = min(i * 16u + j, SPAN - 1u) * IN_BLOCKS + c;
+      window[i][j] = from_invocation((*loaded)[f / SUBGROUP], f % SUBGROUP);
+    }
   }
   kernel_row(0u, c, w, &window, rows);
   if (KERNEL_HEIGHT > 1u) { kernel_row(1u, c, w, &window, rows); }
@@ -124,7 +130,7 @@ fn dz_row(row: u32, rank: u32, w: ptr<function, Weights>, rows: ptr<function, Ro
   var loaded: Loaded;
   for (var i = 0u; i < LOADS; i++) {
     var at = min(i * SUBGROUP + rank, SPAN * IN_BLOCKS - 1u);
-    if (CHUNKS > 1u) { at = at / IN_BLOCKS * ALL_BLOCKS + at % IN_BLOCKS; }
+    if (BLOCK_CHUNKS > 1u) { at = at / IN_BLOCKS * ALL_BLOCKS + at % IN_BLOCKS; }
     loaded[i] = dz[row + at];
   }
   dz_block(0u, &loaded, w, rows);
@@ -142,7 +148,7 @@ fn stores(x: u32, s: Strip) -> bool {
   let column = s.cell * STRIDE + x;
   let mine = x < COLUMNS && s.first_block + s.rank % GROUP < params.dx_blocks;
   let inside = column >= params.before && column < params.before + params.dx_width;
-  return mine && inside && (CHUNKS == 1u || OVERLAP == 0u || column >= s.segment * COLUMNS);
+  return mine && inside && (BLOCK_CHUNKS == 1u || OVERLAP == 0u || column >= s.segment * COLUMNS);
 }
 
 // Adds what the chunks before have left of a row of the strip.
@@ -187,7 +193,7 @@ fn finish_row(r: u32, y: u32, start: u32, s: Strip, rows: ptr<function, Rows>) {
   if (padded >= params.padding && padded < params.padding + params.dx_height) {
     let row = start + padded * params.dx_row;
     var values = (*rows)[r];
-    if (CHUNKS > 1u) {
+    if (BLOCK_CHUNKS > 1u) {
       if (s.chunk > 0u) { add_stored(row, s, &values); }
     }
     store(row, s, &values);
@@ -244,11 +250,14 @@ fn conv2d_subgroup_backward_data(
   var s = Strip(place % groups * GROUP, first, end, segment, min(segment * PIXELS, params.cells - PIXELS), rank % SUBGROUP, 0u);
   let theta = lanes[lane].y * params.parameter_stride + params.weight;
   let channel = min(s.first_block * 4u + s.rank, params.dx_blocks * 4u - 1u);
-  for (; s.chunk < CHUNKS; s.chunk++) {
+  for (; s.chunk < BLOCK_CHUNKS; s.chunk++) {
     var w: Weights;
     for (var c = 0u; c < IN_BLOCKS; c++) {
-      for (var t = 0u; t < TAPS; t++) {
-        w[c][t] = parameters[theta + (t * params.dx_blocks * 4u + channel) * ALL_BLOCKS + s.chunk * IN_BLOCKS + c];
+      for (var ky = 0u; ky < KERNEL_HEIGHT; ky++) {
+        for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
+          let t = ky * KERNEL_WIDTH + kx;
+          w[c][ky][kx] = parameters[theta + (t * params.dx_blocks * 4u + channel) * ALL_BLOCKS + s.chunk * IN_BLOCKS + c];
+        }
       }
     }
     for (var n = s.first_sample; n < s.end; n++) {

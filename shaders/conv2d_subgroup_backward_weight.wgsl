@@ -3,11 +3,13 @@
 // arithmetic on what it loads. What it computes and leaves is what conv2d_backward_weight does.
 //
 // A subgroup takes a part of the batch, IN_HELD input blocks and as many output channels as it has invocations; each
-// invocation holds all taps of its own channel. Down an image it loads each input row once, a pixel an invocation, and hands
+// invocation holds all taps of its own channel, or, of a large kernel, those of the rows that meet the same image rows. Down an image it loads each input row once, a pixel an invocation, and hands
 // every pixel to all; the row meets the rows of dz around it, which move up one by one.
 
-const KERNEL_HEIGHT: u32 = 5u; // at most 7
-const KERNEL_WIDTH: u32 = 5u; // at most 7
+const KERNEL_HEIGHT: u32 = 5u;
+const KERNEL_WIDTH: u32 = 5u; // at most 11
+const KERNEL_ROWS: u32 = 5u; // that an invocation holds: KERNEL_HEIGHT, or UNDER_WAY where PHASES is STRIDE; at most 7
+const PHASES: u32 = 1u; // 1, or STRIDE: an invocation holds the rows ky with one ky % STRIDE
 const STRIDE: u32 = 1u; // at most 4
 const PIXELS: u32 = 7u;
 const IN_HELD: u32 = 1u; // a divisor of the input blocks; at most 4
@@ -15,8 +17,9 @@ const IN_LANES: u32 = 4u; // input channels in use in each block; below 4 only w
 const SUBGROUP: u32 = 8u; // at least 4
 const OVERLAP: u32 = 1u; // 0: PIXELS divides the width, no pixel comes twice
 const SPAN: u32 = (PIXELS - 1u) * STRIDE + KERNEL_WIDTH;
+const RUNS: u32 = (SPAN + 15u) / 16u; // of 16: Mesa unrolls a loop of up to 32 rounds over the whole of an array, not others
 const UNDER_WAY: u32 = 5u; // ⌈KERNEL_HEIGHT / STRIDE⌉: rows of dz that an input row meets at the most
-const TAPS: u32 = KERNEL_HEIGHT * KERNEL_WIDTH;
+const ROW_STRIDE: u32 = STRIDE / PHASES;
 const LOADS: u32 = (SPAN * IN_HELD + SUBGROUP - 1u) / SUBGROUP;
 const GROUP: u32 = SUBGROUP / 4u; // blocks of output channels of a subgroup
 
@@ -48,10 +51,10 @@ struct Params {
 @group(0) @binding(4) var<storage, read> dz: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> partial: array<vec4<f32>>;
 
-alias Taps = array<array<vec4<f32>, TAPS>, IN_HELD>; // of four input channels and the invocation's output channel
+alias Taps = array<array<array<vec4<f32>, KERNEL_WIDTH>, KERNEL_ROWS>, IN_HELD>; // of four input channels and the invocation's output channel
 alias Rows = array<array<f32, PIXELS>, UNDER_WAY>; // of dz, the latest last
 alias Loaded = array<vec4<f32>, LOADS>;
-alias Window = array<vec4<f32>, SPAN>;
+alias Window = array<array<vec4<f32>, 16>, RUNS>;
 
 // The value that invocation `i` of the subgroup holds: a shuffle, put here by the loader.
 fn from_invocation(value: vec4<f32>, i: u32) -> vec4<f32> { return value; }
@@ -64,16 +67,16 @@ fn from_four(value: f32, i: u32) -> vec4<f32> {
 
 // Adds one tap's products for an input block. Written out, here and below, so that the driver keeps the taps in registers.
 fn tap(ky: u32, kx: u32, c: u32, window: ptr<function, Window>, rows: ptr<function, Rows>, acc: ptr<function, Taps>) {
-  var sum = (*acc)[c][ky * KERNEL_WIDTH + kx];
+  var sum = (*acc)[c][ky][kx];
   for (var p = 0u; p < PIXELS; p++) {
-    let v = (*window)[p * STRIDE + kx];
-    let g = (*rows)[UNDER_WAY - 1u - ky / STRIDE][p];
+    let v = (*window)[(p * STRIDE + kx) / 16u][(p * STRIDE + kx) % 16u];
+    let g = (*rows)[UNDER_WAY - 1u - ky / ROW_STRIDE][p];
     sum.x = fma(v.x, g, sum.x);
     if (IN_LANES > 1u) { sum.y = fma(v.y, g, sum.y); }
     if (IN_LANES > 2u) { sum.z = fma(v.z, g, sum.z); }
     if (IN_LANES > 3u) { sum.w = fma(v.w, g, sum.w); }
   }
-  (*acc)[c][ky * KERNEL_WIDTH + kx] = sum;
+  (*acc)[c][ky][kx] = sum;
 }
 
 fn kernel_row(ky: u32, c: u32, window: ptr<function, Window>, rows: ptr<function, Rows>, acc: ptr<function, Taps>) {
@@ -84,22 +87,28 @@ fn kernel_row(ky: u32, c: u32, window: ptr<function, Window>, rows: ptr<function
   if (KERNEL_WIDTH > 4u) { tap(ky, 4u, c, window, rows, acc); }
   if (KERNEL_WIDTH > 5u) { tap(ky, 5u, c, window, rows, acc); }
   if (KERNEL_WIDTH > 6u) { tap(ky, 6u, c, window, rows, acc); }
+  if (KERNEL_WIDTH > 7u) { tap(ky, 7u, c, window, rows, acc); }
+  if (KERNEL_WIDTH > 8u) { tap(ky, 8u, c, window, rows, acc); }
+  if (KERNEL_WIDTH > 9u) { tap(ky, 9u, c, window, rows, acc); }
+  if (KERNEL_WIDTH > 10u) { tap(ky, 10u, c, window, rows, acc); }
 }
 
 // Adds the products of one block of an input row that meets kernel rows ky with ky % STRIDE = phase.
 fn in_block(c: u32, phase: u32, loaded: ptr<function, Loaded>, rows: ptr<function, Rows>, acc: ptr<function, Taps>) {
   var window: Window;
-  for (var i = 0u; i < SPAN; i++) {
-    let f = i * IN_HELD + c;
-    window[i] = from_invocation((*loaded)[f / SUBGROUP], f % SUBGROUP);
+  for (var i = 0u; i < RUNS; i++) {
+    for (var j = 0u; j < 16u; j++) {
+      let f = min(i * 16u + j, SPAN - 1u) * IN_HELD + c;
+      window[i][j] = from_invocation((*loaded)[f / SUBGROUP], f % SUBGROUP);
+    }
   }
-  if (phase < KERNEL_HEIGHT) { kernel_row(phase, c, &window, rows, acc); }
-  if (UNDER_WAY > 1u && phase + 1u * STRIDE < KERNEL_HEIGHT) { kernel_row(phase + 1u * STRIDE, c, &window, rows, acc); }
-  if (UNDER_WAY > 2u && phase + 2u * STRIDE < KERNEL_HEIGHT) { kernel_row(phase + 2u * STRIDE, c, &window, rows, acc); }
-  if (UNDER_WAY > 3u && phase + 3u * STRIDE < KERNEL_HEIGHT) { kernel_row(phase + 3u * STRIDE, c, &window, rows, acc); }
-  if (UNDER_WAY > 4u && phase + 4u * STRIDE < KERNEL_HEIGHT) { kernel_row(phase + 4u * STRIDE, c, &window, rows, acc); }
-  if (UNDER_WAY > 5u && phase + 5u * STRIDE < KERNEL_HEIGHT) { kernel_row(phase + 5u * STRIDE, c, &window, rows, acc); }
-  if (UNDER_WAY > 6u && phase + 6u * STRIDE < KERNEL_HEIGHT) { kernel_row(phase + 6u * STRIDE, c, &window, rows, acc); }
+  if (phase < KERNEL_ROWS) { kernel_row(phase, c, &window, rows, acc); }
+  if (UNDER_WAY > 1u && phase + 1u * ROW_STRIDE < KERNEL_ROWS) { kernel_row(phase + 1u * ROW_STRIDE, c, &window, rows, acc); }
+  if (UNDER_WAY > 2u && phase + 2u * ROW_STRIDE < KERNEL_ROWS) { kernel_row(phase + 2u * ROW_STRIDE, c, &window, rows, acc); }
+  if (UNDER_WAY > 3u && phase + 3u * ROW_STRIDE < KERNEL_ROWS) { kernel_row(phase + 3u * ROW_STRIDE, c, &window, rows, acc); }
+  if (UNDER_WAY > 4u && phase + 4u * ROW_STRIDE < KERNEL_ROWS) { kernel_row(phase + 4u * ROW_STRIDE, c, &window, rows, acc); }
+  if (UNDER_WAY > 5u && phase + 5u * ROW_STRIDE < KERNEL_ROWS) { kernel_row(phase + 5u * ROW_STRIDE, c, &window, rows, acc); }
+  if (UNDER_WAY > 6u && phase + 6u * ROW_STRIDE < KERNEL_ROWS) { kernel_row(phase + 6u * ROW_STRIDE, c, &window, rows, acc); }
 }
 
 // Adds the products of the input row at `row`, which has this phase.
@@ -149,8 +158,9 @@ fn conv2d_subgroup_backward_weight(
   let place = (group.x * 64u + local.x) / SUBGROUP;
   let groups = (params.out_blocks + GROUP - 1u) / GROUP;
   let first_block = place % groups * GROUP;
-  let ci = place / groups % (params.in_blocks / IN_HELD) * IN_HELD;
-  let part = place / (groups * (params.in_blocks / IN_HELD));
+  let own_phase = place / groups % PHASES;
+  let ci = place / (groups * PHASES) % (params.in_blocks / IN_HELD) * IN_HELD;
+  let part = place / (groups * PHASES * (params.in_blocks / IN_HELD));
   if (part >= params.parts) { // the same for a whole subgroup
     return;
   }
@@ -160,8 +170,10 @@ fn conv2d_subgroup_backward_weight(
 
   var acc: Taps;
   for (var c = 0u; c < IN_HELD; c++) {
-    for (var t = 0u; t < TAPS; t++) {
-      acc[c][t] = vec4<f32>(0.0);
+    for (var r = 0u; r < KERNEL_ROWS; r++) {
+      for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
+        acc[c][r][kx] = vec4<f32>(0.0);
+      }
     }
   }
   var bias = 0.0;
@@ -193,11 +205,11 @@ fn conv2d_subgroup_backward_weight(
         let last = (params.out_height - 1u) * STRIDE + KERNEL_HEIGHT - 1u;
         for (var y = 0u; y < params.out_height + UNDER_WAY - 1u; y++) {
           next_row(first_out, y, counted, first_block, mine, &rows, &bias);
-          let t = y * STRIDE;
+          let t = y * STRIDE + own_phase;
           input_row(0u, first_in + min(t, last) * params.in_row, mine, &rows, &acc);
-          if (STRIDE > 1u) { input_row(1u, first_in + min(t + 1u, last) * params.in_row, mine, &rows, &acc); }
-          if (STRIDE > 2u) { input_row(2u, first_in + min(t + 2u, last) * params.in_row, mine, &rows, &acc); }
-          if (STRIDE > 3u) { input_row(3u, first_in + min(t + 3u, last) * params.in_row, mine, &rows, &acc); }
+          if (ROW_STRIDE > 1u) { input_row(1u, first_in + min(t + 1u, last) * params.in_row, mine, &rows, &acc); }
+          if (ROW_STRIDE > 2u) { input_row(2u, first_in + min(t + 2u, last) * params.in_row, mine, &rows, &acc); }
+          if (ROW_STRIDE > 3u) { input_row(3u, first_in + min(t + 3u, last) * params.in_row, mine, &rows, &acc); }
         }
       }
     }
@@ -206,18 +218,22 @@ fn conv2d_subgroup_backward_weight(
   let base = (lane * params.parts + part) * params.partial_stride;
   let block = first_block + mine / 4u;
   for (var c = 0u; c < IN_HELD; c++) {
-    for (var t = 0u; t < TAPS; t++) {
-      var value = vec4<f32>(0.0);
-      for (var j = 0u; j < 4u; j++) {
-        value = select(value, from_four(acc[c][t][j], mine / 4u * 4u), mine % 4u == j);
-      }
-      if (block < params.out_blocks) {
-        partial[base + ((t * params.in_blocks + ci + c) * 4u + mine % 4u) * params.out_blocks + block] = value;
+    for (var r = 0u; r < KERNEL_ROWS; r++) {
+      let ky = r * PHASES + own_phase;
+      for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
+        var value = vec4<f32>(0.0);
+        for (var j = 0u; j < 4u; j++) {
+          value = select(value, from_four(acc[c][r][kx][j], mine / 4u * 4u), mine % 4u == j);
+        }
+        if (block < params.out_blocks && ky < KERNEL_HEIGHT) {
+          let tap = ky * KERNEL_WIDTH + kx;
+          partial[base + ((tap * params.in_blocks + ci + c) * 4u + mine % 4u) * params.out_blocks + block] = value;
+        }
       }
     }
   }
   let sums = from_four(bias, mine / 4u * 4u);
-  if (ci == 0u && mine % 4u == 0u && block < params.out_blocks) {
-    partial[base + TAPS * params.in_blocks * 4u * params.out_blocks + block] = sums;
+  if (ci == 0u && own_phase == 0u && mine % 4u == 0u && block < params.out_blocks) {
+    partial[base + KERNEL_HEIGHT * KERNEL_WIDTH * params.in_blocks * 4u * params.out_blocks + block] = sums;
   }
 }

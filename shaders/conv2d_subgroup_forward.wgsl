@@ -8,24 +8,29 @@
 // row serves all kernel rows that meet it, for as many rows of the output are under way. Four invocations then exchange their channels and
 // store a vec4 each. The last strip of a row is moved back to end at the edge, so pixels may be computed (identically) twice.
 // Where a channel has more weights than an invocation keeps, input blocks come in CHUNKS: each adds to what the invocation
-// itself has stored of the ones before, and then no pixel is stored twice.
+// itself has stored of the ones before, and then no pixel is stored twice. So do, where the kernel is larger still, its rows: those
+// that meet the same image rows, ky % STRIDE alike, are a chunk.
 // Where batch norm follows, the forward also leaves the mean and the sum of squared deviations of each strip's own pixels.
 
-const KERNEL_HEIGHT: u32 = 5u; // at most 7
-const KERNEL_WIDTH: u32 = 5u; // at most 7
+const KERNEL_HEIGHT: u32 = 5u;
+const KERNEL_WIDTH: u32 = 5u; // at most 11
+const KERNEL_ROWS: u32 = 5u; // of a chunk: KERNEL_HEIGHT, or UNDER_WAY where PHASES is STRIDE; at most 7
+const PHASES: u32 = 1u; // chunks of kernel rows: 1 or STRIDE
 const STRIDE: u32 = 1u; // at most 4
 const PIXELS: u32 = 7u;
 const SAMPLES: u32 = 1u;
 const IN_BLOCKS: u32 = 1u; // of a chunk, at most 8
-const CHUNKS: u32 = 1u;
+const BLOCK_CHUNKS: u32 = 1u;
 const IN_LANES: u32 = 4u; // input channels in use in each block; below 4 only where there is one block
 const SUBGROUP: u32 = 8u; // at least 4
 const STATISTICS: u32 = 0u; // 1: leave the statistics of each strip
 const OVERLAP: u32 = 1u; // 0: PIXELS divides the width, no pixel is computed twice
-const ALL_BLOCKS: u32 = IN_BLOCKS * CHUNKS;
+const ALL_BLOCKS: u32 = IN_BLOCKS * BLOCK_CHUNKS;
+const CHUNKS: u32 = BLOCK_CHUNKS * PHASES;
+const ROW_STRIDE: u32 = STRIDE / PHASES; // of a chunk
 const SPAN: u32 = (PIXELS - 1u) * STRIDE + KERNEL_WIDTH;
+const RUNS: u32 = (SPAN + 15u) / 16u; // of 16: Mesa unrolls a loop of up to 32 rounds over the whole of an array, not others
 const UNDER_WAY: u32 = 5u; // ⌈KERNEL_HEIGHT / STRIDE⌉: rows of the output that an image row meets at the most
-const TAPS: u32 = KERNEL_HEIGHT * KERNEL_WIDTH;
 const LOADS: u32 = (SPAN * IN_BLOCKS + SUBGROUP - 1u) / SUBGROUP;
 const GROUP: u32 = SUBGROUP / 4u; // blocks of output channels of a subgroup
 
@@ -60,10 +65,10 @@ struct Params {
 // [lane][n][segment][block] of (mean, squared deviations) of the pixels that no strip before has
 @group(0) @binding(6) var<storage, read_write> parts: array<f32>;
 
-alias Weights = array<array<vec4<f32>, TAPS>, IN_BLOCKS>;
+alias Weights = array<array<array<vec4<f32>, KERNEL_WIDTH>, KERNEL_ROWS>, IN_BLOCKS>;
 alias Rows = array<array<f32, PIXELS>, UNDER_WAY>; // the latest last
 alias Loaded = array<vec4<f32>, LOADS>;
-alias Window = array<vec4<f32>, SPAN>;
+alias Window = array<array<vec4<f32>, 16>, RUNS>;
 
 // What a subgroup works on.
 struct Strip {
@@ -74,7 +79,7 @@ struct Strip {
   x: u32,         // first column
   rank: u32,      // of the invocation in its subgroup
   source: u32,    // slot or lane of the input
-  chunk: u32,     // of the input blocks, the one at work
+  chunk: u32,     // the one at work, of input blocks and kernel rows
 }
 
 // The value that invocation `i` of the subgroup holds: a shuffle, put here by the loader.
@@ -99,14 +104,14 @@ fn strip_of(lane: u32, place: u32, rank: u32) -> Strip {
 
 // Adds one tap's products for an input block. Written out, here and below, so that the driver keeps the rows in registers.
 fn tap(ky: u32, kx: u32, c: u32, w: ptr<function, Weights>, window: ptr<function, Window>, rows: ptr<function, Rows>) {
-  let weight = (*w)[c][ky * KERNEL_WIDTH + kx];
+  let weight = (*w)[c][ky][kx];
   for (var p = 0u; p < PIXELS; p++) {
-    let v = (*window)[p * STRIDE + kx];
-    var sum = fma(v.x, weight.x, (*rows)[UNDER_WAY - 1u - ky / STRIDE][p]);
+    let v = (*window)[(p * STRIDE + kx) / 16u][(p * STRIDE + kx) % 16u];
+    var sum = fma(v.x, weight.x, (*rows)[UNDER_WAY - 1u - ky / ROW_STRIDE][p]);
     if (IN_LANES > 1u) { sum = fma(v.y, weight.y, sum); }
     if (IN_LANES > 2u) { sum = fma(v.z, weight.z, sum); }
     if (IN_LANES > 3u) { sum = fma(v.w, weight.w, sum); }
-    (*rows)[UNDER_WAY - 1u - ky / STRIDE][p] = sum;
+    (*rows)[UNDER_WAY - 1u - ky / ROW_STRIDE][p] = sum;
   }
 }
 
@@ -118,22 +123,28 @@ fn kernel_row(ky: u32, c: u32, w: ptr<function, Weights>, window: ptr<function, 
   if (KERNEL_WIDTH > 4u) { tap(ky, 4u, c, w, window, rows); }
   if (KERNEL_WIDTH > 5u) { tap(ky, 5u, c, w, window, rows); }
   if (KERNEL_WIDTH > 6u) { tap(ky, 6u, c, w, window, rows); }
+  if (KERNEL_WIDTH > 7u) { tap(ky, 7u, c, w, window, rows); }
+  if (KERNEL_WIDTH > 8u) { tap(ky, 8u, c, w, window, rows); }
+  if (KERNEL_WIDTH > 9u) { tap(ky, 9u, c, w, window, rows); }
+  if (KERNEL_WIDTH > 10u) { tap(ky, 10u, c, w, window, rows); }
 }
 
-// Adds the products of one block of an image row that meets kernel rows ky with ky % STRIDE = phase.
+// Adds the products of one block of an image row that meets kernel rows ky of the chunk with ky % ROW_STRIDE = phase.
 fn in_block(c: u32, phase: u32, loaded: ptr<function, Loaded>, w: ptr<function, Weights>, rows: ptr<function, Rows>) {
   var window: Window;
-  for (var i = 0u; i < SPAN; i++) {
-    let f = i * IN_BLOCKS + c;
-    window[i] = from_invocation((*loaded)[f / SUBGROUP], f % SUBGROUP);
+  for (var i = 0u; i < RUNS; i++) {
+    for (var j = 0u; j < 16u; j++) {
+      let f = min(i * 16u + j, SPAN - 1u) * IN_BLOCKS + c;
+      window[i][j] = from_invocation((*loaded)[f / SUBGROUP], f % SUBGROUP);
+    }
   }
-  if (phase < KERNEL_HEIGHT) { kernel_row(phase, c, w, &window, rows); }
-  if (UNDER_WAY > 1u && phase + 1u * STRIDE < KERNEL_HEIGHT) { kernel_row(phase + 1u * STRIDE, c, w, &window, rows); }
-  if (UNDER_WAY > 2u && phase + 2u * STRIDE < KERNEL_HEIGHT) { kernel_row(phase + 2u * STRIDE, c, w, &window, rows); }
-  if (UNDER_WAY > 3u && phase + 3u * STRIDE < KERNEL_HEIGHT) { kernel_row(phase + 3u * STRIDE, c, w, &window, rows); }
-  if (UNDER_WAY > 4u && phase + 4u * STRIDE < KERNEL_HEIGHT) { kernel_row(phase + 4u * STRIDE, c, w, &window, rows); }
-  if (UNDER_WAY > 5u && phase + 5u * STRIDE < KERNEL_HEIGHT) { kernel_row(phase + 5u * STRIDE, c, w, &window, rows); }
-  if (UNDER_WAY > 6u && phase + 6u * STRIDE < KERNEL_HEIGHT) { kernel_row(phase + 6u * STRIDE, c, w, &window, rows); }
+  if (phase < KERNEL_ROWS) { kernel_row(phase, c, w, &window, rows); }
+  if (UNDER_WAY > 1u && phase + 1u * ROW_STRIDE < KERNEL_ROWS) { kernel_row(phase + 1u * ROW_STRIDE, c, w, &window, rows); }
+  if (UNDER_WAY > 2u && phase + 2u * ROW_STRIDE < KERNEL_ROWS) { kernel_row(phase + 2u * ROW_STRIDE, c, w, &window, rows); }
+  if (UNDER_WAY > 3u && phase + 3u * ROW_STRIDE < KERNEL_ROWS) { kernel_row(phase + 3u * ROW_STRIDE, c, w, &window, rows); }
+  if (UNDER_WAY > 4u && phase + 4u * ROW_STRIDE < KERNEL_ROWS) { kernel_row(phase + 4u * ROW_STRIDE, c, w, &window, rows); }
+  if (UNDER_WAY > 5u && phase + 5u * ROW_STRIDE < KERNEL_ROWS) { kernel_row(phase + 5u * ROW_STRIDE, c, w, &window, rows); }
+  if (UNDER_WAY > 6u && phase + 6u * ROW_STRIDE < KERNEL_ROWS) { kernel_row(phase + 6u * ROW_STRIDE, c, w, &window, rows); }
 }
 
 // Adds the products of the image row at `row`, which has this phase.
@@ -141,7 +152,7 @@ fn image_row(phase: u32, row: u32, rank: u32, w: ptr<function, Weights>, rows: p
   var loaded: Loaded;
   for (var i = 0u; i < LOADS; i++) {
     var at = min(i * SUBGROUP + rank, SPAN * IN_BLOCKS - 1u);
-    if (CHUNKS > 1u) { at = at / IN_BLOCKS * ALL_BLOCKS + at % IN_BLOCKS; }
+    if (BLOCK_CHUNKS > 1u) { at = at / IN_BLOCKS * ALL_BLOCKS + at % IN_BLOCKS; }
     loaded[i] = input[row + at];
   }
   in_block(0u, phase, &loaded, w, rows);
@@ -250,7 +261,7 @@ fn finish_row(latest: u32, start: u32, s: Strip, bias: f32, rows: ptr<function, 
 
 // Computes the strip of sample n.
 fn convolve(n: u32, lane: u32, s: Strip, bias: f32, w: ptr<function, Weights>) -> Statistics {
-  let first = (s.source * params.batch + n) * params.in_image + params.in_origin + s.x * STRIDE * ALL_BLOCKS + s.chunk * IN_BLOCKS;
+  let first = (s.source * params.batch + n) * params.in_image + params.in_origin + s.x * STRIDE * ALL_BLOCKS + s.chunk / PHASES * IN_BLOCKS;
   let start = (lane * params.batch + n) * params.out_image + params.out_origin;
   var rows: Rows;
   for (var j = 0u; j < UNDER_WAY; j++) {
@@ -273,11 +284,11 @@ fn convolve(n: u32, lane: u32, s: Strip, bias: f32, w: ptr<function, Weights>) -
     // no test, for what it adds to is not stored.
     let last = (params.out_height - 1u) * STRIDE + KERNEL_HEIGHT - 1u;
     for (var y = 0u; y < params.out_height + UNDER_WAY - 1u; y++) {
-      let t = y * STRIDE;
+      let t = y * STRIDE + s.chunk % PHASES;
       image_row(0u, first + min(t, last) * params.in_row, s.rank, w, &rows);
-      image_row(1u, first + min(t + 1u, last) * params.in_row, s.rank, w, &rows);
-      if (STRIDE > 2u) { image_row(2u, first + min(t + 2u, last) * params.in_row, s.rank, w, &rows); }
-      if (STRIDE > 3u) { image_row(3u, first + min(t + 3u, last) * params.in_row, s.rank, w, &rows); }
+      if (ROW_STRIDE > 1u) { image_row(1u, first + min(t + 1u, last) * params.in_row, s.rank, w, &rows); }
+      if (ROW_STRIDE > 2u) { image_row(2u, first + min(t + 2u, last) * params.in_row, s.rank, w, &rows); }
+      if (ROW_STRIDE > 3u) { image_row(3u, first + min(t + 3u, last) * params.in_row, s.rank, w, &rows); }
       finish_row(y, start, s, bias, &rows, &statistics);
     }
   }
@@ -301,12 +312,17 @@ fn conv2d_subgroup_forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(loc
     // Each invocation loads a row of four channels, and takes its own column of four such rows.
     var w: Weights;
     for (var c = 0u; c < IN_BLOCKS; c++) {
-      for (var t = 0u; t < TAPS; t++) {
-        let channel = (t * ALL_BLOCKS + s.chunk * IN_BLOCKS + c) * 4u + s.rank % 4u;
-        let row = parameters[theta + params.weight + channel * params.out_blocks + block];
-        for (var j = 0u; j < IN_LANES; j++) {
-          let v = from_invocation(row, s.rank / 4u * 4u + j);
-          w[c][t][j] = select(select(v.x, v.y, s.rank % 4u == 1u), select(v.z, v.w, s.rank % 4u == 3u), s.rank % 4u > 1u);
+      for (var r = 0u; r < KERNEL_ROWS; r++) {
+        for (var kx = 0u; kx < KERNEL_WIDTH; kx++) {
+          let ky = r * PHASES + s.chunk % PHASES;
+          let tap = min(ky, KERNEL_HEIGHT - 1u) * KERNEL_WIDTH + kx;
+          let channel = (tap * ALL_BLOCKS + s.chunk / PHASES * IN_BLOCKS + c) * 4u + s.rank % 4u;
+          var row = parameters[theta + params.weight + channel * params.out_blocks + block];
+          if (PHASES > 1u) { row = select(vec4<f32>(0.0), row, ky < KERNEL_HEIGHT); }
+          for (var j = 0u; j < IN_LANES; j++) {
+            let v = from_invocation(row, s.rank / 4u * 4u + j);
+            w[c][r][kx][j] = select(select(v.x, v.y, s.rank % 4u == 1u), select(v.z, v.w, s.rank % 4u == 3u), s.rank % 4u > 1u);
+          }
         }
       }
     }

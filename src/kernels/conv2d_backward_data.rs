@@ -112,7 +112,8 @@ impl Conv2dBackwardData {
     }
 
     fn strip(&self) -> Option<Strip> {
-        Strip::new(&self.conv, self.cells(), self.dz.blocks(), 4, self.tuning)
+        // The kernel's rows all at once, or not at all.
+        Strip::new(&self.conv, self.cells(), self.dz.blocks(), 4, self.tuning).filter(|s| s.phases() == 1)
     }
 
     /// Kernel, uniform words and invocations: an invocation a tile.

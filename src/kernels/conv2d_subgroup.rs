@@ -10,6 +10,8 @@ pub(super) struct Strip {
     pixels: u32,
     /// Input blocks at a time.
     in_blocks: u32,
+    /// Parts of the kernel's rows, one at a time.
+    phases: u32,
     /// Samples.
     samples: u32,
     /// Invocations of a subgroup: the channels it computes.
@@ -18,8 +20,9 @@ pub(super) struct Strip {
 
 /// Most input blocks that the shader is written out for.
 const IN_BLOCKS: u32 = 8;
-/// Largest side of a kernel that it is written out for.
-const SIDE: u32 = 7;
+/// Most rows and columns of a kernel that it is written out for.
+const KERNEL_ROWS: u32 = 7;
+const KERNEL_WIDTH: u32 = 11;
 /// Largest stride that it is written out for.
 const STRIDE: u32 = 4;
 /// Most weights that an invocation keeps: with them, the rows under way still fit a CPU's first cache.
@@ -29,25 +32,35 @@ const ROWS: u32 = 14;
 /// Most multiply–adds written out for an image row: what compiles in a second or two.
 const PRODUCTS: u32 = 3000;
 
-/// Whether the device shares loads and the shaders are written out for this kernel and stride.
-fn is_written_out(conv: &Conv2d, tuning: Tuning) -> bool {
-    tuning.strip > 0 && tuning.subgroup >= 4 && conv.stride <= STRIDE && conv.kernel_height.max(conv.kernel_width) <= SIDE
+/// In how many parts an invocation takes the kernel's rows, `in_lanes` channels of a block, and how many rows are in one: all of them, or, of
+/// a large kernel, those that meet the same image rows. `None` where the device shares nothing between invocations, or the
+/// shaders are not written out for so large a kernel or stride.
+fn kernel_rows(conv: &Conv2d, in_lanes: u32, tuning: Tuning) -> Option<(u32, u32)> {
+    if tuning.strip == 0 || tuning.subgroup < 4 || conv.stride > STRIDE || conv.kernel_width > KERNEL_WIDTH {
+        return None;
+    }
+    let fits = |rows: u32| rows <= KERNEL_ROWS && rows * conv.kernel_width * in_lanes <= WEIGHTS;
+    let parts = [(1, conv.kernel_height), (conv.stride, conv.kernel_height.div_ceil(conv.stride))];
+    parts.into_iter().find(|(_, rows)| fits(*rows))
 }
 
 impl Strip {
     /// The strip of a result of so many rows and columns, computed from `in_blocks` channel blocks, `in_lanes` channels in use of each;
     /// `None` where the device shares nothing between invocations, or the convolution is none that the shader is written out for.
     pub fn new(conv: &Conv2d, (height, width): (u32, u32), in_blocks: u32, in_lanes: u32, tuning: Tuning) -> Option<Strip> {
-        let of_a_block = conv.kernel_height * conv.kernel_width * in_lanes;
-        if !is_written_out(conv, tuning) || of_a_block > WEIGHTS {
-            return None;
-        }
+        let (phases, rows) = kernel_rows(conv, in_lanes, tuning)?;
+        let of_a_block = rows * conv.kernel_width * in_lanes;
         let most = (WEIGHTS / of_a_block).min(IN_BLOCKS);
         let at_a_time = (1..=most).rev().find(|n| in_blocks.is_multiple_of(*n))?;
         let pixels = pixels_per_invocation(width, tuning.strip.min(PRODUCTS / (of_a_block * at_a_time)).max(1));
         // Weights are loaded once a strip: of small images it has more, so that they serve as many rows.
         let samples = tuning.samples.max((tuning.samples * ROWS).div_ceil(height).next_power_of_two());
-        Some(Strip { pixels, in_blocks: at_a_time, samples, subgroup: tuning.subgroup })
+        Some(Strip { pixels, in_blocks: at_a_time, phases, samples, subgroup: tuning.subgroup })
+    }
+
+    /// Parts of the kernel's rows, one at a time.
+    pub fn phases(&self) -> u32 {
+        self.phases
     }
 
     /// The strip as a tile, for the statistics left of each.
@@ -69,7 +82,7 @@ impl Strip {
             ("PIXELS", self.pixels),
             ("SAMPLES", self.samples),
             ("IN_BLOCKS", self.in_blocks),
-            ("CHUNKS", in_blocks / self.in_blocks),
+            ("BLOCK_CHUNKS", in_blocks / self.in_blocks),
             ("SUBGROUP", self.subgroup),
         ]
     }
@@ -90,6 +103,9 @@ pub(super) struct WeightStrip {
     pub pixels: u32,
     /// Input blocks.
     held: u32,
+    /// Parts of the kernel's rows, and rows of one.
+    phases: u32,
+    rows: u32,
     /// Invocations of a subgroup.
     subgroup: u32,
 }
@@ -97,13 +113,11 @@ pub(super) struct WeightStrip {
 impl WeightStrip {
     /// As [`Strip::new`].
     pub fn new(conv: &Conv2d, in_blocks: u32, tuning: Tuning) -> Option<WeightStrip> {
-        let of_a_block = conv.kernel_height * conv.kernel_width * conv.in_lanes();
-        if !is_written_out(conv, tuning) || of_a_block > WEIGHTS {
-            return None;
-        }
+        let (phases, rows) = kernel_rows(conv, conv.in_lanes(), tuning)?;
+        let of_a_block = rows * conv.kernel_width * conv.in_lanes();
         let held = [4, 2, 1].into_iter().find(|n| in_blocks.is_multiple_of(*n) && n * of_a_block <= WEIGHTS)?;
         let pixels = pixels_per_invocation(conv.output.width, tuning.strip.min(PRODUCTS / (of_a_block * held)).max(1));
-        Some(WeightStrip { pixels, held, subgroup: tuning.subgroup })
+        Some(WeightStrip { pixels, held, phases, rows, subgroup: tuning.subgroup })
     }
 
     pub fn constants(&self, conv: &Conv2d) -> Vec<(&'static str, u32)> {
@@ -114,6 +128,8 @@ impl WeightStrip {
             ("STRIDE", conv.stride),
             ("UNDER_WAY", conv.kernel_height.div_ceil(conv.stride)),
             ("PIXELS", self.pixels),
+            ("KERNEL_ROWS", self.rows),
+            ("PHASES", self.phases),
             ("IN_HELD", self.held),
             ("SUBGROUP", self.subgroup),
         ]
@@ -121,6 +137,6 @@ impl WeightStrip {
 
     /// Invocations of one part of the batch.
     pub fn invocations(&self, in_blocks: u32, out_blocks: u32) -> u32 {
-        in_blocks / self.held * out_blocks.div_ceil(self.subgroup / 4) * self.subgroup
+        self.phases * in_blocks / self.held * out_blocks.div_ceil(self.subgroup / 4) * self.subgroup
     }
 }
