@@ -4,16 +4,18 @@
 //
 // where x has H × W pixels and y V × U. Bins may overlap. One invocation an output row × 4 channels.
 
+// Constants, so that no division is left to the device.
+const IN_HEIGHT: u32 = 7u;
+const IN_WIDTH: u32 = 7u;
+const OUT_HEIGHT: u32 = 6u;
+const OUT_WIDTH: u32 = 6u;
+
 struct Params {
   batch: u32,
   blocks: u32,
-  in_height: u32,
-  in_width: u32,
   in_row: u32,    // layout of x, in vec4
   in_image: u32,
   in_origin: u32,
-  out_height: u32,
-  out_width: u32,
   out_row: u32,   // layout of y, in vec4
   out_image: u32,
   out_origin: u32,
@@ -34,17 +36,17 @@ fn bin(i: u32, inputs: u32, outputs: u32) -> vec2<u32> {
 fn average_pool_forward(@builtin(global_invocation_id) id: vec3<u32>) {
   let lane = id.z;
   let block = id.x % params.blocks;
-  let line = (id.x / params.blocks) % params.out_height;
-  let n = id.x / (params.blocks * params.out_height);
+  let line = (id.x / params.blocks) % OUT_HEIGHT;
+  let n = id.x / (params.blocks * OUT_HEIGHT);
   if (n >= batch_sizes[lanes[lane].x]) {
     return;
   }
   let sample = lane * params.batch + n;
   let source = sample * params.in_image + params.in_origin + block;
   let target_row = sample * params.out_image + params.out_origin + line * params.out_row + block;
-  let rows = bin(line, params.in_height, params.out_height);
-  for (var u = 0u; u < params.out_width; u++) {
-    let columns = bin(u, params.in_width, params.out_width);
+  let rows = bin(line, IN_HEIGHT, OUT_HEIGHT);
+  for (var u = 0u; u < OUT_WIDTH; u++) {
+    let columns = bin(u, IN_WIDTH, OUT_WIDTH);
     var sum = vec4<f32>(0.0);
     for (var row = rows.x; row < rows.y; row++) {
       for (var column = columns.x; column < columns.y; column++) {

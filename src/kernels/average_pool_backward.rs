@@ -24,7 +24,7 @@ impl AveragePool {
             kernel: Kernel {
                 shader: shader::average_pool_backward,
                 entry: "average_pool_backward",
-                constants: vec![],
+                constants: self.constants(),
                 access: &[Read, Read, Read, Write],
             },
             words: self.words(dx, dy),

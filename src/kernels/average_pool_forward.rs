@@ -29,8 +29,12 @@ pub struct Buffers {
 
 impl AveragePool {
     pub(super) fn words(&self, x: ImageLayout, y: ImageLayout) -> Vec<u32> {
+        vec![self.batch, x.blocks(), x.row(), x.image(), x.origin(0), y.row(), y.image(), y.origin(0)]
+    }
+
+    pub(super) fn constants(&self) -> Vec<(&'static str, u32)> {
         let (i, o) = (self.input, self.output);
-        vec![self.batch, x.blocks(), i.height, i.width, x.row(), x.image(), x.origin(0), o.height, o.width, y.row(), y.image(), y.origin(0)]
+        vec![("IN_HEIGHT", i.height), ("IN_WIDTH", i.width), ("OUT_HEIGHT", o.height), ("OUT_WIDTH", o.width)]
     }
 
     /// Values that are added for one image: every bin's.
@@ -49,7 +53,7 @@ impl AveragePool {
             kernel: Kernel {
                 shader: shader::average_pool_forward,
                 entry: "average_pool_forward",
-                constants: vec![],
+                constants: self.constants(),
                 access: &[Read, Read, Read, Write],
             },
             words: self.words(x, y),
