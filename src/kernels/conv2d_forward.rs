@@ -193,7 +193,13 @@ impl Conv2dForward {
         let mut constants = strip.constants(c, c.output.width, self.input.blocks());
         let under_way = c.kernel_height.div_ceil(c.stride);
         let rows = if strip.phases() > 1 { under_way } else { c.kernel_height };
-        constants.extend([("UNDER_WAY", under_way), ("KERNEL_ROWS", rows), ("PHASES", strip.phases()), ("IN_LANES", c.in_lanes()), ("STATISTICS", u32::from(self.statistics))]);
+        constants.extend([
+            ("UNDER_WAY", under_way),
+            ("KERNEL_ROWS", rows),
+            ("PHASES", strip.phases()),
+            ("IN_LANES", c.in_lanes()),
+            ("STATISTICS", u32::from(self.statistics)),
+        ]);
         let words = vec![
             self.batch,
             c.input.height,
