@@ -78,7 +78,7 @@ fn a_run_is_the_same_to_the_bit_however_it_is_stopped_and_however_it_is_cut_into
     let whole = path("whole");
     let text = succeed(&mut training(&whole, &[]));
     assert!(text.contains("optdigits (genuine)") && text.contains("synth-digits (generated)"), "{text}");
-    for file in ["config.toml", "metrics.jsonl", "timing.jsonl", "last.safetensors", "best.safetensors", "test.json"] {
+    for file in ["config.toml", "metrics.jsonl", "timing.jsonl", "last.safetensors", "best.safetensors", "test.json", "report.html"] {
         assert!(whole.join(file).exists(), "{file} is missing");
     }
     assert_eq!(metrics(&whole).lines().count(), 4);

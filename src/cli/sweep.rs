@@ -2,7 +2,7 @@
 
 use super::train::{Begin, Extras, Ready, ready, train, watch_for_interrupts};
 use super::{effective, print, table};
-use crate::report::{Run, TEST, groups, page};
+use crate::report::{PAGE, Run, TEST, groups, page};
 use crate::run::TrainConfig;
 use crate::run::run_dir::{CONFIG, RunDir, write_atomically};
 use crate::{Error, Result};
@@ -113,7 +113,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
             break;
         }
     }
-    let page_file = out.join("report.html");
+    let page_file = out.join(PAGE);
     let finished: Vec<PathBuf> = configs.iter().filter(|c| State::of(c) == State::Finished).map(|c| c.out.clone()).collect();
     if !finished.is_empty() {
         write_atomically(&page_file, page(&groups(Run::find(&finished)?)?)?.as_bytes())?;

@@ -4,7 +4,7 @@ use super::{configuration, effective, load_data, open_gpu, percent, print, table
 use crate::data::{ClientRow, Splits, class_table};
 use crate::data::{Dataset, ImageSet};
 use crate::fl::Client;
-use crate::report::{CLIENTS, Clients, TEST};
+use crate::report::{CLIENTS, Clients, PAGE, Run, TEST, groups, page};
 use crate::run::run_dir::{BEST, LAST, read_checkpoint, write_atomically};
 use crate::run::tensorboard::TensorBoard;
 use crate::run::{Checkpoint, Federation, Report, RoundCost, RoundOutcome, RunDir, Start, Together, TrainConfig, TrainOverrides};
@@ -212,7 +212,7 @@ impl Running {
     }
 }
 
-/// Tests the best round (without validation: the last) and leaves the report in the run's folder.
+/// Tests the best round (without validation: the last) and leaves the report and the run's page in its folder.
 async fn finish(federation: &mut Federation, dataset: &Dataset, run_dir: &RunDir) -> Result<()> {
     let best = run_dir.path().join(BEST);
     if best.exists() {
@@ -225,9 +225,11 @@ async fn finish(federation: &mut Federation, dataset: &Dataset, run_dir: &RunDir
     let report = federation.test().await?;
     let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::Data(format!("the test report cannot be written: {e}")))?;
     write_atomically(&run_dir.path().join(TEST), &json)?;
+    let page_file = run_dir.path().join(PAGE);
+    write_atomically(&page_file, page(&groups(vec![Run::read(run_dir.path())?])?)?.as_bytes())?;
     let which = federation.selection.best.as_ref().map_or("last round".into(), |b| format!("best round {}", b.round + 1));
     print(&format!("test accuracy in %, mean over clients ({which}):\n{}", report_table(&report, dataset)))?;
-    print(&format!("model: {}\n", best.display()))
+    print(&format!("page: {}\nmodel: {}\n", page_file.display(), best.display()))
 }
 
 /// Accuracies by width (rows) and domain (columns).

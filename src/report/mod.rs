@@ -22,6 +22,8 @@ use std::path::{Path, PathBuf};
 
 /// Name of the test report in a run's folder.
 pub const TEST: &str = "test.json";
+/// Name of the page of a run or of a sweep, in its folder.
+pub const PAGE: &str = "report.html";
 /// Name of the table of clients in a run's folder.
 pub const CLIENTS: &str = "clients.json";
 /// Name of the results of `eval --grid` in a run's folder.

@@ -123,7 +123,7 @@ pub fn page(groups: &[Group]) -> Result<String> {
         h2 { "What a round costs a client" }
         p { "Means over the clients: parameters that it sends (it receives as many), and multiply–adds of its training: forward and both \
             directions of backward, and in adversarial training those of the attacks." }
-        (table(&costs(groups)?))
+        (costs(groups)?)
         @for group in groups.iter().filter(|g| !g.grid().is_empty()) {
             h2 { "Robustness: " (group.name) }
             (robustness(group)?)
@@ -222,14 +222,20 @@ fn sizes(groups: &[Group], widths: &[Ratio]) -> Result<Vec<Vec<String>>> {
     Ok(rows)
 }
 
-fn costs(groups: &[Group]) -> Result<Vec<Vec<String>>> {
+fn costs(groups: &[Group]) -> Result<Markup> {
     let mut rows = vec![["", "parameters sent", "multiply–adds"].map(String::from).to_vec()];
     for group in groups {
-        if let Some(cost) = group.runs[0].round_cost()? {
-            rows.push(vec![group.name.clone(), grouped(cost.parameters), grouped(cost.macs)]);
-        }
+        let cost = match group.runs[0].round_cost()? {
+            Some(cost) => [cost.parameters, cost.macs].map(grouped),
+            None => ["–".to_string(), "–".to_string()],
+        };
+        rows.push([group.name.clone()].into_iter().chain(cost).collect());
     }
-    Ok(rows)
+    let unknown = rows.iter().any(|row| row[1] == "–");
+    Ok(html! {
+        (table(&rows))
+        @if unknown { p { "–: the run's folder tells nothing of its clients (it has no " (super::CLIENTS) ")." } }
+    })
 }
 
 /// Each set of clients once: how many have which budget, and their images by class.
@@ -273,7 +279,7 @@ fn clients(groups: &[Group]) -> Markup {
             (budgets(c))
             details { summary { "Training images by class" } (classes(c)) }
         }
-        @if seen.is_empty() { p { "The runs' folders tell nothing of their clients." } }
+        @if seen.is_empty() { p { "The runs' folders tell nothing of their clients: they have no " (super::CLIENTS) "." } }
     }
 }
 
