@@ -14,6 +14,9 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(140, 140, 140),
 ];
 
+/// Most points of a line that are marked.
+const FEW: usize = 12;
+
 /// What plotters draws in this colour takes that of the text around.
 const INK: &str = "#000000";
 const STYLE: &str = "<style>svg{color:#222}@media(prefers-color-scheme:dark){svg{color:#ddd}}</style>";
@@ -93,6 +96,10 @@ impl Chart {
                 .draw_series(LineSeries::new(places.iter().copied(), colour.stroke_width(2)))?
                 .label(&series.name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(2)));
+            // A line of few points shows them; one of a single point is nothing else.
+            if places.len() <= FEW {
+                chart.draw_series(places.iter().map(|at| Circle::new(*at, 3, colour.filled())))?;
+            }
             let labelled = series.points.iter().zip(&places).filter_map(|(p, at)| Some((p.label.clone()?, *at)));
             chart.draw_series(labelled.map(|(label, at)| {
                 EmptyElement::at(at)

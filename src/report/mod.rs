@@ -320,12 +320,26 @@ impl Group {
         names.iter().map(|n| (n.clone(), Spread::of(&values(n)))).collect()
     }
 
-    /// Validation accuracy at full width after each round that has one, over its runs: (rounds done, accuracy).
-    pub fn validation(&self) -> Vec<(usize, Spread)> {
+    /// Validation accuracy at a width after each round that has one, over its runs: (rounds done, accuracy).
+    pub fn validation(&self, width: Ratio) -> Vec<(usize, Spread)> {
+        self.by_round(|m| m.validation.iter().find(|w| w.width == width).and_then(|w| w.accuracy))
+    }
+
+    /// The same at full width, whatever the runs call it.
+    pub fn full_validation(&self) -> Vec<(usize, Spread)> {
+        self.by_round(|m| m.validation.last().and_then(|w| w.accuracy))
+    }
+
+    /// Cross entropy in training of each round: (rounds done, loss).
+    pub fn training_loss(&self) -> Vec<(usize, Spread)> {
+        self.by_round(|m| Some(m.train_loss))
+    }
+
+    fn by_round(&self, value: impl Fn(&RoundMetrics) -> Option<f64>) -> Vec<(usize, Spread)> {
         let mut rounds: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
         for m in self.runs.iter().flat_map(|r| &r.metrics) {
-            if let Some(accuracy) = m.validation.last().and_then(|w| w.accuracy) {
-                rounds.entry(m.round + 1).or_default().push(accuracy);
+            if let Some(value) = value(m) {
+                rounds.entry(m.round + 1).or_default().push(value);
             }
         }
         rounds.into_iter().filter_map(|(round, values)| Some((round, Spread::of(&values)?))).collect()
@@ -482,13 +496,19 @@ mod tests {
         let spread = mix.accuracy(Ratio::EIGHTH).unwrap();
         assert!((spread.mean - 0.85).abs() < 1e-12 && (spread.deviation - 0.02 / 2f64.sqrt()).abs() < 1e-12, "{spread:?}");
         assert_eq!(spread.percent(), "85.0 ± 1.4");
-        assert_eq!(mix.validation().iter().map(|(r, s)| (*r, s.count)).collect::<Vec<_>>(), [(2, 2)]);
+        let counts = |values: Vec<(usize, Spread)>| values.iter().map(|(r, s)| (*r, s.count)).collect::<Vec<_>>();
+        assert_eq!(counts(mix.full_validation()), [(2, 2)]);
+        assert_eq!(mix.validation(Ratio::ONE), mix.full_validation());
+        assert_eq!(counts(mix.training_loss()).last(), Some(&(2, 2)));
         assert_eq!(mix.domains(Ratio::ONE)[1], ("usps".to_string(), None));
         // Eight bases of the network of two classes; a client of budget b sends 8·b of them and trains 100 images with each.
         let base = mix.runs[0].config.network_of(Ratio::EIGHTH, 2).unwrap();
         assert_eq!(mix.runs[0].size(Ratio::ONE).unwrap(), Size { parameters: 8 * base.parameters(), macs: 8 * base.macs() });
         let cost = mix.runs[0].round_cost().unwrap().unwrap();
         assert_eq!(cost, Size { parameters: 15 * base.parameters() / 4, macs: 15 * 100 * 3 * base.macs() / 4 });
+        // A page of one group has a curve a width.
+        let alone = page(&all[2..]).unwrap();
+        assert!(alone.contains("2 runs in 1 group;") && alone.contains("width 1/8") && !alone.contains("at full width against"));
         let page = page(&all).unwrap();
         for part in ["fedavg, width 1/8", "85.0 ± 1.4", "prefers-color-scheme", "budget", "<svg", "batch-size = 16"] {
             assert!(page.contains(part), "{part}");

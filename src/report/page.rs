@@ -109,14 +109,16 @@ pub fn page(groups: &[Group]) -> Result<String> {
     widths.sort();
     widths.dedup();
     let body = html! {
-        p { (groups.iter().map(|g| g.runs.len()).sum::<usize>()) " runs in " (groups.len()) " groups; means ± standard deviation over \
-            seeds. Accuracies are in %, means over the clients." }
+        p { (counted(groups.iter().map(|g| g.runs.len()).sum(), "run")) " in " (counted(groups.len(), "group")) "; means ± standard \
+            deviation over seeds. Accuracies are in %, means over the clients." }
         h2 { "Accuracy by width" }
         (table(&by_width(groups, &widths)))
         h2 { "Accuracy by domain, at full width" }
         @for part in by_domain(groups) { (part) }
-        h2 { "Validation accuracy at full width against rounds" }
-        (PreEscaped(against_rounds(groups).svg()?))
+        h2 { "Validation accuracy" (if groups.len() == 1 { "" } else { " at full width" }) " against rounds" }
+        (PreEscaped(validation(groups).svg()?))
+        h2 { "Loss in training against rounds" }
+        (PreEscaped(training_loss(groups).svg()?))
         h2 { "Accuracy against the size of the model" }
         @for chart in against_size(groups)? { (PreEscaped(chart.svg()?)) }
         (table(&sizes(groups, &widths)?))
@@ -171,10 +173,27 @@ fn by_domain(groups: &[Group]) -> Vec<Markup> {
     tables.into_iter().map(whole).collect()
 }
 
-fn against_rounds(groups: &[Group]) -> Chart {
-    let point = |(round, s): (usize, Spread)| Point { x: round as f64, y: 100.0 * s.mean, label: None };
-    let series = groups.iter().map(|g| Series { name: g.name.clone(), points: g.validation().into_iter().map(point).collect() });
-    Chart { x: "rounds".into(), y: "validation accuracy, %".into(), log_x: false, series: series.collect() }
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn against_rounds(name: String, values: Vec<(usize, Spread)>, factor: f64) -> Series {
+    let point = |(round, s): (usize, Spread)| Point { x: round as f64, y: factor * s.mean, label: None };
+    Series { name, points: values.into_iter().map(point).collect() }
+}
+
+/// A curve a width of a single group, else a curve a group.
+fn validation(groups: &[Group]) -> Chart {
+    let series = match groups {
+        [group] => group.widths().into_iter().map(|w| against_rounds(format!("width {w}"), group.validation(w), 100.0)).collect(),
+        _ => groups.iter().map(|g| against_rounds(g.name.clone(), g.full_validation(), 100.0)).collect(),
+    };
+    Chart { x: "rounds".into(), y: "validation accuracy, %".into(), log_x: false, series }
+}
+
+fn training_loss(groups: &[Group]) -> Chart {
+    let series = groups.iter().map(|g| against_rounds(g.name.clone(), g.training_loss(), 1.0)).collect();
+    Chart { x: "rounds".into(), y: "cross entropy".into(), log_x: false, series }
 }
 
 /// Against multiply–adds and against parameters.
