@@ -534,7 +534,7 @@ mod tests {
         };
         let source = kernel(3).source();
         assert!(source.contains("{ tap(ky, 2u,") && !source.contains("{ tap(ky, 3u,"));
-        assert!(source.contains("{ kernel_row(phase + 2u * ROW_STRIDE,") && !source.contains("{ kernel_row(phase + 3u * STRIDE,"));
+        assert!(source.contains("{ kernel_row(phase + 2u * ROW_STRIDE,") && !source.contains("{ kernel_row(phase + 3u * ROW_STRIDE,"));
         assert!(!source.contains("in_block(1u,"));
         assert!(kernel(7).source().contains("{ kernel_row(phase + 6u * ROW_STRIDE,"));
     }
