@@ -14,6 +14,12 @@ const COLOURS: [RGBColor; 7] = [
     RGBColor(140, 140, 140),
 ];
 
+/// Size of what is drawn, in pixels, the legend apart; height of a line of the legend; longest name that half of the width takes.
+const WIDTH: u32 = 800;
+const HEIGHT: u32 = 480;
+const LINE: u32 = 22;
+const LONG: usize = 44;
+
 /// Most points of a line that are marked.
 const FEW: usize = 12;
 
@@ -68,7 +74,11 @@ impl Chart {
     }
 
     fn draw(&self, svg: &mut String) -> std::result::Result<(), Box<dyn std::error::Error>> {
-        let root = SVGBackend::with_string(svg, (800, 480)).into_drawing_area();
+        // The legend has its own place below, for it would cover lines.
+        let columns = if self.series.iter().any(|s| s.name.chars().count() > LONG) { 1 } else { 2 };
+        let lines = self.series.len().div_ceil(columns);
+        let root = SVGBackend::with_string(svg, (WIDTH, HEIGHT + LINE * lines as u32 + 16)).into_drawing_area();
+        let (plot, legend) = root.split_vertically(HEIGHT);
         let across = |x: f64| if self.log_x { x.log10() } else { x };
         let all = || self.series.iter().flat_map(|s| &s.points);
         let range = |values: &mut dyn Iterator<Item = f64>| {
@@ -77,7 +87,7 @@ impl Chart {
             if low > high { 0.0..1.0 } else { low - margin..high + margin }
         };
         let (xs, ys) = (range(&mut all().map(|p| across(p.x))), range(&mut all().map(|p| p.y)));
-        let mut chart = ChartBuilder::on(&root).margin(16).x_label_area_size(48).y_label_area_size(56).build_cartesian_2d(xs, ys)?;
+        let mut chart = ChartBuilder::on(&plot).margin(16).x_label_area_size(48).y_label_area_size(56).build_cartesian_2d(xs, ys)?;
         let label = |v: &f64| short(if self.log_x { 10f64.powf(*v) } else { *v });
         chart
             .configure_mesh()
@@ -92,10 +102,10 @@ impl Chart {
         for (s, series) in self.series.iter().enumerate() {
             let colour = COLOURS[s % COLOURS.len()];
             let places: Vec<(f64, f64)> = series.points.iter().map(|p| (across(p.x), p.y)).collect();
-            chart
-                .draw_series(LineSeries::new(places.iter().copied(), colour.stroke_width(2)))?
-                .label(&series.name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(2)));
+            chart.draw_series(LineSeries::new(places.iter().copied(), colour.stroke_width(2)))?;
+            let (x, y) = (72 + (s / lines) as i32 * (WIDTH as i32 - 72) / 2, (s % lines) as i32 * LINE as i32 + 8);
+            legend.draw(&PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(2)))?;
+            legend.draw(&Text::new(series.name.as_str(), (x + 28, y - 7), ("sans-serif", 15)))?;
             // A line of few points shows them; one of a single point is nothing else.
             if places.len() <= FEW {
                 chart.draw_series(places.iter().map(|at| Circle::new(*at, 3, colour.filled())))?;
@@ -107,12 +117,6 @@ impl Chart {
                     + Text::new(label, (7, -6), ("sans-serif", 12).into_font().color(&colour))
             }))?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::LowerRight)
-            .border_style(BLACK.mix(0.3))
-            .label_font(("sans-serif", 15))
-            .draw()?;
         root.present()?;
         Ok(())
     }

@@ -11,7 +11,7 @@ const STYLE: &str = ":root{color-scheme:light dark}\
 body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:light-dark(#222,#ddd);background:light-dark(#fff,#181818)}\
 table{border-collapse:collapse;margin:1rem 0;display:block;overflow-x:auto}\
 td,th{padding:.2rem .8rem;text-align:right;border-bottom:1px solid light-dark(#ddd,#444)}\
-th:first-child,td:first-child{text-align:left}svg{max-width:100%;height:auto}pre{overflow-x:auto}";
+th:first-child,td:first-child{text-align:left;white-space:nowrap}svg{max-width:100%;height:auto}pre{overflow-x:auto}";
 
 fn document(title: &str, body: &Markup) -> String {
     let page: Markup = html! {
