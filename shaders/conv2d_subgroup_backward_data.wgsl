@@ -4,7 +4,7 @@
 //   dx[lane][n][y][x][ci] = Σ_{co,ky,kx} dz[n][(y + pad − ky) / S][(x + pad − kx) / S][co] · w[ky][kx][ci][co]   where S divides both
 //
 // The padded image is cells of S × S pixels, one for each pixel of dz: with column + pad = S · cell + phase, tap kx takes column from
-// phase kx % S of dz's pixel ⌊kx / S⌋ cells before. A subgroup computes a strip of SAMPLES images, CELLS cells wide and of the whole
+// phase kx % S of dz's pixel ⌊kx / S⌋ cells before. A subgroup computes a strip of SAMPLES images, PIXELS cells wide and of the whole
 // height: an invocation a channel of dx, whose weights it keeps. Down the strip it loads each row of dz once, a pixel an invocation, and hands
 // every pixel to all; the row serves all kernel rows, for as many rows of dx are under way, of which S are then done. Four invocations
 // exchange their channels and store a vec4 each. The last strip of a row is moved back to end at the edge, so pixels may be computed

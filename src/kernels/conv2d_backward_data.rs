@@ -113,7 +113,7 @@ impl Conv2dBackwardData {
 
     fn strip(&self) -> Option<Strip> {
         // The kernel's rows all at once, or not at all.
-        Strip::new(&self.conv, self.cells(), self.dz.blocks(), 4, self.tuning).filter(|s| s.phases() == 1)
+        Strip::new(&self.conv, self.cells(), self.dz.blocks(), 4, self.tuning).filter(Strip::takes_whole_kernel)
     }
 
     /// Kernel, uniform words and invocations: an invocation a tile.

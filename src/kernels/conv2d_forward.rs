@@ -191,15 +191,8 @@ impl Conv2dForward {
     fn by_strips(&self, strip: Strip) -> (Kernel, Vec<u32>, u32) {
         let c = &self.conv;
         let mut constants = strip.constants(c, c.output.width, self.input.blocks());
-        let under_way = c.kernel_height.div_ceil(c.stride);
-        let rows = if strip.phases() > 1 { under_way } else { c.kernel_height };
-        constants.extend([
-            ("UNDER_WAY", under_way),
-            ("KERNEL_ROWS", rows),
-            ("PHASES", strip.phases()),
-            ("IN_LANES", c.in_lanes()),
-            ("STATISTICS", u32::from(self.statistics)),
-        ]);
+        constants.extend(strip.row_constants(c));
+        constants.extend([("IN_LANES", c.in_lanes()), ("STATISTICS", u32::from(self.statistics))]);
         let words = vec![
             self.batch,
             c.input.height,

@@ -10,8 +10,8 @@ pub(super) struct Strip {
     pixels: u32,
     /// Input blocks at a time.
     in_blocks: u32,
-    /// Parts of the kernel's rows, one at a time.
-    phases: u32,
+    /// Rows of the kernel at a time.
+    rows: KernelRows,
     /// Samples.
     samples: u32,
     /// Invocations of a subgroup: the channels it computes.
@@ -32,35 +32,56 @@ const ROWS: u32 = 14;
 /// Most multiply–adds written out for an image row: what compiles in a second or two.
 const PRODUCTS: u32 = 3000;
 
-/// In how many parts an invocation takes the kernel's rows, `in_lanes` channels of a block, and how many rows are in one: all of them, or, of
-/// a large kernel, those that meet the same image rows. `None` where the device shares nothing between invocations, or the
-/// shaders are not written out for so large a kernel or stride.
-fn kernel_rows(conv: &Conv2d, in_lanes: u32, tuning: Tuning) -> Option<(u32, u32)> {
-    if tuning.strip == 0 || tuning.subgroup < 4 || conv.stride > STRIDE || conv.kernel_width > KERNEL_WIDTH {
-        return None;
+/// The rows of a kernel that an invocation takes at a time: all of them, or, of a large kernel, those that meet the same image rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct KernelRows {
+    /// Parts of the kernel: 1 or its stride.
+    phases: u32,
+    /// Rows of a part.
+    rows: u32,
+}
+
+impl KernelRows {
+    /// Those of which `in_lanes` channels of a block fit; `None` where the device shares nothing between invocations, or the shaders are
+    /// not written out for so large a kernel or stride.
+    fn new(conv: &Conv2d, in_lanes: u32, tuning: Tuning) -> Option<KernelRows> {
+        if tuning.strip == 0 || tuning.subgroup < 4 || conv.stride > STRIDE || conv.kernel_width > KERNEL_WIDTH {
+            return None;
+        }
+        let fits = |rows: u32| rows <= KERNEL_ROWS && rows * conv.kernel_width * in_lanes <= WEIGHTS;
+        [1, conv.stride]
+            .map(|phases| KernelRows { phases, rows: conv.kernel_height.div_ceil(phases) })
+            .into_iter()
+            .find(|part| fits(part.rows))
     }
-    let fits = |rows: u32| rows <= KERNEL_ROWS && rows * conv.kernel_width * in_lanes <= WEIGHTS;
-    let parts = [(1, conv.kernel_height), (conv.stride, conv.kernel_height.div_ceil(conv.stride))];
-    parts.into_iter().find(|(_, rows)| fits(*rows))
+
+    fn constants(&self, conv: &Conv2d) -> [(&'static str, u32); 3] {
+        [("KERNEL_ROWS", self.rows), ("PHASES", self.phases), ("UNDER_WAY", conv.kernel_height.div_ceil(conv.stride))]
+    }
 }
 
 impl Strip {
     /// The strip of a result of so many rows and columns, computed from `in_blocks` channel blocks, `in_lanes` channels in use of each;
     /// `None` where the device shares nothing between invocations, or the convolution is none that the shader is written out for.
     pub fn new(conv: &Conv2d, (height, width): (u32, u32), in_blocks: u32, in_lanes: u32, tuning: Tuning) -> Option<Strip> {
-        let (phases, rows) = kernel_rows(conv, in_lanes, tuning)?;
-        let of_a_block = rows * conv.kernel_width * in_lanes;
+        let rows = KernelRows::new(conv, in_lanes, tuning)?;
+        let of_a_block = rows.rows * conv.kernel_width * in_lanes;
         let most = (WEIGHTS / of_a_block).min(IN_BLOCKS);
         let at_a_time = (1..=most).rev().find(|n| in_blocks.is_multiple_of(*n))?;
         let pixels = pixels_per_invocation(width, tuning.strip.min(PRODUCTS / (of_a_block * at_a_time)).max(1));
         // Weights are loaded once a strip: of small images it has more, so that they serve as many rows.
         let samples = tuning.samples.max((tuning.samples * ROWS).div_ceil(height).next_power_of_two());
-        Some(Strip { pixels, in_blocks: at_a_time, phases, samples, subgroup: tuning.subgroup })
+        Some(Strip { pixels, in_blocks: at_a_time, rows, samples, subgroup: tuning.subgroup })
     }
 
-    /// Parts of the kernel's rows, one at a time.
-    pub fn phases(&self) -> u32 {
-        self.phases
+    /// Whether the kernel is taken whole, not in parts.
+    pub fn takes_whole_kernel(&self) -> bool {
+        self.rows.phases == 1
+    }
+
+    /// Constants of the shader that takes kernels in parts, besides [`Strip::constants`].
+    pub fn row_constants(&self, conv: &Conv2d) -> [(&'static str, u32); 3] {
+        self.rows.constants(conv)
     }
 
     /// The strip as a tile, for the statistics left of each.
@@ -103,9 +124,8 @@ pub(super) struct WeightStrip {
     pub pixels: u32,
     /// Input blocks.
     held: u32,
-    /// Parts of the kernel's rows, and rows of one.
-    phases: u32,
-    rows: u32,
+    /// Rows of the kernel.
+    rows: KernelRows,
     /// Invocations of a subgroup.
     subgroup: u32,
 }
@@ -113,30 +133,29 @@ pub(super) struct WeightStrip {
 impl WeightStrip {
     /// As [`Strip::new`].
     pub fn new(conv: &Conv2d, in_blocks: u32, tuning: Tuning) -> Option<WeightStrip> {
-        let (phases, rows) = kernel_rows(conv, conv.in_lanes(), tuning)?;
-        let of_a_block = rows * conv.kernel_width * conv.in_lanes();
+        let rows = KernelRows::new(conv, conv.in_lanes(), tuning)?;
+        let of_a_block = rows.rows * conv.kernel_width * conv.in_lanes();
         let held = [4, 2, 1].into_iter().find(|n| in_blocks.is_multiple_of(*n) && n * of_a_block <= WEIGHTS)?;
         let pixels = pixels_per_invocation(conv.output.width, tuning.strip.min(PRODUCTS / (of_a_block * held)).max(1));
-        Some(WeightStrip { pixels, held, phases, rows, subgroup: tuning.subgroup })
+        Some(WeightStrip { pixels, held, rows, subgroup: tuning.subgroup })
     }
 
     pub fn constants(&self, conv: &Conv2d) -> Vec<(&'static str, u32)> {
-        vec![
+        let mut constants = vec![
             ("OVERLAP", u32::from(!conv.output.width.is_multiple_of(self.pixels))),
             ("KERNEL_HEIGHT", conv.kernel_height),
             ("KERNEL_WIDTH", conv.kernel_width),
             ("STRIDE", conv.stride),
-            ("UNDER_WAY", conv.kernel_height.div_ceil(conv.stride)),
             ("PIXELS", self.pixels),
-            ("KERNEL_ROWS", self.rows),
-            ("PHASES", self.phases),
             ("IN_HELD", self.held),
             ("SUBGROUP", self.subgroup),
-        ]
+        ];
+        constants.extend(self.rows.constants(conv));
+        constants
     }
 
     /// Invocations of one part of the batch.
     pub fn invocations(&self, in_blocks: u32, out_blocks: u32) -> u32 {
-        self.phases * in_blocks / self.held * out_blocks.div_ceil(self.subgroup / 4) * self.subgroup
+        self.rows.phases * in_blocks / self.held * out_blocks.div_ceil(self.subgroup / 4) * self.subgroup
     }
 }
