@@ -4,6 +4,7 @@ use super::table::Table;
 use crate::fl::Ratio;
 use crate::gpu::{Active, Program};
 use crate::kernels::Dispatch;
+use crate::report::plural;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::{Add, Mul};
@@ -317,10 +318,6 @@ fn share(cost: &Cost) -> String {
         Bound::Bytes => "copy",
     };
     format!("{:.1}% {ceiling}", cost.share * 100.0)
-}
-
-fn plural(count: u32, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 impl fmt::Display for BenchReport {

@@ -213,6 +213,11 @@ impl Run {
     }
 }
 
+/// A count with its noun: 1 run, 2 runs.
+pub(crate) fn plural(count: u32, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 fn read_json<T: serde::de::DeserializeOwned>(file: &Path) -> Result<Option<T>> {
     if !file.exists() {
         return Ok(None);

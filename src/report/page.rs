@@ -1,6 +1,6 @@
 //! Pages of results. They need no network and are readable in light and dark.
 
-use super::{Chart, Clients, Grid, Group, Point, Run, Series, Spread, robustness_chart};
+use super::{Chart, Clients, Grid, Group, Point, Run, Series, Spread, plural, robustness_chart};
 use crate::Result;
 use crate::fl::Ratio;
 use crate::run::config::TrainConfig;
@@ -109,7 +109,7 @@ pub fn page(groups: &[Group]) -> Result<String> {
     widths.sort();
     widths.dedup();
     let body = html! {
-        p { (counted(groups.iter().map(|g| g.runs.len()).sum(), "run")) " in " (counted(groups.len(), "group")) "; means ± standard \
+        p { (plural(groups.iter().map(|g| g.runs.len() as u32).sum(), "run")) " in " (plural(groups.len() as u32, "group")) "; means ± standard \
             deviation over seeds. Accuracies are in %, means over the clients." }
         h2 { "Accuracy by width" }
         (table(&by_width(groups, &widths)))
@@ -171,10 +171,6 @@ fn by_domain(groups: &[Group]) -> Vec<Markup> {
         table(&[vec![head], rows].concat())
     };
     tables.into_iter().map(whole).collect()
-}
-
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn against_rounds(name: String, values: Vec<(usize, Spread)>, factor: f64) -> Series {
