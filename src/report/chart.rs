@@ -3,7 +3,7 @@
 use crate::{Error, Result};
 use plotters::prelude::*;
 
-/// Colours of the series; further ones repeat. Distinguishable without red against green, on white and on black.
+/// Colours of the series; further ones repeat, with shorter and shorter dashes. Distinguishable without red against green, on white and on black.
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 125, 196),
     RGBColor(224, 149, 0),
@@ -19,6 +19,9 @@ const WIDTH: u32 = 800;
 const HEIGHT: u32 = 480;
 const LINE: u32 = 22;
 const LONG: usize = 44;
+
+/// Length of a dash and of the gap after it, in pixels, each time all colours have had their turn; the first lines are whole.
+const DASHES: [(u32, u32); 2] = [(10, 6), (3, 4)];
 
 /// Most points of a line that are marked.
 const FEW: usize = 12;
@@ -102,9 +105,19 @@ impl Chart {
         for (s, series) in self.series.iter().enumerate() {
             let colour = COLOURS[s % COLOURS.len()];
             let places: Vec<(f64, f64)> = series.points.iter().map(|p| (across(p.x), p.y)).collect();
-            chart.draw_series(LineSeries::new(places.iter().copied(), colour.stroke_width(2)))?;
             let (x, y) = (72 + (s / lines) as i32 * (WIDTH as i32 - 72) / 2, (s % lines) as i32 * LINE as i32 + 8);
-            legend.draw(&PathElement::new([(x, y), (x + 20, y)], colour.stroke_width(2)))?;
+            let (points, key, style) = (places.iter().copied(), [(x, y), (x + 20, y)], colour.stroke_width(2));
+            match (s / COLOURS.len()).checked_sub(1) {
+                None => {
+                    chart.draw_series(LineSeries::new(points, style))?;
+                    legend.draw(&PathElement::new(key, style))?;
+                }
+                Some(turn) => {
+                    let (dash, gap) = DASHES[turn.min(DASHES.len() - 1)];
+                    chart.draw_series(DashedLineSeries::new(points, dash, gap, style))?;
+                    legend.draw(&plotters::element::DashedPathElement::new(key, dash, gap, style))?;
+                }
+            }
             legend.draw(&Text::new(series.name.as_str(), (x + 28, y - 7), ("sans-serif", 15)))?;
             // A line of few points shows them; one of a single point is nothing else.
             if places.len() <= FEW {
@@ -161,6 +174,10 @@ mod tests {
             assert!(!svg.contains(INK) && svg.contains("currentColor"));
             assert!(!svg.contains("http://") || svg.matches("http://").count() == svg.matches("http://www.w3.org").count());
         }
+        // The eighth line has the colour of the first, in dashes.
+        let many = |n| Chart { x: "x".into(), y: "y".into(), log_x: false, series: vec![series.clone(); n] }.svg().unwrap();
+        let lines = |svg: &str| svg.matches("stroke=\"#007DC4\"").count();
+        assert!(lines(&many(7)) == lines(&many(1)) && lines(&many(8)) > 8 * lines(&many(1)));
         // One point, and none.
         let alone = Series { name: "a".into(), points: vec![point(3.0, 3.0)] };
         assert!(Chart { x: "x".into(), y: "y".into(), log_x: false, series: vec![alone] }.svg().is_ok());
