@@ -29,6 +29,13 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> parameters: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read> other: array<vec4<f32>>; // the second loss's gradient
 
+// One row of workgroups has at most 65 535; longer ones go on in the next.
+const ROW: u32 = 4194240u;
+
+fn index(id: vec3<u32>) -> u32 {
+  return id.y * ROW + id.x;
+}
+
 fn descend(i: u32, loss_gradient: vec4<f32>) {
   let theta = parameters[i];
   let g = fma(vec4<f32>(params.weight_decay), theta, loss_gradient);
@@ -46,16 +53,16 @@ fn descend(i: u32, loss_gradient: vec4<f32>) {
 
 @compute @workgroup_size(64)
 fn adam(@builtin(global_invocation_id) id: vec3<u32>) {
-  if (id.x < params.length) {
-    let i = id.z * params.stride + id.x;
+  if (index(id) < params.length) {
+    let i = id.z * params.stride + index(id);
     descend(i, gradient[i]);
   }
 }
 
 @compute @workgroup_size(64)
 fn adam_of_two(@builtin(global_invocation_id) id: vec3<u32>) {
-  if (id.x < params.length) {
-    let i = id.z * params.stride + id.x;
+  if (index(id) < params.length) {
+    let i = id.z * params.stride + index(id);
     descend(i, gradient[i] + other[i]);
   }
 }

@@ -33,6 +33,13 @@ struct Params {
 @group(0) @binding(2) var<storage, read> masses: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> parameters: array<vec4<f32>>;
 
+// One row of workgroups has at most 65 535; longer ones go on in the next.
+const ROW: u32 = 4194240u;
+
+fn index(id: vec3<u32>) -> u32 {
+  return id.y * ROW + id.x;
+}
+
 fn value(row: u32, place: u32) -> f32 {
   if (place == NONE) {
     return 0.0;
@@ -42,21 +49,21 @@ fn value(row: u32, place: u32) -> f32 {
 
 @compute @workgroup_size(64)
 fn take(@builtin(global_invocation_id) id: vec3<u32>) {
-  if (id.x >= params.length) {
+  if (index(id) >= params.length) {
     return;
   }
-  let at = places[id.x];
+  let at = places[index(id)];
   let row = id.z * params.wide;
-  taken[id.z * params.length + id.x] = vec4<f32>(value(row, at.x), value(row, at.y), value(row, at.z), value(row, at.w));
+  taken[id.z * params.length + index(id)] = vec4<f32>(value(row, at.x), value(row, at.y), value(row, at.z), value(row, at.w));
 }
 
 @compute @workgroup_size(64)
 fn add(@builtin(global_invocation_id) id: vec3<u32>) {
-  if (id.x >= params.length) {
+  if (index(id) >= params.length) {
     return;
   }
-  let at = places[id.x];
-  let own = narrow[id.z * params.length + id.x];
+  let at = places[index(id)];
+  let own = narrow[id.z * params.length + index(id)];
   for (var c = 0u; c < 4u; c++) {
     if (at[c] != NONE) {
       wide[id.z * params.wide + at[c]] += own[c];
@@ -66,11 +73,11 @@ fn add(@builtin(global_invocation_id) id: vec3<u32>) {
 
 @compute @workgroup_size(64)
 fn merge(@builtin(global_invocation_id) id: vec3<u32>) {
-  if (id.x >= params.length) {
+  if (index(id) >= params.length) {
     return;
   }
-  let at = places[id.x];
-  let own = narrow[id.z * params.length + id.x];
+  let at = places[index(id)];
+  let own = narrow[id.z * params.length + index(id)];
   let weight = weights[id.z];
   // A row that nobody trained leaves sums as they are, to the bit.
   if (weight == 0.0) {
@@ -87,10 +94,10 @@ fn merge(@builtin(global_invocation_id) id: vec3<u32>) {
 
 @compute @workgroup_size(64)
 fn settle(@builtin(global_invocation_id) id: vec3<u32>) {
-  if (id.x >= params.length) {
+  if (index(id) >= params.length) {
     return;
   }
-  let i = id.z * params.length + id.x;
+  let i = id.z * params.length + index(id);
   let held = masses[i];
   let sum = sums[i];
   var mean = parameters[i];

@@ -16,12 +16,19 @@ struct Params {
 @group(0) @binding(3) var<storage, read> parameters: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> gradient: array<vec4<f32>>;
 
+// One row of workgroups has at most 65 535; longer ones go on in the next.
+const ROW: u32 = 4194240u;
+
+fn index(id: vec3<u32>) -> u32 {
+  return id.y * ROW + id.x;
+}
+
 @compute @workgroup_size(64)
 fn proximal(@builtin(global_invocation_id) id: vec3<u32>) {
-  if (id.x >= params.length) {
+  if (index(id) >= params.length) {
     return;
   }
-  let i = id.z * params.stride + id.x;
-  let away = parameters[i] - server[lanes[id.z].z * params.stride + id.x];
+  let i = id.z * params.stride + index(id);
+  let away = parameters[i] - server[lanes[id.z].z * params.stride + index(id)];
   gradient[i] = fma(vec4<f32>(params.mu), away, gradient[i]);
 }

@@ -22,8 +22,15 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> parameters: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read> other: array<vec4<f32>>; // the second loss's gradient
 
+// One row of workgroups has at most 65 535; longer ones go on in the next.
+const ROW: u32 = 4194240u;
+
+fn index(id: vec3<u32>) -> u32 {
+  return id.y * ROW + id.x;
+}
+
 fn place(id: vec3<u32>) -> u32 {
-  return id.z * params.stride + id.x + select(0u, params.skipped, id.x >= params.skip);
+  return id.z * params.stride + index(id) + select(0u, params.skipped, index(id) >= params.skip);
 }
 
 fn descend(i: u32, g: vec4<f32>) {
@@ -35,14 +42,14 @@ fn descend(i: u32, g: vec4<f32>) {
 
 @compute @workgroup_size(64)
 fn sgd(@builtin(global_invocation_id) id: vec3<u32>) {
-  if (id.x < params.length - params.skipped) {
+  if (index(id) < params.length - params.skipped) {
     descend(place(id), gradient[place(id)]);
   }
 }
 
 @compute @workgroup_size(64)
 fn sgd_of_two(@builtin(global_invocation_id) id: vec3<u32>) {
-  if (id.x < params.length - params.skipped) {
+  if (index(id) < params.length - params.skipped) {
     descend(place(id), gradient[place(id)] + other[place(id)]);
   }
 }

@@ -18,16 +18,23 @@ struct Params {
 @group(0) @binding(2) var<storage, read> parameters: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> average: array<vec4<f32>>;
 
+// One row of workgroups has at most 65 535; longer ones go on in the next.
+const ROW: u32 = 4194240u;
+
+fn index(id: vec3<u32>) -> u32 {
+  return id.y * ROW + id.x;
+}
+
 @compute @workgroup_size(64)
 fn weighted_average(@builtin(global_invocation_id) id: vec3<u32>) {
   let base = id.z;
-  if (id.x >= params.length) {
+  if (index(id) >= params.length) {
     return;
   }
-  var sum = average[base * params.stride + id.x];
+  var sum = average[base * params.stride + index(id)];
   for (var m = members[base]; m < members[base + 1u]; m += 2u) {
     let weight = bitcast<f32>(members[m + 1u]);
-    sum = fma(vec4<f32>(weight), parameters[members[m] * params.stride + id.x], sum);
+    sum = fma(vec4<f32>(weight), parameters[members[m] * params.stride + index(id)], sum);
   }
-  average[base * params.stride + id.x] = sum;
+  average[base * params.stride + index(id)] = sum;
 }

@@ -1,6 +1,6 @@
 //! Attacks on the images of mixed bases, and what the mix says of the attacked images.
 
-use super::{Batch, Ensemble, ImageStore, Limit, Server, Staging, Totals, external, schedule, steps_per_submit, wave};
+use super::{Batch, Ensemble, ImageStore, Limit, Server, Staging, Totals, external, schedule, wave};
 use crate::fl::Attack;
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::ImageLayout;
@@ -260,15 +260,9 @@ impl Attacker {
         gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("attack") })
     }
 
-    /// Records steps, several a submit.
     fn steps(&self, gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, active: Active, steps: u32) {
-        let flops = self.program.plan.flops("step", u64::from(active.lanes), u64::from(active.slots));
-        let per_submit = steps_per_submit(gpu.info.device_type, flops) as u32;
-        for step in 0..steps {
+        for _ in 0..steps {
             self.program.play(gpu, encoder, "step", active);
-            if (step + 1) % per_submit == 0 {
-                gpu.submit(std::mem::replace(encoder, self.encoder(gpu)));
-            }
         }
     }
 }

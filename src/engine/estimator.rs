@@ -1,6 +1,6 @@
 //! Statistics of batch norm, estimated anew by every client.
 
-use super::{ImageStore, Limit, LocalNorms, Server, external, schedule_row, steps_per_submit, wave};
+use super::{ImageStore, Limit, LocalNorms, Server, external, schedule_row, wave};
 use crate::Result;
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::net::Network;
@@ -79,15 +79,11 @@ pub async fn estimate_statistics(
             Active { lanes: slots * server.bases, slots, step: step as u32 }
         };
         let all = active(clients.len(), 0);
-        let per_submit = steps_per_submit(gpu.info.device_type, program.plan.flops("step", u64::from(all.lanes), u64::from(all.slots)));
         let mut commands = encoder();
         program.play(gpu, &mut commands, "start", all);
         for step in 0..batches[clients[0]].len() {
             let at_work = clients.iter().take_while(|c| batches[**c].len() > step).count();
             program.play(gpu, &mut commands, "step", active(at_work, step));
-            if (step + 1) % per_submit == 0 {
-                gpu.submit(std::mem::replace(&mut commands, encoder()));
-            }
         }
         program.play(gpu, &mut commands, "finish", all);
         gpu.submit(commands);

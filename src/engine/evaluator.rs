@@ -116,15 +116,15 @@ impl Evaluator {
     /// [`crate::Error::Gpu`] where the device was lost or refused an earlier call.
     pub fn submit(&mut self, gpu: &Gpu, batches: &[Batch], staging: &Staging, offset: u64) -> Result<()> {
         self.dispatches = 0;
-        self.submits = 0;
+        let submits = gpu.counts().submits;
         let record = self.options.widths.len() as u64 * TOTALS_BYTES;
         for (wave, batches) in batches.chunks(self.slots_per_wave as usize).enumerate() {
             let mut encoder = self.encode(gpu, batches);
             let at = offset + wave as u64 * u64::from(self.slots_per_wave) * record;
             self.program.copy_out(&mut encoder, self.plan.totals, batches.len() as u64 * record, staging, at);
             gpu.submit(encoder);
-            self.submits += 1;
         }
+        self.submits = gpu.counts().submits - submits;
         gpu.check()
     }
 

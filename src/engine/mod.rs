@@ -35,7 +35,7 @@ use crate::{Error, Result};
 /// How much of the GPU a program may take.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Limit {
-    /// Most bytes of buffers of one program; `None` is 4 GiB.
+    /// Most bytes of buffers of one program, or of all that [`share`](Self::share) it; `None` is 4 GiB.
     pub memory: Option<u64>,
     /// Most lanes of a wave; `None` is as many as fit.
     pub lanes: Option<u32>,
@@ -47,7 +47,7 @@ const UNLIMITED: u64 = 4 << 30;
 impl Limit {
     /// The same with `taken` bytes less, and of the rest so many eighths: where programs share what a user allows.
     pub fn share(self, taken: u64, eighths: u64) -> Limit {
-        Limit { memory: self.memory.map(|m| m.saturating_sub(taken) / 8 * eighths), ..self }
+        Limit { memory: Some(self.memory.unwrap_or(UNLIMITED).saturating_sub(taken) / 8 * eighths), ..self }
     }
 
     /// An equal part of it for each of so many programs.
@@ -133,29 +133,4 @@ pub(crate) fn wave(gpu: &Gpu, limit: Limit, footprint: &Footprint, lanes_per_slo
     // Waves of equal size waste least.
     let waves = wanted.max(1).div_ceil(fit);
     Ok(wanted.max(1).div_ceil(waves) as u32)
-}
-
-/// Steps recorded for one submit, so that none runs near a second: systems take a device that works on one longer
-/// for hung, and a display that shares it stands still.
-fn steps_per_submit(kind: wgpu::DeviceType, flops_per_step: u64) -> usize {
-    let at_most: u64 = match kind {
-        wgpu::DeviceType::Cpu => 5_000_000_000,
-        wgpu::DeviceType::DiscreteGpu => 500_000_000_000,
-        _ => 50_000_000_000,
-    };
-    (at_most / flops_per_step.max(1)).clamp(1, 1000) as usize
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn slow_devices_are_given_little_at_a_time() {
-        let paper = 37_000_000_000; // 190 lanes × 32 of the Digits base
-        assert_eq!(steps_per_submit(wgpu::DeviceType::Cpu, paper), 1);
-        assert_eq!(steps_per_submit(wgpu::DeviceType::IntegratedGpu, paper), 1);
-        assert_eq!(steps_per_submit(wgpu::DeviceType::DiscreteGpu, paper), 13);
-        assert_eq!(steps_per_submit(wgpu::DeviceType::Cpu, 1_000_000), 1000);
-    }
 }

@@ -1,6 +1,6 @@
 //! Local training of a round: every (client, base) lane of a wave advances in the same dispatches.
 
-use super::{ImageStore, Limit, LocalNorms, Server, Staging, Totals, external, schedule_row, steps_per_submit, wave};
+use super::{ImageStore, Limit, LocalNorms, Server, Staging, Totals, external, schedule_row, wave};
 use crate::fl::Attack;
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::Tuning;
@@ -235,7 +235,7 @@ impl Trainer {
             }
         }
         self.dispatches = 0;
-        self.submits = 0;
+        let submits = gpu.counts().submits;
         for (label, word) in &self.plan.learning_rates {
             self.program.set_word(gpu, label, *word, learning_rate.to_bits());
         }
@@ -260,12 +260,13 @@ impl Trainer {
             }
             done += bytes;
             // Tables of the next wave are written before its submit: this one must be on its way.
-            self.submit(gpu, encoder);
+            gpu.submit(encoder);
             encoder = self.encoder(gpu);
         }
         let trained: BTreeSet<u32> = order.iter().map(|(client, i)| work[*client].bases[*i].0).collect();
         server.commit(&mut encoder, trained.into_iter(), self.averaged_blocks);
-        self.submit(gpu, encoder);
+        gpu.submit(encoder);
+        self.submits = gpu.counts().submits - submits;
         gpu.check()
     }
 
@@ -291,12 +292,7 @@ impl Trainer {
         gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("round") })
     }
 
-    fn submit(&mut self, gpu: &Gpu, encoder: wgpu::CommandEncoder) {
-        gpu.submit(encoder);
-        self.submits += 1;
-    }
-
-    /// Records one wave, several local steps a submit. `lanes` are (client, index of its base).
+    /// Records one wave. `lanes` are (client, index of its base).
     fn wave(&mut self, gpu: &Gpu, encoder: wgpu::CommandEncoder, work: &[ClientWork], lanes: &[(usize, usize)]) -> wgpu::CommandEncoder {
         let mut clients: Vec<usize> = Vec::new();
         let mut table = Vec::with_capacity(lanes.len() * 4);
@@ -330,9 +326,6 @@ impl Trainer {
         self.plan.adversarial_totals.iter().for_each(|t| self.program.clear(&mut encoder, *t));
         self.dispatches += self.program.play(gpu, &mut encoder, "start", all);
         let attack_steps = self.options.adversarial.map_or(0, |a| a.attack.steps());
-        let flops = |phase| self.program.plan.flops(phase, lanes.len() as u64, clients.len() as u64);
-        let flops = flops("step") + u64::from(attack_steps) * flops("attack step");
-        let per_submit = steps_per_submit(gpu.info.device_type, flops);
         for step in 0..steps {
             let still = |c: &usize| work[*c].batches.len() > step;
             let active = Active {
@@ -347,9 +340,6 @@ impl Trainer {
                 }
             }
             self.dispatches += self.program.play(gpu, &mut encoder, "step", active);
-            if (step + 1) % per_submit == 0 && step + 1 < steps {
-                self.submit(gpu, std::mem::replace(&mut encoder, self.encoder(gpu)));
-            }
         }
         self.dispatches += self.program.play(gpu, &mut encoder, "finish", all);
         encoder

@@ -75,6 +75,8 @@ pub struct Gpu {
     lost: Arc<Mutex<Option<String>>>,
     pub(super) pipelines: Rc<Pipelines>,
     counts: Rc<Cell<Counts>>,
+    /// Work recorded by [`Program::play`](super::Program::play) since the last submit.
+    pending: Rc<Cell<u64>>,
 }
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -141,6 +143,16 @@ fn describe_adapter(info: &wgpu::AdapterInfo) -> String {
     if info.name.is_empty() { parts } else { format!("{} ({parts})", info.name) }
 }
 
+/// Most [work](crate::kernels::Dispatch::work) of a submit, so that none runs near a second: systems take a device that works on one
+/// longer for hung (Windows after two), and a display that shares it stands still.
+fn work_per_submit(kind: wgpu::DeviceType) -> u64 {
+    match kind {
+        wgpu::DeviceType::Cpu => 5_000_000_000,
+        wgpu::DeviceType::DiscreteGpu => 200_000_000_000,
+        _ => 50_000_000_000,
+    }
+}
+
 async fn choose(options: &GpuOptions) -> Result<wgpu::Adapter> {
     let instance = instance();
     let mut list = enumerate(&instance).await;
@@ -177,7 +189,7 @@ impl Gpu {
         let adapter = choose(options).await?;
         let info = adapter.get_info();
         let limits = if options.default_limits { wgpu::Limits::default() } else { adapter.limits() };
-        let mut wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::TIMESTAMP_QUERY_INSIDE_PASSES | wgpu::Features::SUBGROUP;
+        let mut wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP;
         if options.pipeline_cache.is_some() {
             wanted |= wgpu::Features::PIPELINE_CACHE;
         }
@@ -231,6 +243,7 @@ impl Gpu {
             lost,
             pipelines,
             counts: Rc::default(),
+            pending: Rc::default(),
         })
     }
 
@@ -264,9 +277,9 @@ impl Gpu {
         Tuning::new(self.traits())
     }
 
-    /// Largest storage buffer that can be bound, in bytes.
+    /// Largest storage buffer that can be bound, in bytes: at most 4 GiB, for kernels count bytes of images in 32 bits.
     pub fn largest_binding(&self) -> u64 {
-        self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)
+        self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size).min(u64::from(u32::MAX & !15))
     }
 
     /// The first error since the last call of this, if any: refused calls, memory, a lost device.
@@ -293,9 +306,20 @@ impl Gpu {
         self.counts.set(Counts { dispatches: c.dispatches + dispatches, submits: c.submits + submits, readbacks: c.readbacks + readbacks });
     }
 
+    /// Whether a submit of what was recorded and of so much more work would grow too long.
+    pub(super) fn is_full_with(&self, work: u64) -> bool {
+        self.pending.get() > 0 && self.pending.get() + work > work_per_submit(self.info.device_type)
+    }
+
+    /// Notes work as recorded.
+    pub(super) fn take_on(&self, work: u64) {
+        self.pending.set(self.pending.get() + work);
+    }
+
     /// Submits what was recorded.
     pub(crate) fn submit(&self, encoder: wgpu::CommandEncoder) {
         self.count(0, 1, 0);
+        self.pending.set(0);
         self.queue.submit([encoder.finish()]);
     }
 

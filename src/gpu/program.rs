@@ -49,7 +49,8 @@ struct Recorded {
     /// Offset of the uniform block of step 0, and between steps (0 where the block does not change).
     offset: u32,
     step_stride: u32,
-    groups: u32,
+    /// Workgroups along x and y.
+    groups: [u32; 2],
     over: Over,
 }
 
@@ -62,7 +63,7 @@ impl Recorded {
         }
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &self.bind_group, &[self.offset + active.step * self.step_stride]);
-        pass.dispatch_workgroups(self.groups, 1, z);
+        pass.dispatch_workgroups(self.groups[0], self.groups[1], z);
         1
     }
 }
@@ -178,10 +179,13 @@ impl Program {
 
     fn record(&self, gpu: &Gpu, dispatch: &Dispatch, offset: u64, stride: u64) -> Result<Recorded> {
         let pipeline = gpu.pipeline(&dispatch.kernel);
-        let groups = dispatch.invocations.div_ceil(dispatch.workgroup);
-        if groups > gpu.limits.max_compute_workgroups_per_dimension {
+        let row = dispatch.kernel.row().unwrap_or(u32::MAX);
+        let rows = dispatch.invocations.div_ceil(row).max(1);
+        let groups = dispatch.invocations.min(row).div_ceil(dispatch.workgroup);
+        if groups.max(rows) > gpu.limits.max_compute_workgroups_per_dimension {
             return Err(Error::Gpu(format!(
-                "{} needs {groups} workgroups a lane, more than this adapter's {}: lower --batch-size",
+                "{} needs {groups} workgroups a lane, more than this adapter's {}: lower the batch size (--batch-size in training, \
+                 --eval-batch-size in tests)",
                 dispatch.label, gpu.limits.max_compute_workgroups_per_dimension
             )));
         }
@@ -213,7 +217,7 @@ impl Program {
             bind_group,
             offset: offset as u32,
             step_stride: if dispatch.step_word.is_some() { stride as u32 } else { 0 },
-            groups,
+            groups: [groups, rows],
             over: dispatch.over,
         })
     }
@@ -278,8 +282,8 @@ impl Program {
         self.sizes[self.memory.of[id.0]]
     }
 
-    /// Records a phase, or, on a device that is traced, submits what was recorded and runs the phase dispatch by dispatch.
-    /// Returns the number of dispatches.
+    /// Records a phase. Where a submit would grow too long for the device, what was recorded is submitted in between; on a device that is
+    /// traced it is submitted and the phase run dispatch by dispatch. Returns the number of dispatches.
     pub fn play(&self, gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, phase: &'static str, active: Active) -> u64 {
         #[cfg(feature = "native")]
         if gpu.trace {
@@ -287,7 +291,20 @@ impl Program {
             gpu.submit(std::mem::replace(encoder, next));
             return super::trace::run(gpu, self, phase, active);
         }
-        let dispatches = self.encode(encoder, phase, active);
+        let (mut dispatches, mut first) = (0, 0);
+        for (i, dispatch) in self.plan.phase(phase).iter().enumerate() {
+            let work = dispatch.work() * u64::from(active.count(dispatch.over));
+            if gpu.is_full_with(work) {
+                if i > first {
+                    dispatches += self.encode_some(encoder, phase, active, |j| (first..i).contains(&j));
+                }
+                let next = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(phase) });
+                gpu.submit(std::mem::replace(encoder, next));
+                first = i;
+            }
+            gpu.take_on(work);
+        }
+        dispatches += self.encode_some(encoder, phase, active, |j| j >= first);
         gpu.count(dispatches, 0, 0);
         dispatches
     }

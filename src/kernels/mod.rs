@@ -117,6 +117,10 @@ pub mod shader {
     );
 }
 
+/// `ROW` of the shaders whose dispatches run over the parameters of a whole network, of which there may be more than one row of workgroups
+/// takes: WebGPU's 65 535 of [`WORKGROUP`] invocations.
+const ROW: u32 = 65_535 * WORKGROUP;
+
 /// How a kernel uses a storage buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
@@ -160,6 +164,12 @@ impl Kernel {
                 .replace("@builtin(local_invocation_index) rank", "@builtin(subgroup_invocation_id) rank");
         }
         source
+    }
+
+    /// Most invocations of one row of its workgroups, where a dispatch of more goes on in further rows: its y axis.
+    pub fn row(&self) -> Option<u32> {
+        let set = self.constants.iter().find(|(name, _)| *name == "ROW").map(|(_, row)| *row);
+        set.or_else(|| self.shader.source.contains(&format!("const ROW: u32 = {ROW}u;")).then_some(ROW))
     }
 
     /// Whether a line `if (NAME > 3u …) { … }` can never run in this variant. Left out here, for drivers inline the calls in such lines
@@ -232,6 +242,14 @@ pub struct Dispatch {
     pub flops: u64,
     /// Bytes that must move at the least, per lane, slot or base: every input read once, every output written once.
     pub bytes: u64,
+}
+
+impl Dispatch {
+    /// Work per lane, slot or base, in floating-point operations: those it does, or what a device does while the bytes move, at ten operations a
+    /// byte, as processors and cards alike are balanced; and something for the dispatch itself.
+    pub fn work(&self) -> u64 {
+        self.flops.max(10 * self.bytes) + 10_000
+    }
 }
 
 /// How images of one buffer are stored: channels last, in vec4 blocks, inside a zero border.
@@ -407,6 +425,10 @@ pub struct Tile {
     pub blocks: u32,
 }
 
+/// vec4 of weights that a workgroup stages at most, unless one block's taps are more: two warps that took all of a workgroup's memory would
+/// leave a core of 32 or 64 KiB nearly empty.
+const STAGE: u32 = 256;
+
 impl Tile {
     /// The tile for an image of `height` × `width` pixels of `blocks` channel blocks; of one row where `stride` is not 1.
     pub fn new(height: u32, width: u32, blocks: u32, stride: u32, tuning: Tuning) -> Tile {
@@ -432,7 +454,7 @@ impl Tile {
     /// The constants of a kernel with this tile, whose weights come in `depth` blocks of `taps` taps each.
     pub(crate) fn constants(&self, depth: u32, taps: u32, tuning: Tuning) -> Vec<(&'static str, u32)> {
         let of_a_block = taps * 4 * self.blocks;
-        let chunk = depth.min(tuning.stage / of_a_block);
+        let chunk = depth.min((STAGE / of_a_block).max(1)).min(tuning.stage / of_a_block);
         let staged = chunk > 0;
         vec![
             ("PIXELS", self.pixels),

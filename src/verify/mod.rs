@@ -22,7 +22,7 @@ pub use residual::{AveragePoolCase, ReluCase, ResidualAddCase};
 
 use crate::Result;
 use crate::gpu::{Active, Gpu, Materials, Program};
-use crate::kernels::{BufferId, Dispatch, ImageLayout, Tuning};
+use crate::kernels::{BufferId, Dispatch, ImageLayout, Tuning, WORKGROUP};
 use crate::net::Shape;
 use crate::plan::{Extent, Plan};
 use rand::{Rng, SeedableRng};
@@ -133,6 +133,11 @@ pub async fn run_tuned(gpu: &Gpu, case: &dyn Case, tuning: Tuning) -> Result<Out
     let active = trial.active.unwrap_or(Active { lanes: LANES.len() as u32, slots: SLOTS as u32, step: 0 });
     let mut plan = trial.plan;
     plan.phases = vec![("case", trial.dispatches)];
+    if tuning != gpu.tuning() {
+        // A row of one workgroup each, where the kernel knows rows: as many as a network has parameters would take long.
+        let dispatches = plan.phases.iter_mut().flat_map(|(_, dispatches)| dispatches);
+        dispatches.filter(|d| d.kernel.row().is_some()).for_each(|d| d.kernel.constants.push(("ROW", WORKGROUP)));
+    }
     let materials = Materials { lanes: 1, slots: 1, steps: active.step + 1, external: vec![], guarded: true };
     let program = Program::new(gpu, plan, materials).await?;
     for (i, words) in trial.initial.iter().enumerate() {
