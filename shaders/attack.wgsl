@@ -141,6 +141,7 @@ fn worst(@builtin(global_invocation_id) id: vec3<u32>) {
   let at = id.z * params.batch + id.x;
   let now = outcomes[at];
   let before = worst_outcomes[at];
-  let merged = vec2<f32>(max(now.x, before.x), min(now.y, before.y));
+  // Not max: it may drop a NaN.
+  let merged = vec2<f32>(select(now.x, before.x, before.x > now.x), min(now.y, before.y));
   worst_outcomes[at] = select(merged, now, params.restart == 0u);
 }

@@ -33,6 +33,11 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> moments: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> y: array<vec4<f32>>;
 
+// By its bits: compilers may take a float for none that is.
+fn is_nan(v: vec4<f32>) -> vec4<bool> {
+  return (bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+}
+
 @compute @workgroup_size(64)
 fn forward(@builtin(global_invocation_id) id: vec3<u32>) {
   let lane = id.z;
@@ -72,7 +77,7 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>) {
     var out = fma(x_hat, weight, bias);
     if (params.relu == 1u) {
       // Not max: it may drop a NaN, and a diverged lane would look sound.
-      out = select(out, vec4<f32>(0.0), out < vec4<f32>(0.0));
+      out = select(out, vec4<f32>(0.0), (out < vec4<f32>(0.0)) & !is_nan(out));
     }
     y[start + n * params.blocks] = out;
   }

@@ -36,6 +36,11 @@ struct Params {
 @group(0) @binding(5) var<storage, read> parameters: array<vec4<f32>>; // a row a lane
 @group(0) @binding(6) var<storage, read_write> y: array<vec4<f32>>;
 
+// By its bits: compilers may take a float for none that is.
+fn is_nan(v: vec4<f32>) -> vec4<bool> {
+  return (bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+}
+
 @compute @workgroup_size(64)
 fn batch_norm_forward(@builtin(global_invocation_id) id: vec3<u32>) {
   let lane = id.z;
@@ -59,10 +64,10 @@ fn batch_norm_forward(@builtin(global_invocation_id) id: vec3<u32>) {
       let x_hat = (z[source + i / POOL * params.in_row + (u * POOL + i % POOL) * params.blocks] - mean) * deviation;
       let a = fma(x_hat, weight, bias);
       // Not max: it may drop a NaN, and a diverged lane would look sound.
-      best = select(best, a, (a > best) | (a != a) | vec4<bool>(i == 0u));
+      best = select(best, a, (a > best) | is_nan(a) | vec4<bool>(i == 0u));
     }
     if (params.relu == 1u) {
-      best = select(best, vec4<f32>(0.0), best < vec4<f32>(0.0));
+      best = select(best, vec4<f32>(0.0), (best < vec4<f32>(0.0)) & !is_nan(best));
     }
     y[target_row + u * params.blocks] = best;
   }

@@ -162,9 +162,12 @@ fn gather_augmented(@builtin(global_invocation_id) id: vec3<u32>) {
     var value = vec4<f32>(0.0);
     if (is_inside) {
       let from_pixel = start + u32(source.y) * params.width + u32(source.x);
-      for (var c = 0u; c < params.channels; c++) {
+      // Four rounds whatever the channels: Direct3D's older compiler wants to know.
+      for (var c = 0u; c < 4u; c++) {
         let byte = from_pixel * params.channels + c;
-        value[c] = f32((image_word(chunk, byte / 4u) >> (byte % 4u * 8u)) & 255u) / 255.0;
+        if (c < params.channels) {
+          value[c] = f32((image_word(chunk, byte / 4u) >> (byte % 4u * 8u)) & 255u) / 255.0;
+        }
       }
     }
     input[image_start + pixel / params.width * params.out_row + pixel % params.width] = value;

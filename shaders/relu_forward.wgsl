@@ -23,6 +23,11 @@ struct Params {
 @group(0) @binding(3) var<storage, read> x: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> y: array<vec4<f32>>;
 
+// By its bits: compilers may take a float for none that is.
+fn is_nan(v: vec4<f32>) -> vec4<bool> {
+  return (bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+}
+
 @compute @workgroup_size(64)
 fn relu_forward(@builtin(global_invocation_id) id: vec3<u32>) {
   let lane = id.z;
@@ -38,6 +43,6 @@ fn relu_forward(@builtin(global_invocation_id) id: vec3<u32>) {
   for (var column = 0u; column < params.width; column++) {
     let value = x[of_x + column * params.blocks];
     // Not max: it may drop a NaN, and a diverged lane would look sound.
-    y[of_y + column * params.blocks] = select(value, vec4<f32>(0.0), value < vec4<f32>(0.0));
+    y[of_y + column * params.blocks] = select(value, vec4<f32>(0.0), (value < vec4<f32>(0.0)) & !is_nan(value));
   }
 }

@@ -16,6 +16,9 @@ pub struct ImageStore {
     pub(crate) labels: wgpu::Buffer,
 }
 
+/// Bytes of images that are written at once.
+const PIECE: usize = 64 << 20;
+
 impl ImageStore {
     /// Bytes on the GPU.
     pub fn bytes(&self) -> u64 {
@@ -50,9 +53,13 @@ impl ImageStore {
         }
         let (head, tail) = all.split_at(first * each);
         for (buffer, part) in chunks.iter().zip([head, tail]) {
-            let mut part = part.to_vec();
-            part.resize(part.len().next_multiple_of(4), 0);
-            gpu.queue.write_buffer(buffer, 0, &part);
+            // By pieces that are on their way before the next, for each is copied once more on its way.
+            for (piece, at) in part.chunks(PIECE).zip((0..).step_by(PIECE)) {
+                let mut piece = piece.to_vec();
+                piece.resize(piece.len().next_multiple_of(4), 0);
+                gpu.queue.write_buffer(buffer, at, &piece);
+                gpu.queue.submit([]);
+            }
         }
         gpu.queue.write_buffer(&labels, 0, bytemuck::cast_slice(&all_labels));
         gpu.queue.submit([]);
