@@ -53,6 +53,7 @@ pub(super) fn run(args: Args) -> Result<()> {
             deck: None,
             mixed: None,
             config,
+            data: None,
         },
         tensors: tensors.collect(),
     };

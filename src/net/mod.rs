@@ -361,6 +361,21 @@ impl Network {
         i + 1 < self.layers.len() && matches!(self.layers[i], Layer::Conv2d { .. } | Layer::Linear { .. })
     }
 
+    /// Name of a layer that is [rescaled](Self::is_rescaled) and reaches the classifier past every batch norm, if there is one: the layer
+    /// correction then changes what the network computes.
+    pub fn rescaled_without_norm(&self) -> Option<&str> {
+        let mut open: Vec<Option<usize>> = Vec::new();
+        for (i, layer) in self.layers.iter().enumerate() {
+            let inherited = self.sources[i].iter().flatten().find_map(|from| open[*from]);
+            open.push(match layer {
+                Layer::BatchNorm { .. } => None,
+                _ if self.is_rescaled(i) => Some(i),
+                _ => inherited,
+            });
+        }
+        open.last().copied().flatten().map(|i| self.layers[i].name())
+    }
+
     /// The tensor of that name, as in `conv1.weight`.
     pub fn tensor(&self, name: &str) -> Option<&TensorSpec> {
         self.tensors.iter().find(|t| t.name == name)

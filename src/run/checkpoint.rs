@@ -26,6 +26,7 @@
 //! several is not defined and the same state must give the same bytes.
 
 use super::config::{BnMode, TrainConfig};
+use crate::data::Dataset;
 use crate::fl::{Best, Deck, Ratio};
 use crate::net::{Network, Norms};
 use crate::{Error, Result};
@@ -75,6 +76,45 @@ pub struct Header {
     pub mixed: Option<Mixed>,
     /// The effective configuration of the run.
     pub config: TrainConfig,
+    /// The data that the run was started with; unknown of an imported model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Holdings>,
+}
+
+/// What a run's data were, as far as names and numbers tell, so that other data do not take their place unseen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Holdings {
+    /// Names of the classes in their order.
+    pub classes: Vec<String>,
+    /// Domains in their order: name, images for training, images for testing.
+    pub domains: Vec<(String, usize, usize)>,
+    /// Number of clients.
+    pub clients: usize,
+}
+
+impl Holdings {
+    /// Those of a data set, dealt to so many clients.
+    pub fn new(dataset: &Dataset, clients: usize) -> Holdings {
+        let domains = dataset.domains.iter().map(|d| (d.name.clone(), d.train.len(), d.test.len())).collect();
+        Holdings { classes: dataset.classes.clone(), domains, clients }
+    }
+
+    /// The first that is another in `now`, in words; `None` where both are the same.
+    pub fn difference(&self, now: &Holdings) -> Option<String> {
+        if self.classes != now.classes {
+            return Some(format!("its classes were {}, the data has {}", self.classes.join(", "), now.classes.join(", ")));
+        }
+        let names = |h: &Holdings| h.domains.iter().map(|(name, ..)| name.as_str()).collect::<Vec<_>>().join(", ");
+        if names(self) != names(now) {
+            return Some(format!("its domains were {}, the data has {}", names(self), names(now)));
+        }
+        let sizes = self.domains.iter().zip(&now.domains).find(|(then, now)| then != now);
+        if let Some(((name, train, test), now)) = sizes {
+            return Some(format!("domain {name} had {train} + {test} images (training + test) and has {} + {}", now.1, now.2));
+        }
+        (self.clients != now.clients).then(|| format!("it had {} clients, the data has {}", self.clients, now.clients))
+    }
 }
 
 /// A model of one width and one λ, taken out of a trained ensemble.
@@ -402,9 +442,25 @@ pub(crate) mod tests {
                 deck: Some(deck),
                 mixed: None,
                 config: TrainConfig::default().validate().unwrap(),
+                data: None,
             },
             tensors,
         }
+    }
+
+    #[test]
+    fn other_data_are_told_by_what_differs() {
+        let then = Holdings { classes: vec!["0".into(), "1".into()], domains: vec![("a".into(), 9, 3), ("b".into(), 8, 2)], clients: 4 };
+        assert_eq!(then.difference(&then.clone()), None);
+        let told = |change: fn(&mut Holdings)| {
+            let mut now = then.clone();
+            change(&mut now);
+            then.difference(&now).unwrap()
+        };
+        assert_eq!(told(|h| h.classes.swap(0, 1)), "its classes were 0, 1, the data has 1, 0");
+        assert_eq!(told(|h| h.domains.insert(1, ("c".into(), 1, 1))), "its domains were a, b, the data has a, c, b");
+        assert_eq!(told(|h| h.domains[1].2 = 5), "domain b had 8 + 2 images (training + test) and has 8 + 5");
+        assert_eq!(told(|h| h.clients = 5), "it had 4 clients, the data has 5");
     }
 
     fn wanted() -> Vec<(String, Vec<usize>)> {

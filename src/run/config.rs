@@ -189,6 +189,9 @@ options! {
     }
 }
 
+/// Most images of a batch.
+const LARGEST_BATCH: usize = 65_536;
+
 /// Options that cannot change what is learnt, and may differ when a run is resumed.
 const FREE_ON_RESUME: &[&str] =
     &["out", "data-dir", "clients-file", "adapter", "memory-limit", "wave-lanes", "checked-shaders", "checkpoint-every"];
@@ -418,7 +421,9 @@ impl TrainConfig {
         for (key, value) in [("batch-size", self.batch_size), ("eval-batch-size", self.eval_batch_size)] {
             let what = "it must be at least 3, so that batch norm never has a batch of one image";
             check(value >= SMALLEST_BATCH, key, value, what)?;
+            check(value <= LARGEST_BATCH, key, value, &format!("it must be at most {LARGEST_BATCH}"))?;
         }
+        check(self.local_epochs <= 10_000, "local-epochs", self.local_epochs, "it must be at most 10000")?;
         check(self.percent > 0.0 && self.percent <= 1.0, "percent", self.percent, "it is a share in (0, 1]")?;
         check(self.test_ratio > 0.0 && self.test_ratio < 1.0, "test-ratio", self.test_ratio, "it is a share in (0, 1)")?;
         check((0.0..=180.0).contains(&self.rotation), "rotation", self.rotation, "it is a number of degrees in [0, 180]")?;
@@ -435,6 +440,7 @@ impl TrainConfig {
         check((0.0..=1.0).contains(&self.lambda_train), "lambda-train", self.lambda_train, "it is a share in [0, 1]")?;
         let plain = self.train_attack.restarts() == 1 && !self.train_attack.is_targeted();
         check(plain, "train-attack", self.train_attack, "training takes one try, away from the label: leave -restarts and -targeted out")?;
+        check(self.train_attack.steps() <= 10_000, "train-attack", self.train_attack, "it takes at most 10000 steps")?;
         if self.bn_mode == BnMode::Post {
             let what = "statistics are re-estimated on clean images: adversarial training wants bn-mode = tracked or batch";
             check(self.lambda_train == 0.0, "lambda-train", self.lambda_train, &format!("bn-mode = post, and {what}"))?;
@@ -470,6 +476,8 @@ impl TrainConfig {
                 check(value.is_none(), key, value.unwrap_or_default(), given)?;
             }
             check(self.dirichlet.is_none(), "dirichlet", self.dirichlet.unwrap_or_default(), given)?;
+            check(self.domain_order == 0, "domain-order", self.domain_order, given)?;
+            check(!self.consistent_test_classes, "consistent-test-classes", self.consistent_test_classes, given)?;
         }
 
         let architecture = self.network.architecture()?;
@@ -523,6 +531,25 @@ impl TrainConfig {
                  the running statistics do not fit; switch rescale-layer off"
                     .into(),
             );
+        }
+        let network = self.network(2);
+        if let Some(layer) = network.as_ref().ok().and_then(Network::rescaled_without_norm).filter(|_| self.rescale_layer) {
+            warnings.push(format!(
+                "rescale-layer: training divides the output of {layer} by the base width, evaluation does not, and no batch norm after it \
+                 makes up for that; switch rescale-layer off (hetero-fl and shetero-fl need a batch norm there)"
+            ));
+        }
+        let unused = "it is without effect";
+        let default = TrainConfig::default();
+        if self.lambda_train == 0.0 && self.train_attack != default.train_attack {
+            warnings.push(format!("train-attack = {}: {unused} while lambda-train is 0", self.train_attack));
+        }
+        if self.method != MethodName::FedAvg && self.width != default.width {
+            warnings.push(format!("width = {}: {unused} with {}; widths says which are tested", self.width, self.method));
+        }
+        if self.data == DataSource::Csv && self.clients_per_domain != default.clients_per_domain {
+            warnings
+                .push(format!("clients-per-domain = {}: {unused} with data = csv, whose file names the clients", self.clients_per_domain));
         }
         warnings
     }
@@ -631,7 +658,8 @@ impl TrainConfig {
 
     /// Checks that a run started with `saved` can go on with this configuration to the same result: only options
     /// that do not touch what is learnt may differ, and the number of rounds unless the cosine schedule spreads over
-    /// it. Both are to be validated configurations.
+    /// it (the last round of before was validated, and stays so where it would not have been in one go). Both are to be validated
+    /// configurations.
     ///
     /// # Errors
     /// [`Error::Config`] naming the first option that differs, with both values.
@@ -877,6 +905,9 @@ mod tests {
         refused(|c| c.validation_ratio = 1.0, &["validation-ratio"]);
         refused(|c| c.lr = 0.0, &["lr = 0"]);
         refused(|c| c.lr = f64::INFINITY, &["lr = inf"]);
+        refused(|c| c.eval_batch_size = 4_294_967_299, &["eval-batch-size = 4294967299", "at most"]);
+        refused(|c| c.local_epochs = usize::MAX, &["local-epochs", "at most"]);
+        refused(|c| c.train_attack = "pgd-4294967295".parse().unwrap(), &["train-attack", "at most"]);
         refused(|c| c.momentum = 1.0, &["momentum"]);
         refused(|c| c.weight_decay = -0.1, &["weight-decay = -0.1"]);
         refused(|c| c.seed = u64::MAX, &["seed"]);
@@ -897,6 +928,23 @@ mod tests {
         let config = config.unwrap();
         assert!(!config.rescale_init && !config.rescale_layer);
         assert_eq!(config.widths, "1/2".parse().unwrap());
+    }
+
+    #[test]
+    fn options_without_effect_are_warned_of() {
+        let warned = |change: fn(&mut TrainConfig), word: &str| {
+            let warnings = valid(change).unwrap().warnings();
+            assert!(warnings.len() == 1 && warnings[0].contains(word), "{warnings:?}");
+        };
+        warned(|c| c.train_attack = "pgd-20".parse().unwrap(), "train-attack = pgd-20");
+        warned(|c| c.width = "1/8".parse().unwrap(), "width = 1/8");
+        let text = r#"network = { name = "bare", input = [3, 8, 8], layers = [
+            { type = "conv2d", name = "a", out-channels = 16, kernel = 3 }, { type = "batch-norm", name = "norm" },
+            { type = "linear", name = "hidden", out-features = 16 }, { type = "relu" }, { type = "linear", name = "b" },
+        ] }"#;
+        let bare = TrainConfig::from_toml(text, std::path::Path::new("bare.toml")).unwrap().validate().unwrap();
+        assert!(bare.warnings()[0].contains("hidden") && bare.warnings().len() == 1, "{:?}", bare.warnings());
+        assert!(TrainConfig { rescale_layer: false, ..bare }.warnings().is_empty());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The federated loop: a round plans who trains what, trains every lane on the GPU, averages each base, validates, and
 //! reads its counters back once. Training itself is [`super::together`]'s, of one federation as of several.
 
-use super::checkpoint::{Checkpoint, Header};
+use super::checkpoint::{Checkpoint, Header, Holdings};
 use super::config::TrainConfig;
 use super::metrics::{RoundMetrics, width_metrics};
 use super::model::{self, Images, Model, TestSettings, batches_of_clients, per_client};
@@ -47,6 +47,7 @@ pub struct Federation {
     /// The program of its training; none where it is trained together with others.
     training: Option<Training>,
     state: Option<State>,
+    holdings: Holdings,
 }
 
 /// What follows the training of a round: bytes of counters of its validation, then of the bases; dispatches.
@@ -200,6 +201,9 @@ impl Federation {
         }
         let model = Model::from_checkpoint(gpu, checkpoint, &file)?;
         let mut federation = Federation::with_model(gpu, dataset, images, config, model, deck, together).await?;
+        if let Some(difference) = header.data.and_then(|then| then.difference(&federation.holdings)) {
+            return Err(Error::Data(format!("{file}: {difference}: use the data that the run was started with")));
+        }
         federation.rounds_done = header.rounds_done;
         federation.selection = Selection { best: header.best };
         Ok(federation)
@@ -217,8 +221,10 @@ impl Federation {
         let parts = model::partition(dataset, &config)?;
         let clients = parts.clients;
         if !clients.iter().any(Client::can_train) {
-            return Err(Error::Data("no client has two images to train on".into()));
+            return Err(Error::Data("no client has two images to train on: give clients more or lower validation-ratio".into()));
         }
+        model.check_clients(clients.len())?;
+        let holdings = Holdings::new(dataset, clients.len());
         let robust = config.lambda_train > 0.0;
         let lists: Vec<Vec<u32>> = clients.iter().map(|c| images.validation_indices(c)).collect();
         let batches = batches_of_clients(&lists, config.batch_size)?;
@@ -268,6 +274,7 @@ impl Federation {
             validation,
             training: None,
             state: None,
+            holdings,
         })
     }
 
@@ -438,6 +445,7 @@ impl Federation {
                 deck: Some(self.deck.clone()),
                 mixed: None,
                 config: self.config.clone(),
+                data: Some(self.holdings.clone()),
             },
             tensors,
         })

@@ -154,6 +154,20 @@ impl Model {
         Ok(())
     }
 
+    /// Checks that clients which keep batch norms of their own are as many as the data has.
+    ///
+    /// # Errors
+    /// [`Error::Data`] with both numbers.
+    pub fn check_clients(&self, clients: usize) -> Result<()> {
+        match &self.local {
+            Some(local) if local.clients as usize != clients => Err(Error::Data(format!(
+                "the model keeps batch norms of {} clients, the data has {clients}: use the data that the run was started with",
+                local.clients
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// The bases as a checkpoint holds them.
     ///
     /// # Errors
@@ -234,10 +248,11 @@ impl Model {
     }
 
     /// In batch-norm mode `post`, estimates the statistics of every client and base: the mean over [`POST_EPOCHS`] epochs of the
-    /// client's training batches, without the layer correction. Else does nothing.
+    /// client's training batches, without the layer correction; a client with fewer than two training images gets the mean of the others'.
+    /// Else does nothing.
     ///
     /// # Errors
-    /// [`Error::Config`] for a client without enough training images, [`Error::Gpu`] for the device's.
+    /// [`Error::Data`] where no client has two training images, [`Error::Gpu`] for the device's.
     pub async fn estimate_statistics(&mut self, gpu: &Gpu, images: &Images, clients: &[Client], config: &TrainConfig) -> Result<()> {
         if self.bn_mode != BnMode::Post {
             return Ok(());
@@ -255,12 +270,25 @@ impl Model {
         local.upload(gpu, &affine.collect::<Vec<_>>().concat().repeat(clients.len()));
         let mut work = Vec::new();
         for (i, client) in clients.iter().enumerate() {
-            let own = images.train_indices(client);
+            let own = if client.can_train() { images.train_indices(client) } else { Vec::new() };
             // No round draws these epochs' orders.
             work.push(batches::local_batches(config.seed, u32::MAX as usize, i, POST_EPOCHS, &own, config.batch_size)?);
         }
         let options = EstimateOptions { batch: config.batch_size as u32, limit: config.limit(), guarded: false };
         estimate_statistics(gpu, &self.network, &self.server, &images.store, &local, &work, &options).await?;
+        let (able, idle): (Vec<usize>, Vec<usize>) = (0..clients.len()).partition(|i| clients[*i].can_train());
+        if able.is_empty() {
+            return Err(Error::Data("bn-mode = post: no client has two training images to estimate statistics on".into()));
+        }
+        if !idle.is_empty() {
+            let mut values = local.download(gpu).await?;
+            let each = values.len() / clients.len();
+            for i in 0..each {
+                let sum: f64 = able.iter().map(|client| f64::from(values[client * each + i])).sum();
+                idle.iter().for_each(|client| values[client * each + i] = (sum / able.len() as f64) as f32);
+            }
+            local.upload(gpu, &values);
+        }
         self.local = Some(local);
         Ok(())
     }
@@ -494,7 +522,7 @@ impl Model {
     /// `client` where clients keep their own.
     ///
     /// By batch statistics the images of one call form the batches that batch norm uses, so a prediction depends on the images
-    /// it is made with; at least two are needed then.
+    /// it is made with; at least two are needed then. Images whose number is a multiple of `settings.batch` are cut into just such batches.
     ///
     /// # Errors
     /// [`Error::Config`] for too few images or a width that there is not, [`Error::Gpu`] for the device's.
@@ -507,7 +535,9 @@ impl Model {
         let store = ImageStore::new(gpu, self.network.input, &[(pixels, &vec![0; count])])?;
         let indices: Vec<u32> = (0..count as u32).collect();
         let list = match self.bn_mode {
-            BnMode::Batch => batches::evaluation_batches(&indices, settings.batch)?,
+            BnMode::Batch if settings.batch < 2 || !count.is_multiple_of(settings.batch) => {
+                batches::evaluation_batches(&indices, settings.batch)?
+            }
             _ => indices.chunks(settings.batch.max(1)).map(<[u32]>::to_vec).collect(),
         };
         let list: Vec<Batch> = list.into_iter().map(|images| Batch { client, images }).collect();

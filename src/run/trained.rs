@@ -1,6 +1,6 @@
 //! A trained model together with the data and clients that it is tested on.
 
-use super::checkpoint::{Checkpoint, Header};
+use super::checkpoint::{Checkpoint, Header, Holdings};
 use super::config::{BnMode, TrainConfig};
 use super::model::{self, Images, Model, TestSettings};
 use crate::data::Dataset;
@@ -26,6 +26,8 @@ pub struct Trained {
     pub clients: Vec<Client>,
     /// The images on the GPU.
     pub images: Images,
+    /// In what these data are others than those of its training, in words; `None` where they are the same as far as names and numbers tell.
+    pub other_data: Option<String>,
 }
 
 /// Images that a picture is normalised with where nothing else is said.
@@ -52,12 +54,18 @@ impl Trained {
         let header = checkpoint.header.clone();
         let mut model = Model::from_checkpoint(&gpu, checkpoint, file)?;
         if model.classes != dataset.classes.len() {
-            return Err(Error::Data(format!("the model knows {} classes, the data has {}", model.classes, dataset.classes.len())));
+            return Err(Error::Data(format!(
+                "{file}: the model knows {} classes, the data has {}: use the data that it was trained on",
+                model.classes,
+                dataset.classes.len()
+            )));
         }
         let clients = model::partition(&dataset, &config)?.clients;
+        model.check_clients(clients.len())?;
+        let other_data = header.data.as_ref().and_then(|then| then.difference(&Holdings::new(&dataset, clients.len())));
         let images = Images::new(&gpu, &dataset, model.network.input)?;
         model.estimate_statistics(&gpu, &images, &clients, &config).await?;
-        Ok(Trained { gpu, header, config, model, dataset, clients, images })
+        Ok(Trained { gpu, header, config, model, dataset, clients, images, other_data })
     }
 
     /// The model's own widths: those of its training, or the one it is mixed for.
@@ -121,6 +129,9 @@ impl Trained {
             return Err(Error::Config(format!("domain: no {:?}; the data has {}", domain.unwrap_or_default(), names.join(", "))));
         }
         let most = domains.iter().map(|d| d.test.len()).min().unwrap_or(0) * domains.len();
+        if most == 0 {
+            return Err(Error::Data("context: a domain of the data has no test images for a picture to be normalised with".into()));
+        }
         let chosen = (0..count.min(most)).map(|i| (&domains[i % domains.len()].test, i / domains.len()));
         let (pixels, labels) = chosen.map(|(set, i)| (set.image(i), set.labels[i])).unzip::<_, _, Vec<_>, _>();
         Ok(Context { pixels: pixels.concat(), labels })
@@ -147,8 +158,7 @@ impl Trained {
     }
 
     fn settings(&self, widths: &[Ratio], lambda: f64, each: usize) -> TestSettings {
-        let batch = if each == 1 { 1 } else { each.max(3) };
-        TestSettings { widths: widths.to_vec(), lambda, order: Vec::new(), batch, limit: self.config.limit() }
+        TestSettings { widths: widths.to_vec(), lambda, order: Vec::new(), batch: each, limit: self.config.limit() }
     }
 
     /// Attacks a picture of H·W·3 bytes, which shows class `label`, against the mix of a width at a λ, and rounds the result to 8 bits as a
