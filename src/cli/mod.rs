@@ -48,7 +48,8 @@ enum Command {
     Eval(eval::Args),
     /// Make one model file of a width and a robustness, without training; as ONNX, too.
     Mix(mix::Args),
-    /// Train many configurations: every combination of the options that a file lists, those that differ in seed or contact rate only together.
+    /// Train many configurations: every combination of the options that a file lists. Runs that differ only in seed or clients-per-round
+    /// are trained together.
     Sweep(sweep::Args),
     /// Put finished runs side by side: one page with means over seeds, tables and charts.
     Report(report::Args),
