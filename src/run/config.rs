@@ -160,7 +160,7 @@ options! {
         ["Run"] validate_every: usize = 3;
         /// Write a checkpoint after every so many rounds, and after the last.
         ["Run"] checkpoint_every: usize = 1;
-        /// Keep the runtime's bounds checks in the shaders: slower, and safe with a driver that is not trusted.
+        /// Keep the run-time bounds checks in the shaders: slower, and safe with a driver that is not trusted.
         ["Run", num_args = 0..=1, default_missing_value = "true"] checked_shaders: bool = false;
         /// Folder of the run: configuration, metrics and checkpoints.
         ["Run"] out: PathBuf = PathBuf::from("runs/train");
