@@ -59,7 +59,7 @@ pub struct BenchOptions {
 }
 
 impl BenchOptions {
-    /// The paper's setting, with as many lanes as a round of 50 clients has, or few on a driver that runs on the CPU.
+    /// The paper's setting, with about as many lanes as a round of 50 clients has (185), or few on a driver that runs on the CPU.
     pub fn for_adapter(gpu: &Gpu) -> BenchOptions {
         let most = if gpu.is_cpu() { 8 } else { 190 };
         BenchOptions {
