@@ -39,13 +39,13 @@ impl LoadOptions {
 /// With `domains` empty, every sub-folder that holds a known set of files is taken, in the paper's order; else exactly
 /// the named ones, in the given order. Kinds of files: MNIST's four IDX files, USPS and optdigits text (all plain or
 /// gzipped), `.npz` archives with `train_images`, `train_labels`, `test_images`, `test_labels`, CIFAR-10's binary batches (plain or
-/// `.tar.gz`), and pictures, PNG or JPEG, in a folder a class, with or without `train/` and `test/` above. Where the sub-folders of `dir`
-/// hold pictures themselves, they are the classes of one domain. Domains are [`Origin::Genuine`] but for the generated stand-ins `font-digits` and `mnist-m-style`.
+/// `.tar.gz`), and pictures, PNG or JPEG, in a folder a class, with or without `train/` and `test/` above. Where no sub-folder of `dir` is
+/// a domain, but they hold pictures, they are the classes of one. Domains are [`Origin::Genuine`] but for the generated stand-ins `font-digits` and `mnist-m-style`.
 ///
 /// # Errors
-/// [`Error::Io`] if something cannot be read; [`Error::Config`] if a named domain is not there, is named twice, or
-/// a side is not 1 to 4096; [`Error::Data`] if no domain is found, if domains have different classes, or if a file is damaged, truncated or mislabelled, with
-/// the file and the byte or row.
+/// [`Error::Io`] if something cannot be read; [`Error::Config`] if a named domain is not there, is named twice, or a side is not 1 to
+/// 4096; [`Error::Data`] if no domain is found, if domains have different classes or
+/// only one, or if a file is damaged, truncated or mislabelled, with the file and the byte or row.
 pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> Result<Dataset> {
     let size = options.size;
     if let Some(side) = [size.0, size.1].into_iter().find(|side| !(1..=4096).contains(side)) {
@@ -76,8 +76,7 @@ pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> 
         }
     }
     let classes = chosen[0].1.classes()?;
-    let mut loaded = Vec::new();
-    for (name, source) in &chosen {
+    for (name, source) in &chosen[1..] {
         let own = source.classes()?;
         if own != classes {
             let few = |c: &[String]| if c.len() > 4 { format!("{}, … ({})", c[..3].join(", "), c.len()) } else { c.join(", ") };
@@ -89,6 +88,18 @@ pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> 
                 few(&own)
             )));
         }
+    }
+    if classes.len() < 2 {
+        return Err(Error::Data(format!(
+            "{}: {} has one class only, {}, and there is nothing to tell apart: put the pictures of each class into a folder of its own, \
+             or choose other domains with domains",
+            dir.display(),
+            chosen[0].0,
+            classes.join(", ")
+        )));
+    }
+    let mut loaded = Vec::new();
+    for (name, source) in &chosen {
         let origin = if GENERATED.contains(&name.as_str()) { Origin::Generated } else { Origin::Genuine };
         let (train, test) = match source {
             Source::Pictures(folders) => folders.load(size, options.cache.as_deref())?,
@@ -119,11 +130,8 @@ enum Source {
 
 /// The domains in the sub-folders of `dir`, in the order in which they are taken.
 fn find(dir: &Path, test_ratio: f64) -> Result<Vec<(String, Source)>> {
-    // Pictures right in the sub-folders: these are classes.
-    if let Some(folders) = Folders::find(dir, test_ratio)? {
-        let name = dir.canonicalize().ok().and_then(|d| Some(d.file_name()?.to_str()?.to_owned()));
-        return Ok(vec![(name.unwrap_or("pictures".into()), Source::Pictures(folders))]);
-    }
+    let halves = ["train", "test"];
+    let split = halves.iter().all(|half| dir.join(half).is_dir());
     let mut found = Vec::new();
     for path in entries(dir)? {
         if !path.is_dir() {
@@ -133,9 +141,21 @@ fn find(dir: &Path, test_ratio: f64) -> Result<Vec<(String, Source)>> {
         let Some(name) = path.file_name().and_then(|n| n.to_str()) else {
             continue;
         };
-        if let Some(source) = Source::find(&path, test_ratio)? {
-            found.push((name.to_owned(), source));
+        match Source::find(&path, test_ratio)? {
+            // The classes of one domain, twice.
+            Some(Source::Pictures(_)) if split && halves.contains(&name) => {}
+            Some(source) => found.push((name.to_owned(), source)),
+            None => {}
         }
+    }
+    // Pictures may lie beside the files of a domain, so that its folder looks like that of a class; and the folder of a class may have
+    // a folder of pictures of its own, and looks like a domain of one class.
+    let one_class = |source: &Source| matches!(source, Source::Pictures(folders) if folders.classes.len() < 2);
+    if found.iter().all(|(_, source)| one_class(source))
+        && let Some(folders) = Folders::find(dir, test_ratio)?
+    {
+        let name = dir.canonicalize().ok().and_then(|d| Some(d.file_name()?.to_str()?.to_owned()));
+        return Ok(vec![(name.unwrap_or("pictures".into()), Source::Pictures(folders))]);
     }
     let rank = |name: &str| ORDER.iter().position(|o| *o == name).unwrap_or(ORDER.len());
     // Stable: entries came sorted by name.
@@ -320,6 +340,22 @@ mod tests {
     }
 
     #[test]
+    fn pictures_beside_the_files_of_a_domain_hide_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let rows = b"1 ".repeat(257);
+        for name in ["mnist/zip.train", "mnist/zip.test", "usps/zip.train", "usps/zip.test"] {
+            put(dir.path(), name, &rows);
+        }
+        (0..3).for_each(|i| put(dir.path(), &format!("mnist/preview-{i}.png"), b"not decoded"));
+        let names = |wanted: &[&str]| {
+            let set = load_directory(dir.path(), &named(wanted), &LoadOptions::new((8, 8))).unwrap();
+            set.domains.into_iter().map(|d| d.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&[]), ["mnist", "usps"]);
+        assert_eq!(names(&["mnist"]), ["mnist"]);
+    }
+
+    #[test]
     fn domains_come_in_the_papers_order() {
         let dir = tempfile::tempdir().unwrap();
         let rows = b"1 ".repeat(257);
@@ -430,8 +466,20 @@ mod tests {
         let one = load_directory(&dir.path().join("photo"), &[], &options).unwrap();
         assert_eq!((one.domains.len(), one.domains[0].name.as_str()), (1, "photo"));
         assert_eq!(one.domains[0].train, two.domains[0].train);
+        // So it is with a folder of pictures in that of a class, and with a split of its own.
+        picture("photo/cat/small/0.png");
+        let one = load_directory(&dir.path().join("photo"), &[], &options).unwrap();
+        assert_eq!((one.classes, one.domains[0].name.as_str()), (two.classes, "photo"));
+        for class in ["train/cat", "train/dog", "test/cat", "test/dog"] {
+            picture(&format!("split/{class}/0.png"));
+        }
+        let split = load_directory(&dir.path().join("split"), &[], &options).unwrap();
+        assert_eq!((split.domains.len(), split.domains[0].name.as_str()), (1, "split"));
         (0..3).for_each(|i| picture(&format!("other/ape/{i}.png")));
-        let told = load_directory(dir.path(), &[], &options).unwrap_err().to_string();
-        assert!(told.contains("cat, dog") && told.contains("ape"), "{told}");
+        let told = |dir: &Path, size| load_directory(dir, &[], &LoadOptions { size, ..options.clone() }).unwrap_err().to_string();
+        let differ = told(dir.path(), (8, 6));
+        assert!(differ.contains("cat, dog") && differ.contains("ape"), "{differ}");
+        let one = told(&dir.path().join("other"), (8, 6));
+        assert!(one.contains("other has one class only, ape") && one.contains("a folder of its own"), "{one}");
     }
 }
