@@ -257,28 +257,33 @@ impl Source {
                 let batch = |path: &PathBuf| cifar::batch(&path.display().to_string(), &load(path)?, classes);
                 Ok((cifar::joined(train.iter().map(batch).collect::<Result<_>>()?), batch(test)?))
             }
-            Source::CifarArchive(path) => cifar_archive(path, classes),
+            Source::CifarArchive(path) => cifar_archive(&path.display().to_string(), &load(path)?, classes, read::MAX_UNPACKED),
             Source::Pictures(folders) => Err(Error::Data(format!("{} classes of pictures have no raw form", folders.classes.len()))),
         }
     }
 }
 
-/// Training and test batches of a `.tar.gz`.
-fn cifar_archive(path: &Path, classes: usize) -> Result<(RawSet, RawSet)> {
-    let file = path.display().to_string();
+/// Training and test batches of a `.tar.gz` that unpacks to at most `most` bytes in all.
+fn cifar_archive(file: &str, content: &[u8], classes: usize, most: u64) -> Result<(RawSet, RawSet)> {
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(content).take(most + 1));
+    let batches = cifar_batches(file, &mut archive, classes);
+    if archive.into_inner().limit() == 0 {
+        return Err(read::too_large(file));
+    }
+    batches
+}
+
+fn cifar_batches(file: &str, archive: &mut tar::Archive<impl Read>, classes: usize) -> Result<(RawSet, RawSet)> {
     let damaged = |e: std::io::Error| Error::Data(format!("{file}: damaged or truncated archive ({e}); fetch it again"));
-    let content = load(path)?;
-    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(content.as_slice()));
     let (mut train, mut test) = (Vec::new(), None);
     for entry in archive.entries().map_err(damaged)? {
-        let entry = entry.map_err(damaged)?;
+        let mut entry = entry.map_err(damaged)?;
         let name = entry.path().map_err(damaged)?.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
         if !name.ends_with("_batch.bin") && !name.starts_with("data_batch_") {
             continue;
         }
         let mut bytes = Vec::new();
-        entry.take(read::MAX_UNPACKED + 1).read_to_end(&mut bytes).map_err(damaged)?;
-        read::check_unpacked(&file, bytes.len())?;
+        entry.read_to_end(&mut bytes).map_err(damaged)?;
         let batch = cifar::batch(&format!("{file}, {name}"), &bytes, classes)?;
         if name == "test_batch.bin" { test = Some(batch) } else { train.push((name, batch)) }
     }
@@ -432,6 +437,11 @@ mod tests {
         let domain = &one.domains[0];
         assert_eq!((domain.name.as_str(), &domain.train.labels[..], &domain.test.labels[..]), ("cifar10", &[1, 3, 4][..], &[9][..]));
         assert_eq!(domain.train.image(1)[..3], [30, 30, 30]);
+        // Both batches of the training set are within the limit, but not together.
+        let archive = fs::read(packed.path().join("cifar10/cifar-10-binary.tar.gz")).unwrap();
+        assert!(cifar_archive("a", &archive, 10, 20_000).is_ok());
+        let told = cifar_archive("a", &archive, 10, 10_000).unwrap_err().to_string();
+        assert!(told.contains("a: it unpacks to more than"), "{told}");
         // Half an archive, and a folder without its test batch.
         let whole = fs::read(packed.path().join("cifar10/cifar-10-binary.tar.gz")).unwrap();
         put(packed.path(), "cifar10/cifar-10-binary.tar.gz", &whole[..whole.len() / 2]);

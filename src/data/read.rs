@@ -9,7 +9,7 @@ use flate2::read::MultiGzDecoder;
 use super::CHANNELS;
 use crate::{Error, Result};
 
-/// Most bytes that one file or archive member may unpack to (1 GiB; all of SVHN's training images are 0.2 GiB), so that
+/// Most bytes that one file, member of a NumPy archive or whole CIFAR-10 archive may unpack to (1 GiB; all of SVHN's training images are 0.2 GiB), so that
 /// a small hostile file cannot fill the memory.
 pub(super) const MAX_UNPACKED: u64 = 1 << 30;
 
@@ -68,10 +68,11 @@ pub(super) fn unpack<'a>(file: &str, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>> {
 }
 
 pub(super) fn check_unpacked(file: &str, len: usize) -> Result<()> {
-    if len as u64 > MAX_UNPACKED {
-        return Err(bad(file, "it unpacks to more than 1 GiB; split it, or use fewer images"));
-    }
-    Ok(())
+    if len as u64 > MAX_UNPACKED { Err(too_large(file)) } else { Ok(()) }
+}
+
+pub(super) fn too_large(file: &str) -> Error {
+    bad(file, "it unpacks to more than 1 GiB; split it, or use fewer images")
 }
 
 /// The big-endian word at byte `at`.
