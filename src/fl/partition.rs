@@ -209,7 +209,7 @@ pub fn given(clients: &[Given], settings: &PartitionSettings, algorithm: &dyn Al
 ///
 /// # Errors
 /// [`Error::Config`] for a setting outside its range or a budget under the base width; [`Error::Data`] when a
-/// domain has too few images for two training images a client.
+/// domain has too few images for two training images a client, or for the shares asked for.
 pub fn partition(domains: &[DomainLabels], settings: &PartitionSettings, algorithm: &dyn Algorithm) -> Result<Partition> {
     check(domains, settings)?;
     let per_domain = settings.clients_per_domain;
@@ -282,7 +282,7 @@ fn by_size(train: &[u32], test: &[u32], settings: &PartitionSettings, domain: us
         return Ok(((0..clients).map(|n| train[n * share..(n + 1) * share].to_vec()).collect(), (0..clients).map(even).collect()));
     };
     let floor = settings.smallest_share;
-    if train.len() < clients * floor {
+    if train.len() < clients.saturating_mul(floor) {
         return Err(Error::Data(format!(
             "domain {name}: {} training images give {clients} clients no {floor} each: lower smallest-share or clients-per-domain",
             train.len()
@@ -342,7 +342,7 @@ fn by_class(
                 continue;
             }
             let sizes = match settings.dirichlet {
-                Some(alpha) if own.len() < owners.len() * least => {
+                Some(alpha) if own.len() < owners.len().saturating_mul(least) => {
                     return Err(Error::Data(format!(
                         "domain {}: {} images of class {class} are too few for {} share(s) of at least {least} (Dirichlet law {alpha}): lower \
                          smallest-share, classes-per-client or clients-per-domain",
@@ -711,8 +711,14 @@ mod tests {
         let dealt = partition(&domains(&[(5000, 1000)]), &both, &algorithm()).unwrap();
         assert_eq!(dealt.unused_train, [0]);
         assert!(dealt.clients.iter().all(|c| c.train.len() + c.validation.len() >= 48 && classes_of(&c.train).len() <= 3));
-        let told = partition(&domains(&[(5000, 10)]), &PartitionSettings { smallest_share: 501, ..sizes }, &algorithm()).unwrap_err();
-        assert!(told.to_string().contains("smallest-share"), "{told}");
+        // Also where the product of clients and least images is past what a number holds.
+        for smallest_share in [501, 1 << 62] {
+            for classes_per_client in [None, Some(3)] {
+                let many = PartitionSettings { smallest_share, classes_per_client, ..sizes.clone() };
+                let told = partition(&domains(&[(5000, 10)]), &many, &algorithm()).unwrap_err();
+                assert!(told.to_string().contains("lower smallest-share"), "{told}");
+            }
+        }
     }
 
     #[test]
