@@ -2,7 +2,7 @@
 
 use super::algorithm::{Algorithm, Cut, Draw};
 use super::deck::Deck;
-use super::partition::Client;
+use super::partition::{Client, none_can_train};
 use super::sampling::participants;
 use super::schedule::Schedule;
 use crate::{Error, Result};
@@ -96,7 +96,7 @@ pub fn plan_round(
     let able: Vec<usize> = (0..clients.len()).filter(|&index| clients[index].can_train()).collect();
     let images: usize = able.iter().map(|&index| clients[index].train.len()).sum();
     if able.is_empty() {
-        return Err(Error::Data("no client has two images to train on".into()));
+        return Err(none_can_train());
     }
     let per_round = settings.clients_per_round.unwrap_or(able.len());
 

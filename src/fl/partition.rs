@@ -27,6 +27,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Gamma};
 use std::fmt;
+use std::ops::Range;
 
 /// Name and labels of a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +64,8 @@ pub struct PartitionSettings {
     pub dirichlet: Option<f64>,
     /// Least images of a share with Dirichlet sizes.
     pub smallest_share: usize,
+    /// Images in a batch of training: with Dirichlet sizes, clients that have fewer are told.
+    pub batch_size: usize,
 }
 
 /// One client and its images.
@@ -134,13 +137,22 @@ pub enum Warning {
         /// Names of the clients.
         clients: Vec<String>,
     },
+    /// With Dirichlet sizes, where every client takes the same number of steps: clients with two or more training images, but less
+    /// than a full batch of them. All their images are in each of their batches.
+    LessThanBatch {
+        /// Images in a full batch.
+        batch_size: usize,
+        /// Names of the clients.
+        clients: Vec<String>,
+    },
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (part, clients, images) = match self {
-            Warning::Empty { part, clients } => (part, clients, "no"),
-            Warning::Single { part, clients } => (part, clients, "only one"),
+            Warning::Empty { part, clients } => (part, clients, "no".to_string()),
+            Warning::Single { part, clients } => (part, clients, "only one".into()),
+            Warning::LessThanBatch { batch_size, clients } => (&Part::Training, clients, format!("less than a full batch of {batch_size}")),
         };
         let shown = clients.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
         let more = match clients.len() {
@@ -148,11 +160,16 @@ impl fmt::Display for Warning {
             all => format!(" and {} more", all - 3),
         };
         let what = match (part, self) {
+            (_, Warning::LessThanBatch { .. }) => "all of theirs are in every one of their batches",
             (Part::Training, _) => "they do not train (batch norm needs two images)",
             (_, Warning::Empty { .. }) => "they are left out of its mean accuracy",
             (_, Warning::Single { .. }) => "under batch statistics its prediction does not depend on the image",
         };
-        write!(f, "{images} {part} image for {shown}{more}: {what}; more images or fewer clients a domain avoid this")
+        let (s, or) = match self {
+            Warning::LessThanBatch { .. } => ("s", ", a larger smallest-share or a smaller batch-size"),
+            _ => ("", ""),
+        };
+        write!(f, "{images} {part} image{s} for {shown}{more}: {what}; more images or fewer clients a domain{or} avoid this")
     }
 }
 
@@ -198,11 +215,19 @@ pub fn given(clients: &[Given], settings: &PartitionSettings, algorithm: &dyn Al
         let (name, test) = (client.name.to_string(), client.test.to_vec());
         all.push(Client { id, domain: client.domain, name, budget, task: algorithm.task(budget)?, train, validation, test });
     }
-    if !all.iter().any(Client::can_train) {
-        return Err(Error::Data("no client has two images to train on".into()));
+    finished(all, Vec::new(), settings)
+}
+
+fn finished(clients: Vec<Client>, unused_train: Vec<usize>, settings: &PartitionSettings) -> Result<Partition> {
+    if !clients.iter().any(Client::can_train) {
+        return Err(none_can_train());
     }
-    let warnings = warnings(&all);
-    Ok(Partition { clients: all, unused_train: Vec::new(), warnings })
+    let warnings = warnings(&clients, settings);
+    Ok(Partition { clients, unused_train, warnings })
+}
+
+pub(super) fn none_can_train() -> Error {
+    Error::Data("no client has two images to train on: give clients more training images, or lower validation-ratio".into())
 }
 
 /// Deals the images of `domains` to `clients_per_domain` clients each, and gives the clients their budgets.
@@ -265,8 +290,7 @@ pub fn partition(domains: &[DomainLabels], settings: &PartitionSettings, algorit
             });
         }
     }
-    let warnings = warnings(&clients);
-    Ok(Partition { clients, unused_train, warnings })
+    finished(clients, unused_train, settings)
 }
 
 /// Training and test images of each client of a domain.
@@ -440,24 +464,28 @@ fn shuffled(count: usize, seed: u64, purpose: Purpose, domain: usize) -> Vec<u32
 }
 
 /// The warnings for clients however they were dealt their images.
-pub fn warnings(clients: &[Client]) -> Vec<Warning> {
-    let named = |part: Part, images: usize| -> Vec<String> {
+pub fn warnings(clients: &[Client], settings: &PartitionSettings) -> Vec<Warning> {
+    let named = |part: Part, images: Range<usize>| -> Vec<String> {
         let size = |client: &Client| match part {
             Part::Training => client.train.len(),
             Part::Validation => client.validation.len(),
             Part::Test => client.test.len(),
         };
-        clients.iter().filter(|client| size(client) == images).map(|client| client.name.clone()).collect()
+        clients.iter().filter(|client| images.contains(&size(client))).map(|client| client.name.clone()).collect()
     };
     let mut warnings = Vec::new();
     for part in [Part::Training, Part::Validation, Part::Test] {
-        let (empty, single) = (named(part, 0), named(part, 1));
+        let (empty, single) = (named(part, 0..1), named(part, 1..2));
         if !empty.is_empty() {
             warnings.push(Warning::Empty { part, clients: empty });
         }
         if !single.is_empty() {
             warnings.push(Warning::Single { part, clients: single });
         }
+    }
+    let few = named(Part::Training, 2..settings.batch_size);
+    if settings.dirichlet.is_some() && !few.is_empty() {
+        warnings.push(Warning::LessThanBatch { batch_size: settings.batch_size, clients: few });
     }
     warnings
 }
@@ -500,6 +528,7 @@ mod tests {
             consistent_test_classes: false,
             dirichlet: None,
             smallest_share: 16,
+            batch_size: 32,
         }
     }
 
@@ -632,6 +661,7 @@ mod tests {
             .map(|warning| match warning {
                 Warning::Empty { part, clients } => (true, *part, clients.len()),
                 Warning::Single { part, clients } => (false, *part, clients.len()),
+                Warning::LessThanBatch { .. } => unreachable!("sizes are equal"),
             })
             .collect();
         assert_eq!(counts, [(false, Part::Validation, 20), (true, Part::Test, 5), (false, Part::Test, 10)]);
@@ -646,7 +676,7 @@ mod tests {
         clients[3].train.truncate(1);
         clients[4].train.clear();
         assert!(!clients[3].can_train() && !clients[4].can_train() && clients[5].can_train());
-        let told: Vec<String> = warnings(&clients).iter().map(Warning::to_string).collect();
+        let told: Vec<String> = warnings(&clients, &settings()).iter().map(Warning::to_string).collect();
         assert!(told[0].contains("no training image for D0-4: they do not train"), "{told:?}");
         assert!(told[1].contains("only one training image for D0-3"), "{told:?}");
     }
@@ -719,6 +749,29 @@ mod tests {
                 assert!(told.to_string().contains("lower smallest-share"), "{told}");
             }
         }
+    }
+
+    #[test]
+    fn clients_of_less_than_a_batch_are_told_where_sizes_differ() {
+        let sizes = PartitionSettings { dirichlet: Some(0.3), smallest_share: 4, ..settings() };
+        let dealt = partition(&domains(&[(1000, 400)]), &sizes, &algorithm()).unwrap();
+        let few: Vec<String> = dealt.clients.iter().filter(|c| (2..32).contains(&c.train.len())).map(|c| c.name.clone()).collect();
+        assert!(!few.is_empty() && few.len() < 10, "{few:?}");
+        let warning = Warning::LessThanBatch { batch_size: 32, clients: few };
+        assert!(dealt.warnings.contains(&warning), "{:?}", dealt.warnings);
+        let told = warning.to_string();
+        assert!(told.starts_with("less than a full batch of 32 training images for D0-") && told.contains("smaller batch-size"), "{told}");
+        let equal = partition(&domains(&[(100, 40)]), &settings(), &algorithm()).unwrap();
+        assert_eq!(equal.warnings, []);
+    }
+
+    #[test]
+    fn where_no_client_can_train_it_is_told_what_to_do() {
+        let none = Given { name: "Ulm", domain: 0, train: &[3, 4], validation: &[], test: &[1] };
+        let dealt = |validation_ratio| given(&[none], &PartitionSettings { validation_ratio, ..settings() }, &algorithm());
+        let told = dealt(0.5).unwrap_err().to_string();
+        assert!(told.contains("more training images") && told.contains("lower validation-ratio"), "{told}");
+        assert!(dealt(0.0).is_ok());
     }
 
     #[test]

@@ -632,6 +632,7 @@ impl TrainConfig {
             consistent_test_classes: self.consistent_test_classes,
             dirichlet: self.dirichlet,
             smallest_share: self.smallest_share,
+            batch_size: self.batch_size,
         }
     }
 
