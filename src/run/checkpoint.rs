@@ -228,8 +228,8 @@ impl Checkpoint {
         if let Some((name, problem)) = tensors.iter().find_map(|(name, read)| Some((name, read.as_ref().err()?))) {
             return Err(Error::Data(format!("{file}: tensor {name} {problem}")));
         }
-        let tensors = tensors.into_iter().filter_map(|(name, read)| Some((name, read.ok()?))).collect();
-        Ok(Checkpoint { header: parse_header(&header, file)?, tensors })
+        let tensors: BTreeMap<_, _> = tensors.into_iter().filter_map(|(name, read)| Some((name, read.ok()?))).collect();
+        Ok(Checkpoint { header: parse_header(&header, tensors.len(), file)?, tensors })
     }
 
     /// Batch norms that stay with the clients, moved out by name in a base: for each base and each of `wanted` (name, length), the
@@ -393,7 +393,8 @@ fn data_end(bytes: &[u8]) -> Option<usize> {
     usize::try_from(ends.max().unwrap_or(0)).ok()?.checked_add(length)?.checked_add(8)
 }
 
-fn parse_header(text: &str, file: &str) -> Result<Header> {
+/// The header of a file with so many tensors.
+fn parse_header(text: &str, tensors: usize, file: &str) -> Result<Header> {
     let damaged = |what: String| Error::Data(format!("{file}: the splitmix metadata is damaged: {what}"));
     let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
     // The format first: the rest of a newer one need not be readable.
@@ -406,6 +407,17 @@ fn parse_header(text: &str, file: &str) -> Result<Header> {
     let header: Header = serde_json::from_value(serde_json::Value::Object(object)).map_err(|error| damaged(error.to_string()))?;
     if header.bases == 0 {
         return Err(damaged("it has no bases".into()));
+    }
+    // Before anything is sized by it.
+    if header.bases > tensors {
+        return Err(damaged(format!("it has {} bases, more than the file has tensors ({tensors})", header.bases)));
+    }
+    if let Some(mixed) = header.mixed.as_ref().filter(|mixed| mixed.order.len() != header.bases) {
+        return Err(damaged(format!("the mixed model has {} bases, the ensemble {}", mixed.order.len(), header.bases)));
+    }
+    let input = header.config.network.architecture().map_err(|error| damaged(error.to_string()))?.input.map(|n| n as usize);
+    if header.image != input {
+        return Err(damaged(format!("images are {:?}, those of its network {input:?} (channels, height, width)", header.image)));
     }
     if let Some(deck) = header.deck.as_ref().filter(|deck| deck.bases() != header.bases) {
         return Err(damaged(format!("the deck has {} bases, the ensemble {}", deck.bases(), header.bases)));
@@ -561,8 +573,23 @@ pub(crate) mod tests {
             change(&mut header);
             serde_json::to_string(&Versioned { format: 1, header: &header }).unwrap()
         };
-        refused(&with(&header(&|header| header.bases = 3)), &["deck has 2 bases"]);
+        refused(&with(&header(&|header| header.bases = 1)), &["deck has 2 bases"]);
         refused(&with(&header(&|header| header.bases = 0)), &["no bases"]);
+        for bases in [3, (1 << 32) + 2, 1 << 60] {
+            refused(&with(&header(&|header| header.bases = bases)), &[&format!("it has {bases} bases, more than")]);
+        }
+        let one = |change: &dyn Fn(&mut Header)| {
+            with(&header(&|header| {
+                (header.bases, header.deck) = (1, None);
+                change(header);
+            }))
+        };
+        assert!(Checkpoint::from_bytes(&one(&|_| {}), "x").is_ok());
+        refused(&one(&|header| header.image = [3, 14, 14]), &["images are [3, 14, 14]", "network [3, 28, 28]"]);
+        refused(&one(&|header| header.config.network = "none".parse().unwrap()), &["network = none"]);
+        let mixed = |order: &[usize]| Some(Mixed { width: Ratio::ONE, lambda: 0.0, order: order.to_vec(), client: None });
+        refused(&one(&|header| header.mixed = mixed(&[1, 0])), &["mixed model has 2 bases"]);
+        assert!(Checkpoint::from_bytes(&one(&|header| header.mixed = mixed(&[5])), "x").is_ok());
     }
 
     #[test]
