@@ -34,17 +34,37 @@ enum Split {
 /// Clients have the order of their first lines.
 ///
 /// # Errors
-/// [`Error::Io`] where the file or a picture cannot be read; [`Error::Data`] naming the line that is wrong, or the picture.
+/// [`Error::Data`] where the file cannot be read, naming the line that is wrong, or the picture; [`Error::Io`] where a picture cannot be
+/// read.
 pub fn load_clients(path: &Path, options: &LoadOptions) -> Result<Dataset> {
     let wrong = |what: &dyn std::fmt::Display| Error::Data(format!("{}: {what}", path.display()));
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(path).map_err(|e| wrong(&e))?;
+    let content = std::fs::read(path).map_err(|e| wrong(&format!("cannot read it: {e}")))?;
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(content.as_slice());
+    // A record's position is where the one before ended; empty lines follow.
+    let line_at = |position: &csv::Position| {
+        let rest = content.get(position.byte() as usize..).unwrap_or_default();
+        position.line() + rest.iter().take_while(|b| matches!(b, b'\r' | b'\n')).filter(|b| **b == b'\n').count() as u64
+    };
+    let unread = |error: csv::Error| {
+        let Some(line) = error.position().map(line_at) else { return wrong(&error) };
+        match error.kind() {
+            csv::ErrorKind::Deserialize { err, .. } => wrong(&format!("line {line}: {err}")),
+            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                wrong(&format!("line {line}: {len} columns, where the first line names {expected_len}"))
+            }
+            csv::ErrorKind::Utf8 { err, .. } => wrong(&format!("line {line}: {err}: save the file as UTF-8")),
+            _ => wrong(&error),
+        }
+    };
+    let columns = reader.headers().map_err(unread)?.clone();
     let folder = path.parent().unwrap_or(Path::new("."));
     let name = path.file_stem().map_or_else(|| "clients".into(), |stem| stem.to_string_lossy().to_string());
     let mut rows: Vec<(u64, Row)> = Vec::new();
     let mut seen = BTreeMap::new();
-    for (i, row) in reader.deserialize().enumerate() {
-        let row: Row = row.map_err(|e| wrong(&e))?;
-        let line = i as u64 + 2;
+    for record in reader.into_records() {
+        let record = record.map_err(unread)?;
+        let row: Row = record.deserialize(Some(&columns)).map_err(unread)?;
+        let line = record.position().map_or(0, line_at);
         if [&row.client, &row.class].into_iter().any(String::is_empty) || row.image.as_os_str().is_empty() {
             return Err(wrong(&format!("line {line}: client, image and class must all be there")));
         }
@@ -185,6 +205,17 @@ mod tests {
         assert!(told("client,image,class,split\n1,a.png,x,best\n").contains("line 2: split \"best\""));
         assert!(told("client,image,class,domain\n1,a.png,x,n\n1,b.png,x,s\n").contains("line 3: client 1 is of domain n and of s"));
         assert!(told("client,image,class\n1,a.png,x\n1,nowhere.png,x\n").contains("nowhere.png"));
+        // Empty lines and quoted line ends count, whatever ends a line.
+        for end in ["\n", "\r\n"] {
+            let told = |text: &str| told(&text.replace('\n', end));
+            let before = "\nclient,image,class\n\n\n1,a.png,\"two\nlines\"\n\n";
+            assert!(told(&format!("{before},b.png,x\n")).contains("line 8: client"), "{}", told(&format!("{before},b.png,x\n")));
+            let twice = told(&format!("{before}1,a.png,x"));
+            assert!(twice.contains("line 8: ") && twice.contains("by line 5"), "{twice}");
+            let short = told(&format!("{before}1,b.png\n"));
+            assert!(short.contains("line 8: 2 columns, where the first line names 3"), "{short}");
+        }
+        assert!(told("\u{feff}client,image,class\n\n,a.png,x\n").contains("line 3"));
         let test = "client,image,class,split\n1,a.png,x,train\n";
         assert!(told(test).contains("test: there is no image"), "{}", told(test));
     }
