@@ -218,6 +218,9 @@ fn addresses_are_tried_in_turn_and_files_of_this_machine_are_checked() {
     std::fs::write(at("other"), b"other").expect("written");
     let told = fetch(&both, &Origin::Path(at("other")), &at("e"), wait, &mut { quiet }).expect_err("another file").to_string();
     assert!(told.contains("SHA-256") && names(&at("e")).is_empty(), "{told}");
+    std::fs::write(at("longer"), [content(), vec![0]].concat()).expect("written");
+    let told = fetch(&both, &Origin::Path(at("longer")), &at("e"), wait, &mut { quiet }).expect_err("a longer file").to_string();
+    assert!(told.contains("longer than the published file") && names(&at("e")).is_empty(), "{told}");
     let told = fetch(&both, &Origin::Path(at("nowhere")), &at("e"), wait, &mut { quiet }).expect_err("no file").to_string();
     assert!(told.contains("nowhere"), "{told}");
     // A folder that cannot be: a file is in its place.

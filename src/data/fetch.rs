@@ -2,8 +2,8 @@
 
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -134,9 +134,7 @@ pub fn fetch(
         }
         let part = folder.join(format!("{}.part", file.name));
         let mut kept = OpenOptions::new().create(true).append(true).open(&part).map_err(io("cannot write", &part))?;
-        if kept.try_lock().is_err() {
-            return Err(Error::Config(format!("{}: another fetch is writing it: wait for its end", part.display())));
-        }
+        alone(kept.try_lock(), &part)?;
         let from = match origin {
             Origin::Path(path) => copy(path, file, &part, &mut kept, told)?,
             Origin::Mirror(address) => download(std::slice::from_ref(address), file, &part, &mut kept, stall, told)?,
@@ -158,6 +156,20 @@ pub fn fetch(
     Ok(whole)
 }
 
+/// Whether a file that was to be locked is this fetch's alone.
+fn alone(locked: std::result::Result<(), TryLockError>, part: &Path) -> Result<()> {
+    match locked {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(Error::Config(format!("{}: another fetch is writing it: wait for its end", part.display()))),
+        // A network file system may have no locks, as for the folder of a run.
+        Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
+            log::warn!("{}: this file system has no locks; start no second fetch of this file", part.display());
+            Ok(())
+        }
+        Err(TryLockError::Error(source)) => Err(Error::Io { action: "cannot lock", path: part.to_path_buf(), source }),
+    }
+}
+
 /// SHA-256 of a file, in hexadecimal digits.
 fn sha256(path: &Path) -> Result<String> {
     let unreadable = |source| Error::Io { action: "cannot read", path: path.to_path_buf(), source };
@@ -175,10 +187,18 @@ fn sha256(path: &Path) -> Result<String> {
 /// Copies a file of this machine in place of what was kept. Returns where it was.
 fn copy(path: &Path, file: &SourceFile, part: &Path, kept: &mut File, told: &mut dyn FnMut(&str, u64, u64)) -> Result<String> {
     let path = if path.is_dir() { path.join(&file.name) } else { path.to_path_buf() };
-    let mut own = File::open(&path).map_err(|source| Error::Io { action: "cannot read", path: path.clone(), source })?;
+    let own = File::open(&path).map_err(|source| Error::Io { action: "cannot read", path: path.clone(), source })?;
     let unwritable = |source| Error::Io { action: "cannot write", path: part.to_path_buf(), source };
     kept.set_len(0).map_err(unwritable)?;
-    let copied = std::io::copy(&mut own, kept).map_err(unwritable)?;
+    let copied = std::io::copy(&mut own.take(file.bytes + 1), kept).map_err(unwritable)?;
+    if copied > file.bytes {
+        std::fs::remove_file(part).map_err(|source| Error::Io { action: "cannot remove", path: part.to_path_buf(), source })?;
+        return Err(Error::Data(format!(
+            "{}: it is longer than the published file of {} bytes, so another one: name that file, or its folder, with --from",
+            path.display(),
+            file.bytes
+        )));
+    }
     told(&file.name, copied, file.bytes);
     Ok(path.display().to_string())
 }
@@ -311,4 +331,19 @@ fn try_once(
         told(&file.name, here, file.bytes);
     }
     if here < file.bytes { Err(Ended::Broken(format!("it ended after {here} of {} bytes", file.bytes))) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_without_locks_is_not_another_fetch() {
+        let told = |locked| alone(locked, Path::new("a.part")).map_err(|e| e.to_string());
+        assert_eq!(told(Ok(())), Ok(()));
+        assert!(told(Err(TryLockError::WouldBlock)).unwrap_err().contains("another fetch"));
+        assert_eq!(told(Err(TryLockError::Error(ErrorKind::Unsupported.into()))), Ok(()));
+        let other = told(Err(TryLockError::Error(ErrorKind::PermissionDenied.into()))).unwrap_err();
+        assert!(other.starts_with("cannot lock a.part"), "{other}");
+    }
 }
