@@ -1,7 +1,7 @@
 //! Clients given by the user: a CSV file that names every client's pictures.
 
 use super::folders::Folders;
-use super::{Dataset, Domain, Holding, LoadOptions, Origin};
+use super::{Dataset, Domain, Holding, LoadOptions, Origin, check_room};
 use crate::{Error, Result};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,7 +35,7 @@ enum Split {
 ///
 /// # Errors
 /// [`Error::Data`] where the file cannot be read, naming the line that is wrong, or the picture; [`Error::Io`] where a picture cannot be
-/// read.
+/// read; [`Error::Config`] where the pictures take more than 8 GiB at their size.
 pub fn load_clients(path: &Path, options: &LoadOptions) -> Result<Dataset> {
     let wrong = |what: &dyn std::fmt::Display| Error::Data(format!("{}: {what}", path.display()));
     let content = std::fs::read(path).map_err(|e| wrong(&format!("cannot read it: {e}")))?;
@@ -85,6 +85,7 @@ pub fn load_clients(path: &Path, options: &LoadOptions) -> Result<Dataset> {
     let mut places: BTreeMap<String, usize> = BTreeMap::new();
     // Pictures of each domain, to train or validate on and to test on.
     let mut pictures: Vec<[Vec<(PathBuf, u8)>; 2]> = Vec::new();
+    let images = rows.len();
     let splits = splits(&rows, options.test_ratio).map_err(|e| wrong(&e))?;
     for ((line, row), split) in rows.into_iter().zip(splits) {
         let of_domain = if row.domain.is_empty() { &name } else { &row.domain };
@@ -112,6 +113,7 @@ pub fn load_clients(path: &Path, options: &LoadOptions) -> Result<Dataset> {
         list.push(set.len() as u32);
         set.push((folder.join(row.image), label));
     }
+    check_room(images, options.size)?;
     let mut loaded = Vec::new();
     for (domain, [train, test]) in domains.into_iter().zip(pictures) {
         let (train, test) = Folders::of(classes.clone(), train, test).load(options.size, options.cache.as_deref())?;

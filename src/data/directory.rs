@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::folders::Folders;
 use super::read::{self, RawSet, TextFormat};
-use super::{Dataset, Domain, Origin, cifar, digit_names, npz, resize};
+use super::{Dataset, Domain, Origin, check_room, cifar, digit_names, npz, resize};
 use crate::{Error, Result};
 
 /// The paper's order (budgets rise along it), each domain followed by what may stand in for it; others follow by name.
@@ -43,14 +43,12 @@ impl LoadOptions {
 /// a domain, but they hold pictures, they are the classes of one. Domains are [`Origin::Genuine`] but for the generated stand-ins `font-digits` and `mnist-m-style`.
 ///
 /// # Errors
-/// [`Error::Io`] if something cannot be read; [`Error::Config`] if a named domain is not there, is named twice, or a side is not 1 to
-/// 4096; [`Error::Data`] if no domain is found, if domains have different classes or
+/// [`Error::Io`] if something cannot be read; [`Error::Config`] if a named domain is not there, is named twice, a side is not 1 to
+/// 4096, or the images take more than 8 GiB at that size; [`Error::Data`] if no domain is found, if domains have different classes or
 /// only one, or if a file is damaged, truncated or mislabelled, with the file and the byte or row.
 pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> Result<Dataset> {
     let size = options.size;
-    if let Some(side) = [size.0, size.1].into_iter().find(|side| !(1..=4096).contains(side)) {
-        return Err(Error::Config(format!("image size {side} is not possible; give 1 to 4096")));
-    }
+    check_room(0, size)?;
     let found = find(dir, options.test_ratio)?;
     let listed = || found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
     if found.is_empty() {
@@ -98,13 +96,19 @@ pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> 
             classes.join(", ")
         )));
     }
-    let mut loaded = Vec::new();
+    let (mut loaded, mut images) = (Vec::new(), 0);
     for (name, source) in &chosen {
         let origin = if GENERATED.contains(&name.as_str()) { Origin::Generated } else { Origin::Genuine };
         let (train, test) = match source {
-            Source::Pictures(folders) => folders.load(size, options.cache.as_deref())?,
+            Source::Pictures(folders) => {
+                images += folders.len();
+                check_room(images, size)?;
+                folders.load(size, options.cache.as_deref())?
+            }
             other => {
                 let (train, test) = other.read(classes.len())?;
+                images += train.labels.len() + test.labels.len();
+                check_room(images, size)?;
                 (resize::image_set(train, size), resize::image_set(test, size))
             }
         };
@@ -491,5 +495,8 @@ mod tests {
         assert!(differ.contains("cat, dog") && differ.contains("ape"), "{differ}");
         let one = told(&dir.path().join("other"), (8, 6));
         assert!(one.contains("other has one class only, ape") && one.contains("a folder of its own"), "{one}");
+        (0..180).for_each(|i| put(dir.path(), &format!("split/train/cat/{i}.png"), b"not decoded"));
+        let large = told(&dir.path().join("split"), (4096, 4096));
+        assert!(large.contains("183 images of 4096×4096"), "{large}");
     }
 }

@@ -31,6 +31,11 @@ impl Folders {
         Folders { classes, train, test }
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.train.len() + self.test.len()
+    }
+
     /// The pictures in the sub-folders of `dir`, if there are any. Where the folder has no split, the share `test_ratio` of each class
     /// is for testing, the same pictures every time.
     ///

@@ -222,20 +222,46 @@ impl Dataset {
         Ok(self)
     }
 
-    /// The same images brought to `size` (height, width; antialiased bilinear).
-    pub fn resized(mut self, size: (u32, u32)) -> Self {
+    /// The same images brought to `size` (height, width; antialiased bilinear), each side 1 to 4096.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for another side, or where the images take more than 8 GiB (1 GiB in a browser) at that size.
+    pub fn resized(mut self, size: (u32, u32)) -> Result<Self> {
+        check_room(self.domains.iter().map(|d| d.train.len() + d.test.len()).sum(), size)?;
         let from = self.image_size();
         for set in self.domains.iter_mut().flat_map(|d| [&mut d.train, &mut d.test]).filter(|_| from != size) {
             let pixels = set.pixels.chunks_exact(set.image_len()).flat_map(|image| resize::rgb(image, from, size)).collect();
             *set = ImageSet { height: size.0, width: size.1, pixels, labels: std::mem::take(&mut set.labels) };
         }
-        self
+        Ok(self)
     }
 
     /// Rows and columns of every image; `(0, 0)` of a hand-made data set without domains.
     pub fn image_size(&self) -> (u32, u32) {
         self.domains.first().map_or((0, 0), |d| (d.train.height, d.train.width))
     }
+}
+
+/// Whether so many images have room in memory at `size` (height, width). No adapter's two buffers of images hold more.
+///
+/// # Errors
+/// [`Error::Config`] for a side that is not 1 to 4096, and for too many bytes.
+fn check_room(images: usize, size: (u32, u32)) -> Result<()> {
+    const MOST: u64 = if usize::BITS > 32 { 8 << 30 } else { 1 << 30 };
+    let (height, width) = size;
+    if let Some(side) = [height, width].into_iter().find(|side| !(1..=4096).contains(side)) {
+        return Err(Error::Config(format!("image size {side} is not possible; give 1 to 4096")));
+    }
+    let bytes = (images as u64).saturating_mul(u64::from(height) * u64::from(width) * CHANNELS as u64);
+    if bytes > MOST {
+        return Err(Error::Config(format!(
+            "{images} images of {height}×{width} take {} GiB, and there may be {}: describe a network with a smaller input, or choose \
+             fewer domains with domains",
+            bytes.div_ceil(1 << 30),
+            MOST >> 30
+        )));
+    }
+    Ok(())
 }
 
 /// What keeps `set` from being part of a data set of this image size and class count, in words.
@@ -280,6 +306,17 @@ mod tests {
         assert_eq!(set.class_counts(2), [1, 0]);
         assert_eq!(domain("usps").title(), "usps (genuine)");
         assert_eq!(serde_json::to_string(&Origin::Generated).unwrap(), "\"generated\"");
+    }
+
+    #[test]
+    fn a_size_that_has_no_room_is_told() {
+        let many = ImageSet { height: 1, width: 1, pixels: vec![9; 600], labels: vec![0; 200] };
+        let domain = Domain { name: "a".into(), origin: Origin::Genuine, train: many, test: set(&[1]) };
+        let resized = |size| Dataset { name: "demo".into(), classes: vec![], domains: vec![domain.clone()], clients: vec![] }.resized(size);
+        let told = |size| resized(size).unwrap_err().to_string();
+        assert!(told((4096, 4096)).contains("201 images of 4096×4096 take 10 GiB, and there may be 8: "), "{}", told((4096, 4096)));
+        assert!(told((0, 8)).contains("image size 0") && told((8, u32::MAX)).contains("give 1 to 4096"));
+        assert_eq!(resized((2, 3)).unwrap().domains[0].train.pixels, [9; 3600]);
     }
 
     #[test]

@@ -219,5 +219,5 @@ fn settled(mut config: TrainConfig, source: DataSource) -> Result<TrainConfig, E
 fn chosen(dataset: &Rc<splitmix_fl::data::Dataset>, config: &TrainConfig) -> Result<Rc<splitmix_fl::data::Dataset>, Error> {
     let [_, height, width] = config.network.architecture()?.input;
     let dataset = dataset.as_ref().clone().with_domains(&config.domains.0)?;
-    Ok(Rc::new(dataset.resized((height, width))))
+    Ok(Rc::new(dataset.resized((height, width))?))
 }
