@@ -17,7 +17,7 @@ use crate::run::run_dir::{BEST, CONFIG, METRICS, read_checkpoint};
 use crate::run::{Report, RoundMetrics, TrainConfig};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Name of the test report in a run's folder.
@@ -137,29 +137,37 @@ impl Run {
         })
     }
 
-    /// Runs in folders: each a run's, or one whose sub-folders are runs'.
+    /// Runs in folders: each a run's, or one whose sub-folders are runs'. A run that is there twice is taken once.
     ///
     /// # Errors
     /// [`Error::Config`] for a folder with no run in it; as [`Run::read`].
     pub fn find(folders: &[PathBuf]) -> Result<Vec<Run>> {
-        let mut runs = Vec::new();
+        // Other programs have files of that name, too.
+        let is_run = |p: &Path| p.join(CONFIG).is_file() && [METRICS, TEST].iter().any(|name| p.join(name).is_file());
+        let mut paths = Vec::new();
         for folder in folders {
-            if folder.join(CONFIG).is_file() {
-                runs.push(Run::read(folder)?);
+            if is_run(folder) {
+                paths.push(folder.clone());
                 continue;
             }
             let unreadable = |source| Error::Io { action: "cannot read the folder", path: folder.clone(), source };
             let entries = std::fs::read_dir(folder).map_err(unreadable)?;
-            let mut inside: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| p.join(CONFIG).is_file()).collect();
+            let mut inside: Vec<PathBuf> = entries.flatten().map(|e| e.path()).filter(|p| is_run(p)).collect();
             inside.sort();
             if inside.is_empty() {
-                return Err(Error::Config(format!("{} is no run's folder and has none in it (there is no {CONFIG})", folder.display())));
+                let what = format!("there is no {CONFIG} beside a {METRICS} or {TEST}");
+                return Err(Error::Config(format!("{} is no run's folder and has none in it ({what})", folder.display())));
             }
-            for path in inside {
-                runs.push(Run::read(&path)?);
-            }
+            paths.append(&mut inside);
         }
-        Ok(runs)
+        let mut seen = BTreeSet::new();
+        paths.retain(|path| seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
+        paths.iter().map(|path| Run::read(path)).collect()
+    }
+
+    /// An error with the run's folder before it.
+    fn named(&self, error: Error) -> Error {
+        Error::Config(format!("{}: {error}", self.path.display()))
     }
 
     /// Test accuracy at a width, mean over the clients.
@@ -170,8 +178,12 @@ impl Run {
     /// What the model is at a width.
     ///
     /// # Errors
-    /// [`Error::Config`] for a network or a width that there is not.
+    /// [`Error::Config`] for a network or a width that there is not, naming the run.
     pub fn size(&self, width: Ratio) -> Result<Size> {
+        self.size_at(width).map_err(|e| self.named(e))
+    }
+
+    fn size_at(&self, width: Ratio) -> Result<Size> {
         let algorithm = self.config.algorithm();
         let (width, bases) = match algorithm.model(width)? {
             Composition::Mix(bases) => (algorithm.base_width(), bases as u64),
@@ -569,6 +581,13 @@ mod tests {
         let told = Run::find(&[folder.path().to_path_buf()]).unwrap_err().to_string();
         assert!(told.contains("no run's folder"), "{told}");
         let path = run(folder.path(), 1, None, 0.9);
+        // Another program's file of that name.
+        std::fs::create_dir(folder.path().join(".cargo")).unwrap();
+        std::fs::write(folder.path().join(".cargo").join(CONFIG), b"[build]\n").unwrap();
+        std::fs::write(folder.path().join(CONFIG), b"[build]\n").unwrap();
+        assert_eq!(Run::find(&[folder.path().to_path_buf()]).unwrap().len(), 1);
+        let told = Run::read(&path).unwrap().size("7/64".parse().unwrap()).unwrap_err().to_string();
+        assert!(told.starts_with(&path.display().to_string()) && told.contains("7/64"), "{told}");
         std::fs::write(path.join(TEST), b"{").unwrap();
         let told = Run::read(&path).unwrap_err().to_string();
         assert!(told.contains(TEST), "{told}");
