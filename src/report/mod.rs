@@ -9,7 +9,7 @@ pub use chart::{Chart, Point, Series};
 pub use page::{grid_page, page};
 
 use crate::data::ClientRow;
-use crate::fl::{Composition, Ratio};
+use crate::fl::{Composition, Ratio, batches::mean_steps};
 use crate::net::{Network, TensorKind};
 use crate::run::config::MethodName;
 use crate::run::robust::GridPoint;
@@ -193,20 +193,28 @@ impl Run {
         Ok(Size { parameters: bases * network.parameters(), macs: bases * network.macs() })
     }
 
-    /// Mean over the clients of a round of the parameters that a client sends (it receives as many), and of the multiply–adds that
-    /// it computes: forward and both directions of backward of every step, and those of the attack in adversarial training.
+    /// Mean over the clients that train of the parameters that one sends in a round (it receives as many), and of the multiply–adds
+    /// that it computes: forward and both directions of backward of every step, and those of the attack in adversarial training. None
+    /// where the run's folder tells of no such client.
     ///
     /// # Errors
     /// As [`Run::size`].
     pub fn round_cost(&self) -> Result<Option<Size>> {
-        let Some(clients) = self.clients.as_ref().filter(|c| !c.rows.is_empty()) else { return Ok(None) };
+        self.clients.as_ref().map_or(Ok(None), |clients| self.cost_among(clients).map_err(|e| self.named(e)))
+    }
+
+    fn cost_among(&self, clients: &Clients) -> Result<Option<Size>> {
         let c = &self.config;
         let algorithm = c.algorithm();
+        let sizes = clients.rows.iter().map(|row| row.train.iter().sum::<usize>());
+        // Of one image there is no batch: such a client takes no part.
+        let able: Vec<(usize, Ratio)> = sizes.zip(algorithm.budgets(clients.rows.len())).filter(|(images, _)| *images >= 2).collect();
+        let steps = c.dirichlet.map(|_| mean_steps(able.iter().map(|(images, _)| *images), c.local_epochs, c.batch_size));
         let passes = 3 * (u64::from(c.lambda_train < 1.0) + u64::from(c.lambda_train > 0.0));
         let attack = if c.lambda_train > 0.0 { 2 * u64::from(c.train_attack.steps()) } else { 0 };
         let (mut parameters, mut macs) = (0, 0);
-        for (row, budget) in clients.rows.iter().zip(algorithm.budgets(clients.rows.len())) {
-            let task = algorithm.task(budget)?;
+        for (images, budget) in &able {
+            let task = algorithm.task(*budget)?;
             let network = |width| -> Result<Network> { Ok(c.network_of(width, self.classes)?.with_norms(c.norms())) };
             let trained = network(task.cut.as_ref().map_or(algorithm.base_width(), |cut| cut.width))?;
             // Batch norms that stay with a client are not sent.
@@ -217,11 +225,11 @@ impl Run {
             for width in task.cut.iter().flat_map(|cut| &cut.narrower) {
                 of_image += network(*width)?.macs();
             }
-            let images = row.train.iter().sum::<usize>() as u64 * c.local_epochs as u64;
-            macs += task.bases as u64 * images * (passes + attack) * of_image;
+            let images = steps.map_or(images * c.local_epochs, |steps| steps * c.batch_size.min(*images));
+            macs += task.bases as u64 * images as u64 * (passes + attack) * of_image;
         }
-        let count = clients.rows.len() as u64;
-        Ok(Some(Size { parameters: parameters / count, macs: macs / count }))
+        let mean = |sum: u64| sum.checked_div(able.len() as u64);
+        Ok(mean(parameters).zip(mean(macs)).map(|(parameters, macs)| Size { parameters, macs }))
     }
 }
 
@@ -563,6 +571,31 @@ mod tests {
         assert_eq!(hetero.round_cost().unwrap().unwrap(), Size { parameters, macs: macs([1; 4]) });
         // All four clients train the narrowest, one of them the widest.
         assert_eq!(slimmable.round_cost().unwrap().unwrap(), Size { parameters, macs: macs([4, 3, 2, 1]) });
+    }
+
+    #[test]
+    fn only_clients_that_train_cost_and_all_take_the_same_steps_where_their_sizes_differ() {
+        let cost = |dirichlet, sizes: [usize; 5]| {
+            let config = TrainConfig { method: MethodName::FedAvg, dirichlet, local_epochs: 2, ..TrainConfig::default() };
+            let row = |images| ClientRow {
+                name: String::new(),
+                domain: "mnist".into(),
+                budget: "1".into(),
+                train: vec![images],
+                validation: vec![],
+                test: vec![],
+            };
+            let clients = Some(Clients { classes: vec!["0".into(); 10], rows: sizes.map(row).to_vec() });
+            let config = config.validate().unwrap();
+            Run { path: PathBuf::new(), config, metrics: vec![], test: None, grid: None, clients, classes: 10 }.round_cost().unwrap()
+        };
+        let network = TrainConfig::default().network_of(Ratio::ONE, 10).unwrap();
+        let of = |images: u64| Some(Size { parameters: network.parameters(), macs: images * 3 * network.macs() });
+        let sizes = [70, 40, 10, 1, 0];
+        assert_eq!(cost(None, sizes), of(2 * (70 + 40 + 10) / 3));
+        // Full batches of 16: 4, 2 and 0 in each of two passes, so four steps for everyone, the last one's of all its images.
+        assert_eq!(cost(Some(1.0), sizes), of(4 * (16 + 16 + 10) / 3));
+        assert_eq!(cost(None, [1, 1, 0, 0, 0]), None);
     }
 
     #[test]

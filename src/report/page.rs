@@ -123,8 +123,8 @@ pub fn page(groups: &[Group]) -> Result<String> {
         @for chart in against_size(groups)? { (PreEscaped(chart.svg()?)) }
         (table(&sizes(groups, &widths)?))
         h2 { "What a round costs a client" }
-        p { "Means over the clients: parameters that it sends (it receives as many), and multiply–adds of its training: forward and both \
-            directions of backward, and in adversarial training those of the attacks." }
+        p { "Means over the clients that train: parameters that one sends (it receives as many), and multiply–adds of its training: forward and \
+            both directions of backward, and in adversarial training those of the attacks." }
         (costs(groups)?)
         @for group in groups.iter().filter(|g| !g.grid().is_empty()) {
             h2 { "Robustness: " (group.name) }
