@@ -1,6 +1,7 @@
 //! Finished runs side by side: means over seeds, tables, charts and a page that needs no network.
 //!
-//! Runs of one configuration, whatever their seed, are a *group*; groups are named by the options in which they differ.
+//! Runs of one configuration, whatever their seed, are a *group*; groups are named by the options in which they differ. No seed is in a
+//! group twice: then the runs are told apart by where their data lie, or by their folders.
 
 mod chart;
 mod page;
@@ -64,7 +65,7 @@ pub struct Run {
     pub classes: usize,
 }
 
-/// Runs that differ in their seed alone.
+/// Runs that differ in their seed alone, and none in that.
 #[derive(Debug, Clone)]
 pub struct Group {
     /// The options in which groups differ, with this one's values.
@@ -259,41 +260,71 @@ fn read_lines(file: &Path) -> Result<Vec<RoundMetrics>> {
     lines.iter().enumerate().map(line).collect()
 }
 
-/// Options that do not make another experiment.
-const ALIKE: [&str; 9] =
-    ["seed", "out", "data-dir", "clients-file", "adapter", "memory-limit", "wave-lanes", "checked-shaders", "checkpoint-every"];
+/// Options of a machine, which do not make another experiment.
+const OF_MACHINE: [&str; 8] =
+    ["out", "data-dir", "clients-file", "adapter", "memory-limit", "wave-lanes", "checked-shaders", "checkpoint-every"];
+
+/// Whether a run of that configuration depends on an option of that key. What it does not depend on is not compared and not said.
+fn concerns(key: &str, config: &TrainConfig) -> bool {
+    match key {
+        "width" => config.method == MethodName::FedAvg,
+        "base-width" | "rescale-init" | "rescale-layer" => config.method == MethodName::SplitMix,
+        "budgets" => config.method != MethodName::FedAvg,
+        "count-widths" => config.method == MethodName::SHeteroFl,
+        "train-attack" => config.lambda_train > 0.0,
+        _ => !OF_MACHINE.contains(&key),
+    }
+}
+
+type Options = BTreeMap<String, serde_json::Value>;
+
+/// The options that concern a run.
+fn options(config: &TrainConfig) -> Result<Options> {
+    let all: Options = serde_json::to_value(config)
+        .and_then(serde_json::from_value)
+        .map_err(|e| Error::Config(format!("the configuration of {} cannot be compared: {e}", config.out.display())))?;
+    Ok(all.into_iter().filter(|(key, _)| concerns(key, config)).collect())
+}
+
+/// An option's value for people.
+fn shown(value: Option<&serde_json::Value>) -> String {
+    match value {
+        Some(serde_json::Value::String(text)) => text.clone(),
+        Some(serde_json::Value::Object(network)) => network.get("name").map_or("described".into(), |n| n.to_string().replace('"', "")),
+        Some(other) => other.to_string(),
+        None => "not given".into(),
+    }
+}
+
+/// The first option that makes two validated configurations different runs, with the value that each has.
+///
+/// # Errors
+/// [`Error::Config`] where a configuration cannot be written.
+pub fn difference(one: &TrainConfig, other: &TrainConfig) -> Result<Option<(String, [String; 2])>> {
+    let (one, other) = (options(one)?, options(other)?);
+    let key = TrainConfig::keys().into_iter().find(|key| one.get(key) != other.get(key));
+    Ok(key.map(|key| {
+        let values = [&one, &other].map(|options| shown(options.get(&key)));
+        (key, values)
+    }))
+}
 
 /// Runs by configuration, in the order of their first run.
 ///
 /// # Errors
 /// [`Error::Config`] where a configuration cannot be written.
 pub fn groups(runs: Vec<Run>) -> Result<Vec<Group>> {
-    let options = |run: &Run| -> Result<BTreeMap<String, serde_json::Value>> {
-        let value = serde_json::to_value(&run.config).map_err(|e| Error::Config(format!("{}: {e}", run.path.display())))?;
-        let all: BTreeMap<String, serde_json::Value> =
-            serde_json::from_value(value).map_err(|e| Error::Config(format!("{}: {e}", run.path.display())))?;
-        Ok(all.into_iter().filter(|(key, _)| !ALIKE.contains(&key.as_str())).collect())
-    };
-    let mut found: Vec<(BTreeMap<String, serde_json::Value>, Vec<Run>)> = Vec::new();
+    let mut found: Vec<(Options, Vec<Run>)> = Vec::new();
     for run in runs {
-        let own = options(&run)?;
+        let mut own = options(&run.config)?;
+        // Nothing that is learnt depends on the widths that are tested.
+        own.retain(|key, _| !["seed", "widths"].contains(&key.as_str()));
         match found.iter_mut().find(|(o, _)| *o == own) {
             Some((_, group)) => group.push(run),
             None => found.push((own, vec![run])),
         }
     }
-    // What an option does not concern is not compared and not said.
-    let concerns = |key: &str, config: &TrainConfig| match key {
-        // Widths that are tested follow from the method.
-        "widths" => false,
-        "width" => config.method == MethodName::FedAvg,
-        "base-width" | "rescale-init" | "rescale-layer" => config.method == MethodName::SplitMix,
-        "budgets" => config.method != MethodName::FedAvg,
-        "count-widths" => config.method == MethodName::SHeteroFl,
-        "train-attack" => config.lambda_train > 0.0,
-        _ => true,
-    };
-    let keys: std::collections::BTreeSet<&String> = found.iter().flat_map(|(o, _)| o.keys()).collect();
+    let keys: BTreeSet<&String> = found.iter().flat_map(|(o, _)| o.keys()).collect();
     let differs = |key: &&String| {
         let mut values = found.iter().filter(|(_, runs)| concerns(key, &runs[0].config)).map(|(o, _)| o.get(*key));
         values.next().is_some_and(|first| values.any(|v| v != first))
@@ -301,24 +332,53 @@ pub fn groups(runs: Vec<Run>) -> Result<Vec<Group>> {
     // The method first.
     let mut differing: Vec<String> = keys.into_iter().filter(differs).cloned().collect();
     differing.sort_by_key(|k| k != "method");
-    let told = |o: &BTreeMap<String, serde_json::Value>, config: &TrainConfig| {
-        let value = |key: &String| match o.get(key) {
-            Some(serde_json::Value::String(text)) => text.clone(),
-            Some(serde_json::Value::Object(network)) => network.get("name").map_or("described".into(), |n| n.to_string().replace('"', "")),
-            Some(other) => other.to_string(),
-            None => "not given".into(),
-        };
-        let own = differing.iter().filter(|k| concerns(k, config));
-        let parts: Vec<String> = own.map(|k| if k == "method" { value(k) } else { format!("{k} {}", value(k)) }).collect();
-        if parts.is_empty() { config.method.to_string() } else { parts.join(", ") }
-    };
-    Ok(found
-        .into_iter()
-        .map(|(own, mut runs)| {
+    let mut groups = Vec::new();
+    for (own, runs) in found {
+        let config = &runs[0].config;
+        let told = differing.iter().filter(|k| concerns(k, config)).map(|key| match key.as_str() {
+            "method" => shown(own.get(key)),
+            _ => format!("{key} {}", shown(own.get(key))),
+        });
+        let told: Vec<String> = told.collect();
+        let name = if told.is_empty() { config.method.to_string() } else { told.join(", ") };
+        for (place, mut runs) in apart(runs) {
             runs.sort_by_key(|r| r.config.seed);
-            Group { name: told(&own, &runs[0].config), runs }
-        })
-        .collect())
+            groups.push(Group { name: if place.is_empty() { name.clone() } else { format!("{name}, {place}") }, runs });
+        }
+    }
+    Ok(groups)
+}
+
+/// Runs of the same options in parts with no seed twice, each with what tells it from the others. Data may lie elsewhere on another
+/// machine, so where they do tells runs apart only when there is need to; then the folder that the runs are in, then their own.
+fn apart(runs: Vec<Run>) -> Vec<(String, Vec<Run>)> {
+    let places: [fn(&Run) -> String; 4] = [
+        |_| String::new(),
+        |r| match (&r.config.data_dir, &r.config.clients_file) {
+            (Some(folder), _) => format!("data-dir {}", folder.display()),
+            (None, Some(file)) => format!("clients-file {}", file.display()),
+            (None, None) => String::new(),
+        },
+        |r| match r.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            Some(folder) => format!("in {}", folder.display()),
+            None => "in .".into(),
+        },
+        |r| r.path.display().to_string(),
+    ];
+    let enough = |place: &&fn(&Run) -> String| {
+        let mut seen = BTreeSet::new();
+        runs.iter().all(|run| seen.insert((place(run), run.config.seed)))
+    };
+    let place = places.iter().find(enough).unwrap_or(&places[3]);
+    let mut parts: Vec<(String, Vec<Run>)> = Vec::new();
+    for run in runs {
+        let own = place(&run);
+        match parts.iter_mut().find(|(place, _)| *place == own) {
+            Some((_, part)) => part.push(run),
+            None => parts.push((own, vec![run])),
+        }
+    }
+    parts
 }
 
 impl Group {
@@ -596,6 +656,68 @@ mod tests {
         // Full batches of 16: 4, 2 and 0 in each of two passes, so four steps for everyone, the last one's of all its images.
         assert_eq!(cost(Some(1.0), sizes), of(4 * (16 + 16 + 10) / 3));
         assert_eq!(cost(None, [1, 1, 0, 0, 0]), None);
+    }
+
+    #[test]
+    fn no_seed_is_in_a_group_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let named = |paths: &[PathBuf]| -> Vec<(String, Vec<u64>)> {
+            let all = groups(Run::find(paths).unwrap()).unwrap();
+            all.into_iter().map(|g| (g.name, g.runs.iter().map(|r| r.config.seed).collect())).collect()
+        };
+        let one = |name: &str, seeds: &[u64]| vec![(name.to_string(), seeds.to_vec())];
+        let on = |place: &str, seed, data: &str| {
+            let path = run(&folder.path().join(place), seed, None, 0.9);
+            let text = std::fs::read_to_string(path.join(CONFIG)).unwrap();
+            let text = text.replace("data = \"embedded\"", "data = \"directory\"") + &format!("data-dir = {data:?}\n");
+            std::fs::write(path.join(CONFIG), text).unwrap();
+            path
+        };
+        // The same run, however it is called.
+        let first = on("here", 1, "a");
+        let again = first.join("..").join(first.file_name().unwrap());
+        assert_eq!(named(&[first.clone(), first.clone(), again, folder.path().join("here")]), one("split-mix", &[1]));
+        // The runs of one experiment from two machines.
+        let second = on("there", 2, "b");
+        assert_eq!(named(&[first.clone(), second.clone()]), one("split-mix", &[1, 2]));
+        // Other data.
+        let other = on("there", 1, "b");
+        let apart = [one("split-mix, data-dir b", &[1, 2]), one("split-mix, data-dir a", &[1])].concat();
+        assert_eq!(named(&[other, first.clone(), second]), apart);
+        // The same once more, in another folder and in the same.
+        let repeated = on("again", 1, "a");
+        let place = |name: &str| format!("split-mix, in {}", folder.path().join(name).display());
+        let apart = [one(&place("here"), &[1]), one(&place("again"), &[1])].concat();
+        assert_eq!(named(&[first.clone(), repeated.clone()]), apart);
+        let beside = folder.path().join("here/beside");
+        std::fs::rename(repeated, &beside).unwrap();
+        let own = |path: &Path| one(&format!("split-mix, {}", path.display()), &[1]);
+        assert_eq!(named(&[first.clone(), beside.clone()]), [own(&first), own(&beside)].concat());
+    }
+
+    #[test]
+    fn what_does_not_concern_a_method_is_not_compared() {
+        let folder = tempfile::tempdir().unwrap();
+        let edit = |path: &Path, from: &str, to: &str| {
+            let text = std::fs::read_to_string(path.join(CONFIG)).unwrap();
+            assert!(text.contains(from), "{text}");
+            std::fs::write(path.join(CONFIG), text.replace(from, to)).unwrap();
+        };
+        let runs = [1, 2].map(|seed| run(folder.path(), seed, Some("1/8"), 0.8));
+        edit(&runs[1], "8-4-2-1", "8-2-2-1");
+        let all = groups(Run::find(&runs).unwrap()).unwrap();
+        assert_eq!((all.len(), all[0].runs.len()), (1, 2), "{:?}", all.iter().map(|g| &g.name).collect::<Vec<_>>());
+        let of = |path: &Path| Run::read(path).unwrap().config;
+        let told = |key: &str, one: &str, other: &str| Some((key.to_string(), [one, other].map(String::from)));
+        assert_eq!(difference(&of(&runs[0]), &of(&runs[1])).unwrap(), told("seed", "1", "2"));
+        edit(&runs[1], "seed = 2", "seed = 1");
+        edit(&runs[1], "checkpoint-every = 1", "checkpoint-every = 5");
+        assert_eq!(difference(&of(&runs[0]), &of(&runs[1])).unwrap(), None);
+        let mix = run(folder.path(), 1, None, 0.8);
+        assert_eq!(difference(&of(&runs[0]), &of(&mix)).unwrap(), told("method", "fedavg", "split-mix"));
+        // And what is given in one alone.
+        edit(&runs[1], "seed = 1", "seed = 1\nclients-per-round = 3");
+        assert_eq!(difference(&of(&runs[0]), &of(&runs[1])).unwrap(), told("clients-per-round", "not given", "3"));
     }
 
     #[test]
