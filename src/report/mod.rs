@@ -728,6 +728,10 @@ mod tests {
         let all = groups(vec![Run::read(&path).unwrap()]).unwrap();
         assert_eq!(all[0].name, "split-mix");
         assert!(page(&all).unwrap().contains("2 of 2"));
+        // Its seed is not among those of a mean.
+        let tested = run(folder.path(), 2, None, 0.8);
+        let page = page(&groups(Run::find(&[path, tested]).unwrap()).unwrap()).unwrap();
+        assert!(page.contains("<td>2 (1 not finished)</td>"), "{page}");
     }
 
     #[test]

@@ -146,9 +146,16 @@ fn by_width(groups: &[Group], widths: &[Ratio]) -> Vec<Vec<String>> {
     let mut rows =
         vec![["".to_string()].into_iter().chain(widths.iter().map(|w| w.to_string())).chain(["seeds".into()]).collect::<Vec<_>>()];
     for group in groups {
-        let seeds: Vec<String> = group.runs.iter().map(|r| r.config.seed.to_string()).collect();
+        let seeds = |tested: bool| -> String {
+            let own = group.runs.iter().filter(|r| r.test.is_some() == tested).map(|r| r.config.seed.to_string());
+            own.collect::<Vec<_>>().join(", ")
+        };
+        let seeds = match (seeds(true), seeds(false)) {
+            (tested, open) if open.is_empty() => tested,
+            (tested, open) => format!("{tested} ({open} not finished)").trim_start().into(),
+        };
         let cells = widths.iter().map(|w| percent(group.accuracy(*w)));
-        rows.push([group.name.clone()].into_iter().chain(cells).chain([seeds.join(", ")]).collect());
+        rows.push([group.name.clone()].into_iter().chain(cells).chain([seeds]).collect());
     }
     rows
 }
