@@ -596,7 +596,13 @@ fn a_sweep_trains_what_is_not_yet_trained() {
     let text = format!(
         r#"
         out = {:?}
-        options = {{ domains = ["optdigits", "synth-digits"], clients-per-domain = 1, train-per-domain = 40, batch-size = 8, rounds = 2 }}
+        [options]
+        domains = ["optdigits", "synth-digits"]
+        clients-per-domain = 1
+        train-per-domain = 40
+        batch-size = 8
+        rounds = 3
+        schedule = "none"
         [[grid]]
         base-width = ["1/64"]
         budgets = ["64-32"]
@@ -607,15 +613,21 @@ fn a_sweep_trains_what_is_not_yet_trained() {
         "#,
         out.display().to_string()
     );
-    std::fs::write(&file, text).expect("a file");
+    std::fs::write(&file, &text).expect("a file");
     let sweep = |more: &[&str]| {
         let mut command = splitmix(&["sweep"]);
         command.arg(&file).args(more);
         command
     };
     assert_eq!(succeed(&mut sweep(&["--list"])).matches("to do").count(), 3);
-    fail(&mut sweep(&["--max-time", "0s"]), 130, &["stopped in", "splitmix sweep"]);
+    let more = ["--max-time", "0s", "--data-dir", "digits"];
+    fail(&mut sweep(&more), 130, &["stopped in", "splitmix sweep", "sweep.toml --data-dir digits"]);
     assert!(succeed(&mut sweep(&["--list"])).contains("begun"));
+    // Fewer rounds, as the schedule does not depend on them. The two seeds come to their end with the time, the third run waits.
+    let fewer = text.replace("rounds = 3", "rounds = 2");
+    std::fs::write(&file, &fewer).expect("written");
+    fail(&mut sweep(&["--max-time", "0s"]), 130, &["stopped with 2 of 3 runs finished", "splitmix sweep"]);
+    assert!(std::fs::read_to_string(out.join("report.html")).expect("a page").contains("2 runs in 1 group"));
     let told = succeed(&mut sweep(&[]));
     assert!(told.contains("3 of 3 runs finished"), "{told}");
     assert!(std::fs::read_to_string(out.join("report.html")).expect("a page").contains("3 runs in 2 groups"));

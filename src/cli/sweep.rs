@@ -84,7 +84,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     eprint!("{}", table(&rows));
     let interrupted = watch_for_interrupts()?;
     let began = Instant::now();
-    let mut failed = Vec::new();
+    let (mut failed, mut stopped) = (Vec::new(), Vec::new());
     let mut waiting = sets(configs.iter().filter(|c| State::of(c) != State::Finished), args.together.get())?;
     while let Some(set) = waiting.pop_front() {
         let Some((ready, set)) = prepare(set, &mut waiting, &mut failed).await else {
@@ -94,7 +94,6 @@ pub(super) async fn run(args: Args) -> Result<()> {
         let extras = Extras { max_time: left, tensorboard: false, no_table: true };
         match train(ready, &extras, &interrupted).await {
             Ok(ends) => {
-                let mut stopped = Vec::new();
                 for (name, end) in set.into_iter().zip(ends) {
                     match end {
                         Ok(()) => {}
@@ -102,22 +101,25 @@ pub(super) async fn run(args: Args) -> Result<()> {
                         Err(error) => fail(&mut failed, name, error),
                     }
                 }
-                if !stopped.is_empty() {
-                    let (names, file) = (stopped.join(", "), args.file.display());
-                    return Err(Error::Interrupted(format!("stopped in {names}; go on with: splitmix sweep {file}")));
-                }
             }
             Err(error) => fail(&mut failed, set.join(", "), error),
         }
-        if interrupted.load(Ordering::SeqCst) {
+        let out_of_time = args.max_time.is_some_and(|most| began.elapsed() >= most);
+        if interrupted.load(Ordering::SeqCst) || out_of_time || !stopped.is_empty() {
             break;
         }
     }
     let page_file = out.join(PAGE);
     let finished: Vec<PathBuf> = configs.iter().filter(|c| State::of(c) == State::Finished).map(|c| c.out.clone()).collect();
+    let done = format!("{} of {} runs finished", finished.len(), configs.len());
     if !finished.is_empty() {
         write_atomically(&page_file, page(&groups(Run::find(&finished)?)?)?.as_bytes())?;
-        print(&format!("{} of {} runs finished\npage: {}\n", finished.len(), configs.len(), page_file.display()))?;
+        print(&format!("{done}\npage: {}\n", page_file.display()))?;
+    }
+    if !stopped.is_empty() || !waiting.is_empty() {
+        let place = if stopped.is_empty() { format!("with {done}") } else { format!("in {}", stopped.join(", ")) };
+        let data = args.data_dir.map_or(String::new(), |folder| format!(" --data-dir {}", folder.display()));
+        return Err(Error::Interrupted(format!("stopped {place}; go on with: splitmix sweep {}{data}", args.file.display())));
     }
     match failed.into_iter().next() {
         Some((name, error)) => Err(Error::Training(format!("not every run came to its end; the first that did not: {name}: {error}"))),
