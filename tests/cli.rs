@@ -637,6 +637,9 @@ fn a_sweep_trains_what_is_not_yet_trained() {
     let before = std::fs::metadata(&first).and_then(|m| m.modified()).expect("metrics");
     succeed(&mut sweep(&[]));
     assert_eq!(std::fs::metadata(&first).and_then(|m| m.modified()).expect("metrics"), before);
+    // And nothing is taken for what it is not.
+    std::fs::write(&file, fewer.replace("rounds = 2", "rounds = 2\nlr = 0.9")).expect("written");
+    fail(&mut sweep(&[]), 2, &["base-width-1d64_budgets-64-32_seed-1", "lr = 0.05", "0.9", "another folder"]);
 }
 
 /// A file of three seeds a grid, as small as the trainings above.

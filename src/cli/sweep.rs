@@ -2,9 +2,9 @@
 
 use super::train::{Begin, Extras, Ready, ready, train, watch_for_interrupts};
 use super::{effective, print, table};
-use crate::report::{PAGE, Run, TEST, groups, page};
-use crate::run::TrainConfig;
+use crate::report::{PAGE, Run, TEST, difference, groups, page};
 use crate::run::run_dir::{CONFIG, RunDir, write_atomically};
+use crate::run::{TrainConfig, TrainOverrides};
 use crate::{Error, Result};
 use serde::Deserialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -57,10 +57,10 @@ enum State {
 
 impl State {
     fn of(config: &TrainConfig) -> State {
-        match (config.out.join(TEST).exists(), config.out.join(CONFIG).exists()) {
-            (true, _) => State::Finished,
-            (false, true) => State::Begun,
-            (false, false) => State::New,
+        match (config.out.join(CONFIG).exists(), config.out.join(TEST).exists()) {
+            (true, true) => State::Finished,
+            (true, false) => State::Begun,
+            (false, _) => State::New,
         }
     }
 
@@ -75,6 +75,7 @@ impl State {
 
 pub(super) async fn run(args: Args) -> Result<()> {
     let configs = configurations(&args.file, args.data_dir.as_deref())?;
+    configs.iter().try_for_each(|config| check_saved(config, &args.file))?;
     let out = configs[0].out.parent().unwrap_or(Path::new(".")).to_path_buf();
     let mut rows = vec![vec!["run".to_string(), "state".to_string()]];
     rows.extend(configs.iter().map(|c| vec![c.out.display().to_string(), State::of(c).told().into()]));
@@ -127,6 +128,28 @@ pub(super) async fn run(args: Args) -> Result<()> {
     }
 }
 
+/// Checks that what the folder of a run holds is of the options that the sweep asks for.
+fn check_saved(config: &TrainConfig, file: &Path) -> Result<()> {
+    let state = State::of(config);
+    if state == State::New {
+        return Ok(());
+    }
+    let folder = config.out.display();
+    let saved = TrainConfig::load(Some(&config.out.join(CONFIG)), TrainOverrides::default())?.validate();
+    let saved = saved.map_err(|e| Error::Config(format!("{folder}: {e}")))?;
+    if state == State::Begun {
+        return config.check_resume(&saved).map_err(|e| Error::Config(format!("{folder}: {e}")));
+    }
+    match difference(config, &saved)? {
+        Some((key, [now, then])) => Err(Error::Config(format!(
+            "{folder}: this run is finished with {key} = {then}, and {} asks for {now}: name another folder as the sweep's out, or remove \
+             this one",
+            file.display()
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// Notes that a run failed: the other runs are worth having without it.
 fn fail(failed: &mut Vec<(String, Error)>, name: String, error: Error) {
     eprintln!("{name}: {error}");
@@ -171,6 +194,7 @@ async fn prepare<'a>(
         let resumed = match State::of(config) {
             State::Begun => RunDir::resume(&config.out).and_then(|(run_dir, saved, checkpoint)| {
                 config.check_resume(&saved)?;
+                run_dir.save_config(config)?;
                 Ok(Some((run_dir, checkpoint)))
             }),
             _ => Ok(None),
@@ -316,6 +340,33 @@ mod tests {
             }
         }
         assert!(count >= 11, "{count} sweeps");
+    }
+
+    #[test]
+    fn a_run_of_other_options_is_not_taken_for_the_sweeps() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("s");
+        let configs = |options: &str| {
+            let head = format!("out = {:?}\noptions = {{ {options} }}\n", out.display().to_string());
+            of(&(head + "[[grid]]\nmethod = [\"fedavg\"]\nwidth = [\"1/8\"]")).unwrap()
+        };
+        let check = |options: &str| configs(options).iter().try_for_each(|c| check_saved(c, Path::new("sweep.toml")));
+        let told = |options: &str| check(options).unwrap_err().to_string();
+        let first = &configs("rounds = 1, schedule = \"none\"")[0];
+        check("rounds = 50").unwrap();
+        std::fs::create_dir_all(&first.out).unwrap();
+        std::fs::write(first.out.join(CONFIG), first.to_toml().unwrap()).unwrap();
+        // One that is begun may have more rounds, where it could be taken up so.
+        check("rounds = 50, schedule = \"none\"").unwrap();
+        assert!(told("rounds = 1, schedule = \"none\", lr = 0.9").contains("lr is 0.9"));
+        std::fs::write(first.out.join(TEST), b"{}").unwrap();
+        let more = told("rounds = 50, schedule = \"none\"");
+        for word in [&first.out.display().to_string(), "rounds = 1,", "50", "sweep.toml", "another folder"] {
+            assert!(more.contains(word), "{more}");
+        }
+        assert!(told("rounds = 1, schedule = \"none\", widths = [\"1/8\"], seed = 2").contains("seed = 1,"));
+        // Neither the machine nor what other methods have counts.
+        check("rounds = 1, schedule = \"none\", adapter = \"x\", memory-limit = \"1GiB\", budgets = \"8-2-2-1\"").unwrap();
     }
 
     #[test]
