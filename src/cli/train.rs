@@ -127,7 +127,9 @@ pub(super) async fn train(ready: Ready, extras: &Extras, interrupted: &AtomicBoo
             };
             if let Err(error) = done {
                 if runs.len() > 1 {
-                    bars.suspend(|| eprintln!("{}: {error}", name(&federation.config)));
+                    // Not `suspend`, which ends in a panic where the terminal is gone; the next round draws them again.
+                    let _ = bars.clear();
+                    eprintln!("{}: {error}", name(&federation.config));
                 }
                 runs[i] = Err(error);
             }
