@@ -204,12 +204,27 @@ fn remove_temporaries(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Replaces the file at `path` such that at every moment there is the whole old file or the whole new one.
+/// Replaces the file at `path` such that at every moment there is the whole old file or the whole new one. A symbolic link stays, and the
+/// file that it leads to is replaced; what is no file, as a device or a pipe, is written into.
 ///
 /// # Errors
 /// [`Error::Io`]; the old file is then untouched and nothing is left beside it.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = io_error("cannot write", path);
+    if path == Path::new("/dev/stdout") {
+        // It may lead to a file that the shell has open: a new file in its place would lack what else is printed.
+        let mut out = io::stdout().lock();
+        return out.write_all(bytes).and_then(|()| out.flush()).map_err(&failed);
+    }
+    match fs::metadata(path) {
+        Ok(there) if !there.is_file() && !there.is_dir() => {
+            return OpenOptions::new().write(true).open(path).and_then(|mut file| file.write_all(bytes)).map_err(&failed);
+        }
+        // As of links in a circle.
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let path = &linked(path);
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
@@ -229,6 +244,15 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     #[cfg(unix)]
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(&failed)?;
     Ok(())
+}
+
+/// Where symbolic links at `path`, which do not go in a circle, lead to, be it there or not.
+fn linked(path: &Path) -> PathBuf {
+    let mut path = path.to_path_buf();
+    while let Ok(target) = fs::read_link(&path) {
+        path = path.parent().unwrap_or(Path::new("")).join(target);
+    }
+    path
 }
 
 fn append_line(file: &mut File, path: &Path, line: &impl Serialize) -> Result<()> {
