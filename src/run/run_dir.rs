@@ -82,8 +82,8 @@ impl RunDir {
     /// checkpoint are cut off, as those rounds will be trained again.
     ///
     /// # Errors
-    /// [`Error::Config`] when there is no run, or another process writes it; [`Error::Data`] when one of its files is
-    /// damaged; [`Error::Io`] when one cannot be read or written.
+    /// [`Error::Config`] when there is no run, another process writes it, or its configuration is no longer that of its checkpoint in
+    /// what decides the result; [`Error::Data`] when one of its files is damaged; [`Error::Io`] when one cannot be read or written.
     pub fn resume(path: &Path) -> Result<(RunDir, TrainConfig, Option<Checkpoint>)> {
         let config = path.join(CONFIG);
         if !config.exists() {
@@ -96,13 +96,18 @@ impl RunDir {
         let lock = lock(path)?;
         remove_temporaries(path)?;
         let text = fs::read_to_string(&config).map_err(io_error("cannot read", &config))?;
-        let config = TrainConfig::from_toml(&text, &config)?.validate()?;
+        let saved = TrainConfig::from_toml(&text, &config)?.validate()?;
         let last = path.join(LAST);
         let checkpoint = if last.exists() { Some(read_checkpoint(&last)?) } else { None };
+        if let Some(checkpoint) = &checkpoint {
+            // The file is text, and may have been edited since.
+            let same = saved.check_resume(&checkpoint.header.config);
+            same.map_err(|error| Error::Config(format!("{}: {error}", config.display())))?;
+        }
         let rounds = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.header.rounds_done);
         keep_rounds(&path.join(METRICS), rounds)?;
         keep_rounds(&path.join(TIMING), rounds)?;
-        Ok((RunDir::open(path, lock)?, config, checkpoint))
+        Ok((RunDir::open(path, lock)?, saved, checkpoint))
     }
 
     fn open(path: &Path, lock: Lock) -> Result<RunDir> {
@@ -474,6 +479,65 @@ mod tests {
         fs::write(path(LAST), &last).unwrap();
         fs::write(path(CONFIG), "rounds = \"x\"").unwrap();
         assert!(told().contains("config.toml, line 1: rounds"));
+    }
+
+    #[test]
+    fn a_configuration_that_was_edited_is_not_resumed() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunDir::create(folder.path(), &config()).unwrap();
+        run.save_last(&example(0)).unwrap();
+        drop(run);
+        let path = folder.path().join(CONFIG);
+        let text = fs::read_to_string(&path).unwrap();
+        for (from, to) in [("seed = 1\n", "seed = 2\n"), ("lr = 0.05\n", "lr = 0.5\n"), ("percent = 1.0\n", "percent = 0.5\n")] {
+            let edited = text.replace(from, to);
+            assert_ne!(edited, text);
+            fs::write(&path, edited).unwrap();
+            let message = RunDir::resume(folder.path()).unwrap_err().to_string();
+            let name = from.split(' ').next().unwrap();
+            assert!(message.contains(&format!("{CONFIG}: {name} is ")), "{message}");
+        }
+        // What does not touch the result may differ.
+        fs::write(&path, text.replace("checkpoint-every = 1\n", "checkpoint-every = 2\n")).unwrap();
+        RunDir::resume(folder.path()).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_and_pipes_stay_what_they_are() {
+        use std::os::unix::fs::{FileTypeExt, symlink};
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("far")).unwrap();
+        // A link to a link to a file that is not there yet, then is.
+        symlink("far/link", path("link")).unwrap();
+        symlink("file", path("far/link")).unwrap();
+        for text in ["first", "second"] {
+            write_atomically(&path("link"), text.as_bytes()).unwrap();
+            assert!(
+                fs::symlink_metadata(path("link")).unwrap().is_symlink() && fs::symlink_metadata(path("far/link")).unwrap().is_symlink()
+            );
+            assert_eq!(fs::read_to_string(path("far/file")).unwrap(), text);
+        }
+        assert_eq!(names(&path("far")), ["file", "link"]);
+
+        assert!(std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap().success());
+        symlink("pipe", path("to the pipe")).unwrap();
+        for name in ["pipe", "to the pipe"] {
+            let reader = std::thread::spawn({
+                let pipe = path("pipe");
+                move || fs::read_to_string(pipe).unwrap()
+            });
+            write_atomically(&path(name), b"through").unwrap();
+            // Not read where it was replaced.
+            assert!(fs::metadata(path("pipe")).unwrap().file_type().is_fifo());
+            assert_eq!(reader.join().unwrap(), "through");
+        }
+
+        symlink("b", path("a")).unwrap();
+        symlink("a", path("b")).unwrap();
+        assert!(write_atomically(&path("a"), b"").is_err());
+        assert!(fs::symlink_metadata(path("a")).unwrap().is_symlink());
     }
 
     #[test]
