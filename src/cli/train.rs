@@ -51,7 +51,10 @@ pub(super) async fn run(args: Args) -> Result<()> {
         resumed = Some((run_dir, checkpoint));
         config
     } else {
-        configuration(args.config.as_deref(), args.options)?
+        let config = configuration(args.config.as_deref(), args.options)?;
+        // Before the slow part.
+        RunDir::check_free(&config.out)?;
+        config
     };
     let extras = Extras { max_time: args.max_time, tensorboard: args.tensorboard, no_table: args.no_table };
     let interrupted = watch_for_interrupts()?;

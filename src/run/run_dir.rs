@@ -66,15 +66,24 @@ impl RunDir {
         let text = config.to_toml()?;
         fs::create_dir_all(path).map_err(io_error("cannot make the folder of the run", path))?;
         let lock = lock(path)?;
-        if let Some(name) = [CONFIG, LAST, BEST, METRICS].into_iter().find(|name| path.join(name).exists()) {
-            return Err(Error::Config(format!(
-                "{} already holds a run (there is a {name}): go on with it by --resume, or name another folder with --out",
-                path.display()
-            )));
-        }
+        RunDir::check_free(path)?;
         remove_temporaries(path)?;
         write_atomically(&path.join(CONFIG), text.as_bytes())?;
         RunDir::open(path, lock)
+    }
+
+    /// Checks that no run is in folder `path`, which need not be there.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it already holds one.
+    pub fn check_free(path: &Path) -> Result<()> {
+        match [CONFIG, LAST, BEST, METRICS].into_iter().find(|name| path.join(name).exists()) {
+            None => Ok(()),
+            Some(name) => Err(Error::Config(format!(
+                "{} already holds a run (there is a {name}): go on with it by --resume, or name another folder with --out",
+                path.display()
+            ))),
+        }
     }
 
     /// Takes up the run in folder `path`: the configuration it was started with, and its last checkpoint (none when it
