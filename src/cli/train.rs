@@ -44,6 +44,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
         let (run_dir, saved, checkpoint) = RunDir::resume(&path)?;
         let mut config = saved.clone();
         args.options.apply(&mut config);
+        config.network = config.network.read()?;
         config.out = path;
         let config = effective(config)?;
         config.check_resume(&saved)?;
