@@ -48,7 +48,6 @@ pub(super) async fn run(args: Args) -> Result<()> {
         config.out = path;
         let config = effective(config)?;
         config.check_resume(&saved)?;
-        run_dir.save_config(&config)?;
         resumed = Some((run_dir, checkpoint));
         config
     } else {
@@ -181,7 +180,13 @@ struct Running {
 impl Running {
     fn new(f: &Federation, folder: Option<RunDir>, dataset: &Dataset, extras: &Extras, progress: Progress) -> Result<Running> {
         let folder = match folder {
-            Some(folder) => folder,
+            Some(folder) => {
+                if f.rounds_done < f.config.rounds {
+                    folder.remove_results()?;
+                }
+                folder.save_config(&f.config)?;
+                folder
+            }
             None => RunDir::create(&f.config.out, &f.config)?,
         };
         let clients = Clients { classes: dataset.classes.clone(), rows: client_rows(&f.clients, dataset) };

@@ -16,6 +16,7 @@
 use super::checkpoint::Checkpoint;
 use super::config::TrainConfig;
 use super::metrics::{RoundCost, RoundMetrics};
+use crate::report::{CLIENTS, GRID, PAGE, TEST};
 use crate::{Error, Result};
 use serde::Serialize;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -32,6 +33,8 @@ pub const TIMING: &str = "timing.jsonl";
 pub const LAST: &str = "last.safetensors";
 /// Name of the checkpoint of the best round.
 pub const BEST: &str = "best.safetensors";
+/// Name of the page of `eval --grid`.
+pub const GRID_PAGE: &str = "grid.html";
 const LOCK: &str = "lock";
 const TEMPORARY: &str = ".tmp";
 
@@ -162,6 +165,21 @@ impl RunDir {
         write_atomically(&self.path.join(BEST), &checkpoint.to_bytes()?)
     }
 
+    /// Removes what was found about a result that more rounds will replace: the test, the grid and their pages. Without a test, the run
+    /// counts as begun again.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when one cannot be removed.
+    pub fn remove_results(&self) -> Result<()> {
+        for path in [TEST, PAGE, GRID, GRID_PAGE].map(|name| self.path.join(name)) {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(io_error("cannot remove", &path)(error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the configuration anew, after a resume that changed an option.
     ///
     /// # Errors
@@ -210,7 +228,8 @@ fn remove_temporaries(path: &Path) -> Result<()> {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         // Only names that `write_atomically` makes.
-        let ours = [CONFIG, LAST, BEST, METRICS, TIMING].iter().any(|file| name.starts_with(&format!(".{file}-")));
+        let names = [CONFIG, LAST, BEST, METRICS, TIMING, TEST, CLIENTS, PAGE, GRID, GRID_PAGE];
+        let ours = names.iter().any(|file| name.starts_with(&format!(".{file}-")));
         if ours && name.ends_with(TEMPORARY) {
             fs::remove_file(entry.path()).map_err(io_error("cannot remove", &entry.path()))?;
         }
@@ -453,6 +472,9 @@ mod tests {
         drop(run);
         let half = example(0).to_bytes().unwrap();
         fs::write(folder.path().join(".last.safetensors-a1B2c3.tmp"), &half[..half.len() / 2]).unwrap();
+        for name in [".test.json-x.tmp", ".clients.json-x.tmp", ".report.html-x.tmp", ".grid.json-x.tmp", ".grid.html-x.tmp"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
         fs::write(folder.path().join(".mine-1.tmp"), "").unwrap();
         fs::write(folder.path().join("mine.tmp"), "").unwrap();
         let (_run, _, checkpoint) = RunDir::resume(folder.path()).unwrap();
