@@ -1,6 +1,6 @@
 //! `splitmix bench`
 
-use super::{AdapterArgs, print};
+use super::{AdapterArgs, check_output, print};
 use crate::bench::{self, BenchOptions};
 use crate::engine::Limit;
 use crate::fl::Ratio;
@@ -11,15 +11,15 @@ use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Numbers of lanes to measure a step and a round with, separated by commas; 1,8,64,190 on a GPU and fewer on a
-    /// software driver when not given.
+    /// Numbers of lanes to measure a step and a round with, separated by commas, at most 65536; 1,8,64,190 on a GPU and fewer
+    /// on a software driver when not given.
     #[arg(long)]
     lanes: Option<List<u32>>,
     /// Number of lanes to measure every single dispatch with; 0 for none. The last of --lanes when only that is given.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(..=MOST_LANES))]
     kernels_at: Option<u32>,
-    /// Images in a mini-batch.
-    #[arg(long)]
+    /// Images in a mini-batch, 2 to 4096.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(2..=4096))]
     batch_size: Option<u32>,
     /// Network: digits, preact-resnet18, alexnet, or a TOML file that describes one.
     #[arg(long)]
@@ -49,7 +49,14 @@ pub(super) struct Args {
     adapter: AdapterArgs,
 }
 
+/// More have nothing to tell, and their lists alone would fill the memory.
+const MOST_LANES: i64 = 65_536;
+
 pub(super) async fn run(args: Args) -> Result<()> {
+    args.json.iter().try_for_each(|file| check_output(file))?;
+    if let Some(lanes) = args.lanes.iter().flat_map(|l| &l.0).find(|lanes| i64::from(**lanes) > MOST_LANES) {
+        return Err(Error::Config(format!("lanes = {lanes}: it must be at most {MOST_LANES}")));
+    }
     let gpu = args.adapter.open().await?;
     let mut options = BenchOptions::for_adapter(&gpu);
     options.started = super::STARTED.get().map(|began| (*began, began.elapsed().as_secs_f64()));

@@ -1,7 +1,7 @@
 //! `splitmix data`
 
 use super::train::client_rows;
-use super::{configuration, data_folder_of_environment, load_data, print, table};
+use super::{check_output, configuration, data_folder_of_environment, load_data, print, table};
 use crate::data::contact_sheet;
 use crate::data::fetch::{Origin, fetch, sources};
 use crate::data::{Splits, class_table, describe};
@@ -101,6 +101,7 @@ pub(super) fn run(args: Args) -> Result<()> {
     if let Some(Action::Fetch(args)) = args.action {
         return fetch_set(args);
     }
+    args.sheet.iter().try_for_each(|file| check_output(file))?;
     let config = configuration(args.config.as_deref(), args.options)?;
     let dataset = load_data(&config)?;
     print(&describe(&dataset))?;

@@ -1,12 +1,14 @@
 //! `splitmix import`
 
-use super::{configuration, print};
+use super::{check_new, configuration, print};
+use crate::net::TensorKind;
 use crate::run::checkpoint::{import, tensor_name};
 use crate::run::model::wanted_tensors;
 use crate::run::run_dir::write_atomically;
-use crate::run::{Checkpoint, Header, TrainOverrides};
+use crate::run::{Checkpoint, Header, TrainConfig, TrainOverrides};
 use crate::{Error, Result};
-use std::path::PathBuf;
+use safetensors::SafeTensors;
+use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -23,8 +25,23 @@ pub(super) struct Args {
     options: TrainOverrides,
 }
 
-/// Classes of the Digits domains.
-const CLASSES: usize = 10;
+/// Classes that parameters are of: the outputs of their last linear layer. Where the file has none that can be read, the import says what
+/// is wrong.
+fn classes_of(bytes: &[u8], file: &Path, config: &TrainConfig) -> Result<usize> {
+    let network = config.network(2)?;
+    let classifier = network.tensors.iter().rfind(|t| matches!(t.kind, TensorKind::LinearWeight { .. }));
+    let (Some(classifier), Ok(tensors)) = (classifier, SafeTensors::deserialize(bytes)) else { return Ok(2) };
+    let ours = |name: &str| name.strip_suffix(&classifier.name).is_some_and(|head| head.is_empty() || head.ends_with('.'));
+    match tensors.iter().find(|(name, _)| ours(name)).and_then(|(_, tensor)| tensor.shape().first().copied()) {
+        None => Ok(2),
+        Some(classes @ 2..=256) => Ok(classes),
+        Some(classes) => Err(Error::Data(format!(
+            "{}: {} has {classes} outputs: a classifier of 2 to 256 classes is wanted; check the network",
+            file.display(),
+            classifier.name
+        ))),
+    }
+}
 
 pub(super) fn run(args: Args) -> Result<()> {
     let config = configuration(args.config.as_deref(), args.options)?;
@@ -32,8 +49,10 @@ pub(super) fn run(args: Args) -> Result<()> {
         return Err(Error::Config("local-bn: the clients' own batch norms are in no file of another program: leave it out".into()));
     }
     let algorithm = config.algorithm();
-    let network = config.network(CLASSES)?;
+    check_new(&args.to)?;
     let bytes = std::fs::read(&args.file).map_err(|source| Error::Io { action: "cannot read", path: args.file.clone(), source })?;
+    let classes = classes_of(&bytes, &args.file, &config)?;
+    let network = config.network(classes)?;
     let bases = algorithm.bases()?;
     let imported = import(&bytes, &args.file.display().to_string(), &wanted_tensors(&network), bases)?;
     let tensors = imported.bases.into_iter().enumerate().flat_map(|(b, tensors)| {
@@ -43,7 +62,7 @@ pub(super) fn run(args: Args) -> Result<()> {
     let checkpoint = Checkpoint {
         header: Header {
             network: network.name.clone(),
-            classes: CLASSES,
+            classes,
             image: [network.input.channels, network.input.height, network.input.width].map(|n| n as usize),
             bases,
             base_width: algorithm.base_width(),
@@ -57,9 +76,6 @@ pub(super) fn run(args: Args) -> Result<()> {
         },
         tensors: tensors.collect(),
     };
-    if args.to.exists() {
-        return Err(Error::Config(format!("{} is there already: name another file with --to", args.to.display())));
-    }
     write_atomically(&args.to, &checkpoint.to_bytes()?)?;
     if !imported.unused.is_empty() {
         eprintln!("note: not used: {}", imported.unused.join(", "));

@@ -1,7 +1,7 @@
 //! `splitmix mix`
 
 use super::eval::{Order, PlaceArgs, open, order_of};
-use super::print;
+use super::{check_new, print};
 use crate::fl::Ratio;
 use crate::run::Trained;
 use crate::run::config::BnMode;
@@ -10,7 +10,8 @@ use crate::run::onnx::to_onnx;
 use crate::run::run_dir::write_atomically;
 use crate::run::trained::client_number;
 use crate::{Error, Result};
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -40,9 +41,11 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
-    for path in [Some(&args.to), args.onnx.as_ref()].into_iter().flatten() {
-        if path.exists() {
-            return Err(Error::Config(format!("{} is there already: name another file", path.display())));
+    check_new(&args.to)?;
+    if let Some(onnx) = &args.onnx {
+        check_new(onnx)?;
+        if same_place(&args.to, onnx) {
+            return Err(Error::Config(format!("{} is named for both files: name another with --onnx", onnx.display())));
         }
     }
     let (_, trained) = open(&args.model, &args.place, args.width.as_ref().map(std::slice::from_ref)).await?;
@@ -57,7 +60,6 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let order = order_of(&trained, args.order, args.lambda).await?;
     let choice = Choice { width, lambda: args.lambda, order, client: client.zip(args.client.clone()) };
     let mixed = model.mix(gpu, header, &choice).await?;
-    // Both files or neither.
     let network = mixed.header.network()?;
     let onnx = args.onnx.as_ref().map(|_| to_onnx(&network, &mixed)).transpose()?;
     write_atomically(&args.to, &mixed.to_bytes()?)?;
@@ -74,8 +76,22 @@ pub(super) async fn run(args: Args) -> Result<()> {
         args.to.display(),
     );
     if let (Some(path), Some(bytes)) = (&args.onnx, onnx) {
-        write_atomically(path, &bytes)?;
+        write_atomically(path, &bytes).inspect_err(|_| {
+            // Both files or neither.
+            if args.to.is_file() {
+                let _ = std::fs::remove_file(&args.to);
+            }
+        })?;
         text += &format!("onnx: {}\n", path.display());
     }
     print(&text)
+}
+
+/// Whether two files that are not there yet would be one.
+fn same_place(a: &Path, b: &Path) -> bool {
+    let whole = |file: &Path| {
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::canonicalize(folder).ok().zip(file.file_name().map(OsStr::to_os_string))
+    };
+    whole(a) == whole(b)
 }

@@ -30,8 +30,8 @@ use std::process::ExitCode;
     version,
     after_help = "Exit codes: 0 done, 1 run-time failure, 2 usage, configuration or data, 130 interrupted \
                   or out of time.\n\
-                  Environment: SPLITMIX_DATA is the folder of data sets where --data-dir is not given, SPLITMIX_ADAPTER the \
-                  adapter where --adapter is not, SPLITMIX_CACHE the folder that compiled kernels and resized pictures are kept in (empty: \
+                  Environment: SPLITMIX_DATA is the folder of data sets where --data-dir is not given and a model's own is not there, \
+                  SPLITMIX_ADAPTER the adapter where --adapter is not, SPLITMIX_CACHE the folder that compiled kernels and resized pictures are kept in (empty: \
                   nowhere). \
                   SPLITMIX_TRACE=1 tells the time of every dispatch on standard error."
 )]
@@ -177,6 +177,26 @@ fn load_data(config: &TrainConfig) -> Result<Dataset> {
         }
         (DataSource::Embedded, _) => sets::embedded()?.with_domains(wanted)?.resized((height, width)),
     }
+}
+
+/// Checks before the slow part that a result can be written to this file: that the folder it is to be in is there.
+fn check_output(file: &Path) -> Result<()> {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if file.is_dir() || file.file_name().is_none() {
+        return Err(Error::Config(format!("{} is a folder: name a file", file.display())));
+    }
+    if !folder.is_dir() {
+        return Err(Error::Config(format!("{}: there is no folder {}: make it, or name another", file.display(), folder.display())));
+    }
+    Ok(())
+}
+
+/// The same of a file that must not be there yet; a device or a pipe may.
+fn check_new(file: &Path) -> Result<()> {
+    if file.is_file() {
+        return Err(Error::Config(format!("{} is there already: name another file", file.display())));
+    }
+    check_output(file)
 }
 
 /// A share as a percentage, or a dash.
