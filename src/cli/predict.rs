@@ -3,7 +3,7 @@
 use super::eval::{PlaceArgs, open};
 use super::{print, table};
 use crate::data::load_image;
-use crate::run::config::Widths;
+use crate::run::config::{BnMode, Widths};
 use crate::{Error, Result};
 use std::path::PathBuf;
 
@@ -54,18 +54,44 @@ pub(super) async fn run(args: Args) -> Result<()> {
         pictures.push(picture);
     }
     let context = trained.context(args.context, args.domain.as_deref())?;
-    let probabilities = trained.predict(&pictures, &widths, args.lambda, &context, client).await?;
+    let mut probabilities = vec![Vec::new(); widths.len()];
+    // 127 is what the context is where nothing is said.
+    let beside = if trained.model.bn_mode == BnMode::Batch { args.context.unwrap_or(127) } else { 0 };
+    let at_once = pictures_at_once(trained.gpu.largest_binding(), trained.model.network.input.len().into(), beside);
+    for some in pictures.chunks(at_once) {
+        let of_some = trained.predict(some, &widths, args.lambda, &context, client).await?;
+        probabilities.iter_mut().zip(of_some).for_each(|(all, some)| all.extend(some));
+    }
 
+    let top = args.top.min(trained.dataset.classes.len());
     let mut rows = vec![vec!["picture".to_string(), "width".to_string()]];
-    rows[0].extend((1..=args.top).map(|n| format!("{n}.")));
+    rows[0].extend((1..=top).map(|n| format!("{n}.")));
     for (i, path) in args.images.iter().enumerate() {
         for (width, of_width) in widths.iter().zip(&probabilities) {
             let mut classes: Vec<(usize, f32)> = of_width[i].iter().copied().enumerate().collect();
             classes.sort_by(|a, b| b.1.total_cmp(&a.1));
             let mut row = vec![path.display().to_string(), width.to_string()];
-            row.extend(classes.iter().take(args.top).map(|(c, p)| format!("{} {:.1}%", trained.dataset.classes[*c], 100.0 * p)));
+            row.extend(classes.iter().take(top).map(|(c, p)| format!("{} {:.1}%", trained.dataset.classes[*c], 100.0 * p)));
             rows.push(row);
         }
     }
     print(&table(&rows))
+}
+
+/// Pictures that go to the device in one buffer of at most so many bytes, each with the images that it is judged with.
+fn pictures_at_once(largest: u64, image: u64, beside: usize) -> usize {
+    // More at once would gain nothing.
+    (largest.min(64 << 20) / image.saturating_mul(1 + beside as u64)).max(1) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pictures_at_once;
+
+    #[test]
+    fn pictures_and_their_context_fit_a_buffer() {
+        assert_eq!(pictures_at_once(128 << 20, 28 * 28 * 3, 127), 222);
+        assert_eq!(pictures_at_once(1 << 20, 28 * 28 * 3, 0), 445);
+        assert_eq!(pictures_at_once(1 << 20, 224 * 224 * 3, usize::MAX - 1), 1, "one is tried at least");
+    }
 }
