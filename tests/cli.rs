@@ -485,6 +485,121 @@ fn a_run_ends_when_its_time_is_up_and_goes_on_to_the_same_result() {
 }
 
 #[test]
+fn a_run_that_goes_on_is_no_longer_finished() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().join("run");
+    let network = Path::new(env!("CARGO_MANIFEST_DIR")).join("networks/digits.toml").display().to_string();
+    // The network is named by its file each time.
+    let train = |more: &[&str]| training(&run, &[&["--network", &network, "--schedule", "none"], more].concat());
+    succeed(&mut train(&["--rounds", "1"]));
+    fail(&mut train(&["--adapter", "no such card"]), 2, &["already holds a run"]);
+    for file in ["grid.json", "grid.html"] {
+        std::fs::write(run.join(file), "{}").expect("written");
+    }
+    // A resume that fails before its first round changes nothing.
+    fail(&mut train(&["--resume", "--rounds", "3", "--adapter", "no such card"]), 2, &["no adapter matches"]);
+    assert!(run.join("test.json").exists());
+    fail(&mut train(&["--resume", "--rounds", "3", "--max-time", "0s"]), 130, &["after round 2 of 3"]);
+    for file in ["test.json", "report.html", "grid.json", "grid.html"] {
+        assert!(!run.join(file).exists(), "{file} is of the shorter run");
+    }
+    assert!(std::fs::read_to_string(run.join("config.toml")).expect("read").contains("\nrounds = 3\n"));
+
+    // Nobody hears what it says: that is no reason to stop.
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+    let mut last = train(&["--resume", "--rounds", "3"]);
+    if let Ok(full) = full {
+        last.stderr(full);
+    }
+    let done = output(&mut last);
+    assert!(done.status.success() && run.join("test.json").exists(), "{:?}", done.status);
+}
+
+#[test]
+fn a_model_is_tested_where_its_data_is_and_a_lesser_grid_replaces_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let text = |name: &str| path(name).display().to_string();
+    std::fs::create_dir_all(path("data/mnist")).expect("folders");
+    for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets/mnist")).expect("a folder") {
+        let entry = entry.expect("an entry");
+        std::fs::copy(entry.path(), path("data/mnist").join(entry.file_name())).expect("copied");
+    }
+    let more = ["--data-dir", &text("data"), "--domains", "mnist", "--bn-mode", "tracked", "--rescale-layer", "false", "--rounds", "1"];
+    succeed(&mut training(&path("run"), &more));
+    let run = text("run");
+
+    // The environment is for data that has moved.
+    let eval = |more: &[&str]| {
+        let mut command = splitmix(&["eval", &run, "--images-per-client", "8"]);
+        command.args(more);
+        command
+    };
+    succeed(eval(&[]).env("SPLITMIX_DATA", "/nowhere"));
+    std::fs::rename(path("data"), path("moved")).expect("renamed");
+    fail(&mut eval(&[]), 1, &["data"]);
+    let done = output(eval(&[]).env("SPLITMIX_DATA", path("moved")));
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success() && told.contains("note: ") && told.contains("moved"), "{told}");
+    std::fs::rename(path("moved"), path("data")).expect("renamed");
+
+    // The grid that the folder keeps.
+    let grid = |more: &[&str]| eval(&[&["--grid", "--attack", "pgd-1"], more].concat());
+    let kept = || std::fs::read(path("run/grid.json")).expect("a grid");
+    fail(&mut grid(&["--page", &text("no/x.html")]), 2, &["no/x.html", "no folder"]);
+    succeed(&mut grid(&[]));
+    let (whole, page) = (kept(), std::fs::read(path("run/grid.html")).expect("a page"));
+    for lesser in [&["--images-per-client", "4"][..], &["--widths", "1/32"], &["--attack", "fgsm"]] {
+        fail(&mut grid(lesser), 2, &["grid.json is not written over", "--page"]);
+    }
+    let done = output(&mut grid(&["--images-per-client", "4", "--json", &text("four.json")]));
+    assert!(done.status.success() && String::from_utf8_lossy(&done.stderr).contains("stays as it is"), "{done:?}");
+    let last = text("run/last.safetensors");
+    fail(&mut splitmix(&["eval", &last, "--grid", "--attack", "pgd-1"]), 2, &["not the best round"]);
+    assert_eq!((kept(), std::fs::read(path("run/grid.html")).expect("a page")), (whole.clone(), page));
+    assert!(path("four.json").exists());
+    succeed(&mut grid(&["--images-per-client", "12"]));
+    assert_ne!(kept(), whole);
+
+    // Values that ask for nothing or for too much.
+    let picture = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/data.png").display().to_string();
+    fail(&mut eval(&["--widths", ""]), 2, &["widths", "leave it out"]);
+    fail(&mut splitmix(&["predict", &picture, "--model", &run, "--widths", ""]), 2, &["widths", "leave it out"]);
+    fail(&mut eval(&["--eval-batch-size", "4294967299"]), 2, &["eval-batch-size"]);
+    assert!(succeed(&mut splitmix(&["predict", &picture, "--model", &run, "--top", "3000000000"])).contains("10."));
+    fail(&mut splitmix(&["bench", "--batch-size", "4294967295", "--lanes", "1"]), 2, &["batch-size", "4096"]);
+    fail(&mut splitmix(&["bench", "--lanes", "4294967295"]), 2, &["lanes", "65536"]);
+
+    // Two files are two, and neither is left alone.
+    let mix = |onnx: &str| splitmix(&["mix", &run, "--to", &text("mixed"), "--onnx", onnx]);
+    fail(&mut mix(&text("run/../mixed")), 2, &["both files"]);
+    fail(&mut mix(&text("no/mixed.onnx")), 2, &["no folder"]);
+    #[cfg(target_os = "linux")]
+    {
+        std::os::unix::fs::symlink("/dev/full", path("full")).expect("a link");
+        fail(&mut mix(&text("full")), 1, &["full"]);
+        assert!(std::fs::symlink_metadata(path("full")).expect("a link").is_symlink());
+    }
+    assert!(!path("mixed").exists());
+
+    // Parameters of seven classes are a model of seven.
+    let bytes = std::fs::read(path("run/best.safetensors")).expect("a checkpoint");
+    let file = safetensors::SafeTensors::deserialize(&bytes).expect("safetensors");
+    let cut = file.tensors().into_iter().map(|(name, view)| {
+        let (mut shape, mut data) = (view.shape().to_vec(), view.data());
+        if name.contains(".fc3.") {
+            data = &data[..data.len() / 10 * 7];
+            shape[0] = 7;
+        }
+        (name, safetensors::tensor::TensorView::new(view.dtype(), shape, data).expect("a tensor"))
+    });
+    std::fs::write(path("seven"), safetensors::serialize(cut.collect::<Vec<_>>(), None).expect("bytes")).expect("written");
+    let options = ["--bn-mode", "tracked", "--rescale-layer", "false", "--base-width", "1/64", "--budgets", "64-32"];
+    succeed(splitmix(&["import", &text("seven"), "--to", &text("imported")]).args(options));
+    fail(&mut splitmix(&["eval", &text("imported")]), 2, &["7 classes"]);
+}
+
+#[test]
 fn a_described_network_learns_pictures_in_folders() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name);

@@ -1,14 +1,14 @@
 //! `splitmix eval`
 
 use super::train::{client_rows, report_table};
-use super::{effective, load_data, open_gpu, percent, print, table};
+use super::{check_output, effective, load_data, open_gpu, percent, print, table};
 use crate::data::Dataset;
 use crate::fl::{Attack, Client, Ratio};
 use crate::report::{self, Grid};
 use crate::run::config::{ByteSize, DataSource, List, Widths};
 use crate::run::model::{Report, TestSettings};
 use crate::run::robust::{GridPoint, RobustReport, signs_of_masking};
-use crate::run::run_dir::{BEST, read_checkpoint, write_atomically};
+use crate::run::run_dir::{BEST, CONFIG, GRID_PAGE, read_checkpoint, write_atomically};
 use crate::run::{Checkpoint, TrainConfig, Trained};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -24,8 +24,8 @@ pub(super) struct Args {
     #[arg(long)]
     widths: Option<Widths>,
     /// Images in a test batch; with batch statistics it is part of the result. As in training when not given.
-    #[arg(long)]
-    eval_batch_size: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(3..))]
+    eval_batch_size: Option<u32>,
     /// Test the same images after these attacks, too, separated by commas: fgsm or pgd-STEPS in a ball of 8/255; then, as
     /// wanted, -epsN for N/255, -restartsN, -targeted; such as fgsm,pgd-20,pgd-20-eps16-restarts5. Each width is attacked
     /// for itself.
@@ -36,10 +36,11 @@ pub(super) struct Args {
     #[arg(long, value_name = "LAMBDAS")]
     lambda: Option<List<f64>>,
     /// Every width at every lambda (0,0.2,0.5,0.8,1 when not given), on images as they are and attacked (by pgd-20 when not
-    /// given), with a page that shows robust against standard accuracy.
+    /// given), with a page that shows robust against standard accuracy. Of a run's best round it is kept in the run's folder, for
+    /// `splitmix report`, unless the one kept there has more images, widths, lambdas or attacks.
     #[arg(long)]
     grid: bool,
-    /// The page that --grid writes; beside the model when not given.
+    /// The page that --grid writes; grid.html beside the model when not given.
     #[arg(long, value_name = "FILE", requires = "grid")]
     page: Option<PathBuf>,
     /// Which bases a width takes first: `own`, as they are numbered, or `accuracy`, the best on the validation images.
@@ -61,7 +62,8 @@ pub(super) struct Args {
 /// Where a trained model's data is and where it runs: what may differ from its training.
 #[derive(clap::Args)]
 pub(super) struct PlaceArgs {
-    /// Folder with the data sets, where it has moved since the training.
+    /// Folder with the data sets, where it has moved since the training. When not given: that of the training, or $SPLITMIX_DATA where
+    /// that is not there.
     #[arg(long)]
     data_dir: Option<PathBuf>,
     /// CSV file of the clients' pictures, where it has moved since the training.
@@ -84,15 +86,27 @@ impl PlaceArgs {
         config.adapter = self.adapter.clone();
         config.memory_limit = self.memory_limit;
         config.checked_shaders = self.checked_shaders;
-        if config.data == DataSource::Directory
-            && let Some(folder) = self.data_dir.clone().or_else(super::data_folder_of_environment)
-        {
-            config.data_dir = Some(folder);
+        if config.data == DataSource::Directory {
+            let gone = config.data_dir.as_ref().filter(|folder| !folder.exists());
+            if let Some(folder) = &self.data_dir {
+                config.data_dir = Some(folder.clone());
+            } else if let (Some(gone), Some(folder)) = (gone, super::data_folder_of_environment()) {
+                eprintln!("note: {} is not there; the data is taken from $SPLITMIX_DATA, {}", gone.display(), folder.display());
+                config.data_dir = Some(folder);
+            }
         }
         if config.data == DataSource::Csv && self.clients_file.is_some() {
             config.clients_file.clone_from(&self.clients_file);
         }
         effective(config)
+    }
+
+    /// Whether the data is that of a model's training, as far as its places tell: the same, or moved.
+    fn keeps_data(&self, trained: &TrainConfig) -> bool {
+        [(&self.data_dir, &trained.data_dir), (&self.clients_file, &trained.clients_file)].into_iter().all(|places| match places {
+            (Some(given), Some(own)) => !own.exists() || std::fs::canonicalize(given).ok() == std::fs::canonicalize(own).ok(),
+            _ => true,
+        })
     }
 }
 
@@ -117,6 +131,9 @@ pub(super) enum Order {
 
 /// Opens a model of this path, with its file, and what it was trained on.
 pub(super) async fn open(path: &Path, place: &PlaceArgs, widths: Option<&[Ratio]>) -> Result<(PathBuf, Trained)> {
+    if widths.is_some_and(<[Ratio]>::is_empty) {
+        return Err(Error::Config("widths: no value is given: say --widths 1/8,1 or leave it out".into()));
+    }
     let (file, checkpoint) = open_model(path)?;
     let config = place.apply(checkpoint.header.config.clone())?;
     // Before the slow part, so that a wrong width is told at once.
@@ -156,25 +173,82 @@ enum Reports<'a> {
 /// λ of a grid where none are given: those of the paper.
 const GRID: [f64; 5] = [0.0, 0.2, 0.5, 0.8, 1.0];
 
+/// What a grid is asked for.
+struct Asked<'a> {
+    widths: &'a [Ratio],
+    lambdas: &'a [f64],
+    attacks: &'a [Attack],
+    /// Images that are attacked, of all clients.
+    images: usize,
+}
+
+impl Asked<'_> {
+    /// Whether it would have all that this one has.
+    fn covers(&self, kept: &Grid) -> bool {
+        let attacked = |a: &RobustReport| {
+            self.attacks.contains(&a.attack)
+                && a.report.widths.iter().all(|w| self.widths.contains(&w.width))
+                && a.progress.iter().all(|p| p.images as usize <= self.images)
+        };
+        kept.grid.iter().all(|point| self.lambdas.contains(&point.lambda) && point.attacked.iter().all(attacked))
+    }
+
+    /// Why it is not to be the grid that the run's folder keeps; nothing where it is.
+    fn why_not_kept(&self, file: &Path, trained: &Trained, place: &PlaceArgs) -> Option<&'static str> {
+        if file.file_name().is_none_or(|name| name != BEST) {
+            return Some("this model is not the best round of the run");
+        }
+        if !place.keeps_data(&trained.header.config) {
+            return Some("this data is not that of the training");
+        }
+        let kept = std::fs::read(file.with_file_name(report::GRID)).ok()?;
+        // One that is damaged is not worth keeping.
+        let kept: Grid = serde_json::from_slice(&kept).ok()?;
+        (!self.covers(&kept)).then_some("the grid there has images, widths, lambdas or attacks that this one would lack")
+    }
+}
+
 pub(super) async fn run(args: Args) -> Result<()> {
+    args.json.iter().chain(&args.page).try_for_each(|file| check_output(file))?;
     let (file, trained) = open(&args.model, &args.place, args.widths.as_ref().map(|w| w.0.as_slice())).await?;
     let clients = &trained.clients_with_tests(args.images_per_client.map(|n| n as usize));
     let Trained { config, gpu, model, dataset, images, .. } = &trained;
     let widths = args.widths.map_or_else(|| trained.widths(), |w| w.0);
-    let batch = args.eval_batch_size.unwrap_or(config.eval_batch_size);
+    let batch = args.eval_batch_size.map_or(config.eval_batch_size, |n| n as usize);
     let default = if args.grid && model.network.norms.dual { GRID.to_vec() } else { vec![0.0] };
     let lambdas = args.lambda.map_or(default, |l| l.0);
     let Some(first) = lambdas.first() else {
         return Err(Error::Config("lambda: no value is given: say --lambda 0.5 or leave it out".into()));
     };
     lambdas.iter().try_for_each(|l| model.check_lambda(*l))?;
+    let default = if args.grid { vec!["pgd-20".parse::<Attack>()?] } else { Vec::new() };
+    let attacks = args.attack.map_or(default, |a| a.0);
+    let (mut kept, mut page) = (None, args.page);
+    if args.grid {
+        let (grid_file, in_run) = (file.with_file_name(report::GRID), file.with_file_name(CONFIG).is_file());
+        let images = clients.iter().map(|c| c.test.len()).sum();
+        let asked = Asked { widths: &widths, lambdas: &lambdas, attacks: &attacks, images };
+        match asked.why_not_kept(&file, &trained, &args.place).filter(|_| in_run) {
+            // Told before the hours that it takes.
+            Some(why) if page.is_none() && args.json.is_none() => {
+                return Err(Error::Config(format!(
+                    "{} is not written over: {why}: name other files with --page and --json",
+                    grid_file.display()
+                )));
+            }
+            Some(why) => eprintln!("note: {} stays as it is: {why}", grid_file.display()),
+            None => {
+                page = page.or_else(|| Some(file.with_file_name(GRID_PAGE)));
+                kept = in_run.then_some(grid_file);
+            }
+        }
+    }
     let order = order_of(&trained, args.order, *first).await?;
     let settings = TestSettings { widths, lambda: 0.0, order, batch, limit: config.limit() };
     let mut grid: Vec<GridPoint> = Vec::new();
     let standard = model.test_each(gpu, images, clients, &settings, &lambdas).await?;
     grid.extend(lambdas.iter().zip(standard).map(|(lambda, standard)| GridPoint { lambda: *lambda, standard, attacked: vec![] }));
-    let default = if args.grid { vec!["pgd-20".parse::<Attack>()?] } else { Vec::new() };
-    for attack in args.attack.map_or(default, |a| a.0) {
+    for attack in attacks {
         let told = |width: Ratio, lambda: f64| match lambdas.len() {
             1 => eprintln!("attack {attack}, width {width}"),
             _ => eprintln!("attack {attack}, width {width}, lambda {lambda}"),
@@ -201,14 +275,8 @@ pub(super) async fn run(args: Args) -> Result<()> {
     }
     if args.grid {
         text += &format!("\n{}", grid_table(&grid));
-        let path = args.page.unwrap_or_else(|| file.with_file_name("grid.html"));
-        let results = Grid { grid: grid.clone() };
-        // For `splitmix report`.
-        let json = serde_json::to_vec_pretty(&results).map_err(|e| Error::Data(format!("the grid cannot be written: {e}")))?;
-        write_atomically(&file.with_file_name(report::GRID), &json)?;
-        write_atomically(&path, report::grid_page(&file.display().to_string(), &results.alone())?.as_bytes())?;
-        text += &format!("page: {}\n", path.display());
     }
+    // What was found is told first: a file may fail.
     print(&text)?;
     if let Some(path) = args.json {
         let reports = match grid.as_slice() {
@@ -217,6 +285,18 @@ pub(super) async fn run(args: Args) -> Result<()> {
         };
         let json = serde_json::to_vec_pretty(&reports).map_err(|e| Error::Data(format!("the report cannot be written: {e}")))?;
         write_atomically(&path, &json)?;
+    }
+    if args.grid {
+        let results = Grid { grid };
+        // For `splitmix report`.
+        if let Some(file) = kept {
+            let json = serde_json::to_vec_pretty(&results).map_err(|e| Error::Data(format!("the grid cannot be written: {e}")))?;
+            write_atomically(&file, &json)?;
+        }
+        if let Some(page) = page {
+            write_atomically(&page, report::grid_page(&file.display().to_string(), &results.alone())?.as_bytes())?;
+            print(&format!("page: {}\n", page.display()))?;
+        }
     }
     Ok(())
 }
