@@ -99,6 +99,7 @@ impl Bench {
             deck: None,
             mixed: None,
             config,
+            data: None,
         };
         let (algorithm, architecture) = (header.config.algorithm(), header.config.network.architecture().expect("built in"));
         let bn_mode = header.bn_mode();

@@ -141,6 +141,9 @@ pub(super) async fn open(path: &Path, place: &PlaceArgs, widths: Option<&[Ratio]
     let dataset = Rc::new(load_data(&config)?);
     let gpu = open_gpu(config.adapter.clone(), config.checked_shaders).await?;
     let trained = Trained::new(gpu, checkpoint, &file.display().to_string(), dataset, config).await?;
+    if let Some(difference) = &trained.other_data {
+        eprintln!("note: these are not the data of the model's training: {difference}");
+    }
     Ok((file, trained))
 }
 

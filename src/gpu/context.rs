@@ -279,7 +279,7 @@ impl Gpu {
 
     /// Largest storage buffer that can be bound, in bytes: at most 4 GiB, for kernels count bytes of images in 32 bits.
     pub fn largest_binding(&self) -> u64 {
-        self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size).min(u64::from(u32::MAX & !15))
+        self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size).min(u64::from(!15u32))
     }
 
     /// The first error since the last call of this, if any: refused calls, memory, a lost device.
