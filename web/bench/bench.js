@@ -27,7 +27,6 @@ async function ours(data) {
     batchSize: BATCH,
     rounds: 1000,
     validateEvery: 1000,
-    checkpointEvery: 1000,
     schedule: "none",
     lr: LR,
   });

@@ -47,16 +47,30 @@ pub(crate) fn give_all<T: Tsify + Serialize>(values: impl IntoIterator<Item = T>
     values.into_iter().map(|value| give(&value)).collect()
 }
 
-/// The configuration that options in camelCase make of the defaults, not yet validated.
+/// Options of the command line that say nothing here: of files, and of a device that is open already.
+const NATIVE: [&str; 8] = ["data", "data-dir", "clients-file", "test-ratio", "adapter", "out", "checkpoint-every", "checked-shaders"];
+
+/// The keys of the options that there are in a browser, in their order.
+pub fn option_keys() -> Vec<String> {
+    TrainConfig::keys().into_iter().filter(|key| !NATIVE.contains(&key.as_str())).collect()
+}
+
+/// The configuration that options in camelCase make of another, not yet validated.
 ///
 /// # Errors
 /// [`Error::Config`] for an option that there is not or whose value cannot be.
 pub(crate) fn configuration(base: &TrainConfig, options: &JsValue) -> Result<TrainConfig> {
-    let given: serde_json::Map<String, serde_json::Value> = read("options", options)?;
-    let keys = TrainConfig::keys();
+    configured(base, read("options", options)?)
+}
+
+fn configured(base: &TrainConfig, given: serde_json::Map<String, serde_json::Value>) -> Result<TrainConfig> {
+    let keys = option_keys();
     let mut all = serde_json::to_value(base).map_err(|error| Error::Config(format!("options: {error}")))?;
     for (name, value) in given {
         let key = kebab(&name);
+        if NATIVE.contains(&key.as_str()) {
+            return Err(Error::Config(format!("options: {name} is for the command line alone: in a browser, leave it out")));
+        }
         if !keys.contains(&key) {
             let names: Vec<String> = keys.iter().map(|key| option_name(key)).collect();
             return Err(Error::Config(format!("options: there is no {name}; there are {}", names.join(", "))));
@@ -114,6 +128,22 @@ mod tests {
             assert_eq!(kebab(&option_name(&key)), key);
         }
         assert_eq!(option_name("clients-per-domain"), "clientsPerDomain");
+    }
+
+    #[test]
+    fn options_of_the_command_line_alone_are_refused_and_others_are_taken() {
+        let with = |name: &str, value: &str| {
+            configured(&TrainConfig::default(), serde_json::Map::from_iter([(name.to_string(), serde_json::Value::from(value))]))
+        };
+        for key in NATIVE {
+            assert!(TrainConfig::keys().contains(&key.to_string()), "{key}");
+            let name = option_name(key);
+            let message = with(&name, "x").unwrap_err().to_string();
+            assert!(message.contains(&format!("{name} is for the command line alone")), "{message}");
+        }
+        assert_eq!(with("memoryLimit", "1MiB").unwrap().memory_limit.unwrap().0, 1 << 20);
+        let message = with("memory", "1MiB").unwrap_err().to_string();
+        assert!(message.contains("there is no memory; there are domains") && !message.contains("adapter"), "{message}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use wasm_bindgen_futures::JsFuture;
 
 #[wasm_bindgen(typescript_custom_section)]
 const TYPES: &str = r#"
-/** What a rejected promise says. */
+/** What a rejected promise says, and what is thrown by what does not wait. */
 export interface SplitmixError extends Error {
   name: "SplitmixError";
   /** What kind of failure: options, data, the device, training that diverged. */
@@ -163,7 +163,7 @@ impl Engine {
         let options = options.map_or(JsValue::UNDEFINED, Into::into);
         let (gpu, dataset, source) = (self.gpu.clone(), data.dataset.clone(), data.source);
         let made = async move {
-            let config = settled(configuration(&TrainConfig::default(), &options)?, source)?.validate()?;
+            let config = configuration(&settled(TrainConfig::default(), source), &options)?.validate()?;
             let dataset = chosen(&dataset, &config)?;
             let inner = run::Federation::new(gpu, &dataset, config).await?;
             Ok(Federation::new(inner, dataset))
@@ -177,7 +177,7 @@ impl Engine {
         let (gpu, dataset, source) = (self.gpu.clone(), data.dataset.clone(), data.source);
         let made = async move {
             let checkpoint = Checkpoint::from_bytes(&checkpoint, "checkpoint")?;
-            let saved = settled(checkpoint.header.config.clone(), source)?;
+            let saved = settled(checkpoint.header.config.clone(), source);
             let config = configuration(&saved, &options)?.validate()?;
             config.check_resume(&saved.validate()?)?;
             let dataset = chosen(&dataset, &config)?;
@@ -192,7 +192,7 @@ impl Engine {
         let (gpu, dataset, source) = (self.gpu.clone(), data.dataset.clone(), data.source);
         let made = async move {
             let checkpoint = Checkpoint::from_bytes(&checkpoint, "checkpoint")?;
-            let config = settled(checkpoint.header.config.clone(), source)?.validate()?;
+            let config = settled(checkpoint.header.config.clone(), source).validate()?;
             let dataset = chosen(&dataset, &config)?;
             Ok(Model::new(Trained::new(gpu, checkpoint.clone(), "checkpoint", dataset, config).await?, checkpoint))
         };
@@ -206,13 +206,13 @@ impl Engine {
 }
 
 /// The configuration with the data that is given, and nothing of another machine's.
-fn settled(mut config: TrainConfig, source: DataSource) -> Result<TrainConfig, Error> {
+fn settled(mut config: TrainConfig, source: DataSource) -> TrainConfig {
     config.data = source;
     config.data_dir = (source == DataSource::Directory).then(|| "arrays".into());
     config.clients_file = None;
     config.adapter = None;
     config.memory_limit = None;
-    Ok(config)
+    config
 }
 
 /// The domains that a configuration names, in its order, at the network's size.

@@ -1,6 +1,6 @@
 //! Training.
 
-use crate::convert::{fail, give, give_all, option_name};
+use crate::convert::{fail, give, give_all, option_keys, option_name};
 use async_lock::Mutex;
 use js_sys::{Function, Promise, Reflect};
 use serde::Serialize;
@@ -183,7 +183,8 @@ impl Federation {
     pub async fn options(&self) -> Result<EffectiveOptions, JsValue> {
         let config = self.inner.lock().await.config.clone();
         let all = serde_json::to_value(config).map_err(|e| fail(splitmix_fl::Error::Config(e.to_string())))?;
-        let named: serde_json::Map<_, _> = all.as_object().into_iter().flatten().map(|(k, v)| (option_name(k), v.clone())).collect();
+        let named = option_keys().into_iter().filter_map(|key| Some((option_name(&key), all.get(&key)?.clone())));
+        let named: serde_json::Map<_, _> = named.collect();
         Ok(named.serialize(&serde_wasm_bindgen::Serializer::json_compatible())?.unchecked_into())
     }
 

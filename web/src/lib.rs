@@ -10,7 +10,7 @@ mod engine;
 mod federation;
 mod model;
 
-pub use convert::option_name;
+pub use convert::{option_keys, option_name};
 pub use data::Data;
 pub use engine::Engine;
 pub use federation::Federation;

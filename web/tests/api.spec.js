@@ -158,6 +158,9 @@ test("failures say what is wrong, and cost nothing that is done", async ({ page 
       option: await why(() => engine.federation(data, { round: 1 })),
       value: await why(() => engine.federation(data, { rounds: 0 })),
       type: await why(() => engine.federation(data, { rounds: "many" })),
+      native: await why(() => engine.federation(data, { adapter: "0" })),
+      memory: await why(() => engine.federation(data, { ...options, memoryLimit: "1kB" })),
+      effective: await engine.federation(data, options).then((/** @type {any} */ f) => f.options()),
       file: await why(() => engine.load(new Uint8Array([1, 2, 3]), data)),
       arrays: await why(() => Data.fromArrays({ classes: ["a"], height: 2, width: 2, domains: [] })),
       width: await why(() => model.evaluate({ widths: [0.3] })),
@@ -175,6 +178,10 @@ test("failures say what is wrong, and cost nothing that is done", async ({ page 
   expect(said.option).toMatch(/SplitmixError config: options: there is no round; there are .*rounds/);
   expect(said.value).toContain("SplitmixError config: rounds = 0: it must be at least 1");
   expect(said.type).toContain("SplitmixError config: options: invalid type");
+  expect(said.native).toContain("SplitmixError config: options: adapter is for the command line alone");
+  expect(said.memory).toMatch(/SplitmixError (config|gpu): .*memory/);
+  expect(said.effective).toMatchObject({ rounds: 2, bnMode: "batch" });
+  expect(Object.keys(said.effective)).not.toContain("dataDir");
   expect(said.file).toContain("SplitmixError data: checkpoint: the file is cut short");
   expect(said.arrays).toContain("it has no domain");
   expect(said.width).toMatch(/SplitmixError config: .*3\/10/);

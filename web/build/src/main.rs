@@ -57,9 +57,9 @@ fn train_options() -> Done<String> {
     let command = <TrainOverrides as clap::Args>::augment_args(clap::Command::new("options"));
     let defaults = serde_json::to_value(TrainConfig::default())?;
     let mut text =
-        "\n/** Options of a training run: those of the command line's `train`, in camelCase. */\nexport interface TrainOptions {\n"
+        "\n/** Options of a training run: those of the command line's `train` that mean something in a browser, in camelCase. */\nexport interface TrainOptions {\n"
             .to_string();
-    for key in TrainConfig::keys() {
+    for key in splitmix_web::option_keys() {
         let argument = command.get_arguments().find(|a| a.get_long() == Some(key.as_str())).ok_or(format!("no flag --{key}"))?;
         let help = argument.get_long_help().or(argument.get_help()).map(ToString::to_string).unwrap_or_default();
         let default = &defaults[&key];
