@@ -19,7 +19,7 @@ export interface TrainCall {
   rounds?: number;
   /** Told of every round. A promise is waited for before the next round. */
   onRound?: (round: Round) => void | Promise<void>;
-  /** Ends training after the round in progress; the promise is rejected with the signal's reason. */
+  /** Ends training after the round in progress; the promise is rejected with the signal's reason, unless no round is left. */
   signal?: AbortSignal;
 }
 "#;
@@ -143,12 +143,12 @@ impl Federation {
         let signal: Option<web_sys::AbortSignal> = get("signal")?.dyn_into().ok();
         let most = get("rounds")?.as_f64().map_or(usize::MAX, |n| n as usize);
         for _ in 0..most {
-            if let Some(signal) = signal.as_ref().filter(|s| s.aborted()) {
-                return Err(signal.reason());
-            }
             let mut federation = self.inner.lock().await;
             if federation.rounds_done >= federation.config.rounds {
                 break;
+            }
+            if let Some(signal) = signal.as_ref().filter(|s| s.aborted()) {
+                return Err(signal.reason());
             }
             let before = federation.gpu.counts();
             let outcome = federation.round().await.map_err(fail)?;

@@ -153,6 +153,7 @@ test("failures say what is wrong, and cost nothing that is done", async ({ page 
     const stop = new AbortController();
     const aborted = await engine.federation(data, { ...options, rounds: 5 });
     const lost = await engine.federation(data, { ...options, rounds: 5 });
+    const last = await engine.federation(data, { ...options, rounds: 1 });
     const model = await engine.load(await aborted.checkpoint(), data);
     return {
       option: await why(() => engine.federation(data, { round: 1 })),
@@ -169,6 +170,8 @@ test("failures say what is wrong, and cost nothing that is done", async ({ page 
       image: await why(() => data.testImage(9, 0)),
       abort: await why(() => aborted.train({ signal: stop.signal, onRound: () => stop.abort() })),
       abortedRounds: await aborted.roundsDone(),
+      // By now the signal is aborted, but there was nothing left to stop.
+      whole: await why(() => last.train().then(() => last.train({ signal: stop.signal }))),
       lost: await why(() => lost.train({ onRound: () => engine.close() })),
       kept: (await lost.checkpoint()).length,
       keptRounds: await lost.roundsDone(),
@@ -190,6 +193,7 @@ test("failures say what is wrong, and cost nothing that is done", async ({ page 
   expect(said.image).toContain("no test image 0 of domain 9");
   expect(said.abort).toContain("AbortError");
   expect(said.abortedRounds).toBe(1);
+  expect(said.whole).toBe("no error");
   expect(said.lost).toContain("SplitmixError gpu: the GPU device was closed");
   expect(said.keptRounds).toBe(1);
   expect(said.kept).toBeGreaterThan(7e6);
