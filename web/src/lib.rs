@@ -1,7 +1,9 @@
 //! The engine for JavaScript: create it, give it data, train with a callback a round, evaluate at any width and λ, predict, attack, save
 //! and load checkpoints. A thin layer over the `splitmix-fl` library: every method is a few calls of it and a change of form.
 //!
-//! All waiting is asynchronous and every failure is a rejected promise with a `SplitmixError`.
+//! All waiting is asynchronous. A failure is a rejected promise with a `SplitmixError`, or an exception of that kind where nothing is
+//! waited for. A fault of the program itself, a panic, is neither: it traps, and a promise that waits is never settled. The page or worker
+//! is told by the events `error` and `unhandledrejection`, and has to load the module anew.
 #![warn(missing_docs)]
 
 mod convert;

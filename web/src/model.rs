@@ -114,6 +114,13 @@ pub struct ModelInfo {
     pub classes: usize,
     /// Channels, rows and columns of an image.
     pub image: [usize; 3],
+    /// What its batch norms normalise by: statistics of the `batch`, `tracked` ones or, in mode `post`, re-estimated ones. By `batch`
+    /// alone `context` and `domain` can be given to a prediction.
+    pub bn_mode: String,
+    /// The domains of its data.
+    pub domains: Vec<String>,
+    /// The clients, one of which a prediction has to name, where each has batch norms of its own; none where all have the same.
+    pub clients: Vec<String>,
 }
 
 /// What a width costs.
@@ -202,7 +209,7 @@ impl Model {
     /// What it is.
     #[wasm_bindgen(getter)]
     pub fn info(&self) -> std::result::Result<Ts<ModelInfo>, JsValue> {
-        let header = &self.inner.header;
+        let Trained { header, model, dataset, clients, .. } = &*self.inner;
         let base = header.base_width;
         let widths = match &header.mixed {
             Some(mixed) => vec![mixed.width.to_string()],
@@ -215,10 +222,13 @@ impl Model {
         give(&ModelInfo {
             network: header.network.clone(),
             widths,
-            dual: self.inner.model.network.norms.dual,
+            dual: model.network.norms.dual,
             rounds: header.rounds_done,
             classes: header.classes,
             image: header.image,
+            bn_mode: model.bn_mode.to_string(),
+            domains: dataset.domains.iter().map(|d| d.name.clone()).collect(),
+            clients: clients.iter().filter(|_| model.local.is_some()).map(|c| c.name.clone()).collect(),
         })
     }
 

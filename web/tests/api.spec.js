@@ -176,6 +176,13 @@ test("failures say what is wrong, and cost nothing that is done", async ({ page 
       kept: (await lost.checkpoint()).length,
       keptRounds: await lost.roundsDone(),
       after: await why(() => engine.federation(data, options)),
+      // A new device takes what was on the lost one.
+      again: await why(async () => {
+        const other = await Engine.create();
+        const [resumed, loaded] = [await other.resume(await lost.checkpoint(), data), await other.load(model.checkpoint(), data)];
+        await resumed.train({ rounds: 1 });
+        await loaded.predict(data.testImage(0, 0));
+      }),
     };
   }, TINY);
   expect(said.option).toMatch(/SplitmixError config: options: there is no round; there are .*rounds/);
@@ -198,6 +205,7 @@ test("failures say what is wrong, and cost nothing that is done", async ({ page 
   expect(said.keptRounds).toBe(1);
   expect(said.kept).toBeGreaterThan(7e6);
   expect(said.after).toContain("SplitmixError gpu");
+  expect(said.again).toBe("no error");
 });
 
 test("the README's example runs", async ({ page }) => {
