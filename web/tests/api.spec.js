@@ -59,7 +59,7 @@ test("own images, checkpoints both ways, ONNX", async ({ page }) => {
       return { pixels, labels };
     };
     const own = Data.fromArrays({ classes: ["left", "right"], height: 8, width: 8, domains: [{ name: "mine", train: set(80), test: set(40) }] });
-    const federation = await engine.federation(own, { ...options, trainPerDomain: 80, bnMode: "tracked", rescaleLayer: false });
+    const federation = await engine.federation(own, { ...options, trainPerDomain: 80, bnMode: "tracked", rescaleInit: false, rescaleLayer: false, rounds: 4, lr: 0.1 });
     await federation.train();
     const bytes = await federation.checkpoint();
     const model = await engine.load(bytes, own);
@@ -68,7 +68,7 @@ test("own images, checkpoints both ways, ONNX", async ({ page }) => {
     const mixed = await engine.load(await model.mix({ width: 0.25 }), own);
     return {
       size: own.imageSize[0],
-      same: (await federation.checkpoint()).length === model.checkpoint().length,
+      same: bytes.length > 0 && String(model.checkpoint()) === String(bytes),
       accuracy: tested.accuracy,
       onnx: onnx.length,
       mixed: mixed.info.widths,
@@ -77,7 +77,8 @@ test("own images, checkpoints both ways, ONNX", async ({ page }) => {
     };
   }, TINY);
   expect(done).toMatchObject({ size: 8, same: true, mixed: ["1/4"], best: true, classes: 2 });
-  expect(done.accuracy).toBeGreaterThanOrEqual(0.5);
+  // Bright left or bright right: nothing is easier.
+  expect(done.accuracy).toBeGreaterThanOrEqual(0.95);
   expect(done.onnx).toBeGreaterThan(1e6);
 });
 
