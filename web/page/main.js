@@ -1,5 +1,5 @@
 // The page: what is pressed, what is shown. The engine works in worker.js.
-import * as Comlink from "./vendor/comlink.mjs";
+import * as Comlink from "./vendor/comlink.js";
 import { del, get, set } from "./vendor/idb-keyval.js";
 import { Pad, paint } from "./pad.js";
 import { Plot } from "./plots.js";
@@ -22,6 +22,9 @@ const number = new Intl.NumberFormat("en");
 const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
 /** @type {Comlink.Remote<import("./worker.js").Api>} */
 const engine = Comlink.wrap(worker);
+// Said where this program does not start.
+$("unstarted").remove();
+
 
 const settings = /** @type {HTMLFormElement} */ ($("settings"));
 const loss = new Plot($("loss"), "Loss");

@@ -1,5 +1,5 @@
 // The engine in a worker, so that the page stays responsive while it trains.
-import * as Comlink from "./vendor/comlink.mjs";
+import * as Comlink from "./vendor/comlink.js";
 import init, { Data, Engine } from "./splitmix/splitmix.js";
 
 /** @typedef {import("./splitmix/splitmix.js").TrainOptions} TrainOptions */

@@ -8,9 +8,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Files of npm packages that the page takes, and the types that it is checked with: package, file, name in `vendor/`.
+/// All code ends in `.js`: not every file server knows `.mjs` for JavaScript.
 const VENDOR: [(&str, &str, &str); 8] = [
-    ("comlink", "dist/esm/comlink.min.mjs", "comlink.mjs"),
-    ("comlink", "dist/esm/comlink.d.ts", "comlink.d.mts"),
+    ("comlink", "dist/esm/comlink.min.mjs", "comlink.js"),
+    ("comlink", "dist/esm/comlink.d.ts", "comlink.d.ts"),
     ("comlink", "dist/esm/protocol.d.ts", "protocol.d.ts"),
     ("idb-keyval", "dist/index.js", "idb-keyval.js"),
     ("idb-keyval", "dist/index.d.ts", "idb-keyval.d.ts"),
