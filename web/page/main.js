@@ -97,7 +97,8 @@ function options() {
     trainPerDomain: Number(form.get("trainPerDomain")),
     seed: Number(form.get("seed")),
     validateEvery: 1,
-    ...(attack ? { lambdaTrain: 0.5, trainAttack: attack } : {}),
+    // Dual batch norms want statistics of their own, and these go without the corrections: as in presets/robust.toml.
+    ...(attack ? { lambdaTrain: 0.5, trainAttack: attack, bnMode: "tracked", rescaleInit: false, rescaleLayer: false, lr: 0.1 } : {}),
   };
 }
 
