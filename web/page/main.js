@@ -13,18 +13,21 @@ import { Plot } from "./plots.js";
 
 const SAVED = "splitmix-run";
 
+/** No checkpoint that a browser has memory for is larger, in bytes. */
+const LARGEST = 2 ** 29;
+
 /** @template {HTMLElement} [T=HTMLElement] @param {string} id @returns {T} */
 const $ = (id) => /** @type {T} */ (document.getElementById(id));
 /** @param {number | undefined | null} share */
 const percent = (share) => (share === undefined || share === null ? "–" : `${(100 * share).toFixed(1)}%`);
 const number = new Intl.NumberFormat("en");
 
-const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
-/** @type {Comlink.Remote<import("./worker.js").Api>} */
-const engine = Comlink.wrap(worker);
 // Said where this program does not start.
 $("unstarted").remove();
 
+const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+/** @type {Comlink.Remote<import("./worker.js").Api>} */
+const engine = Comlink.wrap(worker);
 
 const settings = /** @type {HTMLFormElement} */ ($("settings"));
 const loss = new Plot($("loss"), "Loss");
@@ -42,22 +45,44 @@ let domains = [];
 /** The class and the domain of what is on the pad, where it is a test image. @type {{label: number, domain: string} | undefined} */
 let taken;
 let training = false;
+let stopped = false;
 
-/** Tells what went wrong. @param {unknown} error */
-function fail(error) {
-  $("error").hidden = false;
-  $("error").textContent = error instanceof Error ? error.message : String(error);
+/** What may fail: each tells its last failure until it is tried again. @typedef {"training" | "keeping" | "model" | "picture" | "self-test" | "engine"} Kind */
+
+/** @type {Map<Kind, string>} */
+const failures = new Map();
+
+function showFailures() {
+  $("error").hidden = failures.size === 0;
+  $("error").replaceChildren(...Array.from(failures.values(), (text) => Object.assign(document.createElement("p"), { textContent: text })));
 }
 
-/** Does something that may fail. @template T @param {() => Promise<T>} work */
-async function attempt(work) {
-  $("error").hidden = true;
+/** Tells what went wrong. @param {Kind} kind @param {unknown} error */
+function fail(kind, error) {
+  failures.set(kind, error instanceof Error ? error.message : String(error));
+  showFailures();
+}
+
+/** Does something that may fail. @template T @param {Kind} kind @param {() => Promise<T>} work */
+async function attempt(kind, work) {
+  if (failures.delete(kind)) showFailures();
   try {
     return await work();
   } catch (error) {
-    fail(error);
+    fail(kind, error);
     return undefined;
   }
+}
+
+// A worker that was not loaded, or whose program ended: what was asked of it is never answered.
+for (const name of ["error", "messageerror"]) {
+  worker.addEventListener(name, (event) => {
+    stopped = true;
+    const why = event instanceof ErrorEvent && event.message ? ` (${event.message})` : "";
+    fail("engine", `The engine stopped${why}: reload the page; the last whole round is kept.`);
+    $("adapter").textContent = "The engine stopped.";
+    enable();
+  });
 }
 
 /** @param {HTMLTableElement} table @param {(string | number)[]} head @param {(string | number)[][]} rows */
@@ -104,6 +129,10 @@ function options() {
 
 /** Buttons as the moment allows. */
 function enable() {
+  if (stopped) {
+    for (const control of document.querySelectorAll("main :is(button, input, select)")) control.toggleAttribute("disabled", true);
+    return;
+  }
   const set = (/** @type {string} */ id, /** @type {boolean} */ on) => ($(id).toggleAttribute("disabled", !on));
   set("train", !training);
   set("stop", training);
@@ -165,7 +194,9 @@ function redraw() {
 }
 
 async function save() {
-  if (run) await set(SAVED, run).catch((error) => fail(new Error(`the run could not be kept in this browser: ${error.message}`)));
+  await attempt("keeping", async () => {
+    if (run) await set(SAVED, run).catch((error) => Promise.reject(new Error(`the run could not be kept in this browser: ${error.message}`)));
+  });
 }
 
 /** Trains what is prepared, from where it is. */
@@ -191,47 +222,58 @@ async function train() {
     );
     $("status").textContent += ended === "stopped" ? " Stopped." : " Done.";
   } catch (error) {
-    fail(error);
+    fail("training", error);
     if (own.rounds.length) $("status").textContent += ` Ended by an error; the ${own.rounds.length} rounds before it are kept.`;
   }
   training = false;
   enable();
 }
 
-async function begin() {
-  await attempt(async () => {
-    $("status").textContent = "Dealing images to clients and compiling kernels …";
+/**
+ * Prepares a training, and trains.
+ * @param {string} says @param {() => ReturnType<typeof engine.prepare>} prepare
+ * @param {(prepared: NonNullable<Awaited<ReturnType<typeof engine.prepare>>>) => void} ready
+ */
+async function trainAfter(says, prepare, ready) {
+  const prepared = await attempt("training", async () => {
+    const before = $("status").textContent;
+    $("status").textContent = says;
     training = true;
     enable();
     try {
-      const prepared = await engine.prepare(options());
-      const form = Object.fromEntries([...new FormData(settings)].map(([k, v]) => [k, String(v)]));
-      run = { settings: form, clients: prepared.clients, rounds: [], total: prepared.options.rounds, last: new Uint8Array() };
+      const made = await prepare();
+      $("status").textContent = made ? says : "Stopped before a round.";
+      return made;
+    } catch (error) {
+      $("status").textContent = before;
+      throw error;
     } finally {
       training = false;
       enable();
     }
-    redraw();
-    await train();
-    await useRun();
   });
+  if (!prepared) return;
+  ready(prepared);
+  await train();
+  await attempt("model", useRun);
+}
+
+function begin() {
+  const form = Object.fromEntries([...new FormData(settings)].map(([k, v]) => [k, String(v)]));
+  const wanted = options();
+  return trainAfter(
+    "Dealing images to clients and compiling kernels …",
+    () => engine.prepare(wanted),
+    (prepared) => {
+      run = { settings: form, clients: prepared.clients, rounds: [], total: prepared.options.rounds, last: new Uint8Array() };
+      redraw();
+    },
+  );
 }
 
 async function goOn() {
-  await attempt(async () => {
-    if (!run) return;
-    training = true;
-    enable();
-    try {
-      $("status").textContent = "Going on …";
-      await engine.prepare({}, run.last);
-    } finally {
-      training = false;
-      enable();
-    }
-    await train();
-    await useRun();
-  });
+  const last = run?.last;
+  if (last) await trainAfter("Going on …", () => engine.prepare({}, last), () => {});
 }
 
 // ---- The model
@@ -239,9 +281,6 @@ async function goOn() {
 /** Takes a checkpoint as the model that the sliders change. @param {Uint8Array} bytes */
 async function use(bytes) {
   const info = await engine.load(bytes);
-  if (info.image.join() !== "3,28,28" || info.classes !== classes.length) {
-    throw new Error(`this page shows models of ${classes.length} classes of 28×28 images; this one has ${info.classes} of ${info.image.join("×")}`);
-  }
   model = info;
   const width = /** @type {HTMLInputElement} */ ($("width"));
   width.max = String(info.widths.length);
@@ -250,6 +289,8 @@ async function use(bytes) {
     ? "0: as accurate as can be on clean images. 1: as robust as can be."
     : "This model was trained on clean images only: for a choice of robustness, train one with an attack.";
   if (!info.dual) /** @type {HTMLInputElement} */ ($("lambda")).value = "0";
+  $("client").replaceChildren(...info.clients.map((name) => new Option(name)));
+  $("client-choice").hidden = info.clients.length === 0;
   enable();
   await customise();
 }
@@ -276,43 +317,54 @@ function accuracies(lambda, info) {
   if (!found) {
     const tested = engine.evaluate({ widths: info.widths, lambda, imagesPerClient: 128 });
     found = tested.then((all) => new Map(all.map((w) => [w.width, w.accuracy])));
+    // What failed is tried again when it is wanted again.
+    const own = known;
+    found.catch(() => own.delete(lambda));
     known.set(lambda, found);
   }
   return found;
 }
 
+/** What the sliders choose now, and whether they still do. */
+function chosen() {
+  const [info, { width, lambda }] = [model, choice()];
+  return { info, width, lambda, still: () => choice().width === width && choice().lambda === lambda && model === info };
+}
+
 /** Shows what the sliders choose, at once; what has to be computed, as it comes. */
 async function customise() {
-  const info = model;
-  const { width, lambda } = choice();
+  const { info, width, lambda, still } = chosen();
   $("width-value").textContent = width;
+  $("width").setAttribute("aria-valuetext", width);
   $("lambda-value").textContent = String(lambda);
   if (!info) return;
-  const still = () => choice().width === width && choice().lambda === lambda && model === info;
-  await attempt(async () => {
+  // Figures of another choice are none of this one.
+  for (const fact of ["accuracy", "robust", "parameters", "macs", "time"]) $(`fact-${fact}`).textContent = "–";
+  await attempt("model", async () => {
     const cost = await engine.cost(width);
     if (!still()) return;
     $("fact-parameters").textContent = number.format(cost.parameters);
     $("fact-macs").textContent = `${(cost.macs / 1e6).toFixed(2)} million`;
-    $("fact-accuracy").textContent = "…";
-    $("fact-robust").textContent = "–";
     // The slider may be on its way: only where it rests is measured.
     await new Promise((done) => setTimeout(done, 150));
     if (!still()) return;
+    $("fact-accuracy").textContent = "…";
     await predict();
     if (!still()) return;
     const found = (await accuracies(lambda, info)).get(width);
     if (still()) $("fact-accuracy").textContent = percent(found);
   });
+  if (still() && failures.has("model")) $("fact-accuracy").textContent = "–";
 }
 
 async function measure() {
-  const { width, lambda } = choice();
+  const { width, lambda, still } = chosen();
   $("fact-robust").textContent = "…";
-  await attempt(async () => {
+  const measured = await attempt("model", async () => {
     const [result] = await engine.evaluate({ widths: [width], lambda, attack: "pgd-7", imagesPerClient: 16 });
-    $("fact-robust").textContent = `${percent(result.accuracy)} (PGD, 7 steps, 16 images a client)`;
+    return `${percent(result.accuracy)} (PGD, 7 steps, 16 images a client)`;
   });
+  if (still()) $("fact-robust").textContent = measured ?? "–";
 }
 
 // ---- A digit
@@ -335,37 +387,57 @@ function showBars(probabilities) {
   return top;
 }
 
-/** The domain that a picture is judged among: a drawing looks like MNIST's. */
-const among = () => taken?.domain ?? domains[0].name;
+const CONTEXT = 63;
+
+/** How a picture is judged: as chosen, with what the model wants beside it. */
+function judging() {
+  const client = /** @type {HTMLSelectElement} */ ($("client")).value;
+  // A drawing looks like MNIST's digits.
+  const domain = taken?.domain ?? domains[0].name;
+  return {
+    ...choice(),
+    ...(model?.bnMode === "batch" ? { context: CONTEXT, ...(model.domains.includes(domain) ? { domain } : {}) } : {}),
+    ...(client ? { client } : {}),
+  };
+}
+
+/** How often what is shown of a picture became another's: an answer to an earlier question is not shown. */
+let pictures = 0;
 
 async function predict() {
+  const mine = ++pictures;
   $("attacked").hidden = true;
   const pixels = pad.pixels();
   if (!model || !pixels) return;
-  await attempt(async () => {
-    const { probabilities, milliseconds } = await engine.predict(pixels, { ...choice(), ...context() });
-    showBars(probabilities);
-    $("fact-time").textContent = `${milliseconds.toFixed(0)} ms, with ${CONTEXT} images for the batch norms`;
+  await attempt("picture", async () => {
+    const how = judging();
+    const { probabilities, milliseconds } = await engine.predict(pixels, how);
+    if (mine !== pictures) return;
+    const top = showBars(probabilities);
+    $("prediction").textContent = `Prediction: ${classes[top]}, ${percent(probabilities[top])}`;
+    $("fact-time").textContent = `${milliseconds.toFixed(0)} ms${"context" in how ? `, with ${CONTEXT} images for the batch norms` : ""}`;
   });
 }
 
-const CONTEXT = 63;
-const context = () => ({ context: CONTEXT, domain: among() });
-
 async function attack() {
   const pixels = pad.pixels();
-  if (!model || !pixels) return fail(new Error("draw a digit or take a test image first"));
-  await attempt(async () => {
+  if (!model || !pixels) return fail("picture", new Error("draw a digit or take a test image first"));
+  const mine = ++pictures;
+  await attempt("picture", async () => {
+    // All of one moment: picture, label and sliders may change on the way.
+    const [how, shows] = [judging(), taken?.label];
+    const name = /** @type {HTMLSelectElement} */ ($("attack-name")).value;
     $("attacked").hidden = false;
     $("attack-says").textContent = "Attacking …";
-    const before = await engine.predict(pixels, { ...choice(), ...context() });
-    const guess = before.probabilities.indexOf(Math.max(...before.probabilities));
-    const label = taken?.label ?? guess;
-    const name = /** @type {HTMLSelectElement} */ ($("attack-name")).value;
-    const done = await engine.attack(pixels, label, { ...choice(), ...context(), attack: name });
+    const guess = async () => {
+      const { probabilities } = await engine.predict(pixels, how);
+      return probabilities.indexOf(Math.max(...probabilities));
+    };
+    const label = shows ?? (await guess());
+    const done = await engine.attack(pixels, label, { ...how, attack: name });
+    if (mine !== pictures) return;
     paint($("attack-image"), done.pixels);
     paint($("attack-noise"), Array.from(done.pixels, (v, i) => 128 + 16 * (v - pixels[i])));
-    showBars(done.before);
     const after = showBars(done.after);
     const most = Math.max(...Array.from(done.pixels, (v, i) => Math.abs(v - pixels[i])));
     const was = done.before.indexOf(Math.max(...done.before));
@@ -373,6 +445,7 @@ async function attack() {
       (after === was ? `Still taken for ${classes[after]}` : `Taken for ${classes[after]} instead of ${classes[was]}`) +
       ` (${percent(done.after[after])}); no value was changed by more than ${most} of 255.`;
   });
+  if (mine === pictures && failures.has("picture")) $("attacked").hidden = true;
 }
 
 /** Which test image of each domain comes next. */
@@ -382,7 +455,7 @@ async function pick() {
   const domain = Number(/** @type {HTMLSelectElement} */ ($("pick-domain")).value);
   const index = next.get(domain) ?? 0;
   next.set(domain, (index + 1) % domains[domain].test);
-  await attempt(async () => {
+  await attempt("picture", async () => {
     const { pixels, label } = await engine.image(domain, index);
     pad.show(pixels);
     taken = { label, domain: domains[domain].name };
@@ -440,12 +513,13 @@ async function selfTest() {
   let [done, failed] = [0, 0];
   const table = /** @type {HTMLTableElement} */ ($("self-test-rows"));
   fill(table, ["kernel", "error / allowed", "verdict", "shape"], []);
-  const finished = await attempt(async () => {
+  $("self-test-says").textContent = "Checking …";
+  const finished = await attempt("self-test", async () => {
     await engine.selfTest(
       Comlink.proxy((/** @type {import("./splitmix/splitmix.js").SelfTestRow} */ row) => {
         done += 1;
         failed += row.failure ? 1 : 0;
-        $("self-test-says").textContent = `${done} checks, ${failed} failed …`;
+        $("self-test-count").textContent = `${done} checks, ${failed} failed`;
         const line = table.insertRow();
         for (const text of [row.op, percent(row.worst), row.failure ? `FAILED: ${row.failure}` : "ok", row.shape]) line.insertCell().textContent = text;
         if (row.failure) line.className = "failed";
@@ -456,6 +530,7 @@ async function selfTest() {
       : `All ${done} checks passed.`;
     return true;
   });
+  $("self-test-count").textContent = "";
   if (!finished) $("self-test-says").textContent = `Ended early, after ${done} checks, ${failed} failed: see the error.`;
   $("self-test").toggleAttribute("disabled", false);
 }
@@ -487,7 +562,7 @@ async function start() {
     run = saved;
     redraw();
     $("status").textContent += " Restored from this browser.";
-    await attempt(useRun);
+    await attempt("model", useRun);
   }
   loss.draw();
   accuracy.draw();
@@ -509,19 +584,34 @@ $("measure").addEventListener("click", () => void measure());
 $("clear").addEventListener("click", () => {
   pad.clear();
   taken = undefined;
+  pictures += 1;
   showBars(undefined);
+  $("prediction").textContent = "";
   $("attacked").hidden = true;
 });
-$("pad").addEventListener("pointerdown", () => (taken = undefined));
+$("pad").addEventListener("pointerdown", () => {
+  taken = undefined;
+  pictures += 1;
+});
 $("pick").addEventListener("click", () => void pick());
 $("attack").addEventListener("click", () => void attack());
-$("download").addEventListener("click", () => void attempt(async () => download(await engine.checkpoint())));
+$("client").addEventListener("change", () => void predict());
+$("download").addEventListener("click", () => void attempt("model", async () => download(await engine.checkpoint())));
 $("upload").addEventListener("change", async (event) => {
-  const file = /** @type {HTMLInputElement} */ (event.target).files?.[0];
-  if (file) await attempt(async () => use(new Uint8Array(await file.arrayBuffer())));
+  const input = /** @type {HTMLInputElement} */ (event.target);
+  const file = input.files?.[0];
+  if (!file) return;
+  await attempt("model", async () => {
+    if (file.size > LARGEST) {
+      throw new Error(`${file.name} has ${(file.size / 2 ** 20).toFixed(0)} MiB, and this page takes checkpoints of up to ${LARGEST / 2 ** 20}`);
+    }
+    await use(new Uint8Array(await file.arrayBuffer()));
+  });
+  // So that the same file can be chosen again, changed perhaps.
+  input.value = "";
 });
 $("forget").addEventListener("click", () =>
-  attempt(async () => {
+  attempt("keeping", async () => {
     await del(SAVED);
     run = undefined;
     redraw();

@@ -13,8 +13,15 @@ let data;
 let federation;
 /** @type {import("./splitmix/splitmix.js").Model | undefined} */
 let model;
-/** @type {AbortController | undefined} */
+/** Of the training that is prepared or at work. @type {AbortController | undefined} */
 let abort;
+let training = false;
+/** Whether the device has failed, so that what comes next wants another. */
+let failed = false;
+
+// An error reaches the page by itself, a rejected promise that nobody waits for does not. Neither is an engine's failure, of which
+// the page is told: it is the end of this program.
+addEventListener("unhandledrejection", (event) => reportError(event.reason));
 
 /** @returns {import("./splitmix/splitmix.js").Model} */
 function trained() {
@@ -22,22 +29,54 @@ function trained() {
   return model;
 }
 
+/** Does something on the device. @template T @param {() => Promise<T> | T} work @returns {Promise<T>} */
+async function watched(work) {
+  try {
+    return await work();
+  } catch (/** @type {any} */ error) {
+    failed ||= error?.kind === "gpu";
+    throw error;
+  }
+}
+
+/** Opens another device in place of one that failed, a lost one perhaps, and takes the model there. */
+async function renew() {
+  if (!failed) return;
+  // Where the device was short of memory, this makes room. A training that still goes on there is left to it.
+  if (!training) {
+    engine.close();
+    federation = undefined;
+  }
+  const fresh = await Engine.create();
+  const moved = model && (await fresh.load(model.checkpoint(), data));
+  model?.free();
+  [engine, model, failed] = [fresh, moved, false];
+}
+
 /** What uses the model, one after the other: none is freed while it is at work. @type {Promise<unknown>} */
 let turn = Promise.resolve();
 
 /** @template T @param {() => Promise<T> | T} work @returns {Promise<T>} */
 function inTurn(work) {
-  const done = turn.then(work);
+  const done = turn.then(() => watched(() => renew().then(work)));
   turn = done.catch(() => {});
   return done;
 }
 
+/** A working device: to open one waits for what is still at work on the failed one. */
+const device = () => (failed ? inTurn(() => {}) : undefined);
+
 /** @param {Uint8Array} bytes */
 async function load(bytes) {
   const loaded = await engine.load(bytes, data);
+  const info = loaded.info;
+  if (info.image.join() !== "3,28,28") {
+    loaded.free();
+    throw new Error(`this page shows models of 28×28 images; this one is of ${info.image.slice(1).join("×")}`);
+  }
   model?.free();
   model = loaded;
-  return model.info;
+  return info;
 }
 
 const api = {
@@ -52,34 +91,43 @@ const api = {
   image(domain, index) {
     return { pixels: data.testImage(domain, index), label: data.testLabel(domain, index) };
   },
-  /** Makes a federation; with a checkpoint, one that goes on from there. @param {TrainOptions} options @param {Uint8Array} [checkpoint] */
+  /**
+   * Makes a federation; with a checkpoint, one that goes on from there. Nothing where it was stopped meanwhile.
+   * @param {TrainOptions} options @param {Uint8Array} [checkpoint]
+   */
   async prepare(options, checkpoint) {
-    const made = checkpoint ? await engine.resume(checkpoint, data, options) : await engine.federation(data, options);
+    const { signal } = (abort = new AbortController());
+    await device();
+    const made = await watched(() => (checkpoint ? engine.resume(checkpoint, data, options) : engine.federation(data, options)));
     federation?.free();
     federation = made;
-    return { clients: await federation.clients(), options: await federation.options(), done: await federation.roundsDone() };
+    return signal.aborted ? undefined : { clients: await federation.clients(), options: await federation.options() };
   },
   /**
    * Trains to the end or until stopped. Each round is told with the checkpoint after it, which came with the round's one readback.
    * @param {(round: Round, checkpoint: Uint8Array) => void} told
    */
   async train(told) {
-    const training = federation;
-    if (!training) throw new Error("prepare a federation first");
-    abort = new AbortController();
+    if (!federation || !abort) throw new Error("prepare a federation first");
+    const [prepared, { signal }] = [federation, abort];
+    training = true;
     try {
-      await training.train({
-        signal: abort.signal,
-        onRound: async (round) => {
-          const checkpoint = await training.checkpoint();
-          await told(round, Comlink.transfer(checkpoint, [checkpoint.buffer]));
-        },
-      });
+      await watched(() =>
+        prepared.train({
+          signal,
+          onRound: async (round) => {
+            const checkpoint = await prepared.checkpoint();
+            await told(round, Comlink.transfer(checkpoint, [checkpoint.buffer]));
+          },
+        }),
+      );
       return "done";
     } catch (error) {
-      if (abort.signal.aborted) return "stopped";
+      // A failure of the round that was to be the last is a failure all the same.
+      if (signal.aborted && error === signal.reason) return "stopped";
       throw error;
     } finally {
+      training = false;
       abort = undefined;
     }
   },
@@ -88,10 +136,6 @@ const api = {
   },
   /** Takes a checkpoint as the model. @param {Uint8Array} bytes */
   load: (bytes) => inTurn(() => load(bytes)),
-  /** The best round's checkpoint, if one was validated. */
-  best() {
-    return federation?.bestCheckpoint();
-  },
   checkpoint() {
     return inTurn(() => trained().checkpoint());
   },
@@ -119,7 +163,8 @@ const api = {
   async selfTest(told) {
     /** @type {unknown[]} */
     const rows = [];
-    const report = await engine.selfTest((row) => void rows.push(told(row)));
+    await device();
+    const report = await watched(() => engine.selfTest((row) => void rows.push(told(row))));
     // Rows and report take different ways to the page: without this the report may be there first.
     await Promise.all(rows);
     return report;
