@@ -93,14 +93,14 @@ test("trains rounds with falling loss, one readback each, and stays responsive",
   await page.screenshot({ path: `${PICTURES}/trained.png`, fullPage: true });
 });
 
-test("is restored after a reload, and goes on", async () => {
+test("is restored after a reload", async () => {
   await page.reload();
   await expect(page.locator("#status")).toContainText("Restored from this browser.");
   await expect(page.locator("#rounds tr")).toHaveCount(5);
   await settled();
 });
 
-test("stops when asked, and goes on from there", async () => {
+test("stops when asked, and goes on from there after a reload", async () => {
   await page.locator("[name=rounds]").fill("3");
   await page.locator("#train").click();
   await expect(page.locator("#status")).toContainText("Round 1 of 3");
@@ -108,6 +108,9 @@ test("stops when asked, and goes on from there", async () => {
   await expect(page.locator("#status")).toContainText("Stopped.");
   const before = await page.locator("#rounds tr").count();
   expect(before).toBeLessThan(4);
+  await settled();
+  await page.reload();
+  await expect(page.locator("#status")).toContainText("Restored from this browser.");
   await page.locator("#resume").click();
   await expect(page.locator("#status")).toContainText("Round 3 of 3");
   await expect(page.locator("#status")).toContainText("Done.");
