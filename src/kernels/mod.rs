@@ -534,7 +534,8 @@ mod tests {
             list.iter().filter(|(n, _)| ["STAGED", "CHUNK", "STAGE"].contains(n)).map(|(_, v)| *v).collect::<Vec<_>>()
         };
         assert_eq!(constants(2, 25, 1), [1, 2, 200], "all weights at once");
-        assert_eq!(constants(16, 25, 1), [1, 10, 1000], "as many blocks as fit");
+        assert_eq!(constants(16, 25, 1), [1, 2, 200], "as many blocks as leave room for other workgroups");
+        assert_eq!(constants(16, 121, 1), [1, 1, 484], "a block of many taps");
         assert_eq!(constants(16, 400, 1), [0, 65_536, 1], "not one block fits");
     }
 
