@@ -7,7 +7,7 @@ use crate::run::Trained;
 use crate::run::config::BnMode;
 use crate::run::mix::Choice;
 use crate::run::onnx::to_onnx;
-use crate::run::run_dir::write_atomically;
+use crate::run::run_dir::{folder_of, write_atomically};
 use crate::run::trained::client_number;
 use crate::{Error, Result};
 use std::ffi::OsStr;
@@ -89,9 +89,6 @@ pub(super) async fn run(args: Args) -> Result<()> {
 
 /// Whether two files that are not there yet would be one.
 fn same_place(a: &Path, b: &Path) -> bool {
-    let whole = |file: &Path| {
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        std::fs::canonicalize(folder).ok().zip(file.file_name().map(OsStr::to_os_string))
-    };
+    let whole = |file: &Path| std::fs::canonicalize(folder_of(file)).ok().zip(file.file_name().map(OsStr::to_os_string));
     whole(a) == whole(b)
 }

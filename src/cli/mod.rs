@@ -181,7 +181,7 @@ fn load_data(config: &TrainConfig) -> Result<Dataset> {
 
 /// Checks before the slow part that a result can be written to this file: that the folder it is to be in is there.
 fn check_output(file: &Path) -> Result<()> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = crate::run::run_dir::folder_of(file);
     if file.is_dir() || file.file_name().is_none() {
         return Err(Error::Config(format!("{} is a folder: name a file", file.display())));
     }

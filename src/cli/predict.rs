@@ -3,7 +3,7 @@
 use super::eval::{PlaceArgs, open};
 use super::{print, table};
 use crate::data::load_image;
-use crate::run::config::{BnMode, Widths};
+use crate::run::config::Widths;
 use crate::{Error, Result};
 use std::path::PathBuf;
 
@@ -55,9 +55,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     }
     let context = trained.context(args.context, args.domain.as_deref())?;
     let mut probabilities = vec![Vec::new(); widths.len()];
-    // 127 is what the context is where nothing is said.
-    let beside = if trained.model.bn_mode == BnMode::Batch { args.context.unwrap_or(127) } else { 0 };
-    let at_once = pictures_at_once(trained.gpu.largest_binding(), trained.model.network.input.len().into(), beside);
+    let at_once = pictures_at_once(trained.gpu.largest_binding(), trained.model.network.input.len().into(), context.count());
     for some in pictures.chunks(at_once) {
         let of_some = trained.predict(some, &widths, args.lambda, &context, client).await?;
         probabilities.iter_mut().zip(of_some).for_each(|(all, some)| all.extend(some));

@@ -333,3 +333,17 @@ impl Gpu {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slow_devices_are_given_little_at_a_time() {
+        let paper = 37_000_000_000; // 190 lanes × 32 of the Digits base
+        let steps = |kind| work_per_submit(kind) / paper;
+        assert_eq!(steps(wgpu::DeviceType::Cpu), 0, "a step is submitted in parts");
+        assert_eq!(steps(wgpu::DeviceType::IntegratedGpu), 1);
+        assert_eq!(steps(wgpu::DeviceType::DiscreteGpu), 5);
+    }
+}

@@ -14,7 +14,7 @@ use crate::fl::{Composition, Ratio, batches::mean_steps};
 use crate::net::{Network, TensorKind};
 use crate::run::config::MethodName;
 use crate::run::robust::GridPoint;
-use crate::run::run_dir::{BEST, CONFIG, METRICS, read_checkpoint};
+use crate::run::run_dir::{BEST, CONFIG, METRICS, folder_of, read_checkpoint};
 use crate::run::{Report, RoundMetrics, TrainConfig};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -359,10 +359,7 @@ fn apart(runs: Vec<Run>) -> Vec<(String, Vec<Run>)> {
             (None, Some(file)) => format!("clients-file {}", file.display()),
             (None, None) => String::new(),
         },
-        |r| match r.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            Some(folder) => format!("in {}", folder.display()),
-            None => "in .".into(),
-        },
+        |r| format!("in {}", folder_of(&r.path).display()),
         |r| r.path.display().to_string(),
     ];
     let enough = |place: &&fn(&Run) -> String| {

@@ -258,10 +258,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         _ => {}
     }
     let path = &linked(path);
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
+    let folder = folder_of(path);
     let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let prefix = format!(".{name}-");
     let mut builder = tempfile::Builder::new();
@@ -277,6 +274,11 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     #[cfg(unix)]
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(&failed)?;
     Ok(())
+}
+
+/// The folder that a file is in, `.` where its path names none.
+pub fn folder_of(file: &Path) -> &Path {
+    file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Where symbolic links at `path`, which do not go in a circle, lead to, be it there or not.

@@ -150,7 +150,7 @@ impl Trained {
         context: &Context,
         client: u32,
     ) -> Result<Vec<Vec<Vec<f32>>>> {
-        let each = 1 + context.labels.len();
+        let each = 1 + context.count();
         let pixels: Vec<u8> = pictures.iter().flat_map(|p| p.iter().chain(&context.pixels)).copied().collect();
         let mut all = self.model.predict(&self.gpu, &pixels, &self.settings(widths, lambda, each), client).await?;
         all.iter_mut().for_each(|of_width| *of_width = std::mem::take(of_width).into_iter().step_by(each).collect());
@@ -211,6 +211,13 @@ impl Trained {
 pub struct Context {
     pixels: Vec<u8>,
     labels: Vec<u8>,
+}
+
+impl Context {
+    /// Number of its images.
+    pub fn count(&self) -> usize {
+        self.labels.len()
+    }
 }
 
 /// Number of the client of that name.
