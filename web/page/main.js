@@ -47,7 +47,7 @@ let taken;
 let training = false;
 let stopped = false;
 
-/** What may fail: each tells its last failure until it is tried again. @typedef {"training" | "keeping" | "model" | "picture" | "self-test" | "engine"} Kind */
+/** What may fail: each tells its last failure until it is tried again or a button is pressed. @typedef {"training" | "keeping" | "model" | "picture" | "self-test" | "engine"} Kind */
 
 /** @type {Map<Kind, string>} */
 const failures = new Map();
@@ -73,6 +73,17 @@ async function attempt(kind, work) {
     return undefined;
   }
 }
+
+// Whoever presses a button has read what failed before. Only a stopped engine stays told.
+document.addEventListener(
+  "click",
+  (event) => {
+    if (!(event.target instanceof Element && event.target.closest("button"))) return;
+    for (const kind of failures.keys()) if (kind !== "engine") failures.delete(kind);
+    showFailures();
+  },
+  true,
+);
 
 // A worker that was not loaded, or whose program ended: what was asked of it is never answered.
 for (const name of ["error", "messageerror"]) {
