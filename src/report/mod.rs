@@ -407,8 +407,8 @@ impl Group {
         self.by_round(|m| m.validation.iter().find(|w| w.width == width).and_then(|w| w.accuracy))
     }
 
-    /// The same at full width, whatever the runs call it.
-    pub fn full_validation(&self) -> Vec<(usize, Spread)> {
+    /// The same of the widest model that its runs have: FedAvg's have one width, which may not be the full one.
+    pub fn widest_validation(&self) -> Vec<(usize, Spread)> {
         self.by_round(|m| m.validation.last().and_then(|w| w.accuracy))
     }
 
@@ -579,8 +579,8 @@ mod tests {
         assert!((spread.mean - 0.85).abs() < 1e-12 && (spread.deviation - 0.02 / 2f64.sqrt()).abs() < 1e-12, "{spread:?}");
         assert_eq!(spread.percent(), "85.0 ± 1.4");
         let counts = |values: Vec<(usize, Spread)>| values.iter().map(|(r, s)| (*r, s.count)).collect::<Vec<_>>();
-        assert_eq!(counts(mix.full_validation()), [(2, 2)]);
-        assert_eq!(mix.validation(Ratio::ONE), mix.full_validation());
+        assert_eq!(counts(mix.widest_validation()), [(2, 2)]);
+        assert_eq!(mix.validation(Ratio::ONE), mix.widest_validation());
         assert_eq!(counts(mix.training_loss()).last(), Some(&(2, 2)));
         assert_eq!(mix.domains(Ratio::ONE)[1], ("usps".to_string(), None));
         // Eight bases of the network of two classes; a client of budget b sends 8·b of them and trains 100 images with each.
@@ -590,11 +590,15 @@ mod tests {
         assert_eq!(cost, Size { parameters: 15 * base.parameters() / 4, macs: 15 * 100 * 3 * base.macs() / 4 });
         // A page of one group has a curve a width.
         let alone = page(&all[2..]).unwrap();
-        assert!(alone.contains("2 runs in 1 group;") && alone.contains("width 1/8") && !alone.contains("at full width against"));
+        assert!(alone.contains("2 runs in 1 group;") && alone.contains("width 1/8") && !alone.contains("of the widest model against"));
         let page = page(&all).unwrap();
-        for part in ["fedavg, width 1/8", "85.0 ± 1.4", "prefers-color-scheme", "budget", "<svg", "batch-size = 16"] {
+        for part in
+            ["fedavg, width 1/8", "85.0 ± 1.4", "prefers-color-scheme", "budget", "<svg", "batch-size = 16", "of the widest model against"]
+        {
             assert!(page.contains(part), "{part}");
         }
+        // The domains' accuracies say of which width they are.
+        assert!(page.contains("<td>fedavg, width 1/8</td><td>1/8</td><td>80.0</td><td>–</td>"));
         let csv = csv(&all).unwrap();
         assert!(
             csv.contains(&format!("\"split-mix\",1/8,\"all clients\",0.850000,0.014142,2,{},{}", base.parameters(), base.macs())),

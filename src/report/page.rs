@@ -113,9 +113,10 @@ pub fn page(groups: &[Group]) -> Result<String> {
             deviation over seeds. Accuracies are in %, means over the clients." }
         h2 { "Accuracy by width" }
         (table(&by_width(groups, &widths)))
-        h2 { "Accuracy by domain, at full width" }
+        h2 { "Accuracy by domain" }
+        p { "Of each group's widest model." }
         @for part in by_domain(groups) { (part) }
-        h2 { "Validation accuracy" (if groups.len() == 1 { "" } else { " at full width" }) " against rounds" }
+        h2 { "Validation accuracy" (if groups.len() == 1 { "" } else { " of the widest model" }) " against rounds" }
         (PreEscaped(validation(groups).svg()?))
         h2 { "Loss in training against rounds" }
         (PreEscaped(training_loss(groups).svg()?))
@@ -164,17 +165,17 @@ fn by_width(groups: &[Group], widths: &[Ratio]) -> Vec<Vec<String>> {
 fn by_domain(groups: &[Group]) -> Vec<Markup> {
     let mut tables: Vec<(Vec<String>, Vec<Vec<String>>)> = Vec::new();
     for group in groups {
-        let Some(full) = group.widths().last().copied() else { continue };
-        let domains = group.domains(full);
+        let Some(widest) = group.widths().last().copied() else { continue };
+        let domains = group.domains(widest);
         let names: Vec<String> = domains.iter().map(|(n, _)| n.clone()).collect();
-        let row = [group.name.clone()].into_iter().chain(domains.iter().map(|(_, s)| percent(*s))).collect();
+        let row = [group.name.clone(), widest.to_string()].into_iter().chain(domains.iter().map(|(_, s)| percent(*s))).collect();
         match tables.iter_mut().find(|(n, _)| *n == names) {
             Some((_, rows)) => rows.push(row),
             None => tables.push((names, vec![row])),
         }
     }
     let whole = |(names, rows): (Vec<String>, Vec<Vec<String>>)| {
-        let head = [String::new()].into_iter().chain(names).collect();
+        let head = [String::new(), "width".into()].into_iter().chain(names).collect();
         table(&[vec![head], rows].concat())
     };
     tables.into_iter().map(whole).collect()
@@ -189,7 +190,7 @@ fn against_rounds(name: String, values: Vec<(usize, Spread)>, factor: f64) -> Se
 fn validation(groups: &[Group]) -> Chart {
     let series = match groups {
         [group] => group.widths().into_iter().map(|w| against_rounds(format!("width {w}"), group.validation(w), 100.0)).collect(),
-        _ => groups.iter().map(|g| against_rounds(g.name.clone(), g.full_validation(), 100.0)).collect(),
+        _ => groups.iter().map(|g| against_rounds(g.name.clone(), g.widest_validation(), 100.0)).collect(),
     };
     Chart { x: "rounds".into(), y: "validation accuracy, %".into(), log_x: false, series }
 }
@@ -306,14 +307,14 @@ fn clients(groups: &[Group]) -> Markup {
 }
 
 fn runs(groups: &[Group]) -> Vec<Vec<String>> {
-    let mut rows = vec![["folder", "group", "seed", "rounds", "best round", "accuracy at full width"].map(String::from).to_vec()];
+    let mut rows = vec![["folder", "group", "seed", "rounds", "best round", "accuracy of the widest model"].map(String::from).to_vec()];
     for group in groups {
         for run in &group.runs {
             let TrainConfig { seed, rounds, .. } = run.config;
             let best = run.metrics.iter().rev().find(|m| m.best).map_or("–".into(), |m| (m.round + 1).to_string());
-            let full = run.test.as_ref().and_then(|t| t.widths.last()?.mean).map_or("–".into(), |a| format!("{:.1}", 100.0 * a));
+            let widest = run.test.as_ref().and_then(|t| t.widths.last()?.mean).map_or("–".into(), |a| format!("{:.1}", 100.0 * a));
             let done = format!("{} of {rounds}", run.metrics.len());
-            rows.push(vec![run.path.display().to_string(), group.name.clone(), seed.to_string(), done, best, full]);
+            rows.push(vec![run.path.display().to_string(), group.name.clone(), seed.to_string(), done, best, widest]);
         }
     }
     rows
