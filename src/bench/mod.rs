@@ -13,7 +13,9 @@ mod report;
 mod table;
 mod workload;
 
-pub use report::{AdversarialCost, BenchReport, Bound, Case, Ceilings, Cost, KernelTable, KernelTime, Setting, Start, VariantTable};
+pub use report::{
+    AdversarialCost, BenchReport, Bound, Case, Ceilings, Cost, KernelTable, KernelTime, Progress, Setting, Start, VariantTable,
+};
 
 use crate::engine::{
     Adversarial, Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, Limit, Optimizer, Staging, TrainOptions, Trainer,
@@ -96,48 +98,26 @@ impl BenchOptions {
     }
 }
 
-/// Measures the adapter and the engine on it. `progress` is told what is about to be measured.
+/// Measures the adapter and the engine on it. `progress` is told what is about to be measured, and every section of the page as soon
+/// as it is known: a wide network on a slow adapter takes long, and whoever stops it keeps what there is.
 ///
 /// # Errors
 /// [`Error::Config`] for options that make no sense or do not fit the adapter, [`Error::Gpu`] for the device's, and
 /// where what was timed did not count the samples it should have.
-pub async fn run(gpu: &Gpu, options: &BenchOptions, mut progress: impl FnMut(&str)) -> Result<BenchReport> {
+pub async fn run(gpu: &Gpu, options: &BenchOptions, mut progress: impl FnMut(Progress)) -> Result<BenchReport> {
     options.check()?;
     let workload = Workload::new(gpu, options)?;
     let start = match options.started {
         Some((began, device)) => {
-            progress("the first step");
+            progress(Progress::Next("the first step"));
             Some(start(gpu, &workload, began, device).await?)
         }
         None => None,
     };
-    progress("the adapter's ceilings");
+    progress(Progress::Next("the adapter's ceilings"));
     let mut clock = Clock::new(gpu, options.repeats);
     let ceilings = ceilings::measure(&mut clock, options.limit).await?;
-
-    let mut lanes = options.lanes.clone();
-    lanes.extend((options.kernels_at > 0).then_some(options.kernels_at));
-    lanes.sort_unstable();
-    lanes.dedup();
-    let mut kernels = None;
-    let mut variants = None;
-    let mut cases = Vec::new();
-    for lanes in lanes {
-        let mut bench = CaseBench::new(&clock, &ceilings, &workload, lanes).await?;
-        if lanes == options.kernels_at {
-            progress(&format!("{lanes} lanes, every dispatch"));
-            kernels = Some(bench.kernels().await?);
-        }
-        if lanes == options.kernels_at && options.variants {
-            progress(&format!("{lanes} lanes, every variant"));
-            variants = Some(bench.variants().await?);
-        }
-        progress(&format!("{lanes} lanes, steps and rounds"));
-        cases.push(bench.case().await?);
-    }
-    progress("the ceilings again");
-    let ceilings_again = ceilings::measure(&mut clock, options.limit).await?;
-    Ok(BenchReport {
+    let mut report = BenchReport {
         version: env!("CARGO_PKG_VERSION").into(),
         adapter: gpu.describe(),
         setting: Setting {
@@ -152,12 +132,40 @@ pub async fn run(gpu: &Gpu, options: &BenchOptions, mut progress: impl FnMut(&st
         },
         clock: clock.describe(),
         ceilings,
-        ceilings_again,
+        // Until the end is there.
+        ceilings_again: ceilings,
         start,
-        kernels,
-        variants,
-        cases,
-    })
+        kernels: None,
+        variants: None,
+        cases: Vec::new(),
+    };
+    progress(Progress::Section(&report.head()));
+    if options.kernels_at > 0 {
+        let lanes = options.kernels_at;
+        progress(Progress::Next(&format!("{lanes} lanes, every dispatch")));
+        let mut bench = CaseBench::new(&clock, &ceilings, &workload, lanes).await?;
+        report.kernels = Some(bench.kernels().await?);
+        progress(Progress::Section(&report.kernels_page()));
+        if options.variants {
+            progress(Progress::Next(&format!("{lanes} lanes, every variant")));
+            report.variants = Some(bench.variants().await?);
+            progress(Progress::Section(&report.variants_page()));
+        }
+    }
+    let mut lanes = options.lanes.clone();
+    lanes.extend((options.kernels_at > 0).then_some(options.kernels_at));
+    lanes.sort_unstable();
+    lanes.dedup();
+    for lanes in lanes {
+        progress(Progress::Next(&format!("{lanes} lanes, steps and rounds")));
+        let case = CaseBench::new(&clock, &ceilings, &workload, lanes).await?.case().await?;
+        progress(Progress::Section(&report.case_page(&case)));
+        report.cases.push(case);
+    }
+    progress(Progress::Next("the ceilings again"));
+    report.ceilings_again = ceilings::measure(&mut clock, options.limit).await?;
+    progress(Progress::Section(&report.end()));
+    Ok(report)
 }
 
 /// One round of one local step, with the programs that a run would make for it, timed from the start of the process.
@@ -615,9 +623,15 @@ mod tests {
             let gpu = gpu(GpuOptions { default_limits: true, checked_shaders: true, ..GpuOptions::default() }).await;
             // Three lanes run in two waves.
             let limit = Limit { lanes: Some(2), memory: Some(64 << 20) };
-            let mut told = 0;
+            let (mut told, mut page) = (0, String::new());
             let started = Some((Instant::now(), 0.0));
-            let report = run(&gpu, &BenchOptions { limit, started, ..tiny(&gpu) }, |_| told += 1).await.unwrap();
+            let report = run(&gpu, &BenchOptions { limit, started, ..tiny(&gpu) }, |progress| match progress {
+                Progress::Next(_) => told += 1,
+                Progress::Section(text) => page += text,
+            })
+            .await
+            .unwrap();
+            assert_eq!(page, report.to_string(), "what is told on the way is the page");
             let start = report.start.expect("asked for");
             assert!(0.0 < start.program && start.program < start.first_step, "{start:?}");
             assert_eq!(told, 7);

@@ -320,13 +320,22 @@ fn share(cost: &Cost) -> String {
     format!("{:.1}% {ceiling}", cost.share * 100.0)
 }
 
-impl fmt::Display for BenchReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// What a running benchmark tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress<'a> {
+    /// What is measured next.
+    Next(&'a str),
+    /// A section of the report's page, as soon as it is known: together they are the report's `Display`.
+    Section(&'a str),
+}
+
+impl BenchReport {
+    /// What was measured, and the ceilings.
+    pub(super) fn head(&self) -> String {
         let (s, c) = (&self.setting, &self.ceilings);
-        writeln!(f, "splitmix-fl {} on {}", self.version, self.adapter)?;
-        writeln!(
-            f,
-            "network:  {} at width {}: {} parameters, {} MMAC an image; {}, batches of {}, rounds of {}",
+        let mut text = format!("splitmix-fl {} on {}\n", self.version, self.adapter);
+        text += &format!(
+            "network:  {} at width {}: {} parameters, {} MMAC an image; {}, batches of {}, rounds of {}\n",
             s.network,
             s.base_width,
             s.parameters,
@@ -334,42 +343,47 @@ impl fmt::Display for BenchReport {
             plural(s.bases, "base"),
             s.batch,
             plural(s.steps, "step")
-        )?;
-        writeln!(f, "clock:    {}", self.clock)?;
-        writeln!(
-            f,
-            "ceilings: FMA {} GFLOP/s, copy {} GB/s, dependent dispatch {} µs, submit and wait {} µs",
+        );
+        text += &format!("clock:    {}\n", self.clock);
+        text += &format!(
+            "ceilings: FMA {} GFLOP/s, copy {} GB/s, dependent dispatch {} µs, submit and wait {} µs\n",
             giga(c.flops_per_second),
             giga(c.bytes_per_second),
             number(c.dispatch_seconds * 1e6),
             number(c.submit_seconds * 1e6)
-        )?;
-        let again = &self.ceilings_again;
-        let (flops, bytes) = (again.flops_per_second / c.flops_per_second, again.bytes_per_second / c.bytes_per_second);
-        write!(f, "again:    FMA {} GFLOP/s, copy {} GB/s at the end", giga(again.flops_per_second), giga(again.bytes_per_second))?;
-        let steady = |ratio: f64| (0.9..1.1).contains(&ratio);
-        writeln!(f, "{}", if steady(flops) && steady(bytes) { "" } else { ": something else is at work here, shares are off" })?;
+        );
         if let Some(t) = &self.start {
-            writeln!(
-                f,
-                "start:    device open after {} ms, program ready after {} ms, first step done after {} ms",
+            text += &format!(
+                "start:    device open after {} ms, program ready after {} ms, first step done after {} ms\n",
                 milliseconds(t.device),
                 milliseconds(t.program),
                 milliseconds(t.first_step)
-            )?;
+            );
         }
-        if let Some(kernels) = &self.kernels {
-            write!(f, "\n{kernels}")?;
-            write!(f, "\n{}", Slowest { kernels, ceilings: c })?;
-        }
-        if let Some(variants) = &self.variants {
-            write!(f, "\n{variants}")?;
-        }
-        for case in &self.cases {
-            write!(f, "\n{}", CasePage { case, setting: s })?;
-        }
+        text
+    }
+
+    /// Every dispatch, where they were timed, and the slowest of them.
+    pub(super) fn kernels_page(&self) -> String {
+        let page = |kernels| format!("\n{kernels}\n{}", Slowest { kernels, ceilings: &self.ceilings });
+        self.kernels.as_ref().map_or(String::new(), page)
+    }
+
+    /// Every variant, where they were timed.
+    pub(super) fn variants_page(&self) -> String {
+        self.variants.as_ref().map_or(String::new(), |variants| format!("\n{variants}"))
+    }
+
+    /// One of its cases.
+    pub(super) fn case_page(&self, case: &Case) -> String {
+        format!("\n{}", CasePage { case, setting: &self.setting })
+    }
+
+    /// What compares the cases with each other and with the bars, and the ceilings at the end.
+    pub(super) fn end(&self) -> String {
+        let mut text = String::new();
         if self.cases.len() > 1 {
-            writeln!(f, "\nA step and a round by lanes")?;
+            text += "\nA step and a round by lanes\n";
             let mut table = Table::new(
                 1,
                 &[
@@ -392,7 +406,7 @@ impl fmt::Display for BenchReport {
                     case.waves.to_string(),
                     milliseconds(case.step.seconds),
                     milliseconds(case.step.seconds / lanes),
-                    format!("{:.0}", lanes * f64::from(s.batch) / case.step.seconds),
+                    format!("{:.0}", lanes * f64::from(self.setting.batch) / case.step.seconds),
                     giga(case.step.flops_per_second),
                     share(&case.step),
                     milliseconds(case.round.seconds),
@@ -400,10 +414,10 @@ impl fmt::Display for BenchReport {
                     milliseconds(case.round_and_validation.seconds),
                 ]);
             }
-            write!(f, "{table}")?;
+            text += &table.to_string();
         }
         if let Some(goals) = goals(self) {
-            writeln!(f, "\nThe bars set for one H100 through Vulkan, 190 lanes × 32")?;
+            text += "\nThe bars set for one H100 through Vulkan, 190 lanes × 32\n";
             let mut table = Table::new(1, &["", "ms", "bar", "stretch", ""]);
             for (what, seconds, bar, stretch) in goals {
                 let verdict = if seconds <= stretch {
@@ -415,9 +429,22 @@ impl fmt::Display for BenchReport {
                 };
                 table.row([what, milliseconds(seconds), milliseconds(bar), milliseconds(stretch), verdict.into()]);
             }
-            write!(f, "{table}")?;
+            text += &table.to_string();
         }
-        Ok(())
+        let (then, again) = (&self.ceilings, &self.ceilings_again);
+        let (flops, bytes) = (again.flops_per_second / then.flops_per_second, again.bytes_per_second / then.bytes_per_second);
+        let steady = |ratio: f64| (0.9..1.1).contains(&ratio);
+        let verdict = if steady(flops) && steady(bytes) { "" } else { ": something else is at work here, shares are off" };
+        let (flops, bytes) = (giga(again.flops_per_second), giga(again.bytes_per_second));
+        text + &format!("\nceilings at the end: FMA {flops} GFLOP/s, copy {bytes} GB/s{verdict}\n")
+    }
+}
+
+impl fmt::Display for BenchReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}{}", self.head(), self.kernels_page(), self.variants_page())?;
+        self.cases.iter().try_for_each(|case| f.write_str(&self.case_page(case)))?;
+        f.write_str(&self.end())
     }
 }
 
@@ -742,7 +769,7 @@ mod tests {
     #[test]
     fn the_page_sums_phases_and_prints_both_floors() {
         let page = report().to_string();
-        assert!(page.lines().any(|l| l.starts_with("again:") && l.ends_with("shares are off")), "{page}");
+        assert!(page.lines().any(|l| l.starts_with("ceilings at the end:") && l.ends_with("shares are off")), "{page}");
         let sum = page.lines().find(|l| l.starts_with("step, 2 dispatches")).expect("a line a phase");
         assert_eq!(sum.split_whitespace().skip(3).collect::<Vec<_>>(), ["10.00", "100.0%", "0.002", "0.200", "0.800", "0.080"]);
         let step = page.lines().find(|l| l.starts_with("training step")).expect("a line a cost");

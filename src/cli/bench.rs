@@ -1,7 +1,7 @@
 //! `splitmix bench`
 
 use super::{AdapterArgs, check_output, print};
-use crate::bench::{self, BenchOptions};
+use crate::bench::{self, BenchOptions, Progress};
 use crate::engine::Limit;
 use crate::fl::Ratio;
 use crate::run::config::{ByteSize, List, NetworkChoice};
@@ -76,11 +76,17 @@ pub(super) async fn run(args: Args) -> Result<()> {
     options.bases = options.bases.min(Ratio::ONE.floor_div(options.base_width).max(1) as u32);
     options.repeats = args.repeats.unwrap_or(options.repeats);
     options.limit = Limit { memory: args.memory_limit.map(|b| b.0), lanes: args.wave_lanes };
-    let report = bench::run(&gpu, &options, |what| eprintln!("{what}")).await?;
-    print(&report.to_string())?;
+    let mut printed = Ok(());
+    let report = bench::run(&gpu, &options, |progress| match progress {
+        Progress::Next(what) => eprintln!("{what}"),
+        // The JSON is worth measuring even where nobody reads the page.
+        Progress::Section(text) if printed.is_ok() => printed = print(text),
+        Progress::Section(_) => {}
+    })
+    .await?;
     if let Some(path) = args.json {
         let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::Data(format!("the report cannot be written: {e}")))?;
         write_atomically(&path, &json)?;
     }
-    Ok(())
+    printed
 }
