@@ -145,11 +145,26 @@ pub enum Warning {
         /// Names of the clients.
         clients: Vec<String>,
     },
+    /// No client that trains has a corner of the network as wide as the network: the parameters outside it keep their first values.
+    Untrained {
+        /// Width of the widest corner that is trained.
+        trained: Ratio,
+        /// Width of the network.
+        network: Ratio,
+    },
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (part, clients, images) = match self {
+            Warning::Untrained { trained, network } => {
+                return write!(
+                    f,
+                    "no client with a budget above {trained} trains: the network, of width {network}, keeps its first values outside the \
+                     corner of width {trained}, and models wider than that are not trained whole; more images for clients of larger budgets, \
+                     or smaller budgets, avoid this"
+                );
+            }
             Warning::Empty { part, clients } => (part, clients, "no".to_string()),
             Warning::Single { part, clients } => (part, clients, "only one".into()),
             Warning::LessThanBatch { batch_size, clients } => (&Part::Training, clients, format!("less than a full batch of {batch_size}")),
@@ -163,7 +178,7 @@ impl fmt::Display for Warning {
             (_, Warning::LessThanBatch { .. }) => "all of theirs are in every one of their batches",
             (Part::Training, _) => "they do not train (batch norm needs two images)",
             (_, Warning::Empty { .. }) => "they are left out of its mean accuracy",
-            (_, Warning::Single { .. }) => "under batch statistics its prediction does not depend on the image",
+            _ => "under batch statistics its prediction does not depend on the image",
         };
         let (s, or) = match self {
             Warning::LessThanBatch { .. } => ("s", ", a larger smallest-share or a smaller batch-size"),
@@ -215,14 +230,14 @@ pub fn given(clients: &[Given], settings: &PartitionSettings, algorithm: &dyn Al
         let (name, test) = (client.name.to_string(), client.test.to_vec());
         all.push(Client { id, domain: client.domain, name, budget, task: algorithm.task(budget)?, train, validation, test });
     }
-    finished(all, Vec::new(), settings)
+    finished(all, Vec::new(), settings, algorithm)
 }
 
-fn finished(clients: Vec<Client>, unused_train: Vec<usize>, settings: &PartitionSettings) -> Result<Partition> {
+fn finished(clients: Vec<Client>, unused_train: Vec<usize>, settings: &PartitionSettings, algorithm: &dyn Algorithm) -> Result<Partition> {
     if !clients.iter().any(Client::can_train) {
         return Err(none_can_train());
     }
-    let warnings = warnings(&clients, settings);
+    let warnings = warnings(&clients, settings, algorithm);
     Ok(Partition { clients, unused_train, warnings })
 }
 
@@ -290,7 +305,7 @@ pub fn partition(domains: &[DomainLabels], settings: &PartitionSettings, algorit
             });
         }
     }
-    finished(clients, unused_train, settings)
+    finished(clients, unused_train, settings, algorithm)
 }
 
 /// Training and test images of each client of a domain.
@@ -464,7 +479,7 @@ fn shuffled(count: usize, seed: u64, purpose: Purpose, domain: usize) -> Vec<u32
 }
 
 /// The warnings for clients however they were dealt their images.
-pub fn warnings(clients: &[Client], settings: &PartitionSettings) -> Vec<Warning> {
+pub fn warnings(clients: &[Client], settings: &PartitionSettings, algorithm: &dyn Algorithm) -> Vec<Warning> {
     let named = |part: Part, images: Range<usize>| -> Vec<String> {
         let size = |client: &Client| match part {
             Part::Training => client.train.len(),
@@ -487,13 +502,17 @@ pub fn warnings(clients: &[Client], settings: &PartitionSettings) -> Vec<Warning
     if settings.dirichlet.is_some() && !few.is_empty() {
         warnings.push(Warning::LessThanBatch { batch_size: settings.batch_size, clients: few });
     }
+    let network = algorithm.base_width();
+    let width = |client: &Client| client.task.cut.as_ref().map_or(network, |cut| cut.width);
+    let trained = clients.iter().filter(|client| client.can_train()).map(width).max();
+    warnings.extend(trained.filter(|trained| *trained < network).map(|trained| Warning::Untrained { trained, network }));
     warnings
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fl::SplitMix;
+    use crate::fl::{HeteroFl, SplitMix};
     use std::collections::BTreeSet;
 
     /// Labels of ten classes in turn.
@@ -661,7 +680,7 @@ mod tests {
             .map(|warning| match warning {
                 Warning::Empty { part, clients } => (true, *part, clients.len()),
                 Warning::Single { part, clients } => (false, *part, clients.len()),
-                Warning::LessThanBatch { .. } => unreachable!("sizes are equal"),
+                Warning::LessThanBatch { .. } | Warning::Untrained { .. } => unreachable!("sizes are equal, and bases are trained whole"),
             })
             .collect();
         assert_eq!(counts, [(false, Part::Validation, 20), (true, Part::Test, 5), (false, Part::Test, 10)]);
@@ -676,9 +695,27 @@ mod tests {
         clients[3].train.truncate(1);
         clients[4].train.clear();
         assert!(!clients[3].can_train() && !clients[4].can_train() && clients[5].can_train());
-        let told: Vec<String> = warnings(&clients, &settings()).iter().map(Warning::to_string).collect();
+        let told: Vec<String> = warnings(&clients, &settings(), &algorithm()).iter().map(Warning::to_string).collect();
         assert!(told[0].contains("no training image for D0-4: they do not train"), "{told:?}");
         assert!(told[1].contains("only one training image for D0-3"), "{told:?}");
+    }
+
+    #[test]
+    fn channels_that_nobody_trains_are_told() {
+        let hetero_fl = HeteroFl { budgets: "8-4-2-1".parse().unwrap(), slimmable: false, count_widths: false };
+        let dealt = partition(&domains(&[(40, 40)]), &settings(), &hetero_fl).unwrap();
+        let untrained = |clients: &[Client], algorithm: &dyn Algorithm| -> Vec<String> {
+            let all = warnings(clients, &settings(), algorithm);
+            all.iter().filter(|w| matches!(w, Warning::Untrained { .. })).map(Warning::to_string).collect()
+        };
+        assert!(untrained(&dealt.clients, &hetero_fl).is_empty());
+        let mut clients = dealt.clients;
+        clients.iter_mut().filter(|client| client.budget == Ratio::ONE).for_each(|client| client.train.truncate(1));
+        let told = untrained(&clients, &hetero_fl);
+        assert!(told.len() == 1 && told[0].contains("above 1/2 trains") && told[0].contains("of width 1,"), "{told:?}");
+        // Bases are trained whole, by whomever.
+        clients.iter_mut().for_each(|client| client.task.cut = None);
+        assert!(untrained(&clients, &algorithm()).is_empty());
     }
 
     #[test]
