@@ -202,12 +202,20 @@ mod tests {
             (conv.to_string(), "the last layer must be the linear classifier"),
             (format!("{conv}, {{ type = \"linear\", name = \"fc\", out-features = 10 }}"), "leave its out-features out"),
             (format!("{conv}, {{ type = \"linear\", name = \"h\" }}, {fc}"), "layer h: needs at least one output"),
+            (
+                format!("{conv}, {{ type = \"linear\", name = \"h\", out-features = 100000000 }}, {fc}"),
+                "layer h: with it the network has 2³² parameters",
+            ),
+            (conv.replace("= 4,", "= 4294967295,") + ", " + fc, "layer a: its output of 4294967295×8×8 has 2³² values"),
+            (conv.replace("= 3,", "= 4294967295,").replace("= 1 ", "= 4294967294 ") + ", " + fc, "layer a: a 4294967295×4294967295 kernel"),
             (format!("{conv}, {{ type = \"dropout\" }}, {fc}"), "unknown variant `dropout`"),
             (format!("{conv}, {{ type = \"max-pool\", kernel = 2, stride = 2, dilation = 2 }}, {fc}"), "unknown field `dilation`"),
         ] {
             let told = told(&layers);
             assert!(told.contains(want), "{told}\nwanted: {want}");
         }
+        let image = format!("name = \"mine\"\ninput = [3, 65536, 65536]\nlayers = [{conv}, {fc}]");
+        assert!(Architecture::from_toml(&image).unwrap_err().to_string().contains("an image of 3×65536×65536"));
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub use layout::{NormRow, TensorKind, TensorSpec};
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// One layer of a network, by its standard name. In TOML: a table with its `type`, as in `type = "conv2d"`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,7 +128,13 @@ impl Shape {
 
     /// Whether it holds nothing. A built network has no such shape.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.channels == 0 || self.height == 0 || self.width == 0
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}×{}×{}", self.channels, self.height, self.width)
     }
 }
 
@@ -205,6 +212,7 @@ impl Network {
             norm_start: 0,
         };
         network.append(layers, None)?;
+        network.check_sizes()?;
         network.check()?;
         network.classes = network.shapes.last().map_or(0, |s| s.channels);
         network.lay_out();
@@ -285,12 +293,41 @@ impl Network {
             Layer::Residual { .. } => {
                 let other = shape_of(&sources[1]);
                 if other != shape {
-                    let told = |s: Shape| format!("{}×{}×{}", s.channels, s.height, s.width);
-                    return fail(format!("the body leaves {}, the shortcut {}", told(shape), told(other)));
+                    return fail(format!("the body leaves {shape}, the shortcut {other}"));
                 }
                 shape
             }
         })
+    }
+
+    /// Checks that kernels can count values and parameters, which they do in 32 bits.
+    fn check_sizes(&self) -> Result<()> {
+        let padded = |n: u32| u128::from(n).next_multiple_of(4);
+        let values = |s: Shape| padded(s.channels) * u128::from(s.height) * u128::from(s.width);
+        let fits = |n: u128| n <= u128::from(u32::MAX);
+        if !fits(values(self.input)) {
+            return Err(Error::Config(format!("network {}: an image of {} has 2³² values or more", self.name, self.input)));
+        }
+        let mut parameters = 0;
+        for (i, layer) in self.layers.iter().enumerate() {
+            let (from, to) = (self.input_of(i), self.shapes[i]);
+            if !fits(values(to)) {
+                return Err(self.fault(layer, format!("its output of {to} has 2³² values or more")));
+            }
+            // A bias, or all that batch norms may have of a channel.
+            parameters += match layer {
+                Layer::Conv2d { kernel, .. } => {
+                    u128::from(*kernel).pow(2) * padded(from.channels) * padded(to.channels) + padded(to.channels)
+                }
+                Layer::Linear { .. } => values(from) * padded(to.channels) + padded(to.channels),
+                Layer::BatchNorm { .. } => 8 * padded(to.channels),
+                _ => 0,
+            };
+            if !fits(parameters) {
+                return Err(self.fault(layer, "with it the network has 2³² parameters or more".into()));
+            }
+        }
+        Ok(())
     }
 
     /// Checks what concerns several layers.
@@ -384,7 +421,8 @@ impl Network {
 
 /// Positions of a window of length `kernel` along `length` padded pixels, or `None` where not even one fits.
 pub(crate) fn positions(length: u32, kernel: u32, stride: u32, padding: u32) -> Option<u32> {
-    (length + 2 * padding).checked_sub(kernel).map(|rest| rest / stride + 1)
+    let rest = (u64::from(length) + 2 * u64::from(padding)).checked_sub(u64::from(kernel))?;
+    u32::try_from(rest / u64::from(stride) + 1).ok()
 }
 
 /// Output size of a sliding window, or `None` where not even one fits.
