@@ -26,8 +26,8 @@
 //! several is not defined and the same state must give the same bytes.
 
 use super::config::{BnMode, TrainConfig};
-use crate::data::Dataset;
-use crate::fl::{Best, Deck, Ratio};
+use crate::data::{Dataset, Domain};
+use crate::fl::{Best, Client, Deck, Ratio};
 use crate::net::{Network, Norms};
 use crate::{Error, Result};
 use safetensors::tensor::{Dtype, TensorView};
@@ -81,7 +81,7 @@ pub struct Header {
     pub data: Option<Holdings>,
 }
 
-/// What a run's data were, as far as names and numbers tell, so that other data do not take their place unseen.
+/// What a run's data were: names, numbers and checksums, so that other data do not take their place unseen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Holdings {
@@ -91,13 +91,46 @@ pub struct Holdings {
     pub domains: Vec<(String, usize, usize)>,
     /// Number of clients.
     pub clients: usize,
+    /// CRC-32 of what the domains and the clients hold; unknown of a checkpoint of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checksums: Option<Checksums>,
+}
+
+/// CRC-32 of all that is trained and tested on: against mistakes, not against intent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Checksums {
+    /// Of each domain's images and labels.
+    pub domains: Vec<u32>,
+    /// Of the clients' names and of which images each has.
+    pub clients: u32,
+}
+
+impl Checksums {
+    fn new(dataset: &Dataset, clients: &[Client]) -> Checksums {
+        let of_domain = |domain: &Domain| {
+            let mut crc = flate2::Crc::new();
+            [&domain.train, &domain.test].into_iter().flat_map(|set| [&set.labels, &set.pixels]).for_each(|bytes| crc.update(bytes));
+            crc.sum()
+        };
+        let mut shares = flate2::Crc::new();
+        for client in clients {
+            shares.update(client.name.as_bytes());
+            for images in [&client.train, &client.validation, &client.test] {
+                shares.update(&(images.len() as u32).to_le_bytes());
+                images.iter().for_each(|image| shares.update(&image.to_le_bytes()));
+            }
+        }
+        Checksums { domains: dataset.domains.iter().map(of_domain).collect(), clients: shares.sum() }
+    }
 }
 
 impl Holdings {
-    /// Those of a data set, dealt to so many clients.
-    pub fn new(dataset: &Dataset, clients: usize) -> Holdings {
+    /// Those of a data set with its clients.
+    pub fn new(dataset: &Dataset, clients: &[Client]) -> Holdings {
         let domains = dataset.domains.iter().map(|d| (d.name.clone(), d.train.len(), d.test.len())).collect();
-        Holdings { classes: dataset.classes.clone(), domains, clients }
+        let checksums = Some(Checksums::new(dataset, clients));
+        Holdings { classes: dataset.classes.clone(), domains, clients: clients.len(), checksums }
     }
 
     /// The first that is another in `now`, in words; `None` where both are the same.
@@ -113,7 +146,15 @@ impl Holdings {
         if let Some(((name, train, test), now)) = sizes {
             return Some(format!("domain {name} had {train} + {test} images (training + test) and has {} + {}", now.1, now.2));
         }
-        (self.clients != now.clients).then(|| format!("it had {} clients, the data has {}", self.clients, now.clients))
+        if self.clients != now.clients {
+            return Some(format!("it had {} clients, the data has {}", self.clients, now.clients));
+        }
+        let (then, now) = (self.checksums.as_ref()?, now.checksums.as_ref()?);
+        let mut domains = self.domains.iter().zip(then.domains.iter().zip(&now.domains));
+        if let Some(((name, ..), _)) = domains.find(|(_, (then, now))| then != now) {
+            return Some(format!("domain {name} had as many images, but other ones or other labels"));
+        }
+        (then.clients != now.clients).then(|| "its clients had other images of the same data, or other names".into())
     }
 }
 
@@ -462,7 +503,12 @@ pub(crate) mod tests {
 
     #[test]
     fn other_data_are_told_by_what_differs() {
-        let then = Holdings { classes: vec!["0".into(), "1".into()], domains: vec![("a".into(), 9, 3), ("b".into(), 8, 2)], clients: 4 };
+        let then = Holdings {
+            classes: vec!["0".into(), "1".into()],
+            domains: vec![("a".into(), 9, 3), ("b".into(), 8, 2)],
+            clients: 4,
+            checksums: Some(Checksums { domains: vec![1, 2], clients: 3 }),
+        };
         assert_eq!(then.difference(&then.clone()), None);
         let told = |change: fn(&mut Holdings)| {
             let mut now = then.clone();
@@ -473,6 +519,30 @@ pub(crate) mod tests {
         assert_eq!(told(|h| h.domains.insert(1, ("c".into(), 1, 1))), "its domains were a, b, the data has a, c, b");
         assert_eq!(told(|h| h.domains[1].2 = 5), "domain b had 8 + 2 images (training + test) and has 8 + 5");
         assert_eq!(told(|h| h.clients = 5), "it had 4 clients, the data has 5");
+        assert_eq!(told(|h| h.checksums.as_mut().unwrap().domains[1] = 7), "domain b had as many images, but other ones or other labels");
+        assert_eq!(told(|h| h.checksums.as_mut().unwrap().clients = 7), "its clients had other images of the same data, or other names");
+        // Of a checkpoint of an earlier version nothing more is known.
+        assert_eq!(then.difference(&Holdings { checksums: None, ..then.clone() }), None);
+    }
+
+    #[test]
+    fn a_pixel_a_label_or_a_client_changes_the_checksums() {
+        let dataset = crate::data::embedded().unwrap();
+        let config = TrainConfig::default().validate().unwrap();
+        let clients = crate::run::model::partition(&dataset, &config).unwrap().clients;
+        let then = Holdings::new(&dataset, &clients);
+        assert_eq!(then.difference(&Holdings::new(&dataset, &clients)), None);
+        let told = |dataset: &Dataset, clients: &[Client]| then.difference(&Holdings::new(dataset, clients)).unwrap();
+        for change in [|d: &mut Domain| d.test.labels[1] ^= 1, |d: &mut Domain| *d.train.pixels.last_mut().unwrap() ^= 1] {
+            let mut other = dataset.clone();
+            change(&mut other.domains[1]);
+            let words = told(&other, &clients);
+            assert!(words.contains(&dataset.domains[1].name) && words.contains("labels"), "{words}");
+        }
+        let mut other = clients.clone();
+        let image = other[0].train.pop().unwrap();
+        other[0].validation.push(image);
+        assert!(told(&dataset, &other).contains("its clients"));
     }
 
     fn wanted() -> Vec<(String, Vec<usize>)> {

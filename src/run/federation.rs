@@ -221,7 +221,7 @@ impl Federation {
         let parts = model::partition(dataset, &config)?;
         let clients = parts.clients;
         model.check_clients(clients.len())?;
-        let holdings = Holdings::new(dataset, clients.len());
+        let holdings = Holdings::new(dataset, &clients);
         let robust = config.lambda_train > 0.0;
         let lists: Vec<Vec<u32>> = clients.iter().map(|c| images.validation_indices(c)).collect();
         let batches = batches_of_clients(&lists, config.batch_size)?;

@@ -62,7 +62,7 @@ impl Trained {
         }
         let clients = model::partition(&dataset, &config)?.clients;
         model.check_clients(clients.len())?;
-        let other_data = header.data.as_ref().and_then(|then| then.difference(&Holdings::new(&dataset, clients.len())));
+        let other_data = header.data.as_ref().and_then(|then| then.difference(&Holdings::new(&dataset, &clients)));
         let images = Images::new(&gpu, &dataset, model.network.input)?;
         model.estimate_statistics(&gpu, &images, &clients, &config).await?;
         Ok(Trained { gpu, header, config, model, dataset, clients, images, other_data })
