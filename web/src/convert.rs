@@ -1,8 +1,9 @@
 //! What JavaScript says, in Rust's types, and the other way round.
 
-use js_sys::Reflect;
+use js_sys::{Object, Reflect};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_aux::serde_introspection::serde_introspect;
 use splitmix_fl::fl::Ratio;
 use splitmix_fl::run::TrainConfig;
 use splitmix_fl::{Error, Result};
@@ -29,12 +30,27 @@ pub(crate) fn fail(error: Error) -> JsValue {
 /// What a JavaScript value says, if anything.
 ///
 /// # Errors
-/// [`Error::Config`] with what is wrong about it.
+/// [`Error::Config`] with what is wrong about it, such as a field that the type does not have.
 pub(crate) fn read<T: DeserializeOwned + Default>(what: &str, value: &JsValue) -> Result<T> {
     if value.is_undefined() || value.is_null() {
         return Ok(T::default());
     }
+    // serde-wasm-bindgen asks an object for the fields that it knows, and so denies no unknown ones.
+    let fields = serde_introspect::<T>();
+    if let Some(object) = value.dyn_ref::<Object>().filter(|_| !fields.is_empty()) {
+        let keys = Object::keys(object);
+        known(what, keys.iter().filter_map(|key| key.as_string()), fields)?;
+    }
     serde_wasm_bindgen::from_value(value.clone()).map_err(|error| Error::Config(format!("{what}: {error}")))
+}
+
+/// # Errors
+/// [`Error::Config`] for a key that is no field.
+pub(crate) fn known(what: &str, mut keys: impl Iterator<Item = String>, fields: &[&str]) -> Result<()> {
+    match keys.find(|key| !fields.contains(&key.as_str())) {
+        Some(key) => Err(Error::Config(format!("{what}: there is no {key}; there are {}", fields.join(", ")))),
+        None => Ok(()),
+    }
 }
 
 /// A value as JavaScript gets it, with its TypeScript type.

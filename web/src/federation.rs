@@ -1,9 +1,10 @@
 //! Training.
 
-use crate::convert::{fail, give, give_all, option_keys, option_name};
+use crate::convert::{fail, give, give_all, known, option_keys, option_name};
 use async_lock::Mutex;
-use js_sys::{Function, Promise, Reflect};
+use js_sys::{Function, Object, Promise, Reflect};
 use serde::Serialize;
+use splitmix_fl::Error;
 use splitmix_fl::data::Dataset;
 use splitmix_fl::run::{self, Checkpoint, RoundOutcome, WidthMetrics};
 use std::cell::RefCell;
@@ -132,16 +133,45 @@ impl Federation {
     }
 }
 
+/// A [`TrainCall`], read.
+struct Call {
+    most: usize,
+    on_round: Option<Function>,
+    signal: Option<web_sys::AbortSignal>,
+}
+
+impl Call {
+    /// # Errors
+    /// [`Error::Config`] naming a field that there is not, or whose value is of another kind.
+    fn read(call: &JsValue) -> splitmix_fl::Result<Call> {
+        let mut read = Call { most: usize::MAX, on_round: None, signal: None };
+        if call.is_undefined() || call.is_null() {
+            return Ok(read);
+        }
+        let fields = call.dyn_ref::<Object>().ok_or_else(|| Error::Config("train: its argument must be an object".into()))?;
+        known("train", Object::keys(fields).iter().filter_map(|key| key.as_string()), &["rounds", "onRound", "signal"])?;
+        let given = |name: &str| Reflect::get(fields, &name.into()).ok().filter(|value| !value.is_undefined());
+        let wrong = |name: &str, what: &str| Error::Config(format!("train: {name} must be {what}"));
+        if let Some(rounds) = given("rounds") {
+            let whole = rounds.as_f64().filter(|n| n.fract() == 0.0 && *n >= 0.0);
+            read.most = whole.ok_or_else(|| wrong("rounds", "a whole number, 0 or more"))? as usize;
+        }
+        if let Some(told) = given("onRound") {
+            read.on_round = Some(told.dyn_into().map_err(|_| wrong("onRound", "a function"))?);
+        }
+        if let Some(signal) = given("signal") {
+            read.signal = Some(signal.dyn_into().map_err(|_| wrong("signal", "an AbortSignal"))?);
+        }
+        Ok(read)
+    }
+}
+
 #[wasm_bindgen]
 impl Federation {
-    /// Trains rounds. Rejected where the device fails, training diverges or the signal aborts; the checkpoint of the last whole
+    /// Trains rounds. Rejected where the call says something that there is not, where the device fails, training diverges or the signal aborts; the checkpoint of the last whole
     /// round can still be had.
     pub async fn train(&self, call: Option<TrainCall>) -> Result<(), JsValue> {
-        let call: JsValue = call.map_or(JsValue::UNDEFINED, Into::into);
-        let get = |name: &str| if call.is_object() { Reflect::get(&call, &name.into()) } else { Ok(JsValue::UNDEFINED) };
-        let on_round: Option<Function> = get("onRound")?.dyn_into().ok();
-        let signal: Option<web_sys::AbortSignal> = get("signal")?.dyn_into().ok();
-        let most = get("rounds")?.as_f64().map_or(usize::MAX, |n| n as usize);
+        let Call { most, on_round, signal } = Call::read(&call.map_or(JsValue::UNDEFINED, Into::into)).map_err(fail)?;
         for _ in 0..most {
             let mut federation = self.inner.lock().await;
             if federation.rounds_done >= federation.config.rounds {

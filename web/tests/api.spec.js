@@ -165,10 +165,16 @@ test("failures say what is wrong, and cost nothing that is done", async ({ page 
       effective: await engine.federation(data, options).then((/** @type {any} */ f) => f.options()),
       file: await why(() => engine.load(new Uint8Array([1, 2, 3]), data)),
       arrays: await why(() => Data.fromArrays({ classes: ["a"], height: 2, width: 2, domains: [] })),
+      extra: await why(() => Data.fromArrays({ classes: ["a"], height: 2, width: 2, domains: [], clients: [] })),
       width: await why(() => model.evaluate({ widths: [0.3] })),
+      typo: await why(() => model.evaluate({ imagePerClient: 1 })),
       lambda: await why(() => model.evaluate({ lambda: 0.5 })),
       picture: await why(() => model.predict(new Uint8Array(7))),
       image: await why(() => data.testImage(9, 0)),
+      call: await why(() => aborted.train({ round: 1 })),
+      rounds: await why(() => aborted.train({ rounds: "1" })),
+      told: await why(() => aborted.train({ onRound: "told" })),
+      untrained: await aborted.roundsDone(),
       abort: await why(() => aborted.train({ signal: stop.signal, onRound: () => stop.abort() })),
       abortedRounds: await aborted.roundsDone(),
       // By now the signal is aborted, but there was nothing left to stop.
@@ -195,6 +201,12 @@ test("failures say what is wrong, and cost nothing that is done", async ({ page 
   expect(Object.keys(said.effective)).not.toContain("dataDir");
   expect(said.file).toContain("SplitmixError data: checkpoint: the file is cut short");
   expect(said.arrays).toContain("it has no domain");
+  expect(said.extra).toContain("SplitmixError config: data: there is no clients; there are classes, height, width, domains");
+  expect(said.typo).toContain("SplitmixError config: evaluate: there is no imagePerClient");
+  expect(said.call).toContain("SplitmixError config: train: there is no round; there are rounds, onRound and signal");
+  expect(said.rounds).toContain("SplitmixError config: train: rounds must be a whole number, 0 or more");
+  expect(said.told).toContain("SplitmixError config: train: onRound must be a function");
+  expect(said.untrained).toBe(0);
   expect(said.width).toMatch(/SplitmixError config: .*3\/10/);
   expect(said.lambda).toContain("no adversarial batch norms");
   expect(said.picture).toContain("the picture has 7 bytes; 28×28 pixels");
