@@ -203,7 +203,7 @@ test("failures say what is wrong, and cost nothing that is done", async ({ page 
   expect(said.arrays).toContain("it has no domain");
   expect(said.extra).toContain("SplitmixError config: data: there is no clients; there are classes, height, width, domains");
   expect(said.typo).toContain("SplitmixError config: evaluate: there is no imagePerClient");
-  expect(said.call).toContain("SplitmixError config: train: there is no round; there are rounds, onRound and signal");
+  expect(said.call).toContain("SplitmixError config: train: there is no round; there are rounds, onRound, signal");
   expect(said.rounds).toContain("SplitmixError config: train: rounds must be a whole number, 0 or more");
   expect(said.told).toContain("SplitmixError config: train: onRound must be a function");
   expect(said.untrained).toBe(0);
