@@ -37,17 +37,16 @@ pub(crate) fn read<T: DeserializeOwned + Default>(what: &str, value: &JsValue) -
     }
     // serde-wasm-bindgen asks an object for the fields that it knows, and so denies no unknown ones.
     let fields = serde_introspect::<T>();
-    if let Some(object) = value.dyn_ref::<Object>().filter(|_| !fields.is_empty()) {
-        let keys = Object::keys(object);
-        known(what, keys.iter().filter_map(|key| key.as_string()), fields)?;
+    if let Some(object) = value.dyn_ref().filter(|_| !fields.is_empty()) {
+        check_fields(what, object, fields)?;
     }
     serde_wasm_bindgen::from_value(value.clone()).map_err(|error| Error::Config(format!("{what}: {error}")))
 }
 
 /// # Errors
-/// [`Error::Config`] for a key that is no field.
-pub(crate) fn known(what: &str, mut keys: impl Iterator<Item = String>, fields: &[&str]) -> Result<()> {
-    match keys.find(|key| !fields.contains(&key.as_str())) {
+/// [`Error::Config`] for a key of the object that is none of the fields.
+pub(crate) fn check_fields(what: &str, object: &Object, fields: &[&str]) -> Result<()> {
+    match Object::keys(object).iter().filter_map(|key| key.as_string()).find(|key| !fields.contains(&key.as_str())) {
         Some(key) => Err(Error::Config(format!("{what}: there is no {key}; there are {}", fields.join(", ")))),
         None => Ok(()),
     }

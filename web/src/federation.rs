@@ -1,6 +1,6 @@
 //! Training.
 
-use crate::convert::{fail, give, give_all, known, option_keys, option_name};
+use crate::convert::{check_fields, fail, give, give_all, option_keys, option_name};
 use async_lock::Mutex;
 use js_sys::{Function, Object, Promise, Reflect};
 use serde::Serialize;
@@ -149,7 +149,7 @@ impl Call {
             return Ok(read);
         }
         let fields = call.dyn_ref::<Object>().ok_or_else(|| Error::Config("train: its argument must be an object".into()))?;
-        known("train", Object::keys(fields).iter().filter_map(|key| key.as_string()), &["rounds", "onRound", "signal"])?;
+        check_fields("train", fields, &["rounds", "onRound", "signal"])?;
         let given = |name: &str| Reflect::get(fields, &name.into()).ok().filter(|value| !value.is_undefined());
         let wrong = |name: &str, what: &str| Error::Config(format!("train: {name} must be {what}"));
         if let Some(rounds) = given("rounds") {
@@ -168,8 +168,8 @@ impl Call {
 
 #[wasm_bindgen]
 impl Federation {
-    /// Trains rounds. Rejected where the call says something that there is not, where the device fails, training diverges or the signal aborts; the checkpoint of the last whole
-    /// round can still be had.
+    /// Trains rounds. Rejected where the call has a field that there is not or of another kind, the device fails, training diverges or
+    /// the signal aborts; the checkpoint of the last whole round can still be had.
     pub async fn train(&self, call: Option<TrainCall>) -> Result<(), JsValue> {
         let Call { most, on_round, signal } = Call::read(&call.map_or(JsValue::UNDEFINED, Into::into)).map_err(fail)?;
         for _ in 0..most {
