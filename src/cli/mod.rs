@@ -168,7 +168,7 @@ fn load_data(config: &TrainConfig) -> Result<Dataset> {
     let [_, height, width] = config.network.architecture()?.input;
     let cache = cache_folder().map(|folder| folder.join("images"));
     let options = sets::LoadOptions { size: (height, width), test_ratio: config.test_ratio, cache };
-    match (config.data, &config.data_dir) {
+    let dataset = match (config.data, &config.data_dir) {
         (DataSource::Directory, Some(folder)) => sets::load_directory(folder, wanted, &options),
         (DataSource::Directory, None) => Err(Error::Config("data = directory: name the folder with data-dir".into())),
         (DataSource::Csv, _) => {
@@ -176,7 +176,9 @@ fn load_data(config: &TrainConfig) -> Result<Dataset> {
             sets::load_clients(file, &options)
         }
         (DataSource::Embedded, _) => sets::embedded()?.with_domains(wanted)?.resized((height, width)),
-    }
+    }?;
+    dataset.notes.iter().for_each(|note| eprintln!("note: {note}"));
+    Ok(dataset)
 }
 
 /// Checks before the slow part that a result can be written to this file: that the folder it is to be in is there.

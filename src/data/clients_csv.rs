@@ -117,7 +117,7 @@ pub fn load_clients(path: &Path, options: &LoadOptions) -> Result<Dataset> {
     let mut loaded = Vec::new();
     for (domain, [train, test]) in domains.into_iter().zip(pictures) {
         let (train, test) = Folders::of(classes.clone(), train, test).load(options.size, options.cache.as_deref())?;
-        loaded.push(Domain { name: domain, origin: Origin::Genuine, train, test });
+        loaded.push(Domain { name: domain, origin: Origin::Genuine, train, test, validation: 0 });
     }
     Ok(Dataset { clients, ..Dataset::new(name, classes, loaded)? })
 }

@@ -42,12 +42,14 @@ pub fn embedded() -> Result<Dataset> {
         origin: Origin::Genuine,
         train: idx(file!("mnist/train-images-idx3-ubyte.gz"), file!("mnist/train-labels-idx1-ubyte.gz"))?,
         test: idx(file!("mnist/t10k-images-idx3-ubyte.gz"), file!("mnist/t10k-labels-idx1-ubyte.gz"))?,
+        validation: 0,
     };
     let optdigits = Domain {
         name: "optdigits".into(),
         origin: Origin::Genuine,
         train: text(file!("optdigits/optdigits.tra.gz"))?,
         test: text(file!("optdigits/optdigits.tes.gz"))?,
+        validation: 0,
     };
     // As many generated images as there are genuine ones.
     let synth_digits = Domain {
@@ -55,12 +57,14 @@ pub fn embedded() -> Result<Dataset> {
         origin: Origin::Generated,
         train: synth_digits::train(mnist.train.len())?,
         test: synth_digits::test(mnist.test.len())?,
+        validation: 0,
     };
     let mnist_m_style = Domain {
         name: "mnist-m-style".into(),
         origin: Origin::Generated,
         train: mnist_m_style::train(&mnist.train),
         test: mnist_m_style::test(&mnist.test),
+        validation: 0,
     };
     Dataset::new("embedded", classes, vec![mnist, optdigits, synth_digits, mnist_m_style])
 }

@@ -25,6 +25,8 @@ mod read;
 mod resize;
 #[cfg(feature = "native")]
 mod sheet;
+#[cfg(feature = "native")]
+mod source;
 mod synth_digits;
 mod table;
 
@@ -129,10 +131,13 @@ pub struct Domain {
     pub name: String,
     /// Recorded or generated.
     pub origin: Origin,
-    /// Images to be dealt to clients for training and validation.
+    /// Images for training; the last [`validation`](Self::validation) of them are for validation only.
     pub train: ImageSet,
-    /// Images kept for testing.
+    /// Images for testing.
     pub test: ImageSet,
+    /// How many images at the end of `train` the data set itself keeps for validation; 0 if it has no validation split, and each client
+    /// then keeps a share of its training images.
+    pub validation: usize,
 }
 
 impl Domain {
@@ -153,6 +158,8 @@ pub struct Dataset {
     pub domains: Vec<Domain>,
     /// Who has which images, where that is given; empty: they are dealt.
     pub clients: Vec<Holding>,
+    /// What was left out while reading it and what is unusual about it, in words, for the user; one line each.
+    pub notes: Vec<String>,
 }
 
 /// The images of a client, where they are given. All are indices into its domain's sets.
@@ -176,7 +183,7 @@ impl Dataset {
     /// # Errors
     /// As [`check`](Self::check).
     pub fn new(name: impl Into<String>, classes: Vec<String>, domains: Vec<Domain>) -> Result<Self> {
-        let dataset = Self { name: name.into(), classes, domains, clients: Vec::new() };
+        let dataset = Self { name: name.into(), classes, domains, clients: Vec::new(), notes: Vec::new() };
         dataset.check()?;
         Ok(dataset)
     }
@@ -295,7 +302,7 @@ mod tests {
     }
 
     fn domain(name: &str) -> Domain {
-        Domain { name: name.into(), origin: Origin::Genuine, train: set(&[0, 1, 1]), test: set(&[1]) }
+        Domain { name: name.into(), origin: Origin::Genuine, train: set(&[0, 1, 1]), test: set(&[1]), validation: 0 }
     }
 
     #[test]
@@ -311,8 +318,10 @@ mod tests {
     #[test]
     fn a_size_that_has_no_room_is_told() {
         let many = ImageSet { height: 1, width: 1, pixels: vec![9; 600], labels: vec![0; 200] };
-        let domain = Domain { name: "a".into(), origin: Origin::Genuine, train: many, test: set(&[1]) };
-        let resized = |size| Dataset { name: "demo".into(), classes: vec![], domains: vec![domain.clone()], clients: vec![] }.resized(size);
+        let domain = Domain { name: "a".into(), origin: Origin::Genuine, train: many, test: set(&[1]), validation: 0 };
+        let resized = |size| {
+            Dataset { name: "demo".into(), classes: vec![], domains: vec![domain.clone()], clients: vec![], notes: vec![] }.resized(size)
+        };
         let told = |size| resized(size).unwrap_err().to_string();
         assert!(told((4096, 4096)).contains("201 images of 4096×4096 take 10 GiB, and there may be 8: "), "{}", told((4096, 4096)));
         assert!(told((0, 8)).contains("image size 0") && told((8, u32::MAX)).contains("give 1 to 4096"));

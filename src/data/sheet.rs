@@ -183,7 +183,7 @@ mod tests {
 
     fn dataset(name: &str) -> Dataset {
         let train = ImageSet { height: 28, width: 28, pixels: vec![200; 28 * 28 * 3 * 4], labels: vec![0, 1, 1, 9] };
-        let domain = Domain { name: name.into(), origin: Origin::Generated, test: train.clone(), train };
+        let domain = Domain { name: name.into(), origin: Origin::Generated, test: train.clone(), train, validation: 0 };
         Dataset::new("demo", digit_names(), vec![domain]).unwrap()
     }
 

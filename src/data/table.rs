@@ -223,7 +223,8 @@ all     2 clients              201 203 205   · 209 211 213 215 217 219  1893 22
     #[test]
     fn description_names_origin_and_counts() {
         let set = |labels: Vec<u8>| ImageSet { height: 1, width: 1, pixels: vec![0; 3 * labels.len()], labels };
-        let domain = |name: &str, origin| Domain { name: name.into(), origin, train: set(vec![0, 0, 1]), test: set(vec![1]) };
+        let domain =
+            |name: &str, origin| Domain { name: name.into(), origin, train: set(vec![0, 0, 1]), test: set(vec![1]), validation: 0 };
         let domains = vec![domain("a", Origin::Genuine), domain("longer", Origin::Generated)];
         let text = describe(&Dataset::new("demo", vec!["x".into(), "y".into()], domains).unwrap());
         assert_eq!(

@@ -131,8 +131,13 @@ impl Data {
     fn new(arrays: &JsValue) -> Result<Data> {
         let all: AllArrays = read("data", arrays)?;
         let set = |a: Arrays| ImageSet { height: all.height, width: all.width, pixels: a.pixels, labels: a.labels };
-        let domains =
-            all.domains.into_iter().map(|d| Domain { name: d.name, origin: Origin::Genuine, train: set(d.train), test: set(d.test) });
+        let domains = all.domains.into_iter().map(|d| Domain {
+            name: d.name,
+            origin: Origin::Genuine,
+            train: set(d.train),
+            test: set(d.test),
+            validation: 0,
+        });
         let dataset = Dataset::new("arrays", all.classes, domains.collect())?;
         Ok(Data { dataset: Rc::new(dataset), source: DataSource::Directory })
     }
