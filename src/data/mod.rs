@@ -7,6 +7,7 @@
 
 #[cfg(feature = "native")]
 mod cifar;
+mod claims;
 #[cfg(feature = "native")]
 mod clients_csv;
 mod dice;

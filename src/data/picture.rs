@@ -2,9 +2,10 @@
 
 use std::io::Cursor;
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits, Rgb, RgbImage};
+use image::error::DecodingError;
+use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits, Rgb, RgbImage};
 
-use super::resize;
+use super::{claims, resize};
 use crate::{Error, Result};
 
 /// Largest height or width that is decoded, in pixels.
@@ -38,7 +39,13 @@ fn decode(bytes: &[u8]) -> image::ImageResult<DynamicImage> {
     limits.max_image_height = Some(MAX_SIDE);
     limits.max_alloc = Some(MAX_MEMORY);
     reader.limits(limits);
+    let format = reader.format();
     let mut decoder = reader.into_decoder()?;
+    let size = decoder.dimensions();
+    if let Some(format) = format.filter(|&format| !claims::can_hold(bytes, format, size)) {
+        let what = format!("{} bytes cannot hold the {}×{} pixels of its header: it is cut short or damaged", bytes.len(), size.0, size.1);
+        return Err(ImageError::Decoding(DecodingError::new(format.into(), what)));
+    }
     let orientation = decoder.orientation()?;
     let mut image = DynamicImage::from_decoder(decoder)?;
     image.apply_orientation(orientation);
@@ -119,6 +126,18 @@ mod tests {
         let mut huge = encoded(RgbImage::new(1, 1), ImageFormat::Png);
         huge[16..20].copy_from_slice(&[0x7f, 0xff, 0xff, 0xff]);
         assert!(load_image(&huge, 28, 28).is_err());
+        // One within the limits, but not within 69 bytes.
+        huge[16..24].copy_from_slice(&[0, 0, 0x30, 0, 0, 0, 0x30, 0]);
+        let checksum = crc(&huge[12..29]).to_be_bytes();
+        huge[29..33].copy_from_slice(&checksum);
+        let short = message(load_image(&huge, 28, 28));
+        assert!(short.contains("bytes cannot hold the 12288×12288 pixels of its header: it is cut short or damaged"), "{short}");
+    }
+
+    fn crc(bytes: &[u8]) -> u32 {
+        let mut crc = flate2::Crc::new();
+        crc.update(bytes);
+        crc.sum()
     }
 
     proptest! {
