@@ -221,17 +221,19 @@ pub(super) fn text(file: &str, bytes: &[u8], format: TextFormat, classes: usize)
     for (i, line) in content.lines().enumerate() {
         let line_number = i + 1;
         row.clear();
-        row.extend(line.split([' ', '\t', ',']).map(str::trim).filter(|field| !field.is_empty()));
+        let mut fields = line.split([' ', '\t', ',']).map(str::trim).filter(|field| !field.is_empty());
+        // Those of one image and no more are kept, however long the line.
+        row.extend(fields.by_ref().take(side * side + 1));
         if row.is_empty() {
             continue;
         }
-        if row.len() != side * side + 1 {
+        let values = row.len() + fields.count();
+        if values != side * side + 1 {
             return Err(bad(
                 file,
                 format_args!(
-                    "line {line_number}: {} values, but a label and {side}×{side} pixels make {}; the line is cut or \
+                    "line {line_number}: {values} values, but a label and {side}×{side} pixels make {}; the line is cut or \
                      the file is of another kind",
-                    row.len(),
                     side * side + 1
                 ),
             ));
