@@ -1,18 +1,19 @@
 //! The one error type of the crate. Every message says what was wrong, where, and what to do about it.
 
+use std::fmt::{self, Display, Formatter, Write};
 use std::path::PathBuf;
 
 /// What can go wrong, grouped by what the caller can do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An option, a configuration key or a combination of them is not valid (exit code 2).
-    #[error("{0}")]
+    #[error("{}", OneLine(_0))]
     Config(String),
     /// A data file or a checkpoint is missing, damaged or not of the expected kind (exit code 2).
-    #[error("{0}")]
+    #[error("{}", OneLine(_0))]
     Data(String),
     /// Reading or writing a file failed (exit code 1).
-    #[error("{action} {}: {source}", path.display())]
+    #[error("{}", OneLine(&format!("{action} {}: {source}", path.display())))]
     Io {
         /// What was being done, as in "cannot write".
         action: &'static str,
@@ -46,5 +47,51 @@ impl Error {
     }
 }
 
+/// A message in one line of bearable length. Names that files hold are in it: none of them may end the line, steer the terminal, or fill it.
+struct OneLine<'a>(&'a str);
+
+impl OneLine<'_> {
+    /// Most characters before and after what is left out.
+    const MOST: usize = 2000;
+}
+
+impl Display for OneLine<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let plain = |c: char| {
+            if c.is_whitespace() {
+                ' '
+            } else if c.is_control() {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        };
+        let length = self.0.chars().count();
+        let left_out = if length > 2 * Self::MOST { Self::MOST..length - Self::MOST } else { length..length };
+        for (i, c) in self.0.chars().enumerate().filter(|(i, _)| !left_out.contains(i)) {
+            if i == left_out.end && i < length {
+                f.write_str(" … ")?;
+            }
+            f.write_char(plain(c))?;
+        }
+        Ok(())
+    }
+}
+
 /// `Result` with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
+
+#[cfg(test)]
+mod one_line_tests {
+    use super::Error;
+
+    #[test]
+    fn names_of_files_neither_end_the_line_nor_steer_the_terminal() {
+        let error = Error::Data("clients.csv: class a\nb\t\x1b[31m\0: é".into());
+        assert_eq!(error.to_string(), "clients.csv: class a b \u{fffd}[31m\u{fffd}: é");
+        let long = Error::Config(format!("name {}: choose another", "é".repeat(1 << 20))).to_string();
+        assert!(long.starts_with("name éé") && long.ends_with("éé: choose another") && long.contains("é … é"), "{long}");
+        assert_eq!(long.chars().count(), 4003);
+        assert_eq!(Error::Data("x".repeat(4000)).to_string(), "x".repeat(4000));
+    }
+}
