@@ -7,7 +7,7 @@ use crate::run::run_dir::{CONFIG, RunDir, write_atomically};
 use crate::run::{TrainConfig, TrainOverrides};
 use crate::{Error, Result};
 use serde::Deserialize;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -46,6 +46,9 @@ struct Sweep {
     /// Each a product: every combination of the values of its options is a run.
     grid: Vec<BTreeMap<String, Vec<toml::Value>>>,
 }
+
+/// Most runs of a sweep.
+const MOST_RUNS: usize = 10_000;
 
 /// Where a run of a sweep stands.
 #[derive(Clone, Copy, PartialEq)]
@@ -236,7 +239,13 @@ fn configurations(file: &Path, data_dir: Option<&Path>) -> Result<Vec<TrainConfi
     }
     common.extend(sweep.options.clone());
     let mut configs: Vec<TrainConfig> = Vec::new();
+    let mut folders = BTreeSet::new();
     for product in &sweep.grid {
+        // Before any is made: a few lists of some values each have more combinations than there is memory.
+        let runs = product.values().try_fold(1_usize, |runs, values| runs.checked_mul(values.len()));
+        if runs.is_none_or(|runs| configs.len() + runs.min(MOST_RUNS + 1) > MOST_RUNS) {
+            return Err(wrong(&format!("grid: the lists of values make more than {MOST_RUNS} runs: shorten them, or use several files")));
+        }
         let mut combinations: Vec<Vec<(&String, &toml::Value)>> = vec![vec![]];
         for (key, values) in product {
             if values.is_empty() {
@@ -257,7 +266,7 @@ fn configurations(file: &Path, data_dir: Option<&Path>) -> Result<Vec<TrainConfi
                 config.data_dir = Some(folder.to_path_buf());
             }
             let config = effective(config).map_err(|e| Error::Config(format!("{}: {e}", out.display())))?;
-            if configs.iter().any(|c| c.out == config.out) {
+            if !folders.insert(config.out.clone()) {
                 return Err(wrong(&format!("{} would be two runs: let the values of their grids differ", out.display())));
             }
             configs.push(config);
@@ -302,6 +311,15 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         std::fs::write(folder.path().join("base.toml"), "rounds = 7\nlr = 0.3\n").unwrap();
         configurations(&file, None)
+    }
+
+    #[test]
+    fn a_grid_without_bounds_is_refused_before_it_is_made() {
+        let list: Vec<String> = (1..=100).map(|n| n.to_string()).collect();
+        let lists: String =
+            ["seed", "rounds", "batch-size", "local-epochs"].iter().map(|key| format!("{key} = [{}]\n", list.join(", "))).collect();
+        let told = of(&format!("out = \"x\"\n[[grid]]\n{lists}")).unwrap_err().to_string();
+        assert!(told.ends_with("grid: the lists of values make more than 10000 runs: shorten them, or use several files"), "{told}");
     }
 
     #[test]
