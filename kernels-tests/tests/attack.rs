@@ -6,6 +6,7 @@ use kernels_tests::network::{Batch, Digits, Tensors};
 use kernels_tests::shape::{Image, Logits};
 use pseudo::noise;
 use splitmix_fl::engine::{AttackOptions, Attacked, Attacker, Ensemble, ImageStore, Limit, Server};
+use splitmix_fl::fl::Attack;
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::net::{Network, digits};
 
@@ -45,7 +46,8 @@ impl Bench {
 
     async fn attacker(&self, attack: &str, bases: u32, seed: u32, lanes: Option<u32>) -> Attacker {
         let options = AttackOptions {
-            attack: attack.parse().expect("an attack"),
+            // A ball of radius 0, too.
+            attack: Attack::recorded(attack).expect("an attack"),
             bases,
             ensemble: Ensemble::default(),
             batch: BATCH as u32,

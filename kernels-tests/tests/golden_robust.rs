@@ -122,7 +122,7 @@ async fn mixes(tracked: bool) {
         let flat: Vec<f64> = logits.iter().flatten().map(|v| f64::from(*v)).collect();
         check(bench.fixture.check(&format!("mix/{lambda:?}/logits"), &flat));
         // The gradient through the mix, by its signs: one step from the clean images.
-        let moved = bench.attacker("fgsm-eps0.5", lambda).await.images(&bench.gpu, &batch()).await.expect("attacked").remove(0);
+        let moved = bench.attacker("fgsm-eps0.5/255", lambda).await.images(&bench.gpu, &batch()).await.expect("attacked").remove(0);
         let gradient = bench.fixture.get(&format!("mix/{lambda:?}/gradient/x"));
         let mut judged = 0;
         for (n, of_image) in gradient.chunks_exact(3 * 100).enumerate() {

@@ -908,7 +908,7 @@ mod tests {
         refused(|c| c.lr = f64::INFINITY, &["lr = inf"]);
         refused(|c| c.eval_batch_size = 4_294_967_299, &["eval-batch-size = 4294967299", "at most"]);
         refused(|c| c.local_epochs = usize::MAX, &["local-epochs", "at most"]);
-        refused(|c| c.train_attack = "pgd-4294967295".parse().unwrap(), &["train-attack", "at most"]);
+        refused(|c| c.train_attack = Attack::pgd(u32::MAX, 8.0).unwrap(), &["train-attack", "at most"]);
         refused(|c| c.momentum = 1.0, &["momentum"]);
         refused(|c| c.weight_decay = -0.1, &["weight-decay = -0.1"]);
         refused(|c| c.seed = u64::MAX, &["seed"]);
