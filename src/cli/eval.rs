@@ -7,7 +7,7 @@ use crate::fl::{Attack, Client, Ratio};
 use crate::report::{self, Grid};
 use crate::run::config::{ByteSize, DataSource, List, Widths};
 use crate::run::model::{Report, TestSettings};
-use crate::run::robust::{GridPoint, RobustReport, signs_of_masking};
+use crate::run::robust::{GridPoint, RobustReport, signs_of_masking, without_effect};
 use crate::run::run_dir::{BEST, CONFIG, GRID_PAGE, read_checkpoint, write_atomically};
 use crate::run::{Checkpoint, TrainConfig, Trained};
 use crate::{Error, Result};
@@ -52,7 +52,8 @@ pub(super) struct Args {
     /// Show every client's accuracy, too.
     #[arg(long)]
     clients: bool,
-    /// Write the report to this file as JSON.
+    /// Write the results to this file as JSON, in the form of a run's grid.json: under `grid` one entry for each lambda, with the accuracies
+    /// of every width in `standard` and those after each attack in `attacked`.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     #[command(flatten)]
@@ -86,17 +87,48 @@ impl PlaceArgs {
         config.adapter = self.adapter.clone();
         config.memory_limit = self.memory_limit;
         config.checked_shaders = self.checked_shaders;
-        if config.data == DataSource::Directory {
-            let gone = config.data_dir.as_ref().filter(|folder| !folder.exists());
-            if let Some(folder) = &self.data_dir {
-                config.data_dir = Some(folder.clone());
-            } else if let (Some(gone), Some(folder)) = (gone, super::data_folder_of_environment()) {
-                eprintln!("note: {} is not there; the data is taken from $SPLITMIX_DATA, {}", gone.display(), folder.display());
-                config.data_dir = Some(folder);
-            }
+        let useless = |option: &str| {
+            let data = match config.data {
+                DataSource::Embedded => "the images inside the program",
+                DataSource::Directory => "a folder of data sets",
+                DataSource::Csv => "the pictures of a clients file",
+            };
+            Err(Error::Config(format!("{option}: this model belongs to {data}, so --{option} has no effect: leave it out")))
+        };
+        let moved = |place: &Path, what: &str, option: &str| {
+            Err(Error::Config(format!(
+                "{}: there is no such {what}: if the model's data have moved, name their place with --{option}",
+                place.display()
+            )))
+        };
+        if self.data_dir.is_some() && config.data != DataSource::Directory {
+            return useless("data-dir");
         }
-        if config.data == DataSource::Csv && self.clients_file.is_some() {
-            config.clients_file.clone_from(&self.clients_file);
+        if self.clients_file.is_some() && config.data != DataSource::Csv {
+            return useless("clients-file");
+        }
+        match config.data {
+            DataSource::Embedded => {}
+            DataSource::Directory => {
+                let gone = config.data_dir.as_ref().filter(|folder| !folder.exists());
+                if let Some(folder) = &self.data_dir {
+                    config.data_dir = Some(folder.clone());
+                } else if let (Some(gone), Some(folder)) = (gone, super::data_folder_of_environment()) {
+                    eprintln!("note: {} is not there; the data is taken from $SPLITMIX_DATA, {}", gone.display(), folder.display());
+                    config.data_dir = Some(folder);
+                }
+                if let Some(folder) = config.data_dir.as_ref().filter(|folder| !folder.exists()) {
+                    return moved(folder, "folder", "data-dir");
+                }
+            }
+            DataSource::Csv => {
+                if self.clients_file.is_some() {
+                    config.clients_file.clone_from(&self.clients_file);
+                }
+                if let Some(file) = config.clients_file.as_ref().filter(|file| !file.exists()) {
+                    return moved(file, "file", "clients-file");
+                }
+            }
         }
         effective(config)
     }
@@ -152,25 +184,15 @@ pub(super) async fn order_of(trained: &Trained, order: Order, lambda: f64) -> Re
     if order == Order::Own {
         return Ok(Vec::new());
     }
+    if trained.header.bases == 1 {
+        eprintln!("note: --order accuracy has no effect: the model has one base");
+        return Ok(Vec::new());
+    }
     let order = trained.order_by_accuracy(lambda).await?;
     let told: Vec<String> = order.iter().map(|(base, accuracy)| format!("{base} ({}%)", percent(Some(*accuracy)))).collect();
-    eprintln!("bases by validation accuracy: {}", told.join(", "));
+    let at = if trained.model.network.norms.dual { format!(" at lambda {lambda}") } else { String::new() };
+    eprintln!("bases by validation accuracy{at}: {}", told.join(", "));
     Ok(order.into_iter().map(|(base, _)| base).collect())
-}
-
-/// What `--json` writes: the standard accuracies as ever, and those after each attack; with several λ a list of them.
-#[derive(serde::Serialize)]
-#[serde(untagged)]
-enum Reports<'a> {
-    One {
-        #[serde(flatten)]
-        standard: &'a Report,
-        #[serde(skip_serializing_if = "<[RobustReport]>::is_empty")]
-        attacked: &'a [RobustReport],
-    },
-    Grid {
-        grid: &'a [GridPoint],
-    },
 }
 
 /// λ of a grid where none are given: those of the paper.
@@ -225,6 +247,9 @@ pub(super) async fn run(args: Args) -> Result<()> {
     };
     lambdas.iter().try_for_each(|l| model.check_lambda(*l))?;
     let default = if args.grid { vec!["pgd-20".parse::<Attack>()?] } else { Vec::new() };
+    if args.attack.as_ref().is_some_and(|attacks| attacks.0.is_empty()) {
+        return Err(Error::Config("attack: no value is given: say --attack fgsm,pgd-20 or leave it out".into()));
+    }
     let attacks = args.attack.map_or(default, |a| a.0);
     let (mut kept, mut page) = (None, args.page);
     if args.grid {
@@ -269,9 +294,6 @@ pub(super) async fn run(args: Args) -> Result<()> {
         for a in &point.attacked {
             text += &format!("\nthe same after the attack {}{at}:\n{}", a.attack, report_table(&a.report, dataset));
         }
-        for sign in signs_of_masking(&point.attacked) {
-            text += &format!("warning: {sign}{at}; gradients may be masked, and robust accuracy overstated\n");
-        }
         if args.clients {
             text += &format!("\n{}", client_table(&point.standard, clients, dataset));
         }
@@ -279,22 +301,18 @@ pub(super) async fn run(args: Args) -> Result<()> {
     if args.grid {
         text += &format!("\n{}", grid_table(&grid));
     }
+    text += &doubts(&grid);
     // What was found is told first: a file may fail.
     print(&text)?;
+    let results = Grid { grid };
+    let json = || serde_json::to_vec_pretty(&results).map_err(|e| Error::Data(format!("the report cannot be written: {e}")));
     if let Some(path) = args.json {
-        let reports = match grid.as_slice() {
-            [one] if !args.grid => Reports::One { standard: &one.standard, attacked: &one.attacked },
-            grid => Reports::Grid { grid },
-        };
-        let json = serde_json::to_vec_pretty(&reports).map_err(|e| Error::Data(format!("the report cannot be written: {e}")))?;
-        write_atomically(&path, &json)?;
+        write_atomically(&path, &json()?)?;
     }
     if args.grid {
-        let results = Grid { grid };
         // For `splitmix report`.
         if let Some(file) = kept {
-            let json = serde_json::to_vec_pretty(&results).map_err(|e| Error::Data(format!("the grid cannot be written: {e}")))?;
-            write_atomically(&file, &json)?;
+            write_atomically(&file, &json()?)?;
         }
         if let Some(page) = page {
             write_atomically(&page, report::grid_page(&file.display().to_string(), &results.alone())?.as_bytes())?;
@@ -302,6 +320,20 @@ pub(super) async fn run(args: Args) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Why robust accuracies are not to be trusted, if anything says so: one line for the model, and one for each attack without effect.
+fn doubts(grid: &[GridPoint]) -> String {
+    const SHOWN: usize = 3;
+    let mut text: String = without_effect(grid).iter().map(|what| format!("note: {what}\n")).collect();
+    let signs = signs_of_masking(grid);
+    if !signs.is_empty() {
+        let more = signs.len().saturating_sub(SHOWN);
+        let rest = if more > 0 { format!("; and {more} more signs") } else { String::new() };
+        let shown = signs[..signs.len().min(SHOWN)].join("; ");
+        text += &format!("warning: gradients may be masked, and robust accuracy overstated: {shown}{rest}\n");
+    }
+    text
 }
 
 /// Accuracies of every client, a column a width.

@@ -2,12 +2,11 @@
 
 use super::{check_new, configuration, print};
 use crate::net::TensorKind;
-use crate::run::checkpoint::{import, tensor_name};
+use crate::run::checkpoint::{import, imported_classes, tensor_name};
 use crate::run::model::wanted_tensors;
 use crate::run::run_dir::write_atomically;
 use crate::run::{Checkpoint, Header, TrainConfig, TrainOverrides};
 use crate::{Error, Result};
-use safetensors::SafeTensors;
 use std::path::{Path, PathBuf};
 
 #[derive(clap::Args)]
@@ -25,14 +24,13 @@ pub(super) struct Args {
     options: TrainOverrides,
 }
 
-/// Classes that parameters are of: the outputs of their last linear layer. Where the file has none that can be read, the import says what
-/// is wrong.
+/// Classes that parameters are of: the outputs of their last linear layer. Where the file has none, the import says what is wrong.
 fn classes_of(bytes: &[u8], file: &Path, config: &TrainConfig) -> Result<usize> {
     let network = config.network(2)?;
-    let classifier = network.tensors.iter().rfind(|t| matches!(t.kind, TensorKind::LinearWeight { .. }));
-    let (Some(classifier), Ok(tensors)) = (classifier, SafeTensors::deserialize(bytes)) else { return Ok(2) };
-    let ours = |name: &str| name.strip_suffix(&classifier.name).is_some_and(|head| head.is_empty() || head.ends_with('.'));
-    match tensors.iter().find(|(name, _)| ours(name)).and_then(|(_, tensor)| tensor.shape().first().copied()) {
+    let Some(classifier) = network.tensors.iter().rfind(|t| matches!(t.kind, TensorKind::LinearWeight { .. })) else { return Ok(2) };
+    let layer = classifier.name.strip_suffix(".weight").unwrap_or(&classifier.name);
+    let inputs = classifier.shape.last().copied().unwrap_or(0);
+    match imported_classes(bytes, &file.display().to_string(), layer, inputs)? {
         None => Ok(2),
         Some(classes @ 2..=256) => Ok(classes),
         Some(classes) => Err(Error::Data(format!(
@@ -50,11 +48,15 @@ pub(super) fn run(args: Args) -> Result<()> {
     }
     let algorithm = config.algorithm();
     check_new(&args.to)?;
+    if args.file.is_dir() {
+        return Err(Error::Config(format!("{} is a folder: name the safetensors file in it", args.file.display())));
+    }
     let bytes = std::fs::read(&args.file).map_err(|source| Error::Io { action: "cannot read", path: args.file.clone(), source })?;
     let classes = classes_of(&bytes, &args.file, &config)?;
     let network = config.network(classes)?;
     let bases = algorithm.bases()?;
     let imported = import(&bytes, &args.file.display().to_string(), &wanted_tensors(&network), bases)?;
+    let notes = imported.notes();
     let tensors = imported.bases.into_iter().enumerate().flat_map(|(b, tensors)| {
         let named = network.tensors.iter().zip(tensors);
         named.map(move |(spec, tensor)| (tensor_name(b, &spec.name), tensor)).collect::<Vec<_>>()
@@ -77,8 +79,6 @@ pub(super) fn run(args: Args) -> Result<()> {
         tensors: tensors.collect(),
     };
     write_atomically(&args.to, &checkpoint.to_bytes()?)?;
-    if !imported.unused.is_empty() {
-        eprintln!("note: not used: {}", imported.unused.join(", "));
-    }
+    notes.iter().for_each(|note| eprintln!("note: {note}"));
     print(&format!("{bases} bases in {}\n", args.to.display()))
 }

@@ -17,9 +17,13 @@
 //! Adversarial batch norms are `0.bn1.adversarial.weight`, running statistics `0.bn1.running_mean` and `0.bn1.running_var`.
 //! Batch norms that stay with the clients are `local.0.bn1.weight` of shape `[clients, channels]`, and so on.
 //!
-//! [`import`] also takes the bare names of a single network (`conv1.weight`) for an ensemble of one base, the
-//! prefixes `module.` (a wrapped PyTorch model) and `server.` (a flattened `server_model`), and the authors' names of dual batch
-//! norms (`0.bn1.clean_bn.weight`, `0.bn1.noise_bn.weight`).
+//! [`import`] also takes the bare names of a single network (`conv1.weight`) for an ensemble of one base, prefixes of wrapped models
+//! (`module.`, `_orig_mod.`, `model.`, …, alone or nested) where all names have the same, and the authors' names: those of dual batch norms
+//! (`0.bn1.clean_bn.weight`, `0.bn1.noise_bn.weight`) and of both their ResNets (`0.n4.weight` or `0.bn4.weight`,
+//! `0.layer2.0.shortcut.weight`, `0.linear.weight`).
+//!
+//! Values are 32-bit floats. F16 and BF16 are read exactly, F64 is rounded to the nearest. A value that no training leaves, not finite or a
+//! running variance below 0, is refused with the name of its tensor, wherever a checkpoint is read.
 //!
 //! # Metadata
 //! One key, `splitmix`: a JSON object with `format` and the fields of [`Header`]. One key only, because the order of
@@ -27,13 +31,13 @@
 
 use super::config::{BnMode, TrainConfig};
 use crate::data::{Dataset, Domain};
-use crate::fl::{Best, Client, Deck, Ratio};
+use crate::fl::{Attack, Best, Client, Deck, Ratio};
 use crate::net::{Network, Norms};
 use crate::{Error, Result};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensorError, SafeTensors};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The format that this version writes, and the newest that it reads.
 pub const FORMAT: u32 = 2;
@@ -113,15 +117,21 @@ impl Checksums {
             [&domain.train, &domain.test].into_iter().flat_map(|set| [&set.labels, &set.pixels]).for_each(|bytes| crc.update(bytes));
             crc.sum()
         };
+        let names = clients.iter().map(|c| c.name.as_str());
+        Checksums { domains: dataset.domains.iter().map(of_domain).collect(), clients: Checksums::of_clients(names, clients) }
+    }
+
+    /// That of the clients under the names given, one each.
+    fn of_clients<'a>(names: impl Iterator<Item = &'a str>, clients: &[Client]) -> u32 {
         let mut shares = flate2::Crc::new();
-        for client in clients {
-            shares.update(client.name.as_bytes());
+        for (name, client) in names.zip(clients) {
+            shares.update(name.as_bytes());
             for images in [&client.train, &client.validation, &client.test] {
                 shares.update(&(images.len() as u32).to_le_bytes());
                 images.iter().for_each(|image| shares.update(&image.to_le_bytes()));
             }
         }
-        Checksums { domains: dataset.domains.iter().map(of_domain).collect(), clients: shares.sum() }
+        shares.sum()
     }
 }
 
@@ -133,7 +143,32 @@ impl Holdings {
         Holdings { classes: dataset.classes.clone(), domains, clients: clients.len(), checksums }
     }
 
-    /// The first that is another in `now`, in words; `None` where both are the same.
+    /// The first that is another in a data set with its clients, in words; `None` where both are the same. Domains may have other names: a
+    /// folder that was renamed holds the same images, as the checksums prove.
+    pub fn difference_from(&self, dataset: &Dataset, clients: &[Client]) -> Option<String> {
+        let now = Holdings::new(dataset, clients);
+        let renamed = || {
+            let checksums = now.checksums.as_ref()?;
+            if self.checksums.is_none() || self.domains.len() != now.domains.len() {
+                return None;
+            }
+            let before = |client: &Client| {
+                let (then, domain) = (&self.domains[client.domain].0, &dataset.domains[client.domain].name);
+                client.name.strip_prefix(domain.as_str()).filter(|rest| rest.starts_with('-')).map(|rest| format!("{then}{rest}"))
+            };
+            let names: Vec<String> = clients.iter().map(|c| before(c).unwrap_or_else(|| c.name.clone())).collect();
+            let domains = self.domains.iter().zip(&now.domains).map(|((name, ..), (_, train, test))| (name.clone(), *train, *test));
+            let checksums =
+                Checksums { clients: Checksums::of_clients(names.iter().map(String::as_str), clients), domains: checksums.domains.clone() };
+            Some(Holdings { domains: domains.collect(), checksums: Some(checksums), ..now.clone() })
+        };
+        match renamed() {
+            Some(same) if self.difference(&same).is_none() => None,
+            _ => self.difference(&now),
+        }
+    }
+
+    /// The first that is another in `now`, names included, in words; `None` where both are the same.
     pub fn difference(&self, now: &Holdings) -> Option<String> {
         if self.classes != now.classes {
             return Some(format!("its classes were {}, the data has {}", self.classes.join(", "), now.classes.join(", ")));
@@ -234,11 +269,18 @@ impl Checkpoint {
         let mut bytes: Vec<(&String, &[usize], Vec<u8>)> = Vec::with_capacity(self.tensors.len());
         for (name, tensor) in &self.tensors {
             if let Some(index) = tensor.data.iter().position(|value| !value.is_finite()) {
-                return Err(Error::Data(format!(
-                    "after {} rounds the parameter {name} holds {} at index {index}: training diverged; nothing is \
-                     saved over the checkpoint before; lower lr and start again",
-                    self.header.rounds_done, tensor.data[index]
-                )));
+                let value = tensor.data[index];
+                return Err(Error::Data(match &self.header.mixed {
+                    Some(_) => format!(
+                        "the mixed parameter {name} holds {value} at index {index}: the bases are beyond what 32-bit floats hold; nothing is \
+                         written; mix an older checkpoint"
+                    ),
+                    None => format!(
+                        "after {} rounds the parameter {name} holds {value} at index {index}: training diverged; nothing is \
+                         saved over the checkpoint before; lower lr and start again",
+                        self.header.rounds_done
+                    ),
+                }));
             }
             let data = tensor.data.iter().flat_map(|value| value.to_le_bytes()).collect();
             bytes.push((name, &tensor.shape, data));
@@ -259,7 +301,7 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Data`] saying what is wrong with the file and what to do.
     pub fn from_bytes(bytes: &[u8], file: &str) -> Result<Checkpoint> {
-        let (metadata, tensors) = read(bytes, file)?;
+        let Contents { metadata, tensors, .. } = read(bytes, file)?;
         let Some(header) = metadata else {
             return Err(Error::Data(format!(
                 "{file}: no splitmix metadata: this is not a checkpoint of splitmix; parameters of another program \
@@ -284,7 +326,7 @@ impl Checkpoint {
         for base in 0..self.header.bases {
             let tensors = wanted.iter().map(|(name, length)| {
                 let name = local_name(base, name);
-                let tensor = self.tensors.remove(&name).ok_or_else(|| missing(file, &name))?;
+                let tensor = self.tensors.remove(&name).ok_or_else(|| missing(file, &[&name], self.tensors.keys(), OTHER_NETWORK))?;
                 let rows = *clients.get_or_insert(tensor.shape.first().copied().unwrap_or(0));
                 Ok(of_shape(file, &name, tensor, &[rows, *length])?.data)
             });
@@ -300,9 +342,12 @@ impl Checkpoint {
     pub fn take_parameters(mut self, wanted: &[(String, Vec<usize>)], file: &str) -> Result<Vec<Vec<Tensor>>> {
         let mut bases = Vec::with_capacity(self.header.bases);
         for base in 0..self.header.bases {
-            let tensors = wanted.iter().map(|(name, shape)| {
+            let tensors = wanted.iter().enumerate().map(|(i, (name, shape))| {
                 let name = tensor_name(base, name);
-                let tensor = self.tensors.remove(&name).ok_or_else(|| missing(file, &name))?;
+                let Some(tensor) = self.tensors.remove(&name) else {
+                    let others: Vec<String> = wanted[i..].iter().map(|(name, _)| tensor_name(base, name)).collect();
+                    return Err(missing(file, &others, self.tensors.keys(), OTHER_NETWORK));
+                };
                 of_shape(file, &name, tensor, shape)
             });
             bases.push(tensors.collect::<Result<Vec<Tensor>>>()?);
@@ -323,98 +368,398 @@ pub struct Imported {
     /// The tensors of each base, in the order asked for.
     pub bases: Vec<Vec<Tensor>>,
     /// Names of tensors in the file that were not used, such as running statistics in batch-norm mode `batch`. The
-    /// user should be told.
+    /// user should be told: see [`Imported::notes`].
     pub unused: Vec<String>,
+    /// Number of tensors in the file whose 64-bit values were rounded.
+    pub rounded: usize,
+}
+
+impl Imported {
+    /// What of the file is not as it was in it, in a sentence each: tensors that were not used, by their kind, and rounded values.
+    pub fn notes(&self) -> Vec<String> {
+        // What a name is used for, by its end; the last takes what is left.
+        type Kind = (fn(&str) -> bool, &'static str);
+        const KINDS: [Kind; 4] = [
+            (|name| name.ends_with(".num_batches_tracked"), "num_batches_tracked, counters that no result depends on"),
+            (
+                |name| [".running_mean", ".running_var"].iter().any(|end| name.ends_with(end)) && !name.contains(".noise_bn."),
+                "running statistics (running_mean, running_var); --bn-mode tracked keeps them",
+            ),
+            (|name| name.contains(".noise_bn."), "of adversarial batch norms (noise_bn); a --lambda-train between 0 and 1 keeps them"),
+            (|_| true, ""),
+        ];
+        let mut of_kind: [Vec<&String>; KINDS.len()] = Default::default();
+        for name in &self.unused {
+            let kind = KINDS.iter().position(|(is, _)| is(name)).unwrap_or(KINDS.len() - 1);
+            of_kind[kind].push(name);
+        }
+        let mut notes = Vec::new();
+        for ((_, what), names) in KINDS.iter().zip(&of_kind).filter(|(_, names)| !names.is_empty()) {
+            let several = if names.len() == 1 { "tensor is" } else { "tensors are" };
+            notes.push(match *what {
+                "" => format!("{} {several} not used: {}", names.len(), some(names)),
+                what => format!("{} {several} not used: {what}", names.len()),
+            });
+        }
+        if self.rounded > 0 {
+            notes.push(format!("{} tensors of 64-bit values were rounded to 32 bits", self.rounded));
+        }
+        notes
+    }
+}
+
+/// The first three of a list of names, and how many more there are.
+fn some<T: AsRef<str>>(names: &[T]) -> String {
+    const SHOWN: usize = 3;
+    let shown: Vec<String> = names.iter().take(SHOWN).map(|name| printable(name.as_ref())).collect();
+    let more = names.len().saturating_sub(SHOWN);
+    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
+}
+
+/// A name out of a file, on one line and not too long.
+fn printable(name: &str) -> String {
+    const LONGEST: usize = 80;
+    let escaped: String = name.chars().take(LONGEST).flat_map(char::escape_debug).collect();
+    if name.chars().count() > LONGEST { format!("{escaped}…") } else { escaped }
+}
+
+/// Names of wrappers around a model, which PyTorch puts before its tensors' names: data parallelism (also of sharded and DeepSpeed
+/// models), `torch.compile`, and the attributes and keys under which programs keep a model.
+const WRAPPERS: [&str; 12] = [
+    "module",
+    "_orig_mod",
+    "model",
+    "net",
+    "network",
+    "state_dict",
+    "model_state_dict",
+    "server_model",
+    "server",
+    "_module",
+    "_forward_module",
+    "_fsdp_wrapped_module",
+];
+
+/// Most wrappers around one another.
+const WRAPPED: usize = 4;
+
+/// Other programs' names of layers, beside ours: the last parts of a layer's name in a base. Those of the authors' CIFAR-10 networks
+/// (their `nets/HeteFL/preresne.py` and `preresnet.py`); `linear` is also that of the widespread PyTorch-CIFAR ResNets.
+const SPELLINGS: [(&str, &str); 6] =
+    [("bn1", "n1"), ("bn2", "n2"), ("bn", "bn4"), ("bn", "n4"), ("shortcut.0", "shortcut"), ("fc", "linear")];
+
+/// The names that a tensor of a base may have in a file, ours first.
+fn spellings(name: &str) -> Vec<String> {
+    let (layer, kind) = name.rsplit_once('.').unwrap_or(("", name));
+    let (layer, branch) = match layer.strip_suffix(".adversarial") {
+        Some(layer) => (layer, [".adversarial", ".noise_bn"]),
+        None => (layer, ["", ".clean_bn"]),
+    };
+    let others = SPELLINGS.iter().filter_map(|(ours, theirs)| {
+        let head = layer.strip_suffix(ours).filter(|head| head.is_empty() || head.ends_with('.'))?;
+        Some(format!("{head}{theirs}"))
+    });
+    let layers = std::iter::once(layer.to_string()).chain(others);
+    layers.flat_map(|layer| branch.map(|branch| format!("{layer}{branch}.{kind}"))).collect()
+}
+
+/// What stands before the base's number and between it and the tensor's name.
+type Wrapping = (String, String);
+
+/// Every way in which names of a file may be wrapped, none first.
+fn wrappings<'a>(names: impl Iterator<Item = &'a String>) -> Vec<Wrapping> {
+    // Lengths of the text before each cut after 0, 1, … wrappers.
+    let cuts = |text: &str| {
+        let mut cuts = vec![0];
+        while cuts.len() <= WRAPPED {
+            let at = cuts[cuts.len() - 1];
+            match text[at..].split_once('.') {
+                Some((head, _)) if WRAPPERS.contains(&head) => cuts.push(at + head.len() + 1),
+                _ => break,
+            }
+        }
+        cuts
+    };
+    let mut all = BTreeSet::from([Wrapping::default()]);
+    for name in names {
+        for outer in cuts(name) {
+            all.insert((name[..outer].into(), String::new()));
+            if let Some((number, rest)) = name[outer..].split_once('.')
+                && number.parse::<u32>().is_ok()
+            {
+                all.extend(cuts(rest).into_iter().map(|inner| (name[..outer].into(), rest[..inner].into())));
+            }
+        }
+    }
+    all.into_iter().collect()
+}
+
+/// Where each wanted tensor of each base is in a file of these names; `None` where it is not.
+struct Search<'a> {
+    names: HashSet<&'a str>,
+    /// Spellings of each wanted name.
+    wanted: Vec<Vec<String>>,
+    bases: usize,
+}
+
+impl Search<'_> {
+    fn find(&self, (outer, inner): &Wrapping, base: usize, spellings: &[String]) -> Option<String> {
+        let there = |name: String| self.names.contains(name.as_str()).then_some(name);
+        spellings.iter().find_map(|name| {
+            let numbered = there(format!("{outer}{base}.{inner}{name}"));
+            // A single network need not be numbered.
+            numbered.or_else(|| if self.bases == 1 && inner.is_empty() { there(format!("{outer}{name}")) } else { None })
+        })
+    }
+
+    /// The names of all wanted tensors, base by base; `None` where one is missing.
+    fn all(&self, wrapping: &Wrapping) -> Option<Vec<String>> {
+        (0..self.bases).flat_map(|base| self.wanted.iter().map(move |names| self.find(wrapping, base, names))).collect()
+    }
+
+    /// Number of bases that are complete, from the first.
+    fn complete(&self, wrapping: &Wrapping) -> usize {
+        let whole = |base: &usize| self.wanted.iter().all(|names| self.find(wrapping, *base, names).is_some());
+        (0..self.bases).take_while(whole).count()
+    }
 }
 
 /// Reads the parameters of an ensemble of `bases` bases from any safetensors file (see the module for the names), one
 /// of this program's included. `wanted` lists name within a base and shape.
 ///
 /// # Errors
-/// [`Error::Data`] for a file that cannot be read and for tensors that are missing, of another shape, not 32-bit
-/// floats, or not finite.
+/// [`Error::Data`] for a file that cannot be read, for tensors that are missing, of another shape or no floats, and for values that no
+/// training leaves, in whichever tensor.
 pub fn import(bytes: &[u8], file: &str, wanted: &[(String, Vec<usize>)], bases: usize) -> Result<Imported> {
-    let (_, mut tensors) = read(bytes, file)?;
-    let mut imported = Vec::with_capacity(bases);
-    for base in 0..bases {
-        let mut parameters = Vec::with_capacity(wanted.len());
-        for (name, shape) in wanted {
-            let full = tensor_name(base, name);
-            let mut stems = vec![full.clone(), dual_name(&full)];
-            if bases == 1 {
-                stems.extend([name.clone(), dual_name(name)]);
-            }
-            let names = stems.iter().flat_map(|stem| ["", "server.", "module."].map(|prefix| format!("{prefix}{stem}")));
-            let found = names.collect::<Vec<_>>().into_iter().find_map(|name| Some((tensors.remove(&name)?, name)));
-            let (tensor, name) = found.ok_or_else(|| missing(file, &full))?;
-            let tensor = tensor.map_err(|problem| Error::Data(format!("{file}: tensor {name} {problem}")))?;
-            parameters.push(of_shape(file, &name, tensor, shape)?);
-        }
-        imported.push(parameters);
+    let Contents { mut tensors, rounded, .. } = read(bytes, file)?;
+    let own: HashSet<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
+    // Another spelling of one tensor may be the name of another.
+    let of = |name: &String| spellings(name).into_iter().filter(|other| other == name || !own.contains(other.as_str())).collect();
+    let search =
+        Search { names: tensors.keys().map(String::as_str).collect(), wanted: wanted.iter().map(|(name, _)| of(name)).collect(), bases };
+    let wrappings = wrappings(tensors.keys());
+    let mut found = wrappings.iter().filter_map(|wrapping| search.all(wrapping));
+    let Some(names) = found.next() else { return Err(not_found(file, &search, &wrappings, wanted)) };
+    if let Some(others) = found.find(|others| *others != names) {
+        let [one, other] = [&names, &others].map(|names| names.first().map_or(String::new(), |name| printable(name)));
+        return Err(Error::Data(format!("{file}: the network is there twice, as {one} and as {other}: leave one of both in the file")));
     }
-    Ok(Imported { bases: imported, unused: tensors.into_keys().collect() })
+    let mut parameters = Vec::with_capacity(names.len());
+    for (name, (_, shape)) in names.iter().zip(wanted.iter().cycle()) {
+        // Each is there: it was just found, and no two of the wanted have a name in common.
+        let tensor = tensors.remove(name).ok_or_else(|| missing(file, &[name], tensors.keys(), OTHER_NETWORK))?;
+        let tensor = tensor.map_err(|problem| Error::Data(format!("{file}: tensor {name} {problem}")))?;
+        parameters.push(of_shape(file, name, tensor, shape)?);
+    }
+    let mut parameters = parameters.into_iter();
+    let imported = (0..bases).map(|_| parameters.by_ref().take(wanted.len()).collect()).collect();
+    Ok(Imported { bases: imported, unused: tensors.into_keys().collect(), rounded })
 }
 
-/// The name in the authors' program of a tensor of the clean or the adversarial one of two batch norms.
-fn dual_name(name: &str) -> String {
-    let (layer, kind) = name.rsplit_once('.').unwrap_or(("", name));
-    match layer.strip_suffix(".adversarial") {
-        Some(layer) => format!("{layer}.noise_bn.{kind}"),
-        None => format!("{layer}.clean_bn.{kind}"),
-    }
+/// The number of classes of another program's parameters, by the linear layer of this name and number of inputs: the length of its bias,
+/// else the outputs of its weight. `None` where the file has none of both.
+///
+/// # Errors
+/// [`Error::Data`] for a file that cannot be read.
+pub fn imported_classes(bytes: &[u8], file: &str, classifier: &str, inputs: usize) -> Result<Option<usize>> {
+    let tensors = open(bytes, file)?;
+    let shape = |kind: &str| {
+        spellings(&format!("{classifier}.{kind}")).into_iter().find_map(|ours| {
+            let is = |name: &str| name.strip_suffix(ours.as_str()).is_some_and(|head| head.is_empty() || head.ends_with('.'));
+            tensors.iter().find(|(name, _)| is(name)).map(|(_, tensor)| tensor.shape().to_vec())
+        })
+    };
+    Ok(match (shape("bias").as_deref(), shape("weight").as_deref()) {
+        (Some([classes]), _) => Some(*classes),
+        // One that is transposed has its outputs last; what is wrong with it is told when it is read.
+        (_, Some([first, classes])) if *first == inputs && *classes != inputs => Some(*classes),
+        (_, Some([classes, ..])) => Some(*classes),
+        _ => None,
+    })
 }
 
-fn missing(file: &str, name: &str) -> Error {
-    Error::Data(format!("{file}: no tensor {name}: the file is of another network or has fewer bases than the configuration asks for"))
+/// What may be wrong where tensors of a checkpoint are missing.
+const OTHER_NETWORK: &str = "the file is of another network or has fewer bases than its configuration says";
+
+/// A wanted tensor that is not there, the first of `wanted`, beside names that are.
+fn missing<'a, T: AsRef<str>>(file: &str, wanted: &[T], names: impl Iterator<Item = &'a String>, why: &str) -> Error {
+    let told: Vec<&String> = names.filter(|name| !name.ends_with(".num_batches_tracked")).collect();
+    let has = if told.is_empty() { "no other tensors".into() } else { some(&told) };
+    let first = wanted.first().map_or("", AsRef::as_ref);
+    Error::Data(format!("{file}: no tensor {first}: the file has {has} where {} are wanted; {why}", some(wanted)))
+}
+
+/// Why the wanted tensors were not found under any wrapping: the names beside one another, and what their difference says.
+fn not_found(file: &str, search: &Search, wrappings: &[Wrapping], wanted: &[(String, Vec<usize>)]) -> Error {
+    // A file of many odd names is not searched for long.
+    const TRIED: usize = 16;
+    let bases = search.bases;
+    let places: Vec<(usize, usize)> = (0..bases).flat_map(|base| (0..wanted.len()).map(move |i| (base, i))).collect();
+    let lookup = |wrapping: &Wrapping| -> Vec<Option<String>> {
+        places.iter().map(|(base, i)| search.find(wrapping, *base, &search.wanted[*i])).collect()
+    };
+    let best = wrappings.iter().take(TRIED).map(|w| (w, lookup(w))).max_by_key(|(_, found)| found.iter().flatten().count());
+    let Some((wrapping, found)) = best else { return missing(file, &[""], [].iter(), OTHER_NETWORK) };
+    let absent: Vec<String> =
+        places.iter().zip(&found).filter(|(_, f)| f.is_none()).map(|((base, i), _)| tensor_name(*base, &wanted[*i].0)).collect();
+    let all = |ends: &[&str]| absent.iter().all(|name| ends.iter().any(|end| name.contains(end)));
+    let single = Search { names: search.names.clone(), wanted: search.wanted.clone(), bases: 1 };
+    let complete = search.complete(wrapping);
+    let why = if bases > 1 && complete == 0 && wrappings.iter().take(TRIED).any(|w| single.all(w).is_some()) {
+        format!("the file holds one network, the configuration has {bases} bases: add --method fedavg and its --width")
+    } else if complete > 0 {
+        format!("the file has {complete} bases, the configuration {bases}: check --base-width and --budgets")
+    } else if all(&[".running_mean", ".running_var"]) {
+        "the file has no running statistics: leave out --bn-mode tracked".into()
+    } else if all(&[".adversarial."]) {
+        "the file has no adversarial batch norms: leave out --lambda-train".into()
+    } else {
+        "the file is of another network: check --network, --method, --base-width and --budgets".into()
+    };
+    let used: HashSet<&str> = found.iter().flatten().map(String::as_str).collect();
+    let mut others: Vec<String> = search.names.iter().filter(|name| !used.contains(*name)).map(ToString::to_string).collect();
+    others.sort_unstable();
+    missing(file, &absent, others.iter(), &why)
 }
 
 fn of_shape(file: &str, name: &str, tensor: Tensor, shape: &[usize]) -> Result<Tensor> {
     if tensor.shape == shape {
         return Ok(tensor);
     }
-    Err(Error::Data(format!(
-        "{file}: tensor {name} should have shape {shape:?} but has {:?}: check the network, the number of classes and \
-         base-width",
-        tensor.shape
-    )))
+    let what = if tensor.shape.iter().rev().eq(shape) {
+        "it is transposed: save it as PyTorch does, outputs first, with .t().contiguous()"
+    } else {
+        "check the network, the number of classes and base-width"
+    };
+    Err(Error::Data(format!("{file}: tensor {name} should have shape {shape:?} but has {:?}: {what}", tensor.shape)))
 }
 
-/// A tensor, or what is wrong with it.
+/// A tensor, or why its values cannot be read.
 type Read = std::result::Result<Tensor, String>;
 
-/// The metadata of ours, if any, and every tensor. A tensor that cannot be used is an error only when it is wanted.
-fn read(bytes: &[u8], file: &str) -> Result<(Option<String>, BTreeMap<String, Read>)> {
+/// All of a safetensors file.
+struct Contents {
+    /// The metadata of ours, if any.
+    metadata: Option<String>,
+    /// Every tensor. One that holds no floats is an error only when it is wanted.
+    tensors: BTreeMap<String, Read>,
+    /// Number of tensors whose 64-bit values were rounded.
+    rounded: usize,
+}
+
+fn open<'a>(bytes: &'a [u8], file: &str) -> Result<SafeTensors<'a>> {
+    SafeTensors::deserialize(bytes).map_err(|error| Error::Data(format!("{file}: {}", explain(bytes, &error))))
+}
+
+fn read(bytes: &[u8], file: &str) -> Result<Contents> {
+    let all = open(bytes, file)?;
     let broken = |error: SafeTensorError| Error::Data(format!("{file}: {}", explain(bytes, &error)));
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(broken)?;
-    let all = SafeTensors::deserialize(bytes).map_err(broken)?;
     let metadata = header.metadata().as_ref().and_then(|metadata| metadata.get(METADATA_KEY).cloned());
-    let tensors = all.iter().map(|(name, view)| (name.to_string(), read_tensor(&view))).collect();
-    Ok((metadata, tensors))
+    let (mut tensors, mut rounded) = (BTreeMap::new(), 0);
+    for (name, view) in all.iter() {
+        let tensor = read_tensor(&view);
+        if let Ok(tensor) = &tensor {
+            let problem = impossible(name, tensor, &view);
+            if let Some(problem) = problem {
+                return Err(Error::Data(format!("{file}: tensor {} holds {problem}", printable(name))));
+            }
+        }
+        rounded += usize::from(view.dtype() == Dtype::F64);
+        tensors.insert(name.to_string(), tensor);
+    }
+    Ok(Contents { metadata, tensors, rounded })
 }
 
 fn read_tensor(view: &TensorView) -> Read {
-    if view.dtype() != Dtype::F32 {
-        return Err(format!("holds {} values; only F32 can be read: convert it with .float()", view.dtype()));
+    fn values<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+        bytes.as_chunks().0.iter().map(|word| value(*word)).collect()
     }
-    let (words, _) = view.data().as_chunks::<4>();
-    let data: Vec<f32> = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
-    match data.iter().position(|value| !value.is_finite()) {
-        Some(index) => Err(format!("holds {} at index {index}: the values are not finite", data[index])),
-        None => Ok(Tensor { shape: view.shape().to_vec(), data }),
+    let bytes = view.data();
+    let data = match view.dtype() {
+        Dtype::F32 => values(bytes, f32::from_le_bytes),
+        Dtype::F16 => values(bytes, |word| half::f16::from_le_bytes(word).to_f32()),
+        Dtype::BF16 => values(bytes, |word| half::bf16::from_le_bytes(word).to_f32()),
+        Dtype::F64 => values(bytes, |word| f64::from_le_bytes(word) as f32),
+        other => return Err(format!("holds {other} values; F32, F16, BF16 and F64 can be read: convert it with .float()")),
+    };
+    Ok(Tensor { shape: view.shape().to_vec(), data })
+}
+
+/// A value of a tensor that no training leaves, in words.
+fn impossible(name: &str, tensor: &Tensor, view: &TensorView) -> Option<String> {
+    const WHAT: &str = "the file is damaged or its training diverged; take an older checkpoint";
+    if let Some(index) = tensor.data.iter().position(|value| !value.is_finite()) {
+        let double = view.data().as_chunks().0.get(index).map(|word| f64::from_le_bytes(*word));
+        return Some(match double.filter(|value| view.dtype() == Dtype::F64 && value.is_finite()) {
+            Some(value) => format!("{value:e} at index {index}, more than a 32-bit float can hold: {WHAT}"),
+            None => format!("{} at index {index}: the values are not finite: {WHAT}", tensor.data[index]),
+        });
     }
+    let variance = name.ends_with("running_var");
+    let index = tensor.data.iter().position(|value| variance && *value < 0.0)?;
+    Some(format!("{} at index {index}: a variance is never below 0: {WHAT}", tensor.data[index]))
+}
+
+/// How a PyTorch file becomes one that can be read.
+const CONVERT: &str = "convert it in Python: import torch, safetensors.torch as s; s.save_file({k: v.contiguous() for k, v in \
+                       torch.load(\"FILE\", map_location=\"cpu\").items()}, \"FILE.safetensors\")";
+
+/// What a file of another kind is, by its first bytes, and what to do with it.
+fn other_kind(bytes: &[u8]) -> Option<String> {
+    const PACKED: [(&[u8], &str, &str); 4] = [
+        (b"\x1f\x8b", "gzip", "gunzip"),
+        (b"BZh", "bzip2", "bunzip2"),
+        (b"\xfd7zXZ", "xz", "unxz"),
+        (b"\x28\xb5\x2f\xfd", "Zstandard", "unzstd"),
+    ];
+    const OTHERS: [(&[u8], &str); 6] = [
+        (b"\x89HDF", "an HDF5 file, as Keras writes"),
+        (b"\x93NUMPY", "a NumPy array"),
+        (b"GGUF", "a GGUF file"),
+        (b"\x89PNG", "a PNG picture"),
+        (b"\xff\xd8\xff", "a JPEG picture"),
+        (b"GIF8", "a GIF picture"),
+    ];
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii_start();
+    let begins = |with: &str| text.get(..with.len()).is_some_and(|head| head.eq_ignore_ascii_case(with.as_bytes()));
+    let within = |what: &[u8]| bytes[..bytes.len().min(4096)].windows(what.len()).any(|window| window == what);
+    if begins("version https://git-lfs") {
+        return Some("this is a Git LFS pointer, not the file itself: fetch that with git lfs pull".into());
+    }
+    if ["<!doctype", "<html", "<head", "<?xml", "<!--"].into_iter().any(begins) {
+        return Some("this is a web page (HTML), not a checkpoint: the download gave a page instead; download the file itself".into());
+    }
+    if bytes.starts_with(b"PK") {
+        return Some(match within(b".npy") {
+            true => "this is a NumPy archive (.npz): save its arrays with safetensors.numpy.save_file".into(),
+            false => format!("this is a PyTorch file (a zip archive, .pt or .pth): {CONVERT}"),
+        });
+    }
+    if matches!(bytes, [0x80, 2..=5, ..]) || bytes.get(257..262) == Some(b"ustar") {
+        return Some(format!("this is a Python pickle, as older versions of PyTorch write: {CONVERT}"));
+    }
+    if let Some((_, name, tool)) = PACKED.iter().find(|(magic, ..)| bytes.starts_with(magic)) {
+        return Some(format!("this is a file packed by {name}: unpack it first, with {tool}"));
+    }
+    if let Some((_, what)) = OTHERS.iter().find(|(magic, _)| bytes.starts_with(magic)) {
+        return Some(format!("this is {what}, not a safetensors file: name a checkpoint"));
+    }
+    (begins("{") || begins("[")).then(|| "this is JSON text, not a safetensors file: name the file that holds the tensors".into())
 }
 
 /// What is wrong with a file that safetensors refuses, in words that help its owner.
 fn explain(bytes: &[u8], error: &SafeTensorError) -> String {
     let truncated = "the file is cut short: its copying or writing did not finish; take the original or an older \
                      checkpoint";
+    // A safetensors file starts with the length of a JSON object, which comes next.
+    let own = bytes.get(8) == Some(&b'{');
+    if let Some(kind) = Some(bytes).filter(|_| !own).and_then(other_kind) {
+        return kind;
+    }
     match error {
         _ if bytes.is_empty() => "the file is empty".into(),
-        _ if bytes.starts_with(b"PK") => {
-            "this is a PyTorch file: convert it to safetensors first (the documentation of run::checkpoint shows how)".into()
-        }
-        // A safetensors file starts with the length of a JSON object, which comes next.
-        _ if bytes.get(8).is_some_and(|&byte| byte != b'{') => "this is not a safetensors file".into(),
+        _ if bytes.len() > 8 && !own => "this is not a safetensors file".into(),
         SafeTensorError::HeaderTooSmall | SafeTensorError::InvalidHeaderLength => truncated.into(),
         SafeTensorError::MetadataIncompleteBuffer => match data_end(bytes) {
             Some(end) if end < bytes.len() => format!("the file has {} bytes after its end", bytes.len() - end),
@@ -445,7 +790,13 @@ fn parse_header(text: &str, tensors: usize, file: &str) -> Result<Header> {
             "{file}: written by a newer splitmix (format {format}, this one reads up to {FORMAT}): update splitmix"
         )));
     }
-    let header: Header = serde_json::from_value(serde_json::Value::Object(object)).map_err(|error| damaged(error.to_string()))?;
+    // An attack may have values that are no longer taken from users; without its key it is the default.
+    let attack = object.get_mut("config").and_then(|config| config.as_object_mut()?.remove("train-attack"));
+    let mut header: Header = serde_json::from_value(serde_json::Value::Object(object)).map_err(|error| damaged(error.to_string()))?;
+    if let Some(attack) = attack {
+        let attack = attack.as_str().map(Attack::recorded).ok_or_else(|| damaged("train-attack is no name".into()))?;
+        header.config.train_attack = attack.map_err(|error| damaged(error.to_string()))?;
+    }
     if header.bases == 0 {
         return Err(damaged("it has no bases".into()));
     }
@@ -598,7 +949,17 @@ pub(crate) mod tests {
     #[test]
     fn other_files_are_told() {
         refused(b"# a text file, not a checkpoint", &["not a safetensors file"]);
-        refused(b"PK\x03\x04 and so on", &["PyTorch", "convert"]);
+        refused(b"PK\x03\x04 archive/data.pkl", &["a PyTorch file (a zip archive, .pt or .pth): convert it in Python", "s.save_file("]);
+        refused(b"PK\x03\x04 x.npy and so on", &["a NumPy archive (.npz)"]);
+        refused(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", &["a Python pickle", "s.save_file("]);
+        refused(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 9\n", &["a Git LFS pointer", "git lfs pull"]);
+        for page in ["<!DOCTYPE html><title>Log in</title>", "\n\n <HTML><body>404</body>", "\u{feff}<?xml version=\"1.0\"?><Error/>"] {
+            refused(page.as_bytes(), &["a web page (HTML)", "download the file itself"]);
+        }
+        refused(b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03", &["packed by gzip", "gunzip"]);
+        refused(b"\x89HDF\r\n\x1a\n\x00\x00", &["an HDF5 file, as Keras writes"]);
+        refused(b"\x89PNG\r\n\x1a\n\x00\x00", &["a PNG picture"]);
+        refused(b"{\"metadata\": {\"total_size\": 5}}", &["JSON text", "the file that holds the tensors"]);
         refused(&[0xff; 64], &["not a safetensors file"]);
         refused(&file(None, "0.conv1.weight", Dtype::F32, &[0; 4]), &["no splitmix metadata"]);
         // A header that is not JSON, and one whose offsets overlap.
@@ -670,8 +1031,58 @@ pub(crate) mod tests {
         assert!(message.contains("after 12 rounds") && message.contains("1.conv1.bias"), "{message}");
         let header = serde_json::to_string(&Versioned { format: 1, header: &example(1).header }).unwrap();
         let infinite = file(Some(&header), "0.w", Dtype::F32, &f32::INFINITY.to_le_bytes());
-        refused(&infinite, &["tensor 0.w holds inf at index 0"]);
-        refused(&file(Some(&header), "0.w", Dtype::F64, &[0; 8]), &["tensor 0.w holds F64"]);
+        refused(&infinite, &["tensor 0.w holds inf at index 0: the values are not finite"]);
+        refused(&file(Some(&header), "0.w", Dtype::F16, &0x7e00u16.to_le_bytes()), &["tensor 0.w holds NaN at index 0"]);
+        refused(&file(Some(&header), "0.w", Dtype::I32, &[0; 4]), &["tensor 0.w holds I32 values; F32, F16, BF16 and F64 can be read"]);
+        let doubles: Vec<u8> = [1.0, -1e39f64].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let large = "tensor 0.w holds -1e39 at index 1, more than a 32-bit float can hold";
+        refused(&file(Some(&header), "0.w", Dtype::F64, &doubles), &[large]);
+    }
+
+    #[test]
+    fn a_variance_below_zero_is_refused_wherever_it_is() {
+        let header = serde_json::to_string(&Versioned { format: 1, header: &example(1).header }).unwrap();
+        for name in ["0.bn1.running_var", "0.bn1.adversarial.running_var", "local.0.bn1.running_var", "0.bn1.clean_bn.running_var"] {
+            let negative = file(Some(&header), name, Dtype::F32, &(-0.5f32).to_le_bytes());
+            let told = format!("tensor {name} holds -0.5 at index 0: a variance is never below 0");
+            refused(&negative, &[&told]);
+            // Not only where it is wanted.
+            let message = import(&negative, "a.safetensors", &wanted(), 2).unwrap_err().to_string();
+            assert!(message.contains(&told), "{message}");
+        }
+        for (name, value) in [("0.bn1.running_var", 0.0f32), ("0.bn1.running_var", -0.0), ("0.bn1.running_mean", -0.5)] {
+            assert!(Checkpoint::from_bytes(&file(Some(&header), name, Dtype::F32, &value.to_le_bytes()), "x").is_err_and(|e| {
+                // Another problem: the example has two bases.
+                e.to_string().contains("2 bases, more than")
+            }));
+        }
+    }
+
+    #[test]
+    fn narrower_and_wider_floats_are_converted() {
+        let read = |dtype, bytes: &[u8]| {
+            let name = "conv1.bias".to_string();
+            let length = bytes.len() * 8 / dtype_bits(dtype);
+            import(&file(None, &name, dtype, bytes), "x", &[(name, vec![length])], 1).unwrap()
+        };
+        fn dtype_bits(dtype: Dtype) -> usize {
+            dtype.bitsize()
+        }
+        // By IEEE 754: the largest and smallest of each kind, subnormal ones, zeros, and values in between.
+        let halves = [0x3c00u16, 0xc000, 0x7bff, 0x0400, 0x0001, 0x83ff, 0x8000, 0x3555];
+        let exact = [1.0, -2.0, 65504.0, 6.103_515_6e-5, 5.960_464_5e-8, -6.097_555_2e-5, -0.0, 0.333_251_95];
+        let bytes: Vec<u8> = halves.iter().flat_map(|v| v.to_le_bytes()).collect();
+        assert_eq!(read(Dtype::F16, &bytes).bases[0][0].data.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), exact.map(f32::to_bits));
+        let brains = [0x3f80u16, 0xc049, 0x7f7f, 0x0080, 0x0001, 0x8000];
+        let bytes: Vec<u8> = brains.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let bits = brains.map(|v| u32::from(v) << 16);
+        assert_eq!(read(Dtype::BF16, &bytes).bases[0][0].data.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), bits);
+        // Halfway cases go to the even neighbour.
+        let doubles = [0.1, 1.0 + 2f64.powi(-24), 1.0 + 3.0 * 2f64.powi(-24), f64::from(f32::MAX), 1e-300];
+        let bytes: Vec<u8> = doubles.iter().flat_map(|v: &f64| v.to_le_bytes()).collect();
+        let imported = read(Dtype::F64, &bytes);
+        assert_eq!(imported.bases[0][0].data, [0.1, 1.0, 1.0 + 2.0 * f32::EPSILON, f32::MAX, 0.0]);
+        assert_eq!(imported.notes(), ["1 tensors of 64-bit values were rounded to 32 bits"]);
     }
 
     #[test]
@@ -694,11 +1105,20 @@ pub(crate) mod tests {
         let told = |checkpoint: Checkpoint| checkpoint.take_parameters(&wanted(), "x").unwrap_err().to_string();
         let mut checkpoint = example(1);
         checkpoint.tensors.remove("1.conv1.bias");
-        assert!(told(checkpoint).contains("no tensor 1.conv1.bias"));
+        checkpoint.tensors.insert("1.conv9.bias".into(), Tensor { shape: vec![1], data: vec![0.0] });
+        assert_eq!(
+            told(checkpoint),
+            "x: no tensor 1.conv1.bias: the file has 1.conv9.bias where 1.conv1.bias are wanted; the file is of another network or has \
+             fewer bases than its configuration says"
+        );
         let mut checkpoint = example(1);
         checkpoint.tensors.get_mut("0.conv1.weight").unwrap().shape = vec![6];
         let message = told(checkpoint);
-        assert!(message.contains("0.conv1.weight should have shape [2, 3, 1, 1] but has [6]"), "{message}");
+        assert!(message.contains("0.conv1.weight should have shape [2, 3, 1, 1] but has [6]: check the network"), "{message}");
+        let mut checkpoint = example(1);
+        checkpoint.tensors.get_mut("0.conv1.weight").unwrap().shape = vec![1, 1, 3, 2];
+        let message = told(checkpoint);
+        assert!(message.contains("should have shape [2, 3, 1, 1] but has [1, 1, 3, 2]: it is transposed"), "{message}");
         let mut checkpoint = example(1);
         let tensor = checkpoint.tensors["0.conv1.bias"].clone();
         checkpoint.tensors.insert("2.conv1.bias".into(), tensor);
@@ -721,14 +1141,216 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_authors_names_are_imported_with_or_without_a_prefix() {
+    fn known_prefixes_are_stripped_where_all_names_have_them() {
         let own = import(&example(1).to_bytes().unwrap(), "x", &wanted(), 2).unwrap();
-        assert!(own.unused.is_empty());
-        for prefix in ["", "server.", "module."] {
+        assert!(own.unused.is_empty() && own.notes().is_empty());
+        for prefix in ["", "server.", "module.", "model.", "_orig_mod.", "_orig_mod.module.", "module._orig_mod.", "state_dict.model."] {
             let imported = import(&foreign(|name| format!("{prefix}{name}")), "x", &wanted(), 2).unwrap();
             assert_eq!(imported.bases, own.bases, "{prefix}");
             assert_eq!(imported.unused, ["0.bn1.num_batches_tracked"]);
+            // Each base wrapped, too.
+            let within = |name: &str| name.replacen('.', "._orig_mod.module.", 1);
+            let imported = import(&foreign(|name| format!("{prefix}{}", within(name))), "x", &wanted(), 2).unwrap();
+            assert_eq!(imported.bases, own.bases, "{prefix}");
         }
+        let told = |rename: fn(&str) -> String| import(&foreign(rename), "x", &wanted(), 2).unwrap_err().to_string();
+        assert_eq!(
+            told(|name| format!("student.{name}")),
+            "x: no tensor 0.conv1.weight: the file has student.0.conv1.bias, student.0.conv1.weight, student.1.conv1.bias and 1 more where \
+             0.conv1.weight, 0.conv1.bias, 1.conv1.weight and 1 more are wanted; the file is of another network: check --network, --method, \
+             --base-width and --budgets"
+        );
+        // Half of the names have one.
+        let message = told(|name| if name.starts_with('0') { format!("module.{name}") } else { name.into() });
+        assert!(message.contains("no tensor 0.conv1.weight: the file has 1.conv1.bias") || message.contains("no tensor 1."), "{message}");
+        let message = told(|name| name.replacen('1', "3", 1));
+        assert!(message.contains("has 1 bases, the configuration 2") || message.contains("another network"), "{message}");
+    }
+
+    #[test]
+    fn a_network_that_is_there_twice_is_refused() {
+        let checkpoint = example(1);
+        let twice = ["0.conv1.weight", "0.conv1.bias"].iter().flat_map(|name| {
+            let tensor = &checkpoint.tensors[*name];
+            ["model.", "module."].map(|prefix| (format!("{prefix}{name}"), tensor.shape.clone(), vec![0u8; tensor.data.len() * 4]))
+        });
+        let twice: Vec<_> = twice.collect();
+        let views = twice.iter().map(|(name, shape, data)| (name, TensorView::new(Dtype::F32, shape.clone(), data).unwrap()));
+        let message = import(&safetensors::serialize(views, None).unwrap(), "x", &wanted(), 1).unwrap_err().to_string();
+        let told = "x: the network is there twice, as model.0.conv1.weight and as module.0.conv1.weight: leave one of both in the file";
+        assert_eq!(message, told);
+    }
+
+    #[test]
+    fn a_missing_tensor_is_told_with_what_its_names_say() {
+        let told = |bytes: &[u8], wanted: &[(String, Vec<usize>)], bases| import(bytes, "x", wanted, bases).unwrap_err().to_string();
+        let two = foreign(|name| name.to_string());
+        assert!(
+            told(&two, &wanted(), 4).contains("no tensor 2.conv1.weight: ")
+                && told(&two, &wanted(), 4).contains("has 2 bases, the configuration 4")
+        );
+        let bare = foreign(|name| name.strip_prefix("0.").map_or(format!("other.{name}"), String::from));
+        let message = told(&bare, &wanted(), 2);
+        assert!(message.contains("holds one network, the configuration has 2 bases: add --method fedavg"), "{message}");
+        let more = |name: &str| [wanted(), vec![(name.to_string(), vec![2])]].concat();
+        assert!(told(&two, &more("bn1.running_mean"), 2).contains("no running statistics: leave out --bn-mode tracked"));
+        assert!(told(&two, &more("bn1.adversarial.bias"), 2).contains("no adversarial batch norms: leave out --lambda-train"));
+        // A name may be anything.
+        let odd = foreign(|name| format!("{}\n{name}", "x".repeat(200)));
+        let message = told(&odd, &wanted(), 2);
+        assert!(!message.contains('\n') && message.len() < 800, "{message}");
+    }
+
+    #[test]
+    fn tensors_that_are_not_used_are_told_by_their_kind() {
+        let names = (0..80).map(|i| format!("0.bn{i}.num_batches_tracked"));
+        let statistics = ["0.bn1.running_mean", "0.bn1.running_var", "0.bn1.noise_bn.running_var", "0.bn1.noise_bn.weight"];
+        let unused: Vec<String> = names.chain(statistics.map(String::from)).chain((0..5).map(|i| format!("extra{i}"))).collect();
+        assert_eq!(
+            Imported { bases: vec![], unused, rounded: 0 }.notes(),
+            [
+                "80 tensors are not used: num_batches_tracked, counters that no result depends on",
+                "2 tensors are not used: running statistics (running_mean, running_var); --bn-mode tracked keeps them",
+                "2 tensors are not used: of adversarial batch norms (noise_bn); a --lambda-train between 0 and 1 keeps them",
+                "5 tensors are not used: extra0, extra1, extra2 and 2 more",
+            ]
+        );
+        assert_eq!(Imported { bases: vec![], unused: vec!["a".into()], rounded: 0 }.notes(), ["1 tensor is not used: a"]);
+    }
+
+    /// The authors' CIFAR-10 network at 1/64 of its width, of 2 bases: its tensors' names, by their two files, and shapes, beside our names.
+    /// `n` is the letter or letters before a batch norm's number.
+    fn authors_resnet(n: &str, dual: bool, tracked: bool) -> Vec<(String, String, Vec<usize>)> {
+        let mut all = Vec::new();
+        for base in 0..2 {
+            let mut put = |theirs: String, ours: String, shape: &[usize]| {
+                all.push((format!("{base}.{theirs}"), format!("{base}.{ours}"), shape.to_vec()));
+            };
+            let kinds = if tracked { &["weight", "bias", "running_mean", "running_var"][..] } else { &["weight", "bias"] };
+            let norm = |put: &mut dyn FnMut(String, String, &[usize]), theirs: String, ours: String, channels: usize| {
+                for kind in kinds {
+                    match dual {
+                        false => put(format!("{theirs}.{kind}"), format!("{ours}.{kind}"), &[channels]),
+                        true => {
+                            put(format!("{theirs}.clean_bn.{kind}"), format!("{ours}.{kind}"), &[channels]);
+                            put(format!("{theirs}.noise_bn.{kind}"), format!("{ours}.adversarial.{kind}"), &[channels]);
+                        }
+                    }
+                }
+            };
+            put("conv1.weight".into(), "conv1.weight".into(), &[1, 3, 3, 3]);
+            let mut before = 1;
+            for (layer, channels) in (1..).zip([1, 2, 4, 8]) {
+                for block in 0..2 {
+                    let at = format!("layer{layer}.{block}");
+                    norm(&mut put, format!("{at}.{n}1"), format!("{at}.bn1"), before);
+                    put(format!("{at}.conv1.weight"), format!("{at}.conv1.weight"), &[channels, before, 3, 3]);
+                    norm(&mut put, format!("{at}.{n}2"), format!("{at}.bn2"), channels);
+                    put(format!("{at}.conv2.weight"), format!("{at}.conv2.weight"), &[channels, channels, 3, 3]);
+                    if before != channels {
+                        put(format!("{at}.shortcut.weight"), format!("{at}.shortcut.0.weight"), &[channels, before, 1, 1]);
+                    }
+                    before = channels;
+                }
+            }
+            norm(&mut put, format!("{n}4"), "bn".into(), 8);
+            put("linear.weight".into(), "fc.weight".into(), &[10, 8]);
+            put("linear.bias".into(), "fc.bias".into(), &[10]);
+        }
+        all
+    }
+
+    #[test]
+    fn the_authors_residual_networks_are_imported_tensor_by_tensor() {
+        for (n, dual, tracked) in [("n", false, false), ("bn", false, true), ("n", false, true), ("bn", true, true), ("n", true, false)] {
+            let tensors = authors_resnet(n, dual, tracked);
+            let mut of_name = BTreeMap::new();
+            let bytes: Vec<Vec<u8>> = (1u16..)
+                .zip(&tensors)
+                .map(|(i, (_, ours, shape))| {
+                    let values: Vec<f32> = (0..shape.iter().product::<usize>()).map(|v| f32::from(i) + v as f32 / 1024.0).collect();
+                    let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+                    of_name.insert(ours.clone(), Tensor { shape: shape.clone(), data: values });
+                    bytes
+                })
+                .collect();
+            let views = tensors
+                .iter()
+                .zip(&bytes)
+                .map(|((theirs, _, shape), data)| (theirs, TensorView::new(Dtype::F32, shape.clone(), data).unwrap()));
+            let file = safetensors::serialize(views, None).unwrap();
+            let config = TrainConfig {
+                network: "preact-resnet18".parse().unwrap(),
+                base_width: "1/64".parse().unwrap(),
+                lambda_train: if dual { 0.5 } else { 0.0 },
+                bn_mode: if tracked { BnMode::Tracked } else { BnMode::Batch },
+                ..TrainConfig::default()
+            };
+            let wanted = crate::run::model::wanted_tensors(&config.network(10).unwrap());
+            assert_eq!(wanted.len() * 2, tensors.len());
+            let imported = import(&file, "x", &wanted, 2).unwrap();
+            assert!(imported.unused.is_empty(), "{:?}", imported.unused);
+            for (base, parameters) in imported.bases.iter().enumerate() {
+                for ((name, _), tensor) in wanted.iter().zip(parameters) {
+                    assert_eq!(*tensor, of_name[&tensor_name(base, name)], "{n} {name}");
+                }
+            }
+            assert_eq!(imported_classes(&file, "x", "fc", 8).unwrap(), Some(10));
+        }
+    }
+
+    #[test]
+    fn classes_are_the_classifiers_outputs() {
+        let classes = |weight: [usize; 2], bias: Option<usize>| {
+            let data = vec![0; 4 * weight[0] * weight[1]];
+            let mut views = vec![("module.fc3.weight", TensorView::new(Dtype::F32, weight.to_vec(), &data).unwrap())];
+            views.extend(bias.map(|n| ("module.fc3.bias", TensorView::new(Dtype::F32, vec![n], &data[..4 * n]).unwrap())));
+            imported_classes(&safetensors::serialize(views, None).unwrap(), "x", "fc3", 128).unwrap()
+        };
+        assert_eq!(classes([10, 128], Some(10)), Some(10));
+        assert_eq!(classes([128, 10], Some(10)), Some(10), "transposed");
+        assert_eq!(classes([128, 10], None), Some(10), "transposed, without a bias");
+        assert_eq!(classes([10, 64], None), Some(10), "of another width");
+        assert_eq!(classes([128, 128], None), Some(128));
+        assert_eq!(imported_classes(&file(None, "x.weight", Dtype::F32, &[0; 4]), "x", "fc3", 128).unwrap(), None);
+    }
+
+    #[test]
+    fn a_header_with_an_attack_of_an_earlier_version_is_read() {
+        let mut checkpoint = example(1);
+        checkpoint.header.config.train_attack = Attack::fgsm(0.5).unwrap();
+        let text = serde_json::to_string(&Versioned { format: 2, header: &checkpoint.header }).unwrap();
+        let old = text.replace("fgsm-eps0.5/255", "fgsm-eps0.5");
+        assert_ne!(old, text);
+        for (text, attack) in [(&old, "fgsm-eps0.5/255"), (&text, "fgsm-eps0.5/255"), (&text.replace("fgsm-eps0.5/255", "pgd-0"), "pgd-0")]
+        {
+            assert_eq!(parse_header(text, 9, "x").unwrap().config.train_attack.to_string(), attack);
+        }
+        let message = parse_header(&text.replace("fgsm-eps0.5/255", "cw"), 9, "x").unwrap_err().to_string();
+        assert!(message.contains("no attack is called \"cw\""), "{message}");
+    }
+
+    #[test]
+    fn renamed_domains_with_the_same_images_are_no_other_data() {
+        let dataset = crate::data::embedded().unwrap();
+        let config = TrainConfig::default().validate().unwrap();
+        let of = |dataset: &Dataset| crate::run::model::partition(dataset, &config).unwrap().clients;
+        let then = Holdings::new(&dataset, &of(&dataset));
+        let mut renamed = dataset.clone();
+        renamed.domains.iter_mut().for_each(|domain| domain.name = format!("my {}", domain.name));
+        assert_eq!(then.difference_from(&renamed, &of(&renamed)), None);
+        // Other images under another name are told, and so is a file that does not know its images.
+        let mut other = renamed.clone();
+        other.domains[1].test.pixels[7] ^= 1;
+        assert!(then.difference_from(&other, &of(&other)).unwrap().starts_with("its domains were "));
+        let unknown = Holdings { checksums: None, ..then.clone() };
+        assert!(unknown.difference_from(&renamed, &of(&renamed)).unwrap().starts_with("its domains were "));
+        let mut swapped = dataset.clone();
+        swapped.domains.swap(0, 1);
+        assert!(then.difference_from(&swapped, &of(&swapped)).is_some());
+        let mut classes = renamed.clone();
+        classes.classes[3] = "three".into();
+        assert!(then.difference_from(&classes, &of(&classes)).unwrap().starts_with("its classes were "));
     }
 
     #[test]
@@ -755,7 +1377,7 @@ pub(crate) mod tests {
         let bytes = foreign(|name| name.to_string());
         let told = |wanted: &[(String, Vec<usize>)]| import(&bytes, "x", wanted, 2).unwrap_err().to_string();
         assert!(told(&[("conv1.bias".into(), vec![3])]).contains("should have shape [3] but has [2]"));
-        assert!(told(&[("bn1.num_batches_tracked".into(), vec![])]).contains("I64"));
+        assert!(told(&[("bn1.num_batches_tracked".into(), vec![])]).contains("no tensor 1.bn1.num_batches_tracked"));
         assert!(told(&[("fc9.weight".into(), vec![])]).contains("no tensor 0.fc9.weight"));
     }
 }

@@ -344,8 +344,8 @@ impl Model {
     /// Accuracy of every width on each client's test images, from one forward of the bases.
     ///
     /// # Errors
-    /// [`Error::Config`] for a width or λ that the model does not have or a batch that does not fit, [`Error::Gpu`] for the
-    /// device's.
+    /// [`Error::Config`] for a width or λ that the model does not have or a batch that does not fit, [`Error::Data`] for a model whose
+    /// answers are not finite, [`Error::Gpu`] for the device's.
     pub async fn test(&self, gpu: &Gpu, images: &Images, clients: &[Client], settings: &TestSettings) -> Result<Report> {
         Ok(self.test_each(gpu, images, clients, settings, &[settings.lambda]).await?.remove(0))
     }
@@ -398,6 +398,7 @@ impl Model {
                 evaluator.set_lambda(gpu, *lambda as f32);
                 evaluator.submit(gpu, list, &staging, 0)?;
                 let totals = evaluator.totals(&staging.read(gpu).await?);
+                check_finite(totals.iter().flatten().map(|t| t.loss))?;
                 all.iter_mut().zip(totals).for_each(|(all, own)| all.extend(own));
             }
         }
@@ -504,6 +505,7 @@ impl Model {
                 attacker.set_lambda(gpu, *lambda as f32);
                 let start = attacker.start(gpu, &list).await?;
                 let end = attacker.attack(gpu, &list).await?;
+                check_finite(start.iter().chain(&end).map(|a| a.totals.loss))?;
                 totals[i].iter_mut().zip(&end).for_each(|(all, one)| all.push(one.totals));
                 let images: u32 = end.iter().map(|a| a.totals.samples).sum();
                 let mean_loss = |all: &[Attacked]| all.iter().map(|a| f64::from(a.totals.loss)).sum::<f64>() / f64::from(images.max(1));
@@ -525,7 +527,8 @@ impl Model {
     /// it is made with; at least two are needed then. Images whose number is a multiple of `settings.batch` are cut into just such batches.
     ///
     /// # Errors
-    /// [`Error::Config`] for too few images or a width that there is not, [`Error::Gpu`] for the device's.
+    /// [`Error::Config`] for too few images or a width that there is not, [`Error::Data`] for a model whose answers are not finite,
+    /// [`Error::Gpu`] for the device's.
     pub async fn predict(&self, gpu: &Gpu, pixels: &[u8], settings: &TestSettings, client: u32) -> Result<Vec<Vec<Vec<f32>>>> {
         self.check_lambda(settings.lambda)?;
         let count = pixels.len() / self.network.input.len() as usize;
@@ -554,6 +557,7 @@ impl Model {
             let mut evaluator = Evaluator::new(gpu, part.network(), part.server(), &store, options).await?;
             logits.extend(evaluator.logits(gpu, &list).await?);
         }
+        check_finite(logits.iter().flatten().flatten().copied())?;
         logits.iter_mut().flatten().for_each(|row| softmax(row));
         Ok(logits)
     }
@@ -605,6 +609,16 @@ impl Part<'_> {
             Part::Bases { .. } => None,
             Part::Corner(corner) => Some(*corner),
         }
+    }
+}
+
+/// Refuses logits or losses that are not finite: they say nothing about an image, though accuracies can be counted from them.
+fn check_finite(mut values: impl Iterator<Item = f32>) -> Result<()> {
+    match values.find(|value| !value.is_finite()) {
+        None => Ok(()),
+        Some(value) => Err(Error::Data(format!(
+            "the model's answers reach {value}: its parameters are too large for 32-bit floats; take an older or another checkpoint"
+        ))),
     }
 }
 

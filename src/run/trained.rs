@@ -1,6 +1,6 @@
 //! A trained model together with the data and clients that it is tested on.
 
-use super::checkpoint::{Checkpoint, Header, Holdings};
+use super::checkpoint::{Checkpoint, Header};
 use super::config::{BnMode, TrainConfig};
 use super::model::{self, Images, Model, TestSettings};
 use crate::data::Dataset;
@@ -26,7 +26,7 @@ pub struct Trained {
     pub clients: Vec<Client>,
     /// The images on the GPU.
     pub images: Images,
-    /// In what these data are others than those of its training, in words; `None` where they are the same as far as names and numbers tell.
+    /// How these data differ from those of its training, in words; `None` where they are the same, whatever their domains are called.
     pub other_data: Option<String>,
 }
 
@@ -62,7 +62,7 @@ impl Trained {
         }
         let clients = model::partition(&dataset, &config)?.clients;
         model.check_clients(clients.len())?;
-        let other_data = header.data.as_ref().and_then(|then| then.difference(&Holdings::new(&dataset, &clients)));
+        let other_data = header.data.as_ref().and_then(|then| then.difference_from(&dataset, &clients));
         let images = Images::new(&gpu, &dataset, model.network.input)?;
         model.estimate_statistics(&gpu, &images, &clients, &config).await?;
         Ok(Trained { gpu, header, config, model, dataset, clients, images, other_data })
