@@ -151,16 +151,18 @@ fn a_run_is_the_same_to_the_bit_however_it_is_stopped_and_however_it_is_cut_into
     assert!(text.contains("1/64") && text.contains("optdigits-0"), "{text}");
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).expect("report")).expect("JSON");
     let test: serde_json::Value = serde_json::from_slice(&std::fs::read(whole.join("test.json")).expect("report")).expect("JSON");
-    assert_eq!(report["widths"], test["widths"], "eval finds what the training's own test found");
-    assert!(report.get("attacked").is_none(), "{report}");
+    // One form, however many lambdas and attacks there are.
+    assert_eq!(report["grid"].as_array().map(Vec::len), Some(1), "{report}");
+    let standard = |report: &serde_json::Value| report["grid"][0]["standard"].clone();
+    assert_eq!(standard(&report), test, "eval finds what the training's own test found");
+    assert_eq!((&report["grid"][0]["lambda"], &report["grid"][0]["attacked"]), (&0.0.into(), &serde_json::json!([])));
     let attacked = path("attacked.json");
-    let text = succeed(&mut splitmix(&["eval", &model, "--attack", "fgsm-eps0,pgd-3-eps32", "--json", &attacked.to_string_lossy()]));
-    assert!(text.contains("after the attack fgsm-eps0") && text.contains("after the attack pgd-3-eps32"), "{text}");
+    let text = succeed(&mut splitmix(&["eval", &model, "--attack", "FGSM-eps1,pgd-3-eps32", "--json", &attacked.to_string_lossy()]));
+    assert!(text.contains("after the attack fgsm-eps1") && text.contains("after the attack pgd-3-eps32"), "{text}");
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&attacked).expect("report")).expect("JSON");
-    assert_eq!(report["widths"], test["widths"]);
-    assert_eq!(report["attacked"][0]["widths"], test["widths"], "a ball of no size changes nothing");
+    assert_eq!(standard(&report), test);
     let mean = |report: &serde_json::Value| report["widths"][1]["mean"].as_f64().expect("an accuracy");
-    assert!(mean(&report["attacked"][1]) < mean(&report), "{report}");
+    assert!(mean(&report["grid"][0]["attacked"][1]) < mean(&standard(&report)), "{report}");
     fail(&mut splitmix(&["eval", &model, "--attack", "cw"]), 2, &["cw", "pgd-20-eps16"]);
     let sheet = path("sheet.png");
     succeed(&mut splitmix(&["data", "--clients", "--sheet", &sheet.to_string_lossy()]));
@@ -189,7 +191,7 @@ fn a_run_is_the_same_to_the_bit_however_it_is_stopped_and_however_it_is_cut_into
     let again = path("imported.json");
     succeed(&mut splitmix(&["eval", &imported.to_string_lossy(), "--json", &again.to_string_lossy()]));
     let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&again).expect("report")).expect("JSON");
-    assert_eq!(report["widths"], test["widths"], "imported parameters are the same model");
+    assert_eq!(standard(&report), test, "imported parameters are the same model");
 
     // What a model cannot do.
     fail(&mut splitmix(&["eval", &model, "--widths", "1"]), 2, &["width 1", "1/32"]);
@@ -454,7 +456,7 @@ fn statistics_are_re_estimated_after_training() {
     let model = run.to_string_lossy().to_string();
     succeed(splitmix(&["eval", &model, "--json"]).arg(&json));
     let read = |path: &Path| serde_json::from_slice::<serde_json::Value>(&std::fs::read(path).expect("a report")).expect("JSON");
-    assert_eq!(read(&json), read(&run.join("test.json")));
+    assert_eq!(read(&json)["grid"][0]["standard"], read(&run.join("test.json")));
     let (mixed, onnx) = (folder.path().join("mixed.safetensors"), folder.path().join("mixed.onnx"));
     let text = succeed(splitmix(&["mix", &model, "--client", "synth-digits-0", "--to"]).arg(&mixed).arg("--onnx").arg(&onnx));
     assert!(text.contains("running statistics"), "{text}");
@@ -537,7 +539,8 @@ fn a_model_is_tested_where_its_data_is_and_a_lesser_grid_replaces_none() {
     };
     succeed(eval(&[]).env("SPLITMIX_DATA", "/nowhere"));
     std::fs::rename(path("data"), path("moved")).expect("renamed");
-    fail(&mut eval(&[]), 1, &["data"]);
+    fail(&mut eval(&[]), 2, &["data: there is no such folder", "--data-dir"]);
+    fail(&mut eval(&["--data-dir", "/nowhere"]), 2, &["/nowhere: there is no such folder", "--data-dir"]);
     let done = output(eval(&[]).env("SPLITMIX_DATA", path("moved")));
     let told = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success() && told.contains("note: ") && told.contains("moved"), "{told}");
@@ -696,7 +699,8 @@ fn clients_may_be_named_in_a_file() {
 
     // The file may move with its pictures; the same partition is read again.
     std::fs::rename(path("wards.csv"), path("moved.csv")).expect("renamed");
-    fail(&mut splitmix(&["eval", &path("run")]), 2, &["wards.csv"]);
+    fail(&mut splitmix(&["eval", &path("run")]), 2, &["wards.csv: there is no such file", "--clients-file"]);
+    fail(&mut splitmix(&["eval", &path("run"), "--data-dir", &path("")]), 2, &["clients file, so --data-dir has no effect"]);
     let text = succeed(&mut splitmix(&["eval", &path("run"), "--clients-file", &path("moved.csv"), "--clients"]));
     assert!(text.contains("Ulm") && text.contains("Kiel"), "{text}");
     fail(&mut splitmix(&["train", "--data", "csv", "--out", &path("x")]), 2, &["clients-file"]);
@@ -872,4 +876,133 @@ fn runs_that_are_trained_together_are_the_same_to_the_bit_as_alone() {
     let timing = std::fs::read_to_string(path("together").join(&some_of_six).join("timing.jsonl")).expect("timing");
     assert_eq!(timing.matches("\"together\":6").count(), 3, "{timing}");
     fail(&mut sweep("none", some, &["--together", "0"]), 2, &["--together"]);
+}
+
+#[test]
+fn attacks_that_cannot_be_meant_are_refused_with_what_to_write() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    for (attack, words) in [
+        ("fgsm-eps0.5", "the radius counts in 255ths: for 0.5 write -eps128 (128/255 = 0.502)"),
+        ("pgd-7-eps0.03", "for 0.03 write -eps8 (8/255 = 0.031)"),
+        ("fgsm-eps0", "an attack of radius 0 changes nothing"),
+        ("pgd-7-eps-8", "no attack is called \"pgd-7-eps-8\": write pgd-7-eps8"),
+        ("pgd-0", "an attack takes 1 to 10000 steps, not 0"),
+        ("PGD20", "write pgd-20"),
+    ] {
+        fail(&mut training(&out, &["--lambda-train", "0.5", "--train-attack", attack]), 2, &["--train-attack", words]);
+        fail(&mut splitmix(&["eval", "none", "--attack", attack]), 2, &["--attack", words]);
+        let config = folder.path().join("config.toml");
+        std::fs::write(&config, format!("seed = 1\ntrain-attack = \"{attack}\"\n")).expect("written");
+        fail(&mut training(&out, &["--config", &config.to_string_lossy()]), 2, &["config.toml, line 2", "train-attack"]);
+    }
+    assert!(!out.exists());
+}
+
+/// A safetensors file.
+fn save(path: &Path, tensors: &BTreeMap<String, (Vec<usize>, Vec<f32>)>) {
+    let bytes = tensors
+        .iter()
+        .map(|(name, (shape, values))| (name, shape.clone(), values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>()));
+    let bytes: Vec<_> = bytes.collect();
+    let views = bytes.iter().map(|(name, shape, data)| {
+        (name, safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), data).expect("a tensor"))
+    });
+    std::fs::write(path, safetensors::serialize(views, None).expect("bytes")).expect("written");
+}
+
+/// Parameters of one Digits network of 1/64 of its width, as PyTorch names and shapes them, with its running statistics.
+fn digits_of_pytorch() -> BTreeMap<String, (Vec<usize>, Vec<f32>)> {
+    let layers: [(&str, &[usize]); 6] = [
+        ("conv1", &[1, 3, 5, 5]),
+        ("conv2", &[1, 1, 5, 5]),
+        ("conv3", &[2, 1, 5, 5]),
+        ("fc1", &[32, 98]),
+        ("fc2", &[8, 32]),
+        ("fc3", &[10, 8]),
+    ];
+    let mut all = BTreeMap::new();
+    let mut put = |name: String, shape: &[usize], value: &dyn Fn(usize) -> f32| {
+        all.insert(name, (shape.to_vec(), (0..shape.iter().product()).map(value).collect()));
+    };
+    for (i, (layer, shape)) in layers.into_iter().enumerate() {
+        put(format!("{layer}.weight"), shape, &|v| ((v * 37 + i) % 64) as f32 / 64.0 - 0.5);
+        put(format!("{layer}.bias"), &shape[..1], &|v| v as f32 / 16.0);
+        if layer != "fc3" {
+            for (kind, value) in [("weight", 1.0), ("bias", 0.25), ("running_mean", 0.5), ("running_var", 2.0)] {
+                put(format!("bn{}.{kind}", i + 1), &shape[..1], &|_| value);
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn parameters_of_other_programs_are_imported_or_refused_by_what_is_wrong() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let text = |name: &str| path(name).display().to_string();
+    let import = |from: &str, to: &str, more: &[&str]| {
+        let mut command = splitmix(&["import", &text(from), "--to", &text(to), "--method", "fedavg", "--width", "1/64"]);
+        command.args(more);
+        command
+    };
+    let tracked = ["--bn-mode", "tracked"];
+    let plain = digits_of_pytorch();
+    save(&path("plain"), &plain);
+    succeed(&mut import("plain", "plain.safetensors", &tracked));
+    let wrapped = |prefix: &str| plain.iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor.clone())).collect();
+    for prefix in ["_orig_mod.", "_orig_mod.module.", "model."] {
+        save(&path("wrapped"), &wrapped(prefix));
+        succeed(&mut import("wrapped", &format!("{prefix}safetensors"), &tracked));
+        assert_eq!(tensors(&path(&format!("{prefix}safetensors"))), tensors(&path("plain.safetensors")), "{prefix}");
+    }
+    save(&path("wrapped"), &wrapped("encoder."));
+    let beside =
+        "the file has encoder.bn1.bias, encoder.bn1.running_mean, encoder.bn1.running_var and 29 more where 0.conv1.weight, 0.conv1.bias, ";
+    fail(&mut import("wrapped", "x", &tracked), 2, &["wrapped: no tensor 0.conv1.weight", beside]);
+
+    // What is not used is counted.
+    let done = output(&mut import("plain", "batch.safetensors", &[]));
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{told}");
+    assert_eq!(told, "note: 10 tensors are not used: running statistics (running_mean, running_var); --bn-mode tracked keeps them\n");
+
+    let changed = |name: &str, change: &dyn Fn(&mut (Vec<usize>, Vec<f32>))| {
+        let mut other = plain.clone();
+        change(other.get_mut(name).expect("a tensor"));
+        save(&path("changed"), &other);
+    };
+    changed("fc3.weight", &|(shape, _)| shape.reverse());
+    fail(&mut import("changed", "x", &tracked), 2, &["tensor fc3.weight should have shape [10, 8] but has [8, 10]: it is transposed"]);
+    changed("bn4.running_var", &|(_, values)| values[3] = -0.5);
+    fail(&mut import("changed", "x", &tracked), 2, &["tensor bn4.running_var holds -0.5 at index 3: a variance is never below 0"]);
+    changed("fc1.bias", &|(_, values)| values[1] = f32::NAN);
+    fail(&mut import("changed", "x", &tracked), 2, &["tensor fc1.bias holds NaN at index 1"]);
+    for (name, bytes, words) in [
+        ("lfs", &b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n"[..], "git lfs pull"),
+        ("page.html", b"<!DOCTYPE html>\n<html></html>", "a web page (HTML)"),
+        ("old.pth", b"\x80\x02\x8a\x0al\xfc\x9cF\xf9", "a Python pickle"),
+        ("new.pt", b"PK\x03\x04\x00\x00\x08\x08\x00\x00archive/data.pkl", "a PyTorch file (a zip archive, .pt or .pth)"),
+    ] {
+        std::fs::write(path(name), bytes).expect("written");
+        fail(&mut import(name, "x", &[]), 2, &[name, words]);
+        fail(&mut splitmix(&["eval", &text(name)]), 2, &[name, words]);
+    }
+    assert!(!path("x").exists());
+
+    // Answers that are not finite are never shown.
+    let picture = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/data.png").display().to_string();
+    let predict = |model: &str| splitmix(&["predict", &picture, "--model", &text(model)]);
+    assert!(succeed(&mut predict("plain.safetensors")).contains('%'));
+    changed("fc3.weight", &|(_, values)| values.fill(3e38));
+    succeed(&mut import("changed", "huge.safetensors", &tracked));
+    fail(&mut predict("huge.safetensors"), 2, &["the model's answers reach"]);
+    fail(&mut splitmix(&["eval", &text("huge.safetensors"), "--images-per-client", "4"]), 2, &["the model's answers reach"]);
+    fail(
+        &mut splitmix(&["eval", &text("plain.safetensors"), "--data-dir", "/tmp"]),
+        2,
+        &["inside the program, so --data-dir has no effect"],
+    );
+    fail(&mut splitmix(&["eval", &text("plain.safetensors"), "--attack", ""]), 2, &["attack: no value is given"]);
 }
