@@ -402,7 +402,7 @@ impl Imported {
             });
         }
         if self.rounded > 0 {
-            notes.push(format!("{} tensors of 64-bit values were rounded to 32 bits", self.rounded));
+            notes.push(format!("64-bit values were rounded to 32 bits in {} of the file's tensors", self.rounded));
         }
         notes
     }
@@ -608,7 +608,7 @@ fn not_found(file: &str, search: &Search, wrappings: &[Wrapping], wanted: &[(Str
     let why = if bases > 1 && complete == 0 && wrappings.iter().take(TRIED).any(|w| single.all(w).is_some()) {
         format!("the file holds one network, the configuration has {bases} bases: add --method fedavg and its --width")
     } else if complete > 0 {
-        format!("the file has {complete} bases, the configuration {bases}: check --base-width and --budgets")
+        format!("bases in the file: {complete}, in the configuration: {bases}; check --base-width and --budgets")
     } else if all(&[".running_mean", ".running_var"]) {
         "the file has no running statistics: leave out --bn-mode tracked".into()
     } else if all(&[".adversarial."]) {
@@ -1082,7 +1082,7 @@ pub(crate) mod tests {
         let bytes: Vec<u8> = doubles.iter().flat_map(|v: &f64| v.to_le_bytes()).collect();
         let imported = read(Dtype::F64, &bytes);
         assert_eq!(imported.bases[0][0].data, [0.1, 1.0, 1.0 + 2.0 * f32::EPSILON, f32::MAX, 0.0]);
-        assert_eq!(imported.notes(), ["1 tensors of 64-bit values were rounded to 32 bits"]);
+        assert_eq!(imported.notes(), ["64-bit values were rounded to 32 bits in 1 of the file's tensors"]);
     }
 
     #[test]
@@ -1164,7 +1164,7 @@ pub(crate) mod tests {
         let message = told(|name| if name.starts_with('0') { format!("module.{name}") } else { name.into() });
         assert!(message.contains("no tensor 0.conv1.weight: the file has 1.conv1.bias") || message.contains("no tensor 1."), "{message}");
         let message = told(|name| name.replacen('1', "3", 1));
-        assert!(message.contains("has 1 bases, the configuration 2") || message.contains("another network"), "{message}");
+        assert!(message.contains("bases in the file: 1, in the configuration: 2") || message.contains("another network"), "{message}");
     }
 
     #[test]
@@ -1187,7 +1187,7 @@ pub(crate) mod tests {
         let two = foreign(|name| name.to_string());
         assert!(
             told(&two, &wanted(), 4).contains("no tensor 2.conv1.weight: ")
-                && told(&two, &wanted(), 4).contains("has 2 bases, the configuration 4")
+                && told(&two, &wanted(), 4).contains("bases in the file: 2, in the configuration: 4")
         );
         let bare = foreign(|name| name.strip_prefix("0.").map_or(format!("other.{name}"), String::from));
         let message = told(&bare, &wanted(), 2);
