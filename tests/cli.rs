@@ -886,7 +886,7 @@ fn attacks_that_cannot_be_meant_are_refused_with_what_to_write() {
         ("fgsm-eps0.5", "the radius counts in 255ths: for 0.5 write -eps128 (128/255 = 0.502)"),
         ("pgd-7-eps0.03", "for 0.03 write -eps8 (8/255 = 0.031)"),
         ("fgsm-eps0", "an attack of radius 0 changes nothing"),
-        ("pgd-7-eps-8", "no attack is called \"pgd-7-eps-8\": write pgd-7-eps8"),
+        ("pgd-7-eps-4", "no attack is called \"pgd-7-eps-4\": write pgd-7-eps4"),
         ("pgd-0", "an attack takes 1 to 10000 steps, not 0"),
         ("PGD20", "write pgd-20"),
     ] {
