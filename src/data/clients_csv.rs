@@ -3,20 +3,19 @@
 use super::folders::Folders;
 use super::{Dataset, Domain, Holding, LoadOptions, Origin, check_room};
 use crate::{Error, Result};
-use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// A line of the file.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Columns that the first line must name, then those that it may.
+const COLUMNS: [&str; 5] = ["client", "image", "class", "split", "domain"];
+const NEEDED: usize = 3;
+
+/// A line of the file; what it does not say is empty.
 struct Row {
     client: String,
     image: PathBuf,
     class: String,
-    #[serde(default)]
     split: String,
-    #[serde(default)]
     domain: String,
 }
 
@@ -28,18 +27,19 @@ enum Split {
     Test,
 }
 
-/// The pictures that the CSV file `path` names, and whose they are. Columns, told by the first line: `client`, `image` (PNG or JPEG,
-/// relative to the file), `class`; if wanted `split` (`train`, `validation`, `test`; of a client's lines without one, the share
+/// The pictures that the CSV file `path` names, and whose they are. Columns, named by the first line in any letter case, between commas,
+/// semicolons or tabs: `client`, `image` (relative to the file), `class`; if wanted `split` (`train`, `validation`, `test`; of a client's lines without one, the share
 /// `test_ratio` of each class is for testing, the same every time) and `domain` (clients of a domain make a mean of their own).
 /// Clients have the order of their first lines.
 ///
 /// # Errors
-/// [`Error::Data`] where the file cannot be read, naming the line that is wrong, or the picture; [`Error::Io`] where a picture cannot be
-/// read; [`Error::Config`] where the pictures take more than 8 GiB at their size.
+/// [`Error::Data`] naming the line that is wrong, or the picture, and for fewer than two classes; [`Error::Io`] where the file or a
+/// picture cannot be read; [`Error::Config`] where the pictures take more than 8 GiB at their size.
 pub fn load_clients(path: &Path, options: &LoadOptions) -> Result<Dataset> {
     let wrong = |what: &dyn std::fmt::Display| Error::Data(format!("{}: {what}", path.display()));
-    let content = std::fs::read(path).map_err(|e| wrong(&format!("cannot read it: {e}")))?;
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(content.as_slice());
+    let reading = |source| Error::Io { action: "cannot read the clients' file", path: path.into(), source };
+    let content = std::fs::read(path).map_err(reading)?;
+    let mut reader = csv::ReaderBuilder::new().delimiter(separator(&content)).trim(csv::Trim::All).from_reader(content.as_slice());
     // A record's position is where the one before ended; empty lines follow.
     let line_at = |position: &csv::Position| {
         let rest = content.get(position.byte() as usize..).unwrap_or_default();
@@ -48,7 +48,6 @@ pub fn load_clients(path: &Path, options: &LoadOptions) -> Result<Dataset> {
     let unread = |error: csv::Error| {
         let Some(line) = error.position().map(line_at) else { return wrong(&error) };
         match error.kind() {
-            csv::ErrorKind::Deserialize { err, .. } => wrong(&format!("line {line}: {err}")),
             csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
                 wrong(&format!("line {line}: {len} columns, where the first line names {expected_len}"))
             }
@@ -56,15 +55,17 @@ pub fn load_clients(path: &Path, options: &LoadOptions) -> Result<Dataset> {
             _ => wrong(&error),
         }
     };
-    let columns = reader.headers().map_err(unread)?.clone();
+    let head = reader.headers().map_err(unread)?.clone();
+    let (places, passed) = columns(&head).map_err(|e| wrong(&format!("line {}: {e}", head.position().map_or(1, line_at))))?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let name = path.file_stem().map_or_else(|| "clients".into(), |stem| stem.to_string_lossy().to_string());
     let mut rows: Vec<(u64, Row)> = Vec::new();
     let mut seen = BTreeMap::new();
     for record in reader.into_records() {
         let record = record.map_err(unread)?;
-        let row: Row = record.deserialize(Some(&columns)).map_err(unread)?;
         let line = record.position().map_or(0, line_at);
+        let [client, image, class, split, domain] = places.map(|place| place.and_then(|i| record.get(i)).unwrap_or_default().to_string());
+        let row = Row { client, image: image.into(), class, split, domain };
         if [&row.client, &row.class].into_iter().any(String::is_empty) || row.image.as_os_str().is_empty() {
             return Err(wrong(&format!("line {line}: client, image and class must all be there")));
         }
@@ -77,6 +78,11 @@ pub fn load_clients(path: &Path, options: &LoadOptions) -> Result<Dataset> {
         return Err(wrong(&"it names no image: its first line is client,image,class, and every other names an image"));
     }
     let classes: Vec<String> = rows.iter().map(|(_, r)| r.class.clone()).collect::<BTreeSet<_>>().into_iter().collect();
+    if let [class] = classes.as_slice() {
+        return Err(wrong(&format!(
+            "all its images have one class, {class}, and there is nothing to tell apart: name two classes or more"
+        )));
+    }
     if classes.len() > 256 {
         return Err(wrong(&format!("{} classes; there can be 256", classes.len())));
     }
@@ -119,7 +125,41 @@ pub fn load_clients(path: &Path, options: &LoadOptions) -> Result<Dataset> {
         let (train, test) = Folders::of(classes.clone(), train, test).load(options.size, options.cache.as_deref())?;
         loaded.push(Domain { name: domain, origin: Origin::Genuine, train, test, validation: 0 });
     }
-    Ok(Dataset { clients, ..Dataset::new(name, classes, loaded)? })
+    let mut set = Dataset::new(name, classes, loaded)?;
+    set.clients = clients;
+    set.notes.extend(passed.map(|column| format!("{}: {column} is passed over: it numbers the lines", path.display())));
+    Ok(set)
+}
+
+/// What is between the columns: a comma, or what spreadsheets write in its place where the first line has no comma.
+fn separator(content: &[u8]) -> u8 {
+    let head = content.split(|byte| matches!(byte, b'\r' | b'\n')).find(|line| !line.is_empty()).unwrap_or_default();
+    [b',', b';', b'\t'].into_iter().find(|byte| head.contains(byte)).unwrap_or(b',')
+}
+
+/// The place of each of the [`COLUMNS`] in a line, and in words the column that is passed over, if any: pandas writes the number of a
+/// line before it, under no name or, once read and written again, under its own.
+fn columns(head: &csv::StringRecord) -> std::result::Result<([Option<usize>; COLUMNS.len()], Option<String>), String> {
+    let found: Vec<String> = head.iter().map(str::to_lowercase).collect();
+    let is_index = |(i, name): (usize, &String)| i == 0 && (name.is_empty() || name.starts_with("unnamed:"));
+    let index = found.iter().enumerate().any(is_index);
+    let names = &found[usize::from(index)..];
+    if let Some(twice) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
+        return Err(format!("the column {:?} is there twice: leave one out", twice.1));
+    }
+    let places = COLUMNS.map(|column| found.iter().position(|name| name == column));
+    let missing: Vec<&str> = COLUMNS[..NEEDED].iter().zip(&places).filter(|(_, place)| place.is_none()).map(|(name, _)| *name).collect();
+    let unknown: Vec<&str> = names.iter().map(String::as_str).filter(|name| !COLUMNS.contains(name)).collect();
+    let wanted = "the first line must name the columns client, image and class, and may name split and domain";
+    let has = head.iter().collect::<Vec<_>>().join(", ");
+    match (missing.as_slice(), unknown.as_slice()) {
+        ([], []) => Ok((places, index.then(|| format!("the column {:?}", head.get(0).unwrap_or_default())))),
+        ([missing], [unknown]) => {
+            Err(format!("there is no column {missing}, but one named {unknown:?}: rename it; {wanted}; found: {has}"))
+        }
+        ([], unknown) => Err(format!("unknown column {:?}: remove it; {wanted}; found: {has}", unknown.join(", "))),
+        (missing, _) => Err(format!("there is no column {}; {wanted}; found: {has}", missing.join(" and no column "))),
+    }
 }
 
 /// The split of every line: that which it says, or else one that depends on its place among the client's lines of its class alone.
@@ -127,9 +167,9 @@ fn splits(rows: &[(u64, Row)], test_ratio: f64) -> std::result::Result<Vec<Split
     let mut counts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     let mut all = Vec::new();
     for (line, row) in rows {
-        all.push(match row.split.as_str() {
+        all.push(match row.split.to_lowercase().as_str() {
             "train" => Split::Train,
-            "validation" => Split::Validation,
+            "validation" | "valid" | "val" => Split::Validation,
             "test" => Split::Test,
             "" => {
                 // The n-th is for testing where n · ratio passes a whole number.
@@ -138,7 +178,7 @@ fn splits(rows: &[(u64, Row)], test_ratio: f64) -> std::result::Result<Vec<Split
                 let passed = |n: u64| (n as f64 * test_ratio + 0.5).floor();
                 if passed(*n) > passed(*n - 1) { Split::Test } else { Split::Train }
             }
-            other => return Err(format!("line {line}: split {other:?}: it is train, validation or test, or left empty")),
+            _ => return Err(format!("line {line}: split {:?}: it is train, validation or test, or left empty", row.split)),
         });
     }
     Ok(all)
@@ -204,9 +244,9 @@ mod tests {
         assert!(told("client,image,class,colour\n1,a.png,x,red\n").contains("colour"));
         assert!(told("client,image,class\n1,a.png,x\n,b.png,x\n").contains("line 3"));
         assert!(told("client,image,class\n1,a.png,x\n1,a.png,x\n").contains("by line 2"));
-        assert!(told("client,image,class,split\n1,a.png,x,best\n").contains("line 2: split \"best\""));
-        assert!(told("client,image,class,domain\n1,a.png,x,n\n1,b.png,x,s\n").contains("line 3: client 1 is of domain n and of s"));
-        assert!(told("client,image,class\n1,a.png,x\n1,nowhere.png,x\n").contains("nowhere.png"));
+        assert!(told("client,image,class,split\n1,a.png,x,test\n1,b.png,y,best\n").contains("line 3: split \"best\""));
+        assert!(told("client,image,class,domain\n1,a.png,x,n\n1,b.png,y,s\n").contains("line 3: client 1 is of domain n and of s"));
+        assert!(told("client,image,class\n1,a.png,x\n1,nowhere.png,y\n").contains("nowhere.png"));
         // Empty lines and quoted line ends count, whatever ends a line.
         for end in ["\n", "\r\n"] {
             let told = |text: &str| told(&text.replace('\n', end));
@@ -218,7 +258,66 @@ mod tests {
             assert!(short.contains("line 8: 2 columns, where the first line names 3"), "{short}");
         }
         assert!(told("\u{feff}client,image,class\n\n,a.png,x\n").contains("line 3"));
-        let test = "client,image,class,split\n1,a.png,x,train\n";
+        let test = "client,image,class,split\n1,a.png,x,train\n1,b.png,y,train\n";
         assert!(told(test).contains("test: there is no image"), "{}", told(test));
+    }
+
+    #[test]
+    fn the_first_line_names_the_columns() {
+        let wanted = "the first line must name the columns client, image and class, and may name split and domain";
+        let lines = "1,a.png,x\n1,b.png,y\n1,c.png,x\n1,d.png,y\n";
+        let told = |head: &str| {
+            let error = load(&format!("{head}\n{lines}")).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            error.to_string().split_once("wards.csv: ").unwrap().1.to_string()
+        };
+        assert_eq!(
+            told("client,image,label"),
+            format!("line 1: there is no column class, but one named \"label\": rename it; {wanted}; found: client, image, label")
+        );
+        assert_eq!(told("client,image"), format!("line 1: there is no column class; {wanted}; found: client, image"));
+        assert_eq!(
+            told("1,a.png,x"),
+            format!("line 1: there is no column client and no column image and no column class; {wanted}; found: 1, a.png, x")
+        );
+        assert_eq!(
+            told("client,image,class,age"),
+            format!("line 1: unknown column \"age\": remove it; {wanted}; found: client, image, class, age")
+        );
+        assert_eq!(told("client,image,class,Class"), "line 1: the column \"class\" is there twice: leave one out");
+
+        // Letter case, a byte-order mark, spreadsheets' separators and spaces change nothing.
+        let plain = load(&format!("client,image,class\n{lines}")).unwrap();
+        assert!(plain.notes.is_empty());
+        for text in [
+            format!("\u{feff}Client, IMAGE ,Class\n{lines}"),
+            format!("\nclient;image;class\n{}", lines.replace(',', ";")),
+            format!("client\timage\tclass\r\n{}", lines.replace(',', "\t")),
+        ] {
+            assert_eq!(load(&text).unwrap().clients, plain.clients, "{text}");
+        }
+        // pandas numbers the lines.
+        let numbered = "0,1,a.png,x\n1,1,b.png,y\n2,1,c.png,x\n3,1,d.png,y\n";
+        for (head, name) in [("", ""), ("Unnamed: 0", "Unnamed: 0")] {
+            let set = load(&format!("{head},client,image,class\n{numbered}")).unwrap();
+            assert_eq!(set.clients, plain.clients);
+            let [note] = set.notes.as_slice() else { panic!("{:?}", set.notes) };
+            assert!(note.ends_with(&format!("wards.csv: the column {name:?} is passed over: it numbers the lines")), "{note}");
+        }
+        let split = load("client,image,class,split\n1,a.png,x,Train\n1,b.png,y,VAL\n1,c.png,y,Test\n").unwrap();
+        assert_eq!([split.clients[0].train.len(), split.clients[0].validation.len(), split.clients[0].test.len()], [1, 1, 1]);
+    }
+
+    #[test]
+    fn one_class_is_nothing_to_tell_apart() {
+        let error = load("client,image,class\n1,a.png,x\n1,b.png,x\n").unwrap_err();
+        assert!(
+            error.to_string().ends_with("all its images have one class, x, and there is nothing to tell apart: name two classes or more")
+        );
+        assert_eq!(error.exit_code(), 2);
+        assert_eq!(
+            load_clients(Path::new("no.csv"), &LoadOptions { size: (2, 2), test_ratio: 0.5, cache: None }).unwrap_err().exit_code(),
+            2
+        );
     }
 }
