@@ -1,6 +1,7 @@
 //! The one error type of the crate. Every message says what was wrong, where, and what to do about it.
 
 use std::fmt::{self, Display, Formatter, Write};
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 
 /// What can go wrong, grouped by what the caller can do about it.
@@ -12,15 +13,16 @@ pub enum Error {
     /// A data file or a checkpoint is missing, damaged or not of the expected kind (exit code 2).
     #[error("{}", OneLine(_0))]
     Data(String),
-    /// Reading or writing a file failed (exit code 1).
-    #[error("{}", OneLine(&format!("{action} {}: {source}", path.display())))]
+    /// Reading or writing a file failed. Where the path is at fault, as of a file that is missing, it was given wrongly (exit code 2);
+    /// else the machine is, as with a full disk (exit code 1).
+    #[error("{}", OneLine(&format!("{action} {}: {}", path.display(), reason(source))))]
     Io {
         /// What was being done, as in "cannot write".
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
         /// The system's own word.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// No adapter, a lost device, an out-of-memory condition, a refused shader (exit code 1).
     #[error("{0}")]
@@ -37,9 +39,10 @@ pub enum Error {
 }
 
 impl Error {
-    /// Process exit code: 1 run-time failure, 2 usage, configuration or data, 130 interrupted.
+    /// Process exit code: 1 run-time failure, 2 usage, configuration or data (missing and unreadable files included), 130 interrupted.
     pub fn exit_code(&self) -> u8 {
         match self {
+            Error::Io { source, .. } if is_of_the_path(source.kind()) => 2,
             Error::Io { .. } | Error::Gpu(_) | Error::Network(_) | Error::Training(_) => 1,
             Error::Config(_) | Error::Data(_) => 2,
             Error::Interrupted(_) => 130,
@@ -78,12 +81,41 @@ impl Display for OneLine<'_> {
     }
 }
 
+/// Whether a path is at fault where the system says this, and not the machine.
+fn is_of_the_path(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::NotFound
+            | ErrorKind::PermissionDenied
+            | ErrorKind::IsADirectory
+            | ErrorKind::NotADirectory
+            | ErrorKind::AlreadyExists
+            | ErrorKind::ReadOnlyFilesystem
+            | ErrorKind::InvalidFilename
+            | ErrorKind::InvalidInput
+            | ErrorKind::InvalidData
+    )
+}
+
+/// Why a file could not be read or written, in plain words where the system's are not.
+fn reason(source: &io::Error) -> String {
+    match source.kind() {
+        ErrorKind::NotFound => "there is no such file or folder: check the path".into(),
+        ErrorKind::PermissionDenied => "permission denied: check who may read and write it".into(),
+        ErrorKind::IsADirectory => "it is a folder: name a file".into(),
+        ErrorKind::NotADirectory => "this path, or a part of it, is a file and not a folder: check the path".into(),
+        ErrorKind::AlreadyExists => "a file of this name is there already: name another".into(),
+        ErrorKind::InvalidFilename => "the name is too long or has characters that are not allowed: name another".into(),
+        _ => source.to_string(),
+    }
+}
+
 /// `Result` with this crate's [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
 #[cfg(test)]
-mod one_line_tests {
-    use super::Error;
+mod tests {
+    use super::*;
 
     #[test]
     fn names_of_files_neither_end_the_line_nor_steer_the_terminal() {
@@ -93,5 +125,18 @@ mod one_line_tests {
         assert!(long.starts_with("name éé") && long.ends_with("éé: choose another") && long.contains("é … é"), "{long}");
         assert_eq!(long.chars().count(), 4003);
         assert_eq!(Error::Data("x".repeat(4000)).to_string(), "x".repeat(4000));
+    }
+
+    #[test]
+    fn a_wrong_path_is_the_users_and_a_full_disk_the_machines() {
+        let error = |kind: ErrorKind| Error::Io { action: "cannot read", path: "a/b".into(), source: kind.into() };
+        let missing = error(ErrorKind::NotFound);
+        assert_eq!(missing.to_string(), "cannot read a/b: there is no such file or folder: check the path");
+        for kind in [ErrorKind::NotFound, ErrorKind::PermissionDenied, ErrorKind::IsADirectory, ErrorKind::NotADirectory] {
+            assert_eq!(error(kind).exit_code(), 2, "{kind}");
+        }
+        for kind in [ErrorKind::StorageFull, ErrorKind::OutOfMemory, ErrorKind::Interrupted, ErrorKind::Other] {
+            assert_eq!(error(kind).exit_code(), 1, "{kind}");
+        }
     }
 }

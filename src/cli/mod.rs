@@ -1,5 +1,6 @@
 //! The `splitmix` command line: one module a command. Messages go to standard error, results to standard output.
 
+mod arguments;
 mod bench;
 mod data;
 mod devices;
@@ -16,6 +17,7 @@ mod web;
 use crate::data::{self as sets, Dataset};
 use crate::gpu::{Gpu, GpuOptions};
 use crate::run::config::DataSource;
+use crate::run::written::expanded;
 use crate::run::{TrainConfig, TrainOverrides};
 use crate::{Error, Result};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -75,11 +77,13 @@ static STARTED: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::n
 /// Runs the command line.
 pub fn main() -> ExitCode {
     STARTED.get_or_init(std::time::Instant::now);
+    #[cfg(all(unix, not(target_os = "macos")))]
+    silence_wayland();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("off")).init();
-    let command = Cli::command().mut_subcommand("train", crate::run::config::show_defaults);
-    let cli = match Cli::from_arg_matches(&command.get_matches()) {
+    let command = arguments::prepared(Cli::command().mut_subcommand("train", crate::run::config::show_defaults));
+    let cli = match command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(error) => error.exit(),
+        Err(error) => arguments::explained(error).exit(),
     };
     let done = pollster::block_on(async {
         match cli.command {
@@ -103,6 +107,28 @@ pub fn main() -> ExitCode {
             eprintln!("splitmix: {error}");
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// Starts the program anew where Mesa's Vulkan layer would print an "error:" of libwayland's about a missing desktop, which no run needs:
+/// wgpu asks for surfaces on every desktop there may be, and the layer then looks for a Wayland server, which it finds by these
+/// variables. An absolute name that leads nowhere is one without a word. Nothing else sets a variable for a library, as a process with
+/// threads cannot soundly change its own.
+#[cfg(all(unix, not(target_os = "macos")))]
+fn silence_wayland() {
+    use std::os::unix::process::CommandExt;
+    let absolute = |name: &str| std::env::var_os(name).is_some_and(|value| Path::new(&value).is_absolute());
+    if absolute("XDG_RUNTIME_DIR") || absolute("WAYLAND_DISPLAY") || std::env::var_os("WAYLAND_SOCKET").is_some() {
+        return;
+    }
+    if let Ok(program) = std::env::current_exe() {
+        let mut arguments = std::env::args_os();
+        let mut again = std::process::Command::new(program);
+        arguments.next().iter().for_each(|name| {
+            again.arg0(name);
+        });
+        // It comes back only where it fails: then there are two lines more.
+        let _ = again.args(arguments).env("WAYLAND_DISPLAY", "/nonexistent").exec();
     }
 }
 
@@ -133,14 +159,20 @@ async fn open_gpu(adapter: Option<String>, checked_shaders: bool) -> Result<Gpu>
 /// The folder of what need not be made twice: compiled kernels, resized pictures.
 fn cache_folder() -> Option<PathBuf> {
     match std::env::var_os("SPLITMIX_CACHE") {
-        Some(folder) => Some(PathBuf::from(folder)).filter(|f| !f.as_os_str().is_empty()),
+        Some(folder) => of_environment(folder),
         None => dirs::cache_dir().map(|folder| folder.join("splitmix")),
     }
 }
 
 /// The folder of data sets that the environment names.
 fn data_folder_of_environment() -> Option<PathBuf> {
-    std::env::var_os("SPLITMIX_DATA").filter(|path| !path.is_empty()).map(PathBuf::from)
+    std::env::var_os("SPLITMIX_DATA").and_then(of_environment)
+}
+
+/// A folder that a variable names; none where it is empty. A file of variables may hold `~` as it is.
+fn of_environment(folder: std::ffi::OsString) -> Option<PathBuf> {
+    let folder = Some(PathBuf::from(folder)).filter(|folder| !folder.as_os_str().is_empty())?;
+    Some(expanded(folder.clone()).unwrap_or(folder))
 }
 
 /// The configuration of a file and flags, validated. A data folder or a file of clients among the flags asks for what is in it.

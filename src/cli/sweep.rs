@@ -3,10 +3,10 @@
 use super::train::{Begin, Extras, Ready, ready, train, watch_for_interrupts};
 use super::{effective, print, table};
 use crate::report::{PAGE, Run, TEST, difference, groups, page};
-use crate::run::run_dir::{CONFIG, RunDir, write_atomically};
+use crate::run::run_dir::{CONFIG, RunDir, folder_of, write_atomically};
+use crate::run::written::{expanded, line_of, one_line, read_text};
 use crate::run::{TrainConfig, TrainOverrides};
 use crate::{Error, Result};
-use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -33,15 +33,12 @@ pub(super) struct Args {
 }
 
 /// The file of a sweep.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct Sweep {
     /// Folder in which every run has its own.
     out: PathBuf,
     /// A configuration to begin with, relative to this file.
     config: Option<PathBuf>,
     /// Options of every run; they win over the configuration's.
-    #[serde(default)]
     options: toml::Table,
     /// Each a product: every combination of the values of its options is a run.
     grid: Vec<BTreeMap<String, Vec<toml::Value>>>,
@@ -49,6 +46,47 @@ struct Sweep {
 
 /// Most runs of a sweep.
 const MOST_RUNS: usize = 10_000;
+
+impl Sweep {
+    /// Reads the TOML text of a sweep; the error has no file's name.
+    fn parse(text: &str) -> std::result::Result<Sweep, String> {
+        let broken = |e: toml::de::Error| format!("line {}: {}", line_of(text, e.span().map_or(0, |s| s.start)), one_line(e.message()));
+        let mut keys: toml::Table = toml::from_str(text).map_err(broken)?;
+        let mut path = |key: &str| match keys.remove(key) {
+            None => Ok(None),
+            Some(toml::Value::String(path)) if !path.is_empty() => expanded(path.into()).map(Some).map_err(|e| format!("{key} = {e}")),
+            Some(other) => Err(format!("{key} = {other}: it must be a path in quotes: write {key} = \"runs/sweep\"")),
+        };
+        let out = path("out")?.ok_or("it has no out: name the folder of its runs, for example out = \"runs/sweep\"")?;
+        let config = path("config")?;
+        let options = match keys.remove("options") {
+            None => toml::Table::new(),
+            Some(toml::Value::Table(options)) => options,
+            Some(other) => return Err(format!("options = {other}: write options = {{ rounds = 18, lr = 0.05 }}")),
+        };
+        let products = match keys.remove("grid") {
+            None => Vec::new(),
+            Some(toml::Value::Array(products)) => products,
+            Some(_) => return Err("grid: write [[grid]] with double brackets, for each grid of the sweep".into()),
+        };
+        let list = |(key, values)| match values {
+            toml::Value::Array(values) => Ok((key, values)),
+            one => Err(format!("grid: {key} = {one}: it must be a list: write {key} = [{one}]")),
+        };
+        let product = |product| match product {
+            toml::Value::Table(lists) => lists.into_iter().map(list).collect(),
+            other => Err(format!("grid: {other} is no table: write [[grid]], and options with lists of values below it")),
+        };
+        let grid = products.into_iter().map(product).collect::<std::result::Result<_, String>>()?;
+        match keys.into_iter().next() {
+            None => Ok(Sweep { out, config, options, grid }),
+            Some((key, value)) if TrainConfig::keys().contains(&key) => {
+                Err(format!("{key} is an option of runs: write options = {{ {key} = {value} }}, or a list of values below [[grid]]"))
+            }
+            Some((key, _)) => Err(format!("unknown key \"{key}\": a sweep has out, config, options and [[grid]]")),
+        }
+    }
+}
 
 /// Where a run of a sweep stands.
 #[derive(Clone, Copy, PartialEq)]
@@ -126,7 +164,10 @@ pub(super) async fn run(args: Args) -> Result<()> {
         return Err(Error::Interrupted(format!("stopped {place}; go on with: splitmix sweep {}{data}", args.file.display())));
     }
     match failed.into_iter().next() {
-        Some((name, error)) => Err(Error::Training(format!("not every run came to its end; the first that did not: {name}: {error}"))),
+        Some((name, error)) => {
+            let message = format!("not every run is finished; the first that is not: {name}: {error}");
+            Err(if error.exit_code() == 2 { Error::Config(message) } else { Error::Training(message) })
+        }
         None => Ok(()),
     }
 }
@@ -228,14 +269,15 @@ async fn prepare<'a>(
 
 /// Every run's configuration, checked.
 fn configurations(file: &Path, data_dir: Option<&Path>) -> Result<Vec<TrainConfig>> {
-    let read =
-        |path: &Path| std::fs::read_to_string(path).map_err(|source| Error::Io { action: "cannot read", path: path.to_path_buf(), source });
     let wrong = |e: &dyn std::fmt::Display| Error::Config(format!("{}: {e}", file.display()));
-    let sweep: Sweep = toml::from_str(&read(file)?).map_err(|e| wrong(&e))?;
+    let sweep = Sweep::parse(&read_text(file, "cannot read the sweep")?).map_err(|e| wrong(&e))?;
     let mut common = toml::Table::new();
     if let Some(config) = &sweep.config {
-        let path = file.parent().unwrap_or(Path::new(".")).join(config);
-        common = toml::from_str(&read(&path)?).map_err(|e| Error::Config(format!("{}: {e}", path.display())))?;
+        let path = folder_of(file).join(config);
+        let text = read_text(&path, "cannot read the configuration")?;
+        // Its own mistakes are told by its lines.
+        TrainConfig::from_toml(&text, &path)?;
+        common = toml::from_str(&text).map_err(|e| Error::Config(format!("{}: {}", path.display(), one_line(e.message()))))?;
     }
     common.extend(sweep.options.clone());
     let mut configs: Vec<TrainConfig> = Vec::new();
@@ -259,9 +301,7 @@ fn configurations(file: &Path, data_dir: Option<&Path>) -> Result<Vec<TrainConfi
             options.extend(combination.iter().map(|(k, v)| ((*k).clone(), (*v).clone())));
             let out = sweep.out.join(name(&combination));
             options.insert("out".into(), toml::Value::String(out.display().to_string()));
-            let text = toml::to_string(&options).map_err(|e| wrong(&e))?;
-            let mut config = TrainConfig::from_toml(&text, file).map_err(|e| wrong(&e))?;
-            config.network = config.network.read()?;
+            let mut config = TrainConfig::from_table(&options).and_then(TrainConfig::with_files).map_err(|e| wrong(&e))?;
             if let Some(folder) = data_dir.filter(|_| config.data == crate::run::config::DataSource::Directory) {
                 config.data_dir = Some(folder.to_path_buf());
             }
@@ -395,6 +435,19 @@ mod tests {
         assert!(told("out = \"a\"\n[[grid]]\nseeds = [1]").contains("unknown key \"seeds\""));
         assert!(told("out = \"a\"\n[[grid]]\nlr = [0.1, -1.0]").contains("lr = -1"));
         assert!(told("out = \"a\"\n[[grid]]\nseed = [1]\n[[grid]]\nseed = [1]").contains("two runs"));
-        assert!(told("out = \"a\"\nfoo = 1\n[[grid]]\nseed = [1]").contains("foo"));
+        assert!(told("out = \"a\"\nfoo = 1\n[[grid]]\nseed = [1]").contains("unknown key \"foo\": a sweep has out,"));
+        assert!(told("[[grid]]\nseed = [1]").contains("sweep.toml: it has no out: name the folder"));
+        assert!(told("out = \"a\"\n[[grid]]\nseed = 1").contains("grid: seed = 1: it must be a list: write seed = [1]"));
+        assert!(told("out = \"a\"\n[grid]\nseed = [1]").contains("write [[grid]] with double brackets"));
+        assert!(told("out = 3\n[[grid]]\nseed = [1]").contains("out = 3: it must be a path in quotes"));
+        assert!(told("out = \"a\"\nrounds = 3\n[[grid]]\nseed = [1]").contains("write options = { rounds = 3 }"));
+        assert!(
+            told("out = \"a\"\n[[grid]]\nseed = [1, \"2\"]")
+                .contains("seed = \"2\": it must be a whole number, at least 0: write seed = 2")
+        );
+        assert!(told("out = \"a\"\nx = = 1").contains("sweep.toml: line 2: "));
+        let all = [told("out = \"a\"\n[options]\nlr = \"x\"\n[[grid]]\nseed = [1]"), told("out = \"~bob\"\n[[grid]]\nseed = [1]")];
+        assert!(all[0].contains("lr = \"x\": it must be a number") && all[1].contains("out = ~bob: only your own home"), "{all:?}");
+        assert!(all.iter().all(|told| !told.contains('\n')));
     }
 }

@@ -44,9 +44,8 @@ pub(super) async fn run(args: Args) -> Result<()> {
         let (run_dir, saved, checkpoint) = RunDir::resume(&path)?;
         let mut config = saved.clone();
         args.options.apply(&mut config);
-        config.network = config.network.read()?;
         config.out = path;
-        let config = effective(config)?;
+        let config = effective(config.with_files()?)?;
         config.check_resume(&saved)?;
         resumed = Some((run_dir, checkpoint));
         config
@@ -315,6 +314,12 @@ fn introduce(together: &Together, dataset: &Dataset, with_table: bool) {
     for f in all {
         for warning in &f.warnings {
             eprintln!("note: {warning}");
+        }
+        if let Some(wanted) = f.config.clients_per_round.filter(|wanted| *wanted > f.clients.len()) {
+            eprintln!(
+                "note: clients-per-round = {wanted}: there are {} clients, and all of them take part in every round",
+                f.clients.len()
+            );
         }
         eprintln!(
             "federation: {} clients, up to {} lanes a wave; rounds {}–{}; run folder {}",

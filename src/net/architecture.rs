@@ -38,9 +38,13 @@ impl Architecture {
     /// Reads a description in TOML, and checks it by building the full network.
     ///
     /// # Errors
-    /// [`Error::Config`] with line and column of what is no description, or naming the layer that does not fit.
+    /// [`Error::Config`] with the line of what is no description, or naming the layer that does not fit.
     pub fn from_toml(text: &str) -> Result<Architecture> {
-        let read: Architecture = toml::from_str(text).map_err(|e| Error::Config(format!("this describes no network: {e}")))?;
+        let read: Architecture = toml::from_str(text).map_err(|e| {
+            let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            Error::Config(format!("line {line}: this describes no network: {}", e.message().trim().replace('\n', ", ")))
+        })?;
         let architecture = Architecture { layers: with_joined_relus(read.layers), ..read };
         architecture.base(1, 1, 2)?;
         Ok(architecture)

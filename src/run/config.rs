@@ -64,6 +64,11 @@ macro_rules! options {
 
         /// The field names, in their order.
         const FIELDS: &[&str] = &[$( stringify!($name), )* $( stringify!($opt_name), )*];
+
+        /// The fields with the names of their types, for messages.
+        #[cfg(feature = "native")]
+        pub(super) const KINDS: &[(&str, &str)] =
+            &[$( (stringify!($name), stringify!($type)), )* $( (stringify!($opt_name), stringify!($opt_type)), )*];
     };
 }
 
@@ -702,6 +707,7 @@ impl TrainConfig {
 
 #[cfg(feature = "native")]
 mod file {
+    use super::super::written::{expanded, explained, read_text};
     use super::*;
     use std::path::Path;
 
@@ -713,9 +719,9 @@ mod file {
         pub fn read(self) -> Result<NetworkChoice> {
             match self {
                 NetworkChoice::Named(path) if Path::new(&path).extension().is_some_and(|e| e == "toml") => {
-                    let unreadable = |source| Error::Io { action: "cannot read the network", path: (&path).into(), source };
-                    let text = std::fs::read_to_string(&path).map_err(unreadable)?;
-                    let described = Architecture::from_toml(&text).map_err(|e| Error::Config(format!("{path}: {e}")))?;
+                    let file = expanded(path.into()).map_err(|e| Error::Config(format!("network = {e}")))?;
+                    let text = read_text(&file, "cannot read the network")?;
+                    let described = Architecture::from_toml(&text).map_err(|e| Error::Config(format!("{}: {e}", file.display())))?;
                     Ok(NetworkChoice::Described(described))
                 }
                 other => Ok(other),
@@ -731,17 +737,18 @@ mod file {
         /// [`Error::Config`] naming the file, the line and the key; an unknown key comes with the nearest known one.
         pub fn from_toml(text: &str, file: &Path) -> Result<TrainConfig> {
             toml::from_str(text).map_err(|error| {
-                let start = error.span().map_or(0, |span| span.start.min(text.len()));
-                let (line, key) = place(text, start);
-                let message = match unknown_key(error.message()) {
-                    Some(unknown) => format!("unknown key \"{unknown}\"{}", suggestion(unknown)),
-                    None => {
-                        let key = key.map_or(String::new(), |key| format!("{key}: "));
-                        format!("{key}{}", error.message().replace('\n', ", "))
-                    }
-                };
+                let (line, message) = explained(text, &error);
                 Error::Config(format!("{}, line {line}: {message}", file.display()))
             })
+        }
+
+        /// The same of options that are read already, as those of a sweep.
+        ///
+        /// # Errors
+        /// [`Error::Config`] naming the key.
+        pub fn from_table(options: &toml::Table) -> Result<TrainConfig> {
+            let text = options.to_string();
+            toml::from_str(&text).map_err(|error| Error::Config(explained(&text, &error).1))
         }
 
         /// Reads a configuration file, then lets the given flags win. Without a file the flags win over the defaults.
@@ -752,18 +759,23 @@ mod file {
         pub fn load(file: Option<&Path>, flags: TrainOverrides) -> Result<TrainConfig> {
             let mut config = match file {
                 None => TrainConfig::default(),
-                Some(path) => {
-                    let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
-                        action: "cannot read the configuration",
-                        path: path.into(),
-                        source,
-                    })?;
-                    TrainConfig::from_toml(&text, path)?
-                }
+                Some(path) => TrainConfig::from_toml(&read_text(path, "cannot read the configuration")?, path)?,
             };
             flags.apply(&mut config);
-            config.network = config.network.read()?;
-            Ok(config)
+            config.with_files()
+        }
+
+        /// The same with its network read where a file describes it, and with the user's home in the place of `~` in paths.
+        ///
+        /// # Errors
+        /// As [`NetworkChoice::read`], and [`Error::Config`] for another user's home.
+        pub fn with_files(mut self) -> Result<TrainConfig> {
+            let place = |key: &str, path: PathBuf| expanded(path).map_err(|e| Error::Config(format!("{key} = {e}")));
+            self.out = place("out", self.out)?;
+            self.data_dir = self.data_dir.map(|path| place("data-dir", path)).transpose()?;
+            self.clients_file = self.clients_file.map(|path| place("clients-file", path)).transpose()?;
+            self.network = self.network.read()?;
+            Ok(self)
         }
 
         /// The TOML text that [`TrainConfig::from_toml`] reads back to the same configuration.
@@ -789,30 +801,6 @@ mod file {
             let help = argument.get_help().map(ToString::to_string).unwrap_or_default();
             argument.help(format!("{help} [default: {default}]"))
         })
-    }
-
-    /// Line number (from 1) of a byte offset, and the key whose value is there.
-    fn place(text: &str, offset: usize) -> (usize, Option<&str>) {
-        let line = text.as_bytes()[..offset].iter().filter(|&&byte| byte == b'\n').count() + 1;
-        // The value of a list may start lines before the item at fault.
-        let before = text.lines().take(line).collect::<Vec<_>>();
-        let key = before.iter().rev().find_map(|line| line.split_once('=')).map(|(key, _)| key.trim());
-        (line, key.filter(|key| TrainConfig::keys().iter().any(|known| known == key)))
-    }
-
-    fn unknown_key(message: &str) -> Option<&str> {
-        message.strip_prefix("unknown field `")?.split('`').next()
-    }
-
-    fn suggestion(unknown: &str) -> String {
-        let keys = TrainConfig::keys();
-        let distance = |key: &String| strsim::damerau_levenshtein(key, &unknown.replace('_', "-"));
-        match keys.iter().min_by_key(|key| distance(key)) {
-            Some(nearest) if distance(nearest) <= 1 + nearest.len() / 3 => {
-                format!(": did you mean {nearest}?")
-            }
-            _ => format!("; the keys are {}", keys.join(", ")),
-        }
     }
 }
 
@@ -1138,9 +1126,9 @@ mod tests {
             let message = wrong("rounds = 5\n\nclients-per-doman = 3\n");
             assert_eq!(message, "my.toml, line 3: unknown key \"clients-per-doman\": did you mean clients-per-domain?");
             assert!(wrong("local_epochs = 3").contains("did you mean local-epochs?"));
-            assert!(wrong("xyzzy = 3").contains("the keys are data, domains"));
+            assert!(wrong("xyzzy = 3").ends_with("unknown key \"xyzzy\": splitmix train --help lists the options"));
             let message = wrong("# c\nrounds = \"many\"");
-            assert!(message.starts_with("my.toml, line 2: rounds: invalid type: string \"many\""), "{message}");
+            assert!(message.starts_with("my.toml, line 2: rounds = \"many\": it must be a whole number"), "{message}");
             let message = wrong("budgets = \"8-x\"");
             assert!(message.starts_with("my.toml, line 1: budgets: ") && message.contains("\"x\""), "{message}");
             let message = wrong("rounds = 2\nwidths = [\n  \"1/8\",\n  \"9/8\",\n]");
@@ -1148,7 +1136,7 @@ mod tests {
             assert!(wrong("bn-mode = \"running\"").contains("choose batch"));
             assert!(wrong("rounds = \n").starts_with("my.toml, line 1: "));
             assert!(wrong("rounds = 1\nrounds = 2").starts_with("my.toml, line 2: "));
-            assert!(wrong("rounds = -1").contains("rounds: "));
+            assert!(wrong("rounds = -1").contains("rounds = -1: "));
             assert!(wrong("[train]\nrounds = 1").contains("unknown key \"train\""));
         }
 
@@ -1156,7 +1144,7 @@ mod tests {
         fn a_missing_file_is_named() {
             let error = TrainConfig::load(Some(Path::new("no/such.toml")), TrainOverrides::default()).unwrap_err();
             assert!(error.to_string().contains("no/such.toml"));
-            assert_eq!(error.exit_code(), 1);
+            assert_eq!(error.exit_code(), 2);
         }
     }
 }

@@ -17,6 +17,8 @@ pub mod run_dir;
 pub mod tensorboard;
 pub mod together;
 pub mod trained;
+#[cfg(feature = "native")]
+pub mod written;
 
 pub use checkpoint::{Checkpoint, Header, Tensor};
 pub use config::{TrainConfig, TrainOverrides};

@@ -16,6 +16,7 @@
 use super::checkpoint::Checkpoint;
 use super::config::TrainConfig;
 use super::metrics::{RoundCost, RoundMetrics};
+use super::written::read_text;
 use crate::report::{CLIENTS, GRID, PAGE, TEST};
 use crate::{Error, Result};
 use serde::Serialize;
@@ -78,8 +79,11 @@ impl RunDir {
     /// Checks that no run is in folder `path`, which need not be there.
     ///
     /// # Errors
-    /// [`Error::Config`] when it already holds one.
+    /// [`Error::Config`] when it already holds one, or is a file.
     pub fn check_free(path: &Path) -> Result<()> {
+        if path.exists() && !path.is_dir() {
+            return Err(Error::Config(format!("{} is a file, and a run has a folder: name another with --out", path.display())));
+        }
         match [CONFIG, LAST, BEST, METRICS].into_iter().find(|name| path.join(name).exists()) {
             None => Ok(()),
             Some(name) => Err(Error::Config(format!(
@@ -107,7 +111,7 @@ impl RunDir {
         }
         let lock = lock(path)?;
         remove_temporaries(path)?;
-        let text = fs::read_to_string(&config).map_err(io_error("cannot read", &config))?;
+        let text = read_text(&config, "cannot read")?;
         let saved = TrainConfig::from_toml(&text, &config)?.validate()?;
         let last = path.join(LAST);
         let checkpoint = if last.exists() { Some(read_checkpoint(&last)?) } else { None };
