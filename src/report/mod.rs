@@ -6,7 +6,7 @@
 mod chart;
 mod page;
 
-pub use chart::{Chart, Point, Series};
+pub use chart::{Chart, Point, Scale, Series};
 pub use page::{grid_page, page};
 
 use crate::data::ClientRow;
@@ -15,6 +15,7 @@ use crate::net::{Network, TensorKind};
 use crate::run::config::MethodName;
 use crate::run::robust::GridPoint;
 use crate::run::run_dir::{BEST, CONFIG, METRICS, folder_of, read_checkpoint};
+use crate::run::written::read_text;
 use crate::run::{Report, RoundMetrics, TrainConfig};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -118,7 +119,7 @@ impl Run {
     /// [`Error::Io`] where its configuration cannot be read; [`Error::Data`] naming a file that is damaged.
     pub fn read(path: &Path) -> Result<Run> {
         let file = path.join(CONFIG);
-        let text = std::fs::read_to_string(&file).map_err(|source| Error::Io { action: "cannot read", path: file.clone(), source })?;
+        let text = read_text(&file, "cannot read")?;
         let config = TrainConfig::from_toml(&text, &file)?;
         let clients: Option<Clients> = read_json(&path.join(CLIENTS))?;
         let best = path.join(BEST);
@@ -253,7 +254,7 @@ fn read_lines(file: &Path) -> Result<Vec<RoundMetrics>> {
     if !file.exists() {
         return Ok(Vec::new());
     }
-    let text = std::fs::read_to_string(file).map_err(|source| Error::Io { action: "cannot read", path: file.to_path_buf(), source })?;
+    let text = read_text(file, "cannot read")?;
     let lines: Vec<&str> = text.split_inclusive('\n').filter(|l| l.ends_with('\n')).collect();
     let line =
         |(i, l): (usize, &&str)| serde_json::from_str(l).map_err(|e| Error::Data(format!("{}, line {}: {e}", file.display(), i + 1)));
@@ -379,6 +380,11 @@ fn apart(runs: Vec<Run>) -> Vec<(String, Vec<Run>)> {
 }
 
 impl Group {
+    /// Whether any of its means is over more than one run.
+    fn has_several_seeds(&self) -> bool {
+        self.runs.iter().filter(|r| r.test.is_some()).count() > 1
+    }
+
     /// Widths that its runs were tested at.
     pub fn widths(&self) -> Vec<Ratio> {
         let mut all: Vec<Ratio> = self.runs.iter().filter_map(|r| r.test.as_ref()).flat_map(|t| t.widths.iter().map(|w| w.width)).collect();
@@ -485,7 +491,7 @@ pub fn robustness_chart(grid: &[GridMean], attack: &str) -> Chart {
         let at = Point { x: 100.0 * point.standard.mean, y: 100.0 * point.robust.mean, label };
         series.last_mut().expect("just pushed").points.push(at);
     }
-    Chart { x: "standard accuracy, %".into(), y: format!("robust accuracy ({attack}), %"), log_x: false, series }
+    Chart { x: "standard accuracy, %".into(), y: format!("robust accuracy ({attack}), %"), scale: Scale::Linear, series }
 }
 
 /// A line a group, width and domain (and all of them), for other programs: `group,width,domain,accuracy,deviation,runs,parameters,macs`.
@@ -590,7 +596,11 @@ mod tests {
         assert_eq!(cost, Size { parameters: 15 * base.parameters() / 4, macs: 15 * 100 * 3 * base.macs() / 4 });
         // A page of one group has a curve a width.
         let alone = page(&all[2..]).unwrap();
-        assert!(alone.contains("2 runs in 1 group;") && alone.contains("width 1/8") && !alone.contains("of the widest model against"));
+        assert!(alone.contains("2 runs in 1 group. Accuracies are in %, means over the clients and over seeds, ± the standard deviation"));
+        // One seed has neither mean nor deviation.
+        let one = page(&[Group { name: "one".into(), runs: mix.runs[..1].to_vec() }]).unwrap();
+        assert!(one.contains("1 run in 1 group. Accuracies are in %, means over the clients.") && !one.contains('±'));
+        assert!(alone.contains("width 1/8") && !alone.contains("of the widest model against"));
         let page = page(&all).unwrap();
         for part in
             ["fedavg, width 1/8", "85.0 ± 1.4", "prefers-color-scheme", "budget", "<svg", "batch-size = 16", "of the widest model against"]

@@ -1,6 +1,6 @@
 //! Pages of results. They need no network and are readable in light and dark.
 
-use super::{Chart, Clients, Grid, Group, Point, Run, Series, Spread, plural, robustness_chart};
+use super::{Chart, Clients, Grid, Group, Point, Run, Scale, Series, Spread, plural, robustness_chart};
 use crate::Result;
 use crate::fl::Ratio;
 use crate::run::config::TrainConfig;
@@ -109,8 +109,8 @@ pub fn page(groups: &[Group]) -> Result<String> {
     widths.sort();
     widths.dedup();
     let body = html! {
-        p { (plural(groups.iter().map(|g| g.runs.len() as u32).sum(), "run")) " in " (plural(groups.len() as u32, "group")) "; means ± standard \
-            deviation over seeds. Accuracies are in %, means over the clients." }
+        p { (plural(groups.iter().map(|g| g.runs.len() as u32).sum(), "run")) " in " (plural(groups.len() as u32, "group")) ". Accuracies are in \
+            %, means over the clients" @if groups.iter().any(Group::has_several_seeds) { " and over seeds, ± the standard deviation over seeds" } "." }
         h2 { "Accuracy by width" }
         (table(&by_width(groups, &widths)))
         h2 { "Accuracy by domain" }
@@ -192,12 +192,12 @@ fn validation(groups: &[Group]) -> Chart {
         [group] => group.widths().into_iter().map(|w| against_rounds(format!("width {w}"), group.validation(w), 100.0)).collect(),
         _ => groups.iter().map(|g| against_rounds(g.name.clone(), g.widest_validation(), 100.0)).collect(),
     };
-    Chart { x: "rounds".into(), y: "validation accuracy, %".into(), log_x: false, series }
+    Chart { x: "rounds".into(), y: "validation accuracy, %".into(), scale: Scale::Whole, series }
 }
 
 fn training_loss(groups: &[Group]) -> Chart {
     let series = groups.iter().map(|g| against_rounds(g.name.clone(), g.training_loss(), 1.0)).collect();
-    Chart { x: "rounds".into(), y: "cross entropy".into(), log_x: false, series }
+    Chart { x: "rounds".into(), y: "cross entropy".into(), scale: Scale::Whole, series }
 }
 
 /// Against multiply–adds and against parameters.
@@ -216,7 +216,7 @@ fn against_size(groups: &[Group]) -> Result<Vec<Chart>> {
             }
             series.push(Series { name: group.name.clone(), points });
         }
-        charts.push(Chart { x: x.into(), y: "test accuracy, %".into(), log_x: true, series });
+        charts.push(Chart { x: x.into(), y: "test accuracy, %".into(), scale: Scale::Log, series });
     }
     Ok(charts)
 }
