@@ -14,9 +14,11 @@ pub(super) fn prepared(command: clap::Command) -> clap::Command {
         if !argument.get_action().takes_values() {
             return argument;
         }
-        let path = argument.get_value_parser().type_id() == TypeId::of::<PathBuf>();
+        let kind = argument.get_value_parser().type_id();
+        let (path, real) = (kind == TypeId::of::<PathBuf>(), kind == TypeId::of::<f64>());
         let argument = if path { argument.value_parser(ValueParser::new(PathBufValueParser::new().try_map(expanded))) } else { argument };
-        if argument.is_positional() { argument } else { argument.allow_negative_numbers(true) }
+        // clap takes -1e-4 for options of one letter each.
+        if argument.is_positional() { argument } else { argument.allow_negative_numbers(true).allow_hyphen_values(real) }
     };
     command.mut_args(prepare).mut_subcommands(prepared)
 }
@@ -57,6 +59,7 @@ mod tests {
         assert_eq!(refused("train --batch-size 1.5"), "error: --batch-size 1.5: it must be a whole number, at least 3\n");
         assert_eq!(refused("data --seed -1"), "error: --seed -1: it must be a whole number, at least 0\n");
         assert_eq!(refused("train --lr fast"), "error: --lr fast: it must be a number, for example 0.5\n");
+        assert_eq!(refused("train --lr --flip"), "error: --lr --flip: it must be a number, for example 0.5\n");
         assert_eq!(refused("eval --lambda 0.1,x"), "error: --lambda 0.1,x: it must be a number, for example 0.5\n");
         assert!(refused("eval --eval-batch-size -1").contains("-1 is not in 3.."));
     }
