@@ -195,7 +195,7 @@ fn a_run_is_the_same_to_the_bit_however_it_is_stopped_and_however_it_is_cut_into
 
     // What a model cannot do.
     fail(&mut splitmix(&["eval", &model, "--widths", "1"]), 2, &["width 1", "1/32"]);
-    fail(&mut splitmix(&["predict", &model, "--model", &model]), 1, &["cannot read the picture"]);
+    fail(&mut splitmix(&["predict", &model, "--model", &model]), 2, &[&model]);
     let text_file = whole.join("config.toml").to_string_lossy().into_owned();
     fail(&mut splitmix(&["predict", &text_file, "--model", &model]), 2, &["config.toml"]);
     damaged_checkpoints(&whole.join("best.safetensors"), folder.path());
@@ -256,7 +256,7 @@ fn bad_input_is_told_in_a_line_and_by_the_exit_code() {
     with_config("seed = 1\nlerning-rate = 0.1\n", &["config.toml, line 2", "lerning-rate"]);
     with_config("lr = \"fast\"\n", &["config.toml, line 1", "lr"]);
     with_config("lr = \n", &["config.toml, line 1"]);
-    fail(&mut train(&["--config", "no-such.toml"]), 1, &["no-such.toml"]);
+    fail(&mut train(&["--config", "no-such.toml"]), 2, &["no-such.toml: there is no such file"]);
 
     // Data.
     fail(&mut train(&["--domains", "svhn"]), 2, &["svhn", "optdigits"]);
@@ -266,7 +266,7 @@ fn bad_input_is_told_in_a_line_and_by_the_exit_code() {
         command.arg(&data).arg("--out").arg(&out);
         fail(&mut command, code, words);
     };
-    directory(&["data"], 1);
+    directory(&["data"], 2);
     std::fs::create_dir_all(data.join("usps")).expect("a folder");
     directory(&["data"], 2);
     std::fs::create_dir_all(data.join("mnist")).expect("a folder");
@@ -284,9 +284,101 @@ fn bad_input_is_told_in_a_line_and_by_the_exit_code() {
     fail(&mut train(&["--resume"]), 2, &["no run to resume"]);
     let file = folder.path().join("a-file");
     std::fs::write(&file, "kept").expect("written");
-    fail(&mut training(&file.join("run"), &[]), 1, &["a-file"]);
+    fail(&mut training(&file.join("run"), &[]), 2, &["a-file"]);
     assert_eq!(std::fs::read_to_string(&file).expect("read"), "kept");
     assert!(!out.exists(), "a run that failed before its first round leaves no folder");
+}
+
+/// What the user names and cannot be read is theirs to mend, whatever command it is given to.
+#[test]
+fn files_that_are_missing_or_of_the_wrong_kind_are_exit_code_2() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (nowhere, here, file) = (path("none.x"), path(""), path("file"));
+    std::fs::write(&file, "no more than text").expect("written");
+    let (latin, clients, sweep) = (path("latin.toml"), path("clients.csv"), path("sweep.toml"));
+    std::fs::write(&latin, b"rounds = 1\n# caf\xe9\n").expect("written");
+    std::fs::write(&clients, "client,image,class\n1,nowhere.png,a\n1,nothere.png,b\n").expect("written");
+    std::fs::write(&sweep, "out = \"s\"\nconfig = \"none.toml\"\n[[grid]]\nseed = [1]\n").expect("written");
+    let out = path("run");
+    let missing = "there is no such file or folder";
+    for (arguments, words) in [
+        (vec!["train", "--config", &nowhere], [nowhere.as_str(), missing]),
+        (vec!["train", "--config", &here], [here.as_str(), "it is a folder: name a file"]),
+        (vec!["train", "--config", &latin], ["latin.toml, line 2", "save the file as UTF-8"]),
+        (vec!["train", "--data-dir", &nowhere], [nowhere.as_str(), missing]),
+        (vec!["train", "--data-dir", &file], [file.as_str(), "not a folder"]),
+        (vec!["train", "--clients-file", &nowhere], [nowhere.as_str(), missing]),
+        (vec!["train", "--clients-file", &here], [here.as_str(), "it is a folder: name a file"]),
+        (vec!["train", "--clients-file", &clients], ["nowhere.png", missing]),
+        (vec!["train", "--network", "none.toml"], ["none.toml", missing]),
+        (vec!["data", "--config", &nowhere], [nowhere.as_str(), missing]),
+        (vec!["bench", "--network", "none.toml"], ["none.toml", missing]),
+        (vec!["import", &nowhere, "--to", &out], [nowhere.as_str(), missing]),
+        (vec!["import", &here, "--to", &out], [here.as_str(), "it is a folder: name a file"]),
+        (vec!["eval", &nowhere], [nowhere.as_str(), "is not there"]),
+        (vec!["sweep", &nowhere], [nowhere.as_str(), missing]),
+        (vec!["sweep", &sweep], ["none.toml", missing]),
+        (vec!["report", &nowhere], [nowhere.as_str(), missing]),
+        (vec!["report", &file], [file.as_str(), "not a folder"]),
+        (vec!["train", "--out", &file], [file.as_str(), "is a file, and a run has a folder"]),
+    ] {
+        fail(&mut splitmix(&arguments), 2, &words);
+    }
+    // Numbers below 0 are the options' own, and their ranges are told.
+    for (arguments, words) in [
+        (["--lr", "-1"], "lr = -1: it must be a number above 0"),
+        (["--proximal", "-1"], "proximal = -1: it must be a number of at least 0"),
+        (["--weight-decay", "-1e-4"], "weight-decay = -0.0001: it must be a number of at least 0"),
+        (["--rounds", "-1"], "--rounds -1: it must be a whole number, at least 1"),
+    ] {
+        fail(splitmix(&["train", "--out", &out]).args(arguments), 2, &[words]);
+    }
+    assert!(!Path::new(&out).exists());
+}
+
+/// A file of options is read by no shell, so the program replaces `~`; clients that there are not are named.
+#[test]
+fn a_run_may_lie_at_home_and_asks_for_no_clients_that_there_are_not() {
+    let home = tempfile::tempdir().expect("a folder");
+    let config = home.path().join("c.toml");
+    let text = "domains = [\"optdigits\"]\nclients-per-domain = 2\ntrain-per-domain = 60\nbase-width = \"1/64\"\nbudgets = \"64-32\"\n\
+                batch-size = 8\nrounds = 1\nclients-per-round = 100\nout = \"~/runs/x\"\n";
+    std::fs::write(&config, text).expect("written");
+    let done = output(splitmix(&["train", "--config"]).arg(&config).env("HOME", home.path()).current_dir(home.path()));
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{told}");
+    assert!(home.path().join("runs/x/test.json").is_file() && !home.path().join("~").exists());
+    let note = "note: clients-per-round = 100: there are 2 clients, and all of them take part in every round\n";
+    assert_eq!(told.matches(note).count(), 1, "{told}");
+}
+
+/// What the test after the training needs is looked at before the first round.
+#[test]
+fn a_test_that_does_not_fit_the_adapter_is_refused_before_the_training() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    let refused = |batch: u32| {
+        let done = output(&mut training(&out, &["--eval-batch-size", &batch.to_string()]));
+        let text = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(2), "{text}");
+        let last = text.trim_end().lines().last().unwrap_or_default();
+        let start = format!("splitmix: the test after the training: a batch of {batch} images needs a buffer of ");
+        assert!(last.starts_with(&start), "{text}");
+        let (_, most) = last.split_once(": lower --eval-batch-size to ").expect(last);
+        most.parse::<u32>().expect(last)
+    };
+    let most = refused(65_536);
+    assert_eq!(refused(most + 1), most, "the largest batch that fits");
+    assert!(!out.exists(), "nothing was trained");
+}
+
+/// Mesa's layer would look for a desktop that no run needs, and libwayland print an "error:" of it.
+#[test]
+fn nothing_is_told_of_a_missing_desktop() {
+    let done = output(splitmix(&["devices"]).env_remove("XDG_RUNTIME_DIR").env_remove("WAYLAND_DISPLAY"));
+    assert!(done.status.success());
+    assert_eq!(String::from_utf8_lossy(&done.stderr), "");
 }
 
 /// Mesa's software driver takes its subgroups' size from the environment; other drivers just pass the self-test once more.

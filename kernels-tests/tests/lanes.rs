@@ -128,7 +128,7 @@ fn neither_waves_nor_guards_nor_another_run_change_a_bit() {
             assert!(counters.iter().all(|t| t.samples as usize == images && t.loss.is_finite() && t.loss > 0.0), "{counters:?}");
         }
         for (lanes, guarded) in [(None, false), (None, true), (Some(1), false), (Some(2), true), (Some(3), false), (Some(5), false)] {
-            let (again, counters) = bench.round(&work, Limit { lanes, memory: None }, guarded).await;
+            let (again, counters) = bench.round(&work, Limit { lanes, memory: None, ..Limit::default() }, guarded).await;
             assert_eq!(bits(&again), bits(&bases), "waves of {lanes:?} lanes, guarded: {guarded}");
             assert_eq!(counters, totals, "waves of {lanes:?} lanes, guarded: {guarded}");
         }
@@ -194,9 +194,11 @@ fn a_thousand_clients_of_eight_bases_train_in_whatever_memory_there_is() {
                 bases: (0..8).map(|b| (b, 0.001)).collect(),
             })
             .collect();
-        let (roomy, totals, lanes) = bench.round_with(&work, Limit { memory: Some(1 << 30), lanes: None }, false, false).await;
+        let (roomy, totals, lanes) =
+            bench.round_with(&work, Limit { memory: Some(1 << 30), lanes: None, ..Limit::default() }, false, false).await;
         assert_eq!(totals.iter().flatten().map(|t| t.samples).sum::<u32>(), 8 * 2500);
-        let (tight, counters, few) = bench.round_with(&work, Limit { memory: Some(96 << 20), lanes: None }, false, false).await;
+        let (tight, counters, few) =
+            bench.round_with(&work, Limit { memory: Some(96 << 20), lanes: None, ..Limit::default() }, false, false).await;
         assert!(few * 4 < lanes && lanes <= 8000, "{few} and {lanes} lanes a wave");
         assert_eq!(bits(&roomy), bits(&tight));
         assert_eq!(totals, counters);
@@ -226,7 +228,7 @@ fn evaluation_does_not_depend_on_waves_and_its_counters_are_those_of_its_logits(
         let jobs: Vec<Batch> = batches.iter().cloned().map(Batch::from).collect();
         let mut results = Vec::new();
         for (lanes, guarded) in [(None, true), (Some(1), false), (Some(9), false)] {
-            let limit = Limit { lanes, memory: None };
+            let limit = Limit { lanes, memory: None, ..Limit::default() };
             let (ensemble, widths) = (Ensemble::default(), vec![1, 3, 4]);
             let options = EvaluateOptions { batch: 9, widths, ensemble, batches: batches.len() as u32, limit, guarded };
             let mut evaluator = Evaluator::new(&bench.gpu, &bench.network, &server, &bench.images, options).await.expect("it fits");

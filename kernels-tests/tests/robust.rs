@@ -66,7 +66,7 @@ impl Bench {
             narrower: vec![],
             lanes: 9,
             steps: 3,
-            limit: Limit { lanes, memory: None },
+            limit: Limit { lanes, memory: None, ..Limit::default() },
             guarded,
             keep_activations: false,
             tuning: None,
@@ -261,7 +261,7 @@ fn estimated_statistics_are_the_mean_over_the_batches() {
                 }
             }
             local.upload(&bench.gpu, &values);
-            let options = EstimateOptions { batch: BATCH, limit: Limit { lanes, memory: None }, guarded: true };
+            let options = EstimateOptions { batch: BATCH, limit: Limit { lanes, memory: None, ..Limit::default() }, guarded: true };
             estimate_statistics(&bench.gpu, &bench.network, &bench.server(), &bench.images, &local, &work, &options).await.expect("done");
             results.push((values, local.download(&bench.gpu).await.expect("read back")));
         }

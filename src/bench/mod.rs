@@ -233,10 +233,10 @@ impl Workload {
     /// The program of input gradients for as many of the lanes as fit, and what it has at work.
     async fn input_gradient(&self, gpu: &Gpu, work: &[ClientWork], lanes: u32) -> Result<(Program, Vec<Active>)> {
         let o = &self.options;
-        let plan_for = |slots| {
+        let plan_for = |batch, slots| {
             let mut p = InputGradientPlan::new(&InputGradientSetting {
                 network: &self.network,
-                batch: o.batch,
+                batch,
                 images_per_chunk: self.images.images_per_chunk,
                 slot_capacity: slots,
                 tuning: gpu.tuning(),
@@ -244,9 +244,10 @@ impl Workload {
             p.plan.share_memory();
             p
         };
-        let most = crate::engine::wave(gpu, self.limit(2), &plan_for(lanes).plan.footprint(), 1, u64::from(lanes))?;
+        let footprint = |batch| plan_for(batch, lanes).plan.footprint();
+        let most = crate::engine::wave(gpu, self.limit(2), &footprint, o.batch, 1, u64::from(lanes))?;
         let waves = waves(work, lanes, most);
-        let plan = plan_for(most);
+        let plan = plan_for(o.batch, most);
         let external = crate::engine::external(&self.images, &self.server, plan.images, plan.labels, plan.server);
         let materials = Materials { lanes: most, slots: most, steps: 1, external, guarded: false };
         let (lane_table, schedule) = (plan.lanes, plan.schedule);
@@ -622,7 +623,7 @@ mod tests {
         pollster::block_on(async {
             let gpu = gpu(GpuOptions { default_limits: true, checked_shaders: true, ..GpuOptions::default() }).await;
             // Three lanes run in two waves.
-            let limit = Limit { lanes: Some(2), memory: Some(64 << 20) };
+            let limit = Limit { lanes: Some(2), memory: Some(64 << 20), ..Limit::default() };
             let (mut told, mut page) = (0, String::new());
             let started = Some((Instant::now(), 0.0));
             let report = run(&gpu, &BenchOptions { limit, started, ..tiny(&gpu) }, |progress| match progress {

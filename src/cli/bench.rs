@@ -75,7 +75,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     // As many bases as make the full width, if they are few.
     options.bases = options.bases.min(Ratio::ONE.floor_div(options.base_width).max(1) as u32);
     options.repeats = args.repeats.unwrap_or(options.repeats);
-    options.limit = Limit { memory: args.memory_limit.map(|b| b.0), lanes: args.wave_lanes };
+    options.limit = Limit { memory: args.memory_limit.map(|b| b.0), lanes: args.wave_lanes, ..Limit::default() };
     let mut printed = Ok(());
     let report = bench::run(&gpu, &options, |progress| match progress {
         Progress::Next(what) => eprintln!("{what}"),

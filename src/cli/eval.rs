@@ -273,6 +273,9 @@ pub(super) async fn run(args: Args) -> Result<()> {
     }
     let order = order_of(&trained, args.order, *first).await?;
     let settings = TestSettings { widths, lambda: 0.0, order, batch, limit: config.limit() };
+    for attack in &attacks {
+        model.check_attack(gpu, images, clients, &settings, *attack).await?;
+    }
     let mut grid: Vec<GridPoint> = Vec::new();
     let standard = model.test_each(gpu, images, clients, &settings, &lambdas).await?;
     grid.extend(lambdas.iter().zip(standard).map(|(lambda, standard)| GridPoint { lambda: *lambda, standard, attacked: vec![] }));

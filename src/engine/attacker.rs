@@ -60,33 +60,48 @@ impl Attacker {
     /// # Errors
     /// [`Error::Config`] where there are not so many bases or not one batch fits; [`Error::Gpu`] where the device refuses.
     pub async fn new(gpu: &Gpu, network: &Network, server: &Server, images: &ImageStore, options: AttackOptions) -> Result<Attacker> {
-        let bases = options.ensemble.first(options.bases, network, server)?;
-        let plan_for = |slot_capacity| {
-            let mut p = AttackPlan::new(&AttackSetting {
-                network,
-                bases: options.bases,
-                batch: options.batch,
-                images_per_chunk: images.images_per_chunk,
-                slot_capacity,
-                seed: options.seed,
-                start: options.attack.start(),
-                epsilon: options.attack.epsilon(),
-                alpha: options.attack.step_size(),
-                norms: options.ensemble.norms(),
-                tuning: gpu.tuning(),
-            });
-            p.plan.share_memory();
-            p
-        };
-        let footprint = plan_for(1).plan.footprint();
-        let slots = wave(gpu, options.limit, &footprint, u64::from(options.bases), u64::from(options.batches))?;
-        let plan = plan_for(slots);
+        let (bases, slots) = Attacker::size(gpu, network, server, images, &options)?;
+        let plan = Attacker::plan(gpu, network, images, &options, options.batch, slots);
         let mut external = external(images, server, plan.images, plan.labels, plan.server);
         external.extend(plan.store.zip(options.ensemble.local.as_ref().map(|l| l.buffer.clone())));
         let materials = Materials { lanes: slots * options.bases, slots, steps: 1, external, guarded: options.guarded };
         let program = Program::new(gpu, plan.plan.clone(), materials).await?;
         program.write(gpu, plan.widths, 0, bytemuck::bytes_of(&options.bases));
         Ok(Attacker { program, plan, options, bases, classes: network.classes, slots_per_wave: slots, round: 0 })
+    }
+
+    /// Checks that the program would fit, without making it.
+    ///
+    /// # Errors
+    /// As [`Attacker::new`].
+    pub fn check(gpu: &Gpu, network: &Network, server: &Server, images: &ImageStore, options: &AttackOptions) -> Result<()> {
+        Attacker::size(gpu, network, server, images, options).map(|_| ())
+    }
+
+    /// The bases, and the slots of a wave.
+    fn size(gpu: &Gpu, network: &Network, server: &Server, images: &ImageStore, options: &AttackOptions) -> Result<(Vec<u32>, u32)> {
+        let bases = options.ensemble.first(options.bases, network, server)?;
+        let footprint = |batch| Attacker::plan(gpu, network, images, options, batch, 1).plan.footprint();
+        let slots = wave(gpu, options.limit, &footprint, options.batch, u64::from(options.bases), u64::from(options.batches))?;
+        Ok((bases, slots))
+    }
+
+    fn plan(gpu: &Gpu, network: &Network, images: &ImageStore, options: &AttackOptions, batch: u32, slot_capacity: u32) -> AttackPlan {
+        let mut plan = AttackPlan::new(&AttackSetting {
+            network,
+            bases: options.bases,
+            batch,
+            images_per_chunk: images.images_per_chunk,
+            slot_capacity,
+            seed: options.seed,
+            start: options.attack.start(),
+            epsilon: options.attack.epsilon(),
+            alpha: options.attack.step_size(),
+            norms: options.ensemble.norms(),
+            tuning: gpu.tuning(),
+        });
+        plan.plan.share_memory();
+        plan
     }
 
     /// Chooses another share of the adversarial batch norms, in [0, 1].

@@ -17,6 +17,68 @@ pub struct EstimateOptions {
     pub guarded: bool,
 }
 
+/// Checks that [`estimate_statistics`] would fit, without doing it.
+///
+/// # Errors
+/// [`crate::Error::Config`] where not one client fits.
+pub fn check_estimate(
+    gpu: &Gpu,
+    network: &Network,
+    server: &Server,
+    images: &ImageStore,
+    store: &LocalNorms,
+    batches: &[Vec<Vec<u32>>],
+    options: &EstimateOptions,
+) -> Result<()> {
+    Estimation::size(gpu, network, server, images, store, batches, options).map(|_| ())
+}
+
+/// The size of an estimation.
+struct Estimation {
+    /// Clients with more batches first, so that those still at work are always a prefix.
+    clients: Vec<usize>,
+    /// Most batches of a client.
+    steps: usize,
+    /// Clients of a wave.
+    slots: u32,
+}
+
+impl Estimation {
+    /// None where no client has a batch.
+    fn size(
+        gpu: &Gpu,
+        network: &Network,
+        server: &Server,
+        images: &ImageStore,
+        store: &LocalNorms,
+        batches: &[Vec<Vec<u32>>],
+        options: &EstimateOptions,
+    ) -> Result<Option<Estimation>> {
+        let mut clients: Vec<usize> = (0..batches.len()).filter(|c| !batches[*c].is_empty()).collect();
+        clients.sort_by_key(|c| std::cmp::Reverse(batches[*c].len()));
+        let Some(steps) = clients.first().map(|c| batches[*c].len()) else { return Ok(None) };
+        let footprint = |batch| Estimation::plan(gpu, network, images, store, batch, steps, 1).plan.footprint();
+        let slots = wave(gpu, options.limit, &footprint, options.batch, u64::from(server.bases), clients.len() as u64)?;
+        Ok(Some(Estimation { clients, steps, slots }))
+    }
+
+    fn plan(
+        gpu: &Gpu,
+        network: &Network,
+        images: &ImageStore,
+        store: &LocalNorms,
+        batch: u32,
+        steps: usize,
+        slot_capacity: u32,
+    ) -> EstimatePlan {
+        let (images_per_chunk, tuning) = (images.images_per_chunk, gpu.tuning());
+        let setting = EstimateSetting { network, store: store.row, batch, images_per_chunk, slot_capacity, steps: steps as u32, tuning };
+        let mut plan = EstimatePlan::new(&setting);
+        plan.plan.share_memory();
+        plan
+    }
+}
+
 /// Sets the running statistics of every client and base in `store`, whose rows are single tracked batch norms, to the mean over
 /// the client's batches, `[client][batch]` of image indices; a client without batches keeps what it has. Nothing is awaited but
 /// the program.
@@ -32,28 +94,9 @@ pub async fn estimate_statistics(
     batches: &[Vec<Vec<u32>>],
     options: &EstimateOptions,
 ) -> Result<()> {
-    // Clients with more batches first, so that those still at work are always a prefix.
-    let mut clients: Vec<usize> = (0..batches.len()).filter(|c| !batches[*c].is_empty()).collect();
-    clients.sort_by_key(|c| std::cmp::Reverse(batches[*c].len()));
-    let Some(steps) = clients.first().map(|c| batches[*c].len()) else { return Ok(()) };
-    let plan_for = |slot_capacity| {
-        let (images_per_chunk, tuning) = (images.images_per_chunk, gpu.tuning());
-        let setting = EstimateSetting {
-            network,
-            store: store.row,
-            batch: options.batch,
-            images_per_chunk,
-            slot_capacity,
-            steps: steps as u32,
-            tuning,
-        };
-        let mut p = EstimatePlan::new(&setting);
-        p.plan.share_memory();
-        p
-    };
-    let footprint = plan_for(1).plan.footprint();
-    let slots = wave(gpu, options.limit, &footprint, u64::from(server.bases), clients.len() as u64)?;
-    let plan = plan_for(slots);
+    let Some(estimation) = Estimation::size(gpu, network, server, images, store, batches, options)? else { return Ok(()) };
+    let Estimation { clients, steps, slots } = estimation;
+    let plan = Estimation::plan(gpu, network, images, store, options.batch, steps, slots);
     let mut external = external(images, server, plan.images, plan.labels, plan.server);
     external.push((plan.store, store.buffer.clone()));
     let materials = Materials { lanes: slots * server.bases, slots, steps: steps as u32, external, guarded: options.guarded };

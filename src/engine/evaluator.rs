@@ -48,32 +48,54 @@ impl Evaluator {
     /// [`crate::Error::Config`] where a width asks for no base or more than there are, or not one batch fits; [`crate::Error::Gpu`]
     /// where the device refuses.
     pub async fn new(gpu: &Gpu, network: &Network, server: &Server, images: &ImageStore, options: EvaluateOptions) -> Result<Evaluator> {
-        let (least, most) = (options.widths.iter().min().copied(), options.widths.iter().max().copied());
-        let bases = options.ensemble.first(most.filter(|_| least != Some(0)).unwrap_or(0), network, server)?;
-        let setting = |slots| EvaluateSetting {
-            network,
-            bases: bases.len() as u32,
-            widths: options.widths.len() as u32,
-            batch: options.batch,
-            images_per_chunk: images.images_per_chunk,
-            slot_capacity: slots,
-            norms: options.ensemble.norms(),
-            tuning: gpu.tuning(),
-        };
-        let plan_for = |slots| {
-            let mut p = EvaluatePlan::new(&setting(slots));
-            p.plan.share_memory();
-            p
-        };
-        let footprint = plan_for(1).plan.footprint();
-        let slots = wave(gpu, options.limit, &footprint, bases.len() as u64, u64::from(options.batches))?;
-        let plan = plan_for(slots);
+        let (bases, slots) = Evaluator::size(gpu, network, server, images, &options)?;
+        let plan = Evaluator::plan(gpu, network, images, &options, bases.len(), options.batch, slots);
         let mut external = external(images, server, plan.images, plan.labels, plan.server);
         external.extend(plan.store.zip(options.ensemble.local.as_ref().map(|l| l.buffer.clone())));
         let materials = Materials { lanes: slots * bases.len() as u32, slots, steps: 1, external, guarded: options.guarded };
         let program = Program::new(gpu, plan.plan.clone(), materials).await?;
         program.write(gpu, plan.widths, 0, bytemuck::cast_slice(&options.widths));
         Ok(Evaluator { program, plan, options, bases, classes: network.classes, slots_per_wave: slots, dispatches: 0, submits: 0 })
+    }
+
+    /// Checks that the program would fit, without making it.
+    ///
+    /// # Errors
+    /// As [`Evaluator::new`].
+    pub fn check(gpu: &Gpu, network: &Network, server: &Server, images: &ImageStore, options: &EvaluateOptions) -> Result<()> {
+        Evaluator::size(gpu, network, server, images, options).map(|_| ())
+    }
+
+    /// The bases, and the slots of a wave.
+    fn size(gpu: &Gpu, network: &Network, server: &Server, images: &ImageStore, options: &EvaluateOptions) -> Result<(Vec<u32>, u32)> {
+        let (least, most) = (options.widths.iter().min().copied(), options.widths.iter().max().copied());
+        let bases = options.ensemble.first(most.filter(|_| least != Some(0)).unwrap_or(0), network, server)?;
+        let footprint = |batch| Evaluator::plan(gpu, network, images, options, bases.len(), batch, 1).plan.footprint();
+        let slots = wave(gpu, options.limit, &footprint, options.batch, bases.len() as u64, u64::from(options.batches))?;
+        Ok((bases, slots))
+    }
+
+    fn plan(
+        gpu: &Gpu,
+        network: &Network,
+        images: &ImageStore,
+        options: &EvaluateOptions,
+        bases: usize,
+        batch: u32,
+        slots: u32,
+    ) -> EvaluatePlan {
+        let mut plan = EvaluatePlan::new(&EvaluateSetting {
+            network,
+            bases: bases as u32,
+            widths: options.widths.len() as u32,
+            batch,
+            images_per_chunk: images.images_per_chunk,
+            slot_capacity: slots,
+            norms: options.ensemble.norms(),
+            tuning: gpu.tuning(),
+        });
+        plan.plan.share_memory();
+        plan
     }
 
     /// Runs other bases of the server, as many as before.

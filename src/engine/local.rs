@@ -27,7 +27,7 @@ impl LocalNorms {
         if size > gpu.largest_binding() {
             return Err(Error::Config(format!(
                 "batch norms of {clients} clients and {bases} bases take {} MB in one buffer, of which this adapter binds {} MB at \
-                 most: switch local-bn off or use fewer clients",
+                 most: switch local-bn (or bn-mode post) off, or use fewer clients",
                 size / 1_000_000,
                 gpu.largest_binding() / 1_000_000
             )));

@@ -19,7 +19,7 @@ pub use crate::gpu::Staging;
 pub use attacker::{AttackOptions, Attacked, Attacker};
 pub use corner::Corner;
 pub use ensemble::{Batch, Ensemble};
-pub use estimator::{EstimateOptions, estimate_statistics};
+pub use estimator::{EstimateOptions, check_estimate, estimate_statistics};
 pub use evaluator::{EvaluateOptions, Evaluator};
 pub use groups::{GroupSetting, GroupWork, LaneGroups};
 pub use images::ImageStore;
@@ -27,18 +27,28 @@ pub use local::LocalNorms;
 pub use server::Server;
 pub use trainer::{Adversarial, Augment, ClientWork, Narrower, Optimizer, TrainOptions, Trainer};
 
+use crate::fl::batches::SMALLEST_BATCH;
 use crate::gpu::Gpu;
 use crate::kernels::BufferId;
 use crate::plan::{Capacity, Footprint};
 use crate::{Error, Result};
 
 /// How much of the GPU a program may take.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
     /// Most bytes of buffers of one program, or of all that [`share`](Self::share) it; `None` is 4 GiB.
     pub memory: Option<u64>,
     /// Most lanes of a wave; `None` is as many as fit.
     pub lanes: Option<u32>,
+    /// The option that sets the images of a batch, to be advised where one does not fit.
+    pub batch: &'static str,
+}
+
+impl Default for Limit {
+    /// What the program takes where nothing is set, in batches of training.
+    fn default() -> Limit {
+        Limit { memory: None, lanes: None, batch: "--batch-size" }
+    }
 }
 
 /// Bytes that a program takes at most where nothing is said: no adapter tells how many it has.
@@ -114,23 +124,85 @@ fn schedule(batches: &[Batch], slots: u32, batch: u32) -> Vec<u32> {
     schedule
 }
 
-/// Slots of a wave: as many as fit the adapter and the user's limit, and no more than `wanted`.
-pub(crate) fn wave(gpu: &Gpu, limit: Limit, footprint: &Footprint, lanes_per_slot: u64, wanted: u64) -> Result<u32> {
-    let memory = limit.memory.unwrap_or(UNLIMITED);
-    let capacity = Capacity { binding: gpu.largest_binding(), memory, lanes: limit.lanes };
-    let fit = footprint.slots_that_fit(capacity, lanes_per_slot);
+/// Slots of a wave of batches of `batch` images: as many as fit the adapter and the user's limit, and no more than `wanted`. What a
+/// slot needs is asked for by the images of its batch.
+pub(crate) fn wave(
+    gpu: &Gpu,
+    limit: Limit,
+    footprint: &dyn Fn(u32) -> Footprint,
+    batch: u32,
+    lanes_per_slot: u64,
+    wanted: u64,
+) -> Result<u32> {
+    let capacity = Capacity { binding: gpu.largest_binding(), memory: limit.memory.unwrap_or(UNLIMITED), lanes: limit.lanes };
+    let fit = footprint(batch).slots_that_fit(capacity, lanes_per_slot);
     if fit == 0 {
-        let one = footprint.fixed + footprint.per_lane * lanes_per_slot + footprint.per_slot;
-        return Err(Error::Config(format!(
-            "the smallest wave needs {:.1} MB with buffers of up to {:.1} MB, but the memory limit is {:.1} MB and this adapter binds {:.1} MB: \
-             raise --memory-limit or lower the batch size (--batch-size in training, --eval-batch-size in tests)",
-            one as f64 * 1e-6,
-            (footprint.largest_per_lane * lanes_per_slot).max(footprint.largest_per_slot) as f64 * 1e-6,
-            memory as f64 * 1e-6,
-            capacity.binding as f64 * 1e-6
-        )));
+        return Err(Error::Config(too_large(capacity, limit.batch, footprint, batch, lanes_per_slot)));
     }
     // Waves of equal size waste least.
     let waves = wanted.max(1).div_ceil(fit);
     Ok(wanted.max(1).div_ceil(waves) as u32)
+}
+
+/// Why not one slot fits, and what helps: the largest batch that does, or more memory.
+fn too_large(capacity: Capacity, option: &str, footprint: &dyn Fn(u32) -> Footprint, batch: u32, lanes_per_slot: u64) -> String {
+    let largest = |capacity: Capacity| {
+        let fits = |batch: u32| footprint(batch).slots_that_fit(capacity, lanes_per_slot) > 0;
+        let (mut low, mut high) = (SMALLEST_BATCH as u32, batch);
+        // Memory grows with the batch.
+        while low < high {
+            let middle = low + (high - low).div_ceil(2);
+            if fits(middle) { low = middle } else { high = middle - 1 }
+        }
+        Some(low).filter(|batch| fits(*batch))
+    };
+    let f = footprint(batch);
+    let (buffer, all) = ((f.largest_per_lane * lanes_per_slot).max(f.largest_per_slot), f.bytes(lanes_per_slot, 1));
+    let mb = |bytes: u64| bytes as f64 * 1e-6;
+    let binds = buffer <= capacity.binding;
+    let what = match binds {
+        false => format!("a buffer of {:.1} MB, and this adapter binds at most {:.1} MB", mb(buffer), mb(capacity.binding)),
+        true => format!("{:.1} MB, and the memory limit leaves {:.1} MB for it", mb(all), mb(capacity.memory)),
+    };
+    let advice = match (largest(capacity), largest(Capacity { memory: u64::MAX, ..capacity })) {
+        (Some(fits), _) if binds => format!("raise --memory-limit, or lower {option} to {fits}"),
+        (Some(fits), _) => format!("lower {option} to {fits}"),
+        (None, Some(fits)) if fits == batch => "raise --memory-limit".into(),
+        (None, Some(fits)) => format!("raise --memory-limit, and lower {option} to {fits}"),
+        (None, None) => "no batch fits: choose narrower bases, a smaller network or another adapter".into(),
+    };
+    format!("a batch of {batch} images needs {what}: {advice}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Three buffers of 1 MB an image and lane, and 10 MB in all.
+    fn footprint(batch: u32) -> Footprint {
+        let each = u64::from(batch) * 1_000_000;
+        Footprint { per_lane: 3 * each, largest_per_lane: each, per_slot: 0, largest_per_slot: 0, fixed: 10_000_000 }
+    }
+
+    #[test]
+    fn advice_where_a_batch_does_not_fit_is_what_helps() {
+        let told = |binding, memory, batch| {
+            let capacity = Capacity { binding, memory, lanes: None };
+            assert_eq!(footprint(batch).slots_that_fit(capacity, 1), 0);
+            too_large(capacity, "--eval-batch-size", &footprint, batch, 1)
+        };
+        const MB: u64 = 1_000_000;
+        assert_eq!(
+            told(100 * MB, u64::MAX, 128),
+            "a batch of 128 images needs a buffer of 128.0 MB, and this adapter binds at most 100.0 MB: lower --eval-batch-size to 100"
+        );
+        assert_eq!(
+            told(1000 * MB, 70 * MB, 128),
+            "a batch of 128 images needs 394.0 MB, and the memory limit leaves 70.0 MB for it: raise --memory-limit, or lower \
+             --eval-batch-size to 20"
+        );
+        assert!(told(1000 * MB, 5 * MB, 128).ends_with(": raise --memory-limit"));
+        assert!(told(100 * MB, 5 * MB, 128).ends_with(": raise --memory-limit, and lower --eval-batch-size to 100"));
+        assert!(told(2 * MB, u64::MAX, 128).ends_with(": no batch fits: choose narrower bases, a smaller network or another adapter"));
+    }
 }

@@ -127,10 +127,10 @@ impl Trainer {
             epsilon: a.attack.epsilon(),
             alpha: a.attack.step_size(),
         });
-        let setting = |lanes: u32, slots: u32| TrainSetting {
+        let setting = |batch: u32, lanes: u32, slots: u32| TrainSetting {
             network,
             bases: server.bases,
-            batch: options.batch,
+            batch,
             images_per_chunk: images.images_per_chunk,
             slot_capacity: slots,
             lane_capacity: lanes,
@@ -147,18 +147,18 @@ impl Trainer {
             tuning: options.tuning.unwrap_or(gpu.tuning()),
             keep_gradients: options.keep_activations,
         };
-        let plan_for = |lanes, slots| {
-            let mut p = TrainPlan::new(&setting(lanes, slots));
+        let plan_for = |batch, lanes, slots| {
+            let mut p = TrainPlan::new(&setting(batch, lanes, slots));
             if !options.keep_activations {
                 p.plan.share_memory();
             }
             p
         };
-        let footprint = plan_for(options.lanes, options.lanes).plan.footprint();
-        let lanes = wave(gpu, options.limit, &footprint, 1, u64::from(options.lanes))?;
+        let footprint = |batch| plan_for(batch, options.lanes, options.lanes).plan.footprint();
+        let lanes = wave(gpu, options.limit, &footprint, options.batch, 1, u64::from(options.lanes))?;
         // In the worst case every lane of a wave is another client's.
         let slots = lanes;
-        let plan = plan_for(lanes, slots);
+        let plan = plan_for(options.batch, lanes, slots);
         let mut external = external(images, server, plan.images, plan.labels, plan.server);
         external.push((plan.average, server.average.clone()));
         external.extend(plan.local.zip(options.local_norms.as_ref().map(|l| l.buffer.clone())));

@@ -258,6 +258,12 @@ impl Federation {
             }
             Some(Validation { evaluators, attacker, batches })
         };
+        // Before the rounds, not after them.
+        let fits = model.check_test(gpu, images, &clients, &config, &config.test_settings()).await;
+        fits.map_err(|error| match error {
+            Error::Config(message) => Error::Config(format!("the test after the training: {message}")),
+            other => other,
+        })?;
         Ok(Federation {
             gpu: gpu.clone(),
             config,
@@ -464,13 +470,7 @@ impl Federation {
     /// As [`Model::test`].
     pub async fn test(&mut self) -> Result<model::Report> {
         self.model.estimate_statistics(&self.gpu, &self.images, &self.clients, &self.config).await?;
-        let settings = TestSettings {
-            widths: self.config.widths.0.clone(),
-            lambda: 0.0,
-            order: Vec::new(),
-            batch: self.config.eval_batch_size,
-            limit: self.config.limit(),
-        };
+        let settings = self.config.test_settings();
         self.model.test(&self.gpu, &self.images, &self.clients, &settings).await
     }
 }
@@ -508,6 +508,12 @@ fn equal_steps(config: &TrainConfig, clients: &[Client]) -> Option<usize> {
 impl TrainConfig {
     /// How much of the GPU a program may take.
     pub fn limit(&self) -> Limit {
-        Limit { memory: self.memory_limit.map(|b| b.0), lanes: self.wave_lanes.map(|n| n.min(u32::MAX as usize) as u32) }
+        let lanes = self.wave_lanes.map(|n| n.min(u32::MAX as usize) as u32);
+        Limit { memory: self.memory_limit.map(|b| b.0), lanes, ..Limit::default() }
+    }
+
+    /// The test after the training.
+    fn test_settings(&self) -> TestSettings {
+        TestSettings { widths: self.widths.0.clone(), lambda: 0.0, order: Vec::new(), batch: self.eval_batch_size, limit: self.limit() }
     }
 }

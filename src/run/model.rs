@@ -6,7 +6,7 @@ use super::robust::{Progress, RobustReport};
 use crate::data::{Dataset, Holding};
 use crate::engine::{
     AttackOptions, Attacked, Attacker, Batch, Corner, Ensemble, EstimateOptions, EvaluateOptions, Evaluator, ImageStore, Limit, LocalNorms,
-    Server, Staging, Totals, estimate_statistics,
+    Server, Staging, Totals, check_estimate, estimate_statistics,
 };
 use crate::fl::init::{Init, fan_in_scale, init_tensor, tensor_rng};
 use crate::fl::partition::Given;
@@ -36,6 +36,9 @@ pub struct Model {
     /// Of a model of one width and λ: which.
     pub mixed: Option<Mixed>,
 }
+
+/// Image indices, `[client][batch]`.
+type ClientBatches = Vec<Vec<Vec<u32>>>;
 
 /// Epochs over a client's training images that re-estimate its statistics in batch-norm mode `post`.
 pub const POST_EPOCHS: usize = 20;
@@ -257,8 +260,8 @@ impl Model {
         if self.bn_mode != BnMode::Post {
             return Ok(());
         }
-        let row = NormRow { norms: Norms { dual: false, tracked: true }, ..self.network.norm_row() };
-        let local = LocalNorms::new(gpu, row, clients.len() as u32, self.server.bases)?;
+        let (local, work) = self.estimation(gpu, images, clients, config)?;
+        let options = EstimateOptions { batch: config.batch_size as u32, limit: config.limit(), guarded: false };
         let bases = self.server.download(gpu, &self.network).await?;
         let affine = bases.iter().map(|tensors| {
             let mut row = vec![0.0; self.network.parameter_blocks as usize * 4];
@@ -268,13 +271,6 @@ impl Model {
             own
         });
         local.upload(gpu, &affine.collect::<Vec<_>>().concat().repeat(clients.len()));
-        let mut work = Vec::new();
-        for (i, client) in clients.iter().enumerate() {
-            let own = if client.can_train() { images.train_indices(client) } else { Vec::new() };
-            // No round draws these epochs' orders.
-            work.push(batches::local_batches(config.seed, u32::MAX as usize, i, POST_EPOCHS, &own, config.batch_size)?);
-        }
-        let options = EstimateOptions { batch: config.batch_size as u32, limit: config.limit(), guarded: false };
         estimate_statistics(gpu, &self.network, &self.server, &images.store, &local, &work, &options).await?;
         let (able, idle): (Vec<usize>, Vec<usize>) = (0..clients.len()).partition(|i| clients[*i].can_train());
         if able.is_empty() {
@@ -290,6 +286,72 @@ impl Model {
             local.upload(gpu, &values);
         }
         self.local = Some(local);
+        Ok(())
+    }
+
+    /// Room for the clients' statistics, and the training batches that estimate them, `[client][batch]`.
+    fn estimation(&self, gpu: &Gpu, images: &Images, clients: &[Client], config: &TrainConfig) -> Result<(LocalNorms, ClientBatches)> {
+        let row = NormRow { norms: Norms { dual: false, tracked: true }, ..self.network.norm_row() };
+        let local = LocalNorms::new(gpu, row, clients.len() as u32, self.server.bases)?;
+        let mut work = Vec::new();
+        for (i, client) in clients.iter().enumerate() {
+            let own = if client.can_train() { images.train_indices(client) } else { Vec::new() };
+            // No round draws these epochs' orders.
+            work.push(batches::local_batches(config.seed, u32::MAX as usize, i, POST_EPOCHS, &own, config.batch_size)?);
+        }
+        Ok((local, work))
+    }
+
+    /// Checks before any training that the test after it fits the adapter and the memory limit, and what comes before the test in
+    /// batch-norm mode `post`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with what helps.
+    pub(super) async fn check_test(
+        &self,
+        gpu: &Gpu,
+        images: &Images,
+        clients: &[Client],
+        config: &TrainConfig,
+        settings: &TestSettings,
+    ) -> Result<()> {
+        let lists: Vec<Vec<u32>> = clients.iter().map(|c| images.test_indices(c)).collect();
+        let batches = batches_of_clients(&lists, settings.batch)?.len() as u32;
+        let mut local = self.local.clone();
+        if self.bn_mode == BnMode::Post {
+            let (room, work) = self.estimation(gpu, images, clients, config)?;
+            let options = EstimateOptions { batch: config.batch_size as u32, limit: config.limit(), guarded: false };
+            check_estimate(gpu, &self.network, &self.server, &images.store, &room, &work, &options)?;
+            local = Some(room);
+        }
+        let ensemble = Ensemble { order: Vec::new(), running: self.bn_mode != BnMode::Batch, lambda: 0.0, local };
+        for part in self.parts(gpu, &settings.widths).await? {
+            let options = settings.evaluation(&part, ensemble.clone(), batches);
+            Evaluator::check(gpu, part.network(), part.server(), &images.store, &options)?;
+        }
+        Ok(())
+    }
+
+    /// Checks before any test that attacks on its images fit.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with what helps.
+    pub async fn check_attack(
+        &self,
+        gpu: &Gpu,
+        images: &Images,
+        clients: &[Client],
+        settings: &TestSettings,
+        attack: Attack,
+    ) -> Result<()> {
+        let lists: Vec<Vec<u32>> = clients.iter().map(|c| images.test_indices(c)).collect();
+        let batches = batches_of_clients(&lists, settings.batch)?.len() as u32;
+        for part in self.parts(gpu, &settings.widths).await? {
+            for bases in part.counts() {
+                let options = settings.attack(attack, *bases, self.ensemble(0.0, &settings.order)?, batches, 0);
+                Attacker::check(gpu, part.network(), part.server(), &images.store, &options)?;
+            }
+        }
         Ok(())
     }
 
@@ -384,14 +446,7 @@ impl Model {
         lambdas.iter().try_for_each(|l| self.check_lambda(*l))?;
         let mut all = vec![vec![Vec::new(); list.len()]; lambdas.len()];
         for part in self.parts(gpu, &settings.widths).await? {
-            let options = EvaluateOptions {
-                batch: settings.batch as u32,
-                widths: part.counts().to_vec(),
-                ensemble: self.ensemble(0.0, &settings.order)?,
-                batches: list.len() as u32,
-                limit: settings.limit,
-                guarded: false,
-            };
+            let options = settings.evaluation(&part, self.ensemble(0.0, &settings.order)?, list.len() as u32);
             let mut evaluator = Evaluator::new(gpu, part.network(), part.server(), &images.store, options).await?;
             let staging = Staging::new(gpu, evaluator.staging_bytes(list.len()));
             for (lambda, all) in lambdas.iter().zip(&mut all) {
@@ -489,16 +544,7 @@ impl Model {
         let parts = self.parts(gpu, &settings.widths).await?;
         let models = parts.iter().flat_map(|part| part.counts().iter().map(move |bases| (part, *bases)));
         for (width, (part, bases)) in settings.widths.iter().zip(models) {
-            let options = AttackOptions {
-                attack,
-                bases,
-                ensemble: self.ensemble(0.0, &settings.order)?,
-                batch: settings.batch as u32,
-                batches: list.len() as u32,
-                seed,
-                limit: settings.limit,
-                guarded: false,
-            };
+            let options = settings.attack(attack, bases, self.ensemble(0.0, &settings.order)?, list.len() as u32, seed);
             let mut attacker = Attacker::new(gpu, part.network(), part.server(), &images.store, options).await?;
             for (i, lambda) in lambdas.iter().enumerate() {
                 told(*width, *lambda);
@@ -546,14 +592,9 @@ impl Model {
         let list: Vec<Batch> = list.into_iter().map(|images| Batch { client, images }).collect();
         let mut logits = Vec::new();
         for part in self.parts(gpu, &settings.widths).await? {
-            let options = EvaluateOptions {
-                batch: settings.batch as u32,
-                widths: part.counts().to_vec(),
-                ensemble: self.ensemble(settings.lambda, &settings.order)?,
-                batches: list.len() as u32,
-                limit: settings.limit,
-                guarded: false,
-            };
+            let limit = Limit { batch: "--context", ..settings.limit };
+            let ensemble = self.ensemble(settings.lambda, &settings.order)?;
+            let options = EvaluateOptions { limit, ..settings.evaluation(&part, ensemble, list.len() as u32) };
             let mut evaluator = Evaluator::new(gpu, part.network(), part.server(), &store, options).await?;
             logits.extend(evaluator.logits(gpu, &list).await?);
         }
@@ -642,6 +683,23 @@ pub struct TestSettings {
     pub batch: usize,
     /// How much of the GPU to take.
     pub limit: Limit,
+}
+
+impl TestSettings {
+    /// The evaluation of a part of a model in so many batches of test images.
+    fn evaluation(&self, part: &Part, ensemble: Ensemble, batches: u32) -> EvaluateOptions {
+        let (batch, widths) = (self.batch as u32, part.counts().to_vec());
+        EvaluateOptions { batch, widths, ensemble, batches, limit: self.limit(), guarded: false }
+    }
+
+    /// An attack on so many batches of test images against so many bases.
+    fn attack(&self, attack: Attack, bases: u32, ensemble: Ensemble, batches: u32, seed: u32) -> AttackOptions {
+        AttackOptions { attack, bases, ensemble, batch: self.batch as u32, batches, seed, limit: self.limit(), guarded: false }
+    }
+
+    fn limit(&self) -> Limit {
+        Limit { batch: "--eval-batch-size", ..self.limit }
+    }
 }
 
 /// A data set on the GPU, with the place of every domain's images in it.

@@ -64,7 +64,7 @@ impl Bench {
             narrower: vec![],
             lanes,
             steps: STEPS as u32,
-            limit: Limit { memory: None, lanes: lanes_per_wave },
+            limit: Limit { memory: None, lanes: lanes_per_wave, ..Limit::default() },
             guarded: true,
             keep_activations: false,
             tuning: None,
