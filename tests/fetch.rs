@@ -1,7 +1,7 @@
 //! Fetching from a server that stalls, ends early, damages, redirects, refuses and resumes, all on this machine.
 
 use splitmix_fl::Error;
-use splitmix_fl::data::fetch::{Origin, Source, SourceFile, fetch, sources};
+use splitmix_fl::data::fetch::{Checksum, Origin, Source, SourceFile, fetch, sources};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -25,6 +25,8 @@ enum Behaviour {
     Damaged,
     /// Sends more than there is.
     TooLong,
+    /// Gives what is asked for; of a whole file that is here already, says so.
+    WholeOrNothing,
     /// Gives another range than the one asked for.
     WrongRange,
     /// Answers so.
@@ -78,7 +80,10 @@ fn answer(mut stream: TcpStream, content: &[u8], behaviour: Behaviour, log: &Mut
     };
     let rest = &content[start.unwrap_or(0).min(content.len())..];
     match behaviour {
-        Behaviour::Whole => give(rest, rest.len()),
+        Behaviour::WholeOrNothing if rest.is_empty() => {
+            send("416 Range Not Satisfiable", &format!("Content-Range: bytes */{}\r\n", content.len()), 0, b"");
+        }
+        Behaviour::Whole | Behaviour::WholeOrNothing => give(rest, rest.len()),
         Behaviour::WholeAlways => send("200 OK", "", content.len(), content),
         Behaviour::EndsAfter(n) => give(&rest[..n], rest.len()),
         Behaviour::StallsAfter(n) => {
@@ -108,8 +113,10 @@ fn content() -> Vec<u8> {
 
 const SHA256: &str = "136f334d647619879743ff33fde1ac6547f40e314692441f2a125e087cad47c9";
 
+const MD5: &str = "14a1802113ce2773fe316b5a05dd3645";
+
 fn source(addresses: Vec<String>) -> Source {
-    let file = SourceFile { name: "numbers.bin".into(), bytes: 300_000, sha256: SHA256.into() };
+    let file = SourceFile { name: "numbers.bin".into(), bytes: Some(300_000), checksum: Checksum::Sha256(SHA256.into()) };
     Source { name: "numbers".into(), title: "Numbers".into(), licence: "none".into(), addresses, files: vec![file] }
 }
 
@@ -202,7 +209,7 @@ fn what_was_kept_is_gone_on_with_and_what_is_there_is_left() {
 #[test]
 fn addresses_are_tried_in_turn_and_files_of_this_machine_are_checked() {
     let (nobody, somebody) = (serve(&content(), &[Behaviour::Status(404)]), serve(&content(), &[Behaviour::Whole]));
-    let quiet = |_: &str, _: u64, _: u64| {};
+    let quiet = |_: &str, _: u64, _: Option<u64>| {};
     let wait = Duration::from_secs(2);
     let folder = tempfile::tempdir().expect("a folder");
     let at = |name: &str| folder.path().join(name);
@@ -228,11 +235,46 @@ fn addresses_are_tried_in_turn_and_files_of_this_machine_are_checked() {
 }
 
 #[test]
+fn a_file_of_unpublished_length_is_resumed_and_checked_by_its_md5() {
+    use Behaviour::*;
+    let run = |behaviours: &[Behaviour], folder: &Path, digits: &str| {
+        let server = serve(&content(), behaviours);
+        // The file's name need not be the address's end.
+        let mut source = source(vec![format!("{}/files/{{}}?download=1", server.address)]);
+        source.files[0].bytes = None;
+        source.files[0].checksum = Checksum::Md5(digits.into());
+        let mut last = None;
+        let done = fetch(&source, &Origin::Authors, folder, Duration::from_millis(700), &mut |_, here, all| last = Some((here, all)));
+        let requests = server.requests.lock().expect("no panic").clone();
+        (done, requests, last)
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let (done, requests, last) = run(&[EndsAfter(100_000), Whole], folder.path(), MD5);
+    done.expect("it comes");
+    assert_eq!(last, Some((300_000, Some(300_000))));
+    assert_eq!(requests, ["GET /files/numbers.bin?download=1 HTTP/1.1 all", "GET /files/numbers.bin?download=1 HTTP/1.1 100000"]);
+    // All bytes are here, but not yet in place.
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("numbers.bin.part"), content()).expect("written");
+    let (done, requests, _) = run(&[WholeOrNothing], folder.path(), MD5);
+    done.expect("it is whole");
+    assert!(requests.len() == 1 && names(folder.path()) == ["numbers.bin"], "{requests:?}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let told = run(&[Damaged], folder.path(), MD5).0.expect_err("damaged").to_string();
+    assert!(told.contains(&format!("that of the published file is {MD5}")) && told.contains("its MD5 is"), "{told}");
+    assert!(names(folder.path()).is_empty());
+}
+
+#[test]
 fn every_source_has_addresses_and_sums() {
     for source in sources() {
         assert!(!source.addresses.is_empty() && !source.files.is_empty(), "{}", source.name);
         for file in &source.files {
-            assert!(file.sha256.len() == 64 && file.sha256.bytes().all(|b| b.is_ascii_hexdigit()) && file.bytes > 0, "{}", file.name);
+            let (digits, length) = match &file.checksum {
+                Checksum::Sha256(digits) => (digits, 64),
+                Checksum::Md5(digits) => (digits, 32),
+            };
+            assert!(digits.len() == length && digits.bytes().all(|b| b.is_ascii_hexdigit()) && file.bytes != Some(0), "{}", file.name);
         }
     }
 }

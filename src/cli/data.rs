@@ -35,7 +35,7 @@ pub(super) struct Args {
 
 #[derive(clap::Subcommand)]
 enum Action {
-    /// Fetch a public data set from its authors' address: resumable, and checked against its known SHA-256.
+    /// Fetch a public data set from its authors' address: resumable, and checked against its known SHA-256 or published MD5.
     Fetch(FetchArgs),
 }
 
@@ -83,12 +83,15 @@ fn fetch_set(args: FetchArgs) -> Result<()> {
             bar.set_message(file.to_string());
             bar.reset();
         }
-        bar.set_length(all);
+        match all {
+            Some(all) => bar.set_length(all),
+            None => bar.unset_length(),
+        }
         bar.set_position(here);
     });
     bar.finish_and_clear();
     let files = files?;
-    let bytes: u64 = source.files.iter().map(|f| f.bytes).sum();
+    let bytes: u64 = files.iter().filter_map(|file| std::fs::metadata(file).ok()).map(|data| data.len()).sum();
     print(&format!(
         "{} file(s), {:.1} MB, as published\nuse them: splitmix train --data-dir {} --domains {name}\n",
         files.len(),
