@@ -743,6 +743,13 @@ fn a_described_network_learns_pictures_in_folders() {
     let (picture, model) = (text("pictures/day/dark/3.png"), text("run"));
     let predicted = succeed(&mut splitmix(&["predict", &picture, "--model", &model]));
     assert!(predicted.contains("dark"), "{predicted}");
+    // One that is cut short does not hide the others.
+    let whole = std::fs::read(&picture).expect("read");
+    std::fs::write(path("cut.png"), &whole[..whole.len() - 20]).expect("written");
+    let done = output(&mut splitmix(&["predict", &text("cut.png"), &picture, "--model", &model]));
+    let (shown, said) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.code() == Some(2) && shown.contains("3.png") && !shown.contains("cut.png"), "{shown}{said}");
+    assert!(said.contains("cut.png: not a readable PNG, JPEG, WebP or BMP picture: the file is cut short;"), "{said}");
     succeed(&mut splitmix(&["mix", &model, "--width", "1/2", "--to", &text("half.safetensors"), "--onnx", &text("half.onnx")]));
     assert!(std::fs::metadata(path("half.onnx")).expect("a file").len() > 1000);
 
@@ -755,7 +762,34 @@ fn a_described_network_learns_pictures_in_folders() {
     .expect("written");
     fail(&mut train("other", &text("bad.toml")), 2, &["bad.toml", "layer residual", "16×14×14"]);
     std::fs::write(path("pictures/day/dark/3.png"), b"no picture").expect("written");
-    fail(&mut train("other", "digits"), 2, &["3.png", "PNG or JPEG"]);
+    fail(&mut train("other", "digits"), 2, &["3.png: not a readable PNG, JPEG, WebP or BMP picture: its content is that of no picture"]);
+}
+
+#[test]
+fn folders_of_pictures_are_read_in_their_roles_and_the_rest_is_noted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let put = |name: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        image::RgbImage::new(4, 4).save(path).expect("written");
+    };
+    ["Train/cat/0.png", "Train/cat/deep/1.png", "Train/dog/0.bmp", "Val/cat/2.png", "Test/cat/3.webp", "Test/dog/4.png"].map(put);
+    ["Train/cat/._0.png", "__MACOSX/cat/0.png", "loose.png"].map(put);
+    let dir = folder.path().to_string_lossy().to_string();
+    let name = folder.path().file_name().expect("a name").to_string_lossy().to_string();
+    let done = output(&mut splitmix(&["data", "--data-dir", &dir]));
+    let (shown, said) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    assert!(done.status.success() && shown.contains(&name), "{shown}{said}");
+    assert_eq!(
+        said,
+        format!(
+            "note: {name}: 3 left out: 1 hidden (Train/cat/._0.png); 1 made by the operating system (__MACOSX/cat/0.png); \
+             1 picture outside the class folders (loose.png)\n"
+        )
+    );
+    std::fs::rename(folder.path().join("Train"), folder.path().join("train_set")).expect("renamed");
+    fail(&mut splitmix(&["data", "--data-dir", &dir]), 2, &["known layouts: CLASS/PICTURE"]);
+    fail(&mut splitmix(&["data", "--data-dir", &format!("{dir}/none")]), 2, &["none: cannot read the data folder"]);
 }
 
 #[test]

@@ -2,14 +2,14 @@
 
 use super::eval::{PlaceArgs, open};
 use super::{print, table};
-use crate::data::load_image;
+use crate::data::load_picture;
 use crate::run::config::Widths;
 use crate::{Error, Result};
 use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Pictures to classify, PNG or JPEG; each is resized to the network's input.
+    /// Pictures to classify, PNG, JPEG, WebP or BMP; each is resized to the network's input.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     /// A checkpoint, or the folder of a run (its best round).
@@ -46,12 +46,19 @@ pub(super) async fn run(args: Args) -> Result<()> {
     };
     let client = trained.client_of_norms(args.client.as_deref())?;
     let [_, height, width] = trained.header.image;
-    let mut pictures = Vec::new();
+    // One that cannot be read does not keep the others from being shown.
+    let (mut names, mut pictures, mut unread) = (Vec::new(), Vec::new(), Vec::new());
     for path in &args.images {
-        let bytes = std::fs::read(path).map_err(|source| Error::Io { action: "cannot read the picture", path: path.clone(), source })?;
-        let picture =
-            load_image(&bytes, height as u32, width as u32).map_err(|error| Error::Data(format!("{}: {error}", path.display())))?;
-        pictures.push(picture);
+        match load_picture(path, (height as u32, width as u32)) {
+            Ok(picture) => {
+                names.push(path);
+                pictures.push(picture);
+            }
+            Err(error) => unread.push(error),
+        }
+    }
+    if pictures.is_empty() {
+        return fail(unread);
     }
     let context = trained.context(args.context, args.domain.as_deref())?;
     let mut probabilities = vec![Vec::new(); widths.len()];
@@ -64,7 +71,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let top = args.top.min(trained.dataset.classes.len());
     let mut rows = vec![vec!["picture".to_string(), "width".to_string()]];
     rows[0].extend((1..=top).map(|n| format!("{n}.")));
-    for (i, path) in args.images.iter().enumerate() {
+    for (i, path) in names.iter().enumerate() {
         for (width, of_width) in widths.iter().zip(&probabilities) {
             let mut classes: Vec<(usize, f32)> = of_width[i].iter().copied().enumerate().collect();
             classes.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -73,7 +80,15 @@ pub(super) async fn run(args: Args) -> Result<()> {
             rows.push(row);
         }
     }
-    print(&table(&rows))
+    print(&table(&rows))?;
+    fail(unread)
+}
+
+/// Ends with the last of these errors, after a line for each of the others.
+fn fail(mut unread: Vec<Error>) -> Result<()> {
+    let last = unread.pop();
+    unread.iter().for_each(|error| eprintln!("splitmix: {error}"));
+    last.map_or(Ok(()), Err)
 }
 
 /// Pictures that go to the device in one buffer of at most so many bytes, each with the images that it is judged with.

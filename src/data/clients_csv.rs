@@ -28,7 +28,8 @@ enum Split {
 }
 
 /// The pictures that the CSV file `path` names, and whose they are. Columns, named by the first line in any letter case, between commas,
-/// semicolons or tabs: `client`, `image` (relative to the file), `class`; if wanted `split` (`train`, `validation`, `test`; of a client's lines without one, the share
+/// semicolons or tabs: `client`, `image` (PNG, JPEG, WebP or BMP, relative to the file), `class`; optionally `split` (`train`,
+/// `validation`, `test`; of a client's lines without one, the share
 /// `test_ratio` of each class is for testing, the same every time) and `domain` (clients of a domain make a mean of their own).
 /// Clients have the order of their first lines.
 ///

@@ -1,11 +1,15 @@
-//! Finds data sets in a folder: one sub-folder a domain, told by the files in it (see `datasets/README.md`).
+//! Finds data sets in a folder: one sub-folder per domain, of arrays or pictures (see `datasets/README.md`).
 
 use std::borrow::Cow;
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use unicode_normalization::UnicodeNormalization;
+
 use super::folders::Folders;
-use super::source::Source;
+use super::layout::{LAYOUTS, Plan, Role, domains, layout};
+use super::source::{Arrays, Source, files_of, merged};
+use super::tree::{Folder, Left, Why, entries, note};
+use super::unread;
 use super::{Dataset, Domain, Origin, check_room, resize};
 use crate::{Error, Result};
 
@@ -33,138 +37,249 @@ impl LoadOptions {
     }
 }
 
+/// The content of a domain's folder.
+enum Content {
+    /// Arrays, and the files beside them.
+    Arrays(Source, Vec<Left>),
+    Pictures(Plan),
+}
+
+/// A domain that was found.
+struct Found {
+    name: String,
+    path: PathBuf,
+    content: Content,
+}
+
 /// Reads the domains in the sub-folders of `dir`.
 ///
-/// With `domains` empty, every sub-folder that holds a known set of files is taken, in the paper's order; else exactly
-/// the named ones, in the given order. Kinds of files: MNIST's four IDX files, USPS and optdigits text (all plain or
-/// gzipped), `.npz` archives with `train_images`, `train_labels`, `test_images`, `test_labels`, CIFAR-10's binary batches (plain or
-/// `.tar.gz`), and pictures, PNG or JPEG, in a folder a class, with or without `train/` and `test/` above. Where no sub-folder of `dir` is
-/// a domain, but they hold pictures, they are the classes of one. Domains are [`Origin::Genuine`] but for the generated stand-ins `font-digits` and `mnist-m-style`.
+/// With `domains` empty, every sub-folder that holds data is taken, in the paper's order; else exactly the named ones, in the given order.
+/// A sub-folder holds files of arrays (MNIST's four IDX files, USPS and optdigits text, all plain or gzipped; `.npz` archives with
+/// `train_images`, `train_labels`, `test_images`, `test_labels`; CIFAR-10's binary batches, plain or `.tar.gz`) or folders of pictures
+/// (PNG, JPEG, WebP, BMP) by split and class. `dir` may also be the folder of a single domain, or hold the splits above the domains; the
+/// layouts are listed in `datasets/README.md`. What is left out is counted in the notes, one line per domain. Domains are
+/// [`Origin::Genuine`] but for the generated stand-ins `font-digits` and `mnist-m-style`.
 ///
 /// # Errors
-/// [`Error::Io`] if something cannot be read; [`Error::Config`] if a named domain is not there, is named twice, a side is not 1 to
-/// 4096, or the images take more than 8 GiB at that size; [`Error::Data`] if no domain is found, if domains have different classes or
-/// only one, or if a file is damaged, truncated or mislabelled, with the file and the byte or row.
+/// [`Error::Config`] if a named domain does not exist or is named twice, a side is not 1 to 4096, or the images take more than 8 GiB at
+/// that size; [`Error::Io`] if a file of arrays cannot be read; [`Error::Data`] if no domain is found, a folder can be read in two ways,
+/// domains have different classes or only one, or a file is damaged, truncated or mislabelled, with the file and the byte or row.
 pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> Result<Dataset> {
     let size = options.size;
     check_room(0, size)?;
-    let found = find(dir, options.test_ratio)?;
-    let listed = || found.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+    let (found, beside) = find(dir)?;
     if found.is_empty() {
-        return Err(Error::Data(format!(
-            "{}: no sub-folder holds a data set; put each domain into a folder of its own (mnist/, usps/, …), pictures into a folder a class",
-            dir.display()
-        )));
+        return Err(nothing(dir));
     }
-    let chosen: Vec<_> = if domains.is_empty() {
+    let chosen: Vec<&Found> = if domains.is_empty() {
         found.iter().collect()
     } else {
         let by_name = |name: &String| {
-            found
-                .iter()
-                .find(|(n, _)| n == name)
-                .ok_or_else(|| Error::Config(format!("{}: there is no domain {name:?}; choose from: {}", dir.display(), listed())))
+            let composed: String = name.nfc().collect();
+            found.iter().find(|f| f.name == composed).ok_or_else(|| unknown(dir, name, &found))
         };
         domains.iter().map(by_name).collect::<Result<_>>()?
     };
-    for (i, (name, _)) in chosen.iter().enumerate() {
-        if chosen[..i].iter().any(|(other, _)| other == name) {
+    for (i, Found { name, .. }) in chosen.iter().enumerate() {
+        if chosen[..i].iter().any(|other| other.name == *name) {
             return Err(Error::Config(format!("domain {name} is named twice; name it once")));
         }
     }
-    let classes = chosen[0].1.classes()?;
-    for (name, source) in &chosen[1..] {
-        let own = source.classes()?;
-        if own != classes {
+    let mut notes = Vec::new();
+    let pictures: Vec<Option<Folders>> = chosen
+        .iter()
+        .map(|domain| match &domain.content {
+            Content::Arrays(..) => Ok(None),
+            Content::Pictures(plan) => Folders::new(plan, options.test_ratio).map(Some),
+        })
+        .collect::<Result<_>>()?;
+    let classes_of = |i: usize| match (&chosen[i].content, &pictures[i]) {
+        (Content::Arrays(source, _), _) => source.classes(),
+        (_, folders) => Ok(folders.as_ref().map(|f| f.classes.clone()).unwrap_or_default()),
+    };
+    let mut classes = classes_of(0)?;
+    for (i, Found { name, .. }) in chosen.iter().enumerate().skip(1) {
+        let own = classes_of(i)?;
+        let Some(both) = merged(&classes, &own) else {
             let few = |c: &[String]| if c.len() > 4 { format!("{}, … ({})", c[..3].join(", "), c.len()) } else { c.join(", ") };
             return Err(Error::Data(format!(
                 "{}: the classes of {} are {}, those of {name} are {}: choose domains of the same classes with domains",
                 dir.display(),
-                chosen[0].0,
+                chosen[0].name,
                 few(&classes),
                 few(&own)
             )));
-        }
+        };
+        classes = both;
     }
     if classes.len() < 2 {
         return Err(Error::Data(format!(
             "{}: {} has one class only, {}, and there is nothing to tell apart: put the pictures of each class into a folder of its own, \
-             or choose other domains with domains",
+             or choose other domains with domains; {LAYOUTS}",
             dir.display(),
-            chosen[0].0,
+            chosen[0].name,
             classes.join(", ")
         )));
     }
     let (mut loaded, mut images) = (Vec::new(), 0);
-    for (name, source) in &chosen {
+    for (domain, pictures) in chosen.iter().zip(&pictures) {
+        let name = &domain.name;
         let origin = if GENERATED.contains(&name.as_str()) { Origin::Generated } else { Origin::Genuine };
-        let (train, test) = match source {
-            Source::Pictures(folders) => {
+        let (train, test, validation) = match (&domain.content, pictures) {
+            (Content::Pictures(plan), Some(folders)) => {
                 images += folders.len();
                 check_room(images, size)?;
-                folders.load(size, options.cache.as_deref())?
+                let (train, test) = folders.load(size, options.cache.as_deref())?;
+                notes.extend(plan.notes.iter().cloned().chain(folders.notes(plan, options.test_ratio)));
+                notes.extend(note(name, &domain.path, &plan.left));
+                (train, test, folders.validation)
             }
-            other => {
-                let (train, test) = other.read(classes.len())?;
+            (Content::Arrays(source, left), _) => {
+                let Arrays { train, test, validation, notes: own } = source.read()?;
+                notes.extend(own.into_iter().map(|note| format!("{name}: {note}")));
                 images += train.labels.len() + test.labels.len();
                 check_room(images, size)?;
-                (resize::image_set(train, size), resize::image_set(test, size))
+                notes.extend(note(name, &domain.path, left));
+                (resize::image_set(train, size), resize::image_set(test, size), validation)
             }
+            _ => continue,
         };
-        loaded.push(Domain { name: name.clone(), origin, train, test, validation: 0 });
+        loaded.push(Domain { name: name.clone(), origin, train, test, validation });
     }
+    notes.extend(note(&dir.display().to_string(), dir, &beside));
+    notes.extend(not_read(beside.iter().map(|left| &left.path)));
+    notes.extend(part_of_split(dir, &found));
     let name = dir.file_name().map_or(Cow::Borrowed("data"), |n| n.to_string_lossy());
-    Dataset::new(name, classes, loaded)
+    Ok(Dataset { notes, ..Dataset::new(name, classes, loaded)? })
 }
 
-/// The domains in the sub-folders of `dir`, in the order in which they are taken.
-fn find(dir: &Path, test_ratio: f64) -> Result<Vec<(String, Source)>> {
-    let halves = ["train", "test"];
-    let split = halves.iter().all(|half| dir.join(half).is_dir());
-    let mut found = Vec::new();
-    for path in entries(dir)? {
-        if !path.is_dir() {
-            continue;
-        }
-        // A name that is not Unicode could not be given on the command line or shown.
-        let Some(name) = path.file_name().and_then(|n| n.to_str()) else {
-            continue;
-        };
-        match Source::find(&path, test_ratio)? {
-            // The classes of one domain, twice.
-            Some(Source::Pictures(_)) if split && halves.contains(&name) => {}
-            Some(source) => found.push((name.to_owned(), source)),
-            None => {}
+/// The domains of `dir`, in the order in which they are taken, and what is part of none of them.
+fn find(dir: &Path) -> Result<(Vec<Found>, Vec<Left>)> {
+    let mut arrays = Vec::new();
+    let tree = Folder::scan(dir)?;
+    for folder in &tree.folders {
+        if let Some(source) = Source::find(&folder.path)? {
+            arrays.push(of_arrays(folder, source));
         }
     }
-    // Pictures may lie beside the files of a domain, so that its folder looks like that of a class; and the folder of a class may have
-    // a folder of pictures of its own, and looks like a domain of one class.
-    let one_class = |source: &Source| matches!(source, Source::Pictures(folders) if folders.classes.len() < 2);
-    if found.iter().all(|(_, source)| one_class(source))
-        && let Some(folders) = Folders::find(dir, test_ratio)?
-    {
-        let name = dir.canonicalize().ok().and_then(|d| Some(d.file_name()?.to_str()?.to_owned()));
-        return Ok(vec![(name.unwrap_or("pictures".into()), Source::Pictures(folders))]);
-    }
-    let rank = |name: &str| ORDER.iter().position(|o| *o == name).unwrap_or(ORDER.len());
-    // Stable: entries came sorted by name.
-    found.sort_by_key(|(name, _)| rank(name));
-    Ok(found)
+    let (plans, left) = if arrays.is_empty() {
+        let own = Source::find(dir);
+        let pictures = layout(&tree).map_err(Error::Data);
+        match own {
+            // Pictures beside the arrays of the only domain are left out.
+            Ok(Some(source)) if !pictures.as_ref().is_ok_and(|(plans, _)| plans.iter().any(|p| p.classes().len() > 1)) => {
+                return Ok((vec![Found { name: own_name(dir), ..of_arrays(&tree, source) }], Vec::new()));
+            }
+            Ok(Some(source)) => {
+                let file = source.files().first().map(|f| f.display().to_string()).unwrap_or_default();
+                return Err(Error::Data(format!(
+                    "{}: {file} lies beside folders of pictures: move one of them into a folder of its own",
+                    dir.display()
+                )));
+            }
+            Err(error) if !pictures.as_ref().is_ok_and(|(plans, _)| !plans.is_empty()) => return Err(error),
+            _ => pictures?,
+        }
+    } else {
+        let others: Vec<&Folder> = tree.folders.iter().filter(|f| arrays.iter().all(|found| found.path != f.path)).collect();
+        let (with, without): (Vec<&Folder>, Vec<&Folder>) = others.into_iter().partition(|f| f.has_pictures());
+        let (plans, mut left) = domains(&with).map_err(Error::Data)?;
+        left.extend(tree.left.iter().cloned());
+        left.extend(tree.pictures.iter().map(|path| Left { path: path.clone(), why: Why::Loose }));
+        left.extend(without.iter().flat_map(|f| f.all_left()));
+        (plans, left)
+    };
+    let mut found = arrays;
+    found.extend(plans.into_iter().map(|plan| {
+        let name = if plan.path == dir && plan.name == tree.name { own_name(dir) } else { plan.name.clone() };
+        Found { path: plan.path.clone(), content: Content::Pictures(Plan { name: name.clone(), ..plan }), name }
+    }));
+    let rank = |found: &Found| ORDER.iter().position(|o| *o == found.name).unwrap_or(ORDER.len());
+    found.sort_by(|a, b| (rank(a), &a.path, &a.name).cmp(&(rank(b), &b.path, &b.name)));
+    Ok((found, left))
 }
 
-/// What is in `dir`, sorted by name.
-pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
-    let fail = |source| Error::Io { action: "cannot read the data folder", path: dir.to_owned(), source };
-    let mut paths =
-        fs::read_dir(dir).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()).map_err(fail)?;
-    paths.sort();
-    Ok(paths)
+/// A domain of arrays, with all other files of its folder.
+fn of_arrays(folder: &Folder, source: Source) -> Found {
+    let mut left = folder.left_whole(Why::Unused);
+    let used = source.files();
+    left.retain(|l| !used.contains(&l.path));
+    left.iter_mut().filter(|l| l.why == Why::Other).for_each(|l| l.why = Why::Unused);
+    Found { name: folder.name.clone(), path: folder.path.clone(), content: Content::Arrays(source, left) }
+}
+
+/// The name of a domain whose folder was given itself.
+fn own_name(dir: &Path) -> String {
+    let name = dir.canonicalize().ok().and_then(|d| Some(d.file_name()?.to_str()?.nfc().collect()));
+    name.unwrap_or_else(|| "pictures".into())
+}
+
+/// A note where `dir` is one split of a data set, given as if it were a whole one.
+fn part_of_split(dir: &Path, found: &[Found]) -> Option<String> {
+    let role = Role::of(&own_name(dir))?;
+    let above = dir.canonicalize().ok()?.parent()?.to_owned();
+    let others = entries(&above).ok()?.into_iter().filter(|p| p.is_dir()).filter_map(|p| p.file_name()?.to_str().and_then(Role::of));
+    let drawn = found.iter().any(|f| matches!(&f.content, Content::Pictures(plan) if !plan.split));
+    (drawn && others.into_iter().any(|other| other != role)).then(|| {
+        format!(
+            "{}: this is one split of a data set, and test images are drawn from it: give --data-dir {} to use its own splits",
+            dir.display(),
+            above.display()
+        )
+    })
+}
+
+/// Up to three of these files that look like data of a kind that is not read, with what to do.
+fn not_read<'a>(files: impl Iterator<Item = &'a PathBuf>) -> Vec<String> {
+    files.filter_map(|file| Some(format!("{} {}", file.display(), unread::reason(file)?))).take(3).collect()
+}
+
+/// The same of a folder and its sub-folders, to be put at the end of a message.
+fn not_read_in<'a>(folders: impl Iterator<Item = &'a Path>) -> String {
+    let files: Vec<PathBuf> = folders.filter_map(|path| files_of(path).ok()).flatten().map(|(_, path)| path).collect();
+    not_read(files.iter()).iter().map(|what| format!("; {what}")).collect()
+}
+
+/// Nothing in `dir` is a domain: names what lies there, and the folder to give instead if there is one further down.
+fn nothing(dir: &Path) -> Error {
+    let tree = match Folder::scan(dir) {
+        Ok(tree) => tree,
+        Err(error) => return error,
+    };
+    let here = |folder: &Folder| matches!(find(&folder.path), Ok((found, _)) if !found.is_empty());
+    let below = tree.folders.iter().flat_map(|f| std::iter::once(f).chain(&f.folders)).find(|f| here(f));
+    let what = match below {
+        Some(folder) => format!("there is data further down: give --data-dir {}", folder.path.display()),
+        None if !tree.pictures.is_empty() => {
+            let above = dir.parent().filter(|p| !p.as_os_str().is_empty()).map(|p| format!(", or give the folder above, {}", p.display()));
+            format!("put the pictures of each class into a folder of its own{}; {LAYOUTS}", above.unwrap_or_default())
+        }
+        None => format!("put each domain into a folder of its own (mnist/, usps/, …), pictures into a folder per class; {LAYOUTS}"),
+    };
+    let inside: Vec<String> = tree.folders.iter().take(3).map(|f| format!("; {}/ holds {}", f.name, f.listing())).collect();
+    let unread = not_read_in(std::iter::once(dir).chain(tree.folders.iter().map(|f| f.path.as_path())));
+    Error::Data(format!("{}: no sub-folder holds a data set (found {}{}): {what}{unread}", dir.display(), tree.listing(), inside.concat()))
+}
+
+/// A domain of this name was not found.
+fn unknown(dir: &Path, name: &str, found: &[Found]) -> Error {
+    let choose = format!("choose from: {}", found.iter().map(|f| f.name.as_str()).collect::<Vec<_>>().join(", "));
+    let single = Path::new(name).components().count() == 1 && !name.starts_with('.');
+    match Folder::scan(&dir.join(name)) {
+        Ok(folder) if single => Error::Config(format!(
+            "{}: the folder holds no data that can be read (found {}): see datasets/README.md for the files that are; {choose}{}",
+            folder.path.display(),
+            folder.listing(),
+            not_read_in(std::iter::once(folder.path.as_path()))
+        )),
+        _ => Error::Config(format!("{}: there is no domain {name:?}; {choose}", dir.display())),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::source::cifar_archive;
     use super::*;
+    use std::fs;
 
     /// The folder of the embedded files, which has the form of any other data folder.
     fn datasets() -> PathBuf {
@@ -237,9 +352,9 @@ mod tests {
         assert!(message(&["usps", "usps"]).contains("named twice"));
         put(dir.path(), "two/a.npz", b"");
         put(dir.path(), "two/b.npz", b"");
-        assert!(message(&[]).contains("2 .npz files where one is wanted"));
+        assert!(message(&[]).contains("two: it holds 2 .npz files: a, b; put one of them into a folder of its own"));
         let nowhere = load_directory(&dir.path().join("none"), &[], &LoadOptions::new((28, 28))).unwrap_err();
-        assert!(matches!(nowhere, Error::Io { .. }), "{nowhere}");
+        assert!(nowhere.to_string().contains("none: cannot read the data folder") && nowhere.exit_code() == 2, "{nowhere}");
         assert!(load_directory(dir.path(), &[], &LoadOptions::new((0, 0))).unwrap_err().to_string().contains("image size 0"));
     }
 
@@ -284,11 +399,6 @@ mod tests {
         let domain = &one.domains[0];
         assert_eq!((domain.name.as_str(), &domain.train.labels[..], &domain.test.labels[..]), ("cifar10", &[1, 3, 4][..], &[9][..]));
         assert_eq!(domain.train.image(1)[..3], [30, 30, 30]);
-        // Both batches of the training set are within the limit, but not together.
-        let archive = fs::read(packed.path().join("cifar10/cifar-10-binary.tar.gz")).unwrap();
-        assert!(cifar_archive("a", &archive, 10, 20_000).is_ok());
-        let told = cifar_archive("a", &archive, 10, 10_000).unwrap_err().to_string();
-        assert!(told.contains("a: it unpacks to more than"), "{told}");
         // Half an archive, and a folder without its test batch.
         let whole = fs::read(packed.path().join("cifar10/cifar-10-binary.tar.gz")).unwrap();
         put(packed.path(), "cifar10/cifar-10-binary.tar.gz", &whole[..whole.len() / 2]);
@@ -327,6 +437,7 @@ mod tests {
         picture("photo/cat/small/0.png");
         let one = load_directory(&dir.path().join("photo"), &[], &options).unwrap();
         assert_eq!((one.classes, one.domains[0].name.as_str()), (two.classes, "photo"));
+        assert_eq!(one.domains[0].train.len() + one.domains[0].test.len(), 11);
         for class in ["train/cat", "train/dog", "test/cat", "test/dog"] {
             picture(&format!("split/{class}/0.png"));
         }
@@ -341,5 +452,84 @@ mod tests {
         (0..180).for_each(|i| put(dir.path(), &format!("split/train/cat/{i}.png"), b"not decoded"));
         let large = told(&dir.path().join("split"), (4096, 4096));
         assert!(large.contains("183 images of 4096×4096"), "{large}");
+    }
+
+    fn picture(dir: &Path, path: &str) {
+        let path = dir.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        image::RgbImage::new(3, 3).save(path).unwrap();
+    }
+
+    #[test]
+    fn a_validation_split_ends_the_training_set_and_a_missing_test_split_is_drawn() {
+        let dir = tempfile::tempdir().unwrap();
+        for i in 0..5 {
+            picture(dir.path(), &format!("pets/Train/cat/{i}.png"));
+            picture(dir.path(), &format!("pets/Train/dog/{i}.png"));
+        }
+        picture(dir.path(), "pets/Val/dog/9.png");
+        let set = load_directory(dir.path(), &[], &LoadOptions::new((3, 3))).unwrap();
+        let pets = &set.domains[0];
+        assert_eq!((pets.name.as_str(), pets.validation, &pets.test.labels[..]), ("pets", 1, &[0, 1][..]));
+        assert_eq!(pets.train.labels, [0, 0, 0, 0, 1, 1, 1, 1, 1]);
+        assert_eq!(set.notes, ["pets: there is no test split, so the share 0.2 (test-ratio) of the training images is for testing"]);
+        // The training folder alone, given as if it were everything.
+        picture(dir.path(), "pets/test/cat/0.png");
+        let part = load_directory(&dir.path().join("pets/Train"), &[], &LoadOptions::new((3, 3))).unwrap();
+        assert!(
+            part.notes[0].contains("this is one split of a data set") && part.notes[0].contains("to use its own splits"),
+            "{:?}",
+            part.notes
+        );
+    }
+
+    #[test]
+    fn classes_without_images_of_a_split_are_noted() {
+        let dir = tempfile::tempdir().unwrap();
+        ["train/Cat/0.png", "train/dog/0.png", "test/cat/0.png", "test/dog/0.png"].iter().for_each(|p| picture(dir.path(), p));
+        let set = load_directory(dir.path(), &[], &LoadOptions::new((3, 3))).unwrap();
+        let name = &set.domains[0].name;
+        assert_eq!(set.classes, ["Cat", "cat", "dog"]);
+        assert_eq!(
+            set.notes,
+            [
+                format!("{name}: class cat has no training images: names that differ in letter case are different classes"),
+                format!("{name}: class Cat has no test images: names that differ in letter case are different classes")
+            ]
+        );
+    }
+
+    #[test]
+    fn what_lies_beside_the_domains_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let rows = b"1 ".repeat(257);
+        for name in ["usps/zip.train", "usps/zip.test", "usps/README.md", "usps/.DS_Store", "svhn/train.h5", "note.txt"] {
+            put(dir.path(), name, &rows);
+        }
+        let set = load_directory(dir.path(), &[], &LoadOptions::new((8, 8))).unwrap();
+        assert_eq!(
+            set.notes,
+            [
+                "usps: classes 0, 2, 3, 4, 5, 6, 7, … (9) have no image".to_string(),
+                "usps: 2 left out: 1 hidden (.DS_Store); 1 beside the files that are read (README.md)".to_string(),
+                format!("{}: 2 left out: 2 not a picture (note.txt, svhn/train.h5)", dir.path().display()),
+                format!("{}/svhn/train.h5 is an HDF5 file, which is not read: {}", dir.path().display(), unread::SAVE_NPZ)
+            ]
+        );
+        let svhn = load_directory(dir.path(), &named(&["svhn"]), &LoadOptions::new((8, 8))).unwrap_err().to_string();
+        assert!(svhn.contains("svhn: the folder holds no data that can be read (found train.h5)"), "{svhn}");
+        // One level too low, and one too high.
+        let low = load_directory(&dir.path().join("usps"), &[], &LoadOptions::new((8, 8))).unwrap();
+        assert_eq!(low.domains[0], set.domains[0]);
+        let above = tempfile::tempdir().unwrap();
+        fs::rename(dir.path(), above.path().join("sets")).unwrap();
+        let high = load_directory(above.path(), &[], &LoadOptions::new((8, 8))).unwrap_err().to_string();
+        let wanted = format!("there is data further down: give --data-dir {}/sets", above.path().display());
+        assert!(high.contains("found sets/; sets/ holds svhn/, usps/, note.txt") && high.ends_with(&wanted), "{high}");
+        assert!(svhn.contains("svhn/train.h5 is an HDF5 file, which is not read: "), "{svhn}");
+        fs::create_dir(dir.path()).unwrap();
+        picture(dir.path(), "0.png");
+        let flat = load_directory(dir.path(), &[], &LoadOptions::new((8, 8))).unwrap_err().to_string();
+        assert!(flat.contains("(found 0.png)") && flat.contains("put the pictures of each class into a folder of its own"), "{flat}");
     }
 }

@@ -29,7 +29,7 @@ pub fn embedded() -> Result<Dataset> {
             images.0,
             read::idx_images(images.0, &read::unpack(images.0, images.1)?)?,
             labels.0,
-            read::idx_labels(labels.0, &read::unpack(labels.0, labels.1)?, classes.len())?,
+            read::idx_labels(labels.0, &read::unpack(labels.0, labels.1)?)?,
         )?;
         Ok(resize::image_set(raw, SIZE))
     };

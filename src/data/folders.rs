@@ -1,6 +1,5 @@
-//! Pictures in a folder a class, resized once and kept.
+//! The pictures of a domain: their split, and their pixels, resized once and kept.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -11,24 +10,31 @@ use rand_chacha::ChaCha8Rng;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
+use super::layout::{Plan, Role};
+use super::tree::few;
 use super::{GENERATOR_SEED, ImageSet, load_image};
 use crate::{Error, Result};
 
 /// Most classes: a label is a byte.
 const MAX_CLASSES: usize = 256;
+/// Number of the way in which pictures are decoded: kept pixels of another are not taken.
+const READER: u32 = 2;
 
-/// The pictures of one domain: `class/picture`, or `train/class/picture` and `test/class/picture`.
+/// The pictures of one domain, with their labels.
 pub(super) struct Folders {
     /// Names of the classes, sorted.
     pub classes: Vec<String>,
+    /// For training; the last [`validation`](Self::validation) of them are for validation.
     train: Vec<(PathBuf, u8)>,
     test: Vec<(PathBuf, u8)>,
+    /// Pictures at the end of the training set that the data set itself keeps for validation.
+    pub validation: usize,
 }
 
 impl Folders {
     /// These pictures, with their labels.
     pub fn of(classes: Vec<String>, train: Vec<(PathBuf, u8)>, test: Vec<(PathBuf, u8)>) -> Folders {
-        Folders { classes, train, test }
+        Folders { classes, train, test, validation: 0 }
     }
 
     /// How many there are.
@@ -36,35 +42,32 @@ impl Folders {
         self.train.len() + self.test.len()
     }
 
-    /// The pictures in the sub-folders of `dir`, if there are any. Where the folder has no split, the share `test_ratio` of each class
-    /// is for testing, the same pictures every time.
+    /// The pictures of `plan`. Without a test split of its own, the share `test_ratio` of each class's training pictures is for testing,
+    /// the same pictures every time.
     ///
     /// # Errors
-    /// [`Error::Io`] where a folder cannot be read; [`Error::Data`] for more than 256 classes.
-    pub fn find(dir: &Path, test_ratio: f64) -> Result<Option<Folders>> {
-        let parts = [dir.join("train"), dir.join("test")];
-        let split = parts.iter().all(|p| p.is_dir());
-        let found = if split { [pictures(&parts[0])?, pictures(&parts[1])?] } else { [pictures(dir)?, Vec::new()] };
-        let classes: Vec<String> = found.iter().flatten().map(|(class, _)| class.clone()).collect::<BTreeSet<_>>().into_iter().collect();
-        if classes.is_empty() {
-            return Ok(None);
-        }
+    /// [`Error::Data`] for more than 256 classes.
+    pub fn new(plan: &Plan, test_ratio: f64) -> Result<Folders> {
+        let classes = plan.classes();
         if classes.len() > MAX_CLASSES {
-            return Err(Error::Data(format!("{}: {} class folders; there can be {MAX_CLASSES}", dir.display(), classes.len())));
+            return Err(Error::Data(format!(
+                "{}: {} class folders, and there can be {MAX_CLASSES}: take some away",
+                plan.path.display(),
+                classes.len()
+            )));
         }
-        let label = |class: &String| classes.binary_search(class).unwrap_or(0) as u8;
-        let (mut train, mut test) = (Vec::new(), Vec::new());
-        for class in &classes {
-            let of_class = |all: &[(String, PathBuf)]| -> Vec<(PathBuf, u8)> {
-                all.iter().filter(|(c, _)| c == class).map(|(_, path)| (path.clone(), label(class))).collect()
+        let (mut train, mut validation, mut test) = (Vec::new(), Vec::new(), Vec::new());
+        for (label, pictures) in plan.pictures.chunk_by(|a, b| a.class == b.class).enumerate() {
+            let of_role = |role| -> Vec<(PathBuf, u8)> {
+                pictures.iter().filter(|p| p.role == role).map(|p| (p.path.clone(), label as u8)).collect()
             };
-            let mut own = of_class(&found[0]);
-            if split {
-                test.extend(of_class(&found[1]));
-            } else {
+            let mut own = of_role(Role::Train);
+            validation.append(&mut of_role(Role::Validation));
+            test.append(&mut of_role(Role::Test));
+            if !plan.split {
                 // Keyed by the class alone, so that more classes or another domain change no other split.
                 let mut key = [0u8; 32];
-                class.bytes().enumerate().for_each(|(i, b)| key[i % 24] = key[i % 24].wrapping_mul(31).wrapping_add(b));
+                classes[label].bytes().enumerate().for_each(|(i, b)| key[i % 24] = key[i % 24].wrapping_mul(31).wrapping_add(b));
                 key[24..].copy_from_slice(&GENERATOR_SEED.to_le_bytes());
                 let mut rng = ChaCha8Rng::from_seed(key);
                 rng.next_u64();
@@ -75,14 +78,41 @@ impl Folders {
             }
             train.append(&mut own);
         }
-        Ok(Some(Folders { classes, train, test }))
+        let count = validation.len();
+        train.append(&mut validation);
+        Ok(Folders { classes, train, test, validation: count })
+    }
+
+    /// What the user should know of the split: how the test images were chosen, and classes without training or test images.
+    pub fn notes(&self, plan: &Plan, test_ratio: f64) -> Vec<String> {
+        let name = &plan.name;
+        let mut notes = Vec::new();
+        if !plan.split && plan.trains {
+            notes.push(format!(
+                "{name}: there is no test split, so the share {test_ratio} (test-ratio) of the training images is for testing"
+            ));
+        }
+        let trained = &self.train[..self.train.len() - self.validation];
+        for (part, pictures) in [("training", trained), ("test", &self.test[..])] {
+            let none = |label: &usize| !pictures.iter().any(|(_, l)| usize::from(*l) == *label);
+            let without: Vec<usize> = (0..self.classes.len()).filter(none).collect();
+            if without.is_empty() || pictures.is_empty() {
+                continue;
+            }
+            let names: Vec<&String> = without.iter().map(|label| &self.classes[*label]).collect();
+            let cased = |name: &&String| self.classes.iter().any(|c| c != *name && c.to_lowercase() == name.to_lowercase());
+            let hint = if names.iter().any(cased) { ": names that differ in letter case are different classes" } else { "" };
+            let (class, has) = if names.len() == 1 { ("class", "has") } else { ("classes", "have") };
+            notes.push(format!("{name}: {class} {} {has} no {part} images{hint}", few(&names)));
+        }
+        notes
     }
 
     /// Training and test images at `size` (height, width). They are kept in the folder `cache` and taken from there while the
     /// pictures are the same.
     ///
     /// # Errors
-    /// [`Error::Io`] where a picture cannot be read, [`Error::Data`] naming one that is no PNG or JPEG.
+    /// [`Error::Data`] naming a picture that cannot be read.
     pub fn load(&self, size: (u32, u32), cache: Option<&Path>) -> Result<(ImageSet, ImageSet)> {
         let all: Vec<&(PathBuf, u8)> = self.train.iter().chain(&self.test).collect();
         let kept = cache.map(|folder| folder.join(format!("{:016x}.safetensors", key(&all, size))));
@@ -92,10 +122,7 @@ impl Folders {
             None => {
                 let mut pixels = Vec::with_capacity(bytes);
                 for (path, _) in &all {
-                    let file =
-                        fs::read(path).map_err(|source| Error::Io { action: "cannot read the picture", path: path.clone(), source })?;
-                    let picture = load_image(&file, size.0, size.1);
-                    pixels.extend(picture.map_err(|e| Error::Data(format!("{}: {e}", path.display())))?);
+                    pixels.extend(load_picture(path, size)?);
                 }
                 // Where they cannot be kept, they are decoded again the next time.
                 if let Some(error) = kept.as_ref().and_then(|file| keep(file, &pixels).err()) {
@@ -115,24 +142,22 @@ impl Folders {
     }
 }
 
-/// Class and path of every picture in the sub-folders of `dir`, sorted.
-fn pictures(dir: &Path) -> Result<Vec<(String, PathBuf)>> {
-    let mut found = Vec::new();
-    for class in super::directory::entries(dir)?.into_iter().filter(|p| p.is_dir()) {
-        let Some(name) = class.file_name().and_then(|n| n.to_str()) else { continue };
-        let is_picture = |path: &PathBuf| {
-            let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-            ["png", "jpg", "jpeg"].contains(&extension.as_str()) && path.is_file()
-        };
-        found.extend(super::directory::entries(&class)?.into_iter().filter(is_picture).map(|path| (name.to_owned(), path)));
-    }
-    Ok(found)
+/// The pixels of a picture file at `size`.
+///
+/// # Errors
+/// [`Error::Data`] naming the file, where it cannot be read.
+pub(crate) fn load_picture(path: &Path, size: (u32, u32)) -> Result<Vec<u8>> {
+    let bytes = fs::read(path).map_err(|e| Error::Data(format!("{}: cannot read the picture: {e}; name a file", path.display())))?;
+    load_image(&bytes, size.0, size.1).map_err(|e| match e {
+        Error::Data(what) => Error::Data(format!("{}: {what}", path.display())),
+        other => other,
+    })
 }
 
 /// What the resized pictures depend on: the files with their sizes and times, and the size wanted.
 fn key(pictures: &[&(PathBuf, u8)], size: (u32, u32)) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (env!("CARGO_PKG_VERSION"), size).hash(&mut hasher);
+    (env!("CARGO_PKG_VERSION"), READER, size).hash(&mut hasher);
     for (path, _) in pictures {
         let data = fs::metadata(path).ok();
         (path, data.as_ref().map(fs::Metadata::len), data.and_then(|d| d.modified().ok())).hash(&mut hasher);
@@ -164,8 +189,17 @@ fn keep(file: &Path, pixels: &[u8]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::layout::layout;
+    use super::super::tree::Folder;
     use super::*;
     use image::{Rgb, RgbImage};
+
+    /// The only domain in `dir`.
+    fn find(dir: &Path, test_ratio: f64) -> Folders {
+        let (plans, left) = layout(&Folder::scan(dir).unwrap()).unwrap();
+        assert_eq!((plans.len(), left.len()), (1, 0));
+        Folders::new(&plans[0], test_ratio).unwrap()
+    }
 
     fn put(dir: &Path, path: &str, shade: u8) {
         let path = dir.join(path);
@@ -181,18 +215,20 @@ mod tests {
             put(dir.path(), &format!("dog/{i}.jpg"), 100 + i);
         }
         fs::write(dir.path().join("cat/notes.txt"), "no picture").unwrap();
-        let found = Folders::find(dir.path(), 0.2).unwrap().unwrap();
+        let found = find(dir.path(), 0.2);
         assert_eq!(found.classes, ["cat", "dog"]);
         let (train, test) = found.load((3, 4), None).unwrap();
         assert_eq!((train.class_counts(2), test.class_counts(2)), (vec![8, 8], vec![2, 2]));
-        let (again, _) = Folders::find(dir.path(), 0.2).unwrap().unwrap().load((3, 4), None).unwrap();
+        let (again, _) = find(dir.path(), 0.2).load((3, 4), None).unwrap();
         assert_eq!(train, again);
         // A third class changes nothing of the others.
         put(dir.path(), "ape/0.png", 7);
-        let three = Folders::find(dir.path(), 0.2).unwrap().unwrap();
+        let three = find(dir.path(), 0.2);
         let cats = |f: &Folders, label: u8| f.test.iter().filter(|(_, l)| *l == label).map(|(p, _)| p.clone()).collect::<Vec<_>>();
         assert_eq!(cats(&three, 1), cats(&found, 0));
-        assert!(Folders::find(&dir.path().join("cat"), 0.2).unwrap().is_none());
+        // The same names are drawn as ever: results on these pictures stay comparable.
+        let drawn: Vec<_> = found.test.iter().map(|(p, _)| p.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(drawn, ["0.png", "1.png", "2.jpg", "3.jpg"]);
     }
 
     #[test]
@@ -201,7 +237,7 @@ mod tests {
         for path in ["train/a/1.png", "train/a/2.png", "train/b/1.png", "test/b/9.png"] {
             put(dir.path(), path, 9);
         }
-        let (train, test) = Folders::find(dir.path(), 0.5).unwrap().unwrap().load((3, 4), None).unwrap();
+        let (train, test) = find(dir.path(), 0.5).load((3, 4), None).unwrap();
         assert_eq!((train.labels, test.labels), (vec![0, 0, 1], vec![1]));
     }
 
@@ -210,7 +246,7 @@ mod tests {
         let (dir, cache) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         put(dir.path(), "a/1.png", 10);
         put(dir.path(), "a/2.png", 20);
-        let load = || Folders::find(dir.path(), 0.5).unwrap().unwrap().load((2, 2), Some(cache.path())).unwrap();
+        let load = || find(dir.path(), 0.5).load((2, 2), Some(cache.path())).unwrap();
         let first = load();
         let kept: Vec<_> = fs::read_dir(cache.path()).unwrap().map(|e| e.unwrap().path()).collect();
         assert_eq!(kept.len(), 1);
@@ -230,7 +266,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         put(dir.path(), "a/1.png", 10);
         fs::write(dir.path().join("a/2.jpeg"), b"GIF89a").unwrap();
-        let told = Folders::find(dir.path(), 0.0).unwrap().unwrap().load((2, 2), None).unwrap_err().to_string();
-        assert!(told.contains("2.jpeg") && told.contains("PNG or JPEG"), "{told}");
+        let told = find(dir.path(), 0.0).load((2, 2), None).unwrap_err().to_string();
+        assert!(
+            told.ends_with("a/2.jpeg: not a readable PNG, JPEG, WebP or BMP picture: it is a GIF; convert or export it again"),
+            "{told}"
+        );
     }
 }

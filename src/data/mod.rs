@@ -6,6 +6,8 @@
 //! clip to `[0, 1]`.
 
 #[cfg(feature = "native")]
+mod array;
+#[cfg(feature = "native")]
 mod cifar;
 mod claims;
 #[cfg(feature = "native")]
@@ -18,9 +20,20 @@ mod embedded;
 pub mod fetch;
 #[cfg(feature = "native")]
 mod folders;
+#[cfg(feature = "native")]
+mod idx;
+mod jpeg;
+#[cfg(feature = "native")]
+mod layout;
+#[cfg(feature = "native")]
+mod libsvm;
+#[cfg(feature = "native")]
+mod mat;
 mod mnist_m_style;
 #[cfg(feature = "native")]
 mod npz;
+#[cfg(feature = "native")]
+mod pickle;
 mod picture;
 mod read;
 mod resize;
@@ -30,6 +43,10 @@ mod sheet;
 mod source;
 mod synth_digits;
 mod table;
+#[cfg(feature = "native")]
+mod tree;
+#[cfg(feature = "native")]
+mod unread;
 
 use std::fmt;
 
@@ -42,6 +59,8 @@ pub use clients_csv::load_clients;
 #[cfg(feature = "native")]
 pub use directory::{LoadOptions, load_directory};
 pub use embedded::embedded;
+#[cfg(feature = "native")]
+pub(crate) use folders::load_picture;
 pub use picture::load_image;
 #[cfg(feature = "native")]
 pub use sheet::contact_sheet;

@@ -1,55 +1,171 @@
-//! Pictures that a user brings for a prediction.
+//! Decodes the pictures that a user provides.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 
-use image::error::DecodingError;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, Limits, Rgb, RgbImage};
+use image::error::{ImageError, LimitErrorKind};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, Rgb, RgbImage};
 
+use super::jpeg::{self, End};
 use super::{claims, resize};
 use crate::{Error, Result};
 
 /// Largest height or width that is decoded, in pixels.
-const MAX_SIDE: u32 = 16_384;
+pub(super) const MAX_SIDE: u32 = 16_384;
 /// Largest height or width that is resized to, as for data sets.
 const MAX_RESULT: u32 = 4096;
 /// Most memory that decoding may take, in bytes.
 const MAX_MEMORY: u64 = 512 << 20;
 
-/// A PNG or JPEG file as RGB pixels in H·W·C order at `height`×`width`, resized with the same antialiased bilinear
-/// filter as the training images (the aspect ratio is not kept). The camera's orientation tag is obeyed; transparent
-/// parts are laid on white, as viewers show them.
+/// The formats that are read. Each costs download size in a browser.
+#[cfg(feature = "native")]
+const FORMATS: &str = "PNG, JPEG, WebP or BMP";
+#[cfg(not(feature = "native"))]
+const FORMATS: &str = "PNG or JPEG";
+
+/// A PNG or JPEG file (in the native program also WebP or BMP, of a moving WebP picture its first frame) as RGB pixels in H·W·C order at
+/// `height`×`width`, resized with the same antialiased bilinear filter as the training images (the aspect ratio is not kept). The content
+/// decides the format. The camera's orientation tag is obeyed; transparent parts are laid on white, as viewers show them.
 ///
 /// # Errors
-/// [`Error::Data`] if `bytes` is no PNG or JPEG, is damaged, or is larger than 16 384 pixels a side or 512 MiB decoded;
-/// [`Error::Config`] if `height` or `width` is not 1 to 4096. Messages do not name the file, which is not known here.
+/// [`Error::Data`] if `bytes` is in no such format, is damaged or cut short at any point (a missing end marker alone is harmless), or is
+/// larger than 16 384 pixels a side or 512 MiB decoded; [`Error::Config`] if `height` or `width` is not 1 to 4096. Messages do not name
+/// the file, which is not known here.
 pub fn load_image(bytes: &[u8], height: u32, width: u32) -> Result<Vec<u8>> {
     if !(1..=MAX_RESULT).contains(&height) || !(1..=MAX_RESULT).contains(&width) {
         return Err(Error::Config(format!("a picture cannot be resized to {height}×{width}; give sides from 1 to {MAX_RESULT}")));
     }
-    let image = decode(bytes).map_err(|e| Error::Data(format!("not a readable PNG or JPEG picture: {e}; convert or export it again")))?;
+    let image = decode(bytes).map_err(|what| Error::Data(format!("not a readable {FORMATS} picture: {what}")))?;
     let image = on_white(image);
     let from = (image.height(), image.width());
     Ok(resize::rgb(image.as_raw(), from, (height, width)))
 }
 
-fn decode(bytes: &[u8]) -> image::ImageResult<DynamicImage> {
-    let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
+const CUT: &str = "the file is cut short; fetch, convert or export it again";
+
+/// The picture, or what is wrong with it and what to do, in plain words.
+fn decode(bytes: &[u8]) -> std::result::Result<DynamicImage, String> {
+    let mut reader = ImageReader::new(Cursor::new(Cow::Borrowed(bytes))).with_guessed_format().map_err(|e| e.to_string())?;
+    let format = match reader.format() {
+        Some(format) if format.reading_enabled() => format,
+        _ => return Err(foreign(bytes)),
+    };
+    // The decoders fill what is missing with grey, or take no notice of it.
+    let (end, missing): (End, &[u8]) = match format {
+        ImageFormat::Jpeg => (jpeg::end(bytes), &[0xff, 0xd9]),
+        ImageFormat::Png => png_end(bytes),
+        ImageFormat::WebP => (webp_end(bytes), &[]),
+        _ => (End::Marked, &[]),
+    };
+    match end {
+        End::Marked => {}
+        End::Unmarked => reader = ImageReader::with_format(Cursor::new(Cow::Owned([bytes, missing].concat())), format),
+        End::Cut => return Err(CUT.into()),
+        End::Damaged => return Err("the JPEG is damaged; fetch, convert or export it again".into()),
+    }
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
     limits.max_alloc = Some(MAX_MEMORY);
     reader.limits(limits);
-    let format = reader.format();
-    let mut decoder = reader.into_decoder()?;
-    let size = decoder.dimensions();
-    if let Some(format) = format.filter(|&format| !claims::can_hold(bytes, format, size)) {
-        let what = format!("{} bytes cannot hold the {}×{} pixels of its header: it is cut short or damaged", bytes.len(), size.0, size.1);
-        return Err(ImageError::Decoding(DecodingError::new(format.into(), what)));
+    let mut decoder = reader.into_decoder().map_err(|error| plain(&error, format))?;
+    let (width, height) = decoder.dimensions();
+    if !claims::can_hold(bytes, format, (width, height)) {
+        let length = bytes.len();
+        return Err(format!("its {length} bytes cannot hold the {width}×{height} pixels of its header; it is cut short or damaged"));
     }
-    let orientation = decoder.orientation()?;
-    let mut image = DynamicImage::from_decoder(decoder)?;
-    image.apply_orientation(orientation);
-    Ok(image)
+    let orientation = decoder.orientation();
+    let image = orientation.and_then(|orientation| {
+        let mut image = DynamicImage::from_decoder(decoder)?;
+        image.apply_orientation(orientation);
+        Ok(image)
+    });
+    image.map_err(|error| plain(&error, format))
+}
+
+/// A decoder's error in plain words.
+fn plain(error: &ImageError, format: ImageFormat) -> String {
+    let name = match format {
+        ImageFormat::Jpeg => "JPEG",
+        ImageFormat::WebP => "WebP",
+        ImageFormat::Bmp => "BMP",
+        _ => "PNG",
+    };
+    match error {
+        ImageError::Limits(limit) => match limit.kind() {
+            LimitErrorKind::DimensionError => format!("it has more than {MAX_SIDE} pixels on a side; make it smaller"),
+            _ => format!("it takes more than {} MiB of memory; make it smaller", MAX_MEMORY >> 20),
+        },
+        ImageError::Unsupported(_) => format!("this kind of {name} is not supported; convert or export it again"),
+        ImageError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => CUT.into(),
+        // The decoder gives this kind of damage no type of its own.
+        other if format == ImageFormat::Png && other.to_string().contains("CRC") => {
+            "a checksum (CRC) in the PNG is wrong, so the file is damaged; fetch, convert or export it again".into()
+        }
+        _ => format!("the {name} is damaged; fetch, convert or export it again"),
+    }
+}
+
+/// What a file is that is no picture of a known format, by its first bytes, and what to do.
+fn foreign(bytes: &[u8]) -> String {
+    let at = |place: usize, mark: &[u8]| bytes.get(place..).is_some_and(|rest| rest.starts_with(mark));
+    let text: String = bytes.iter().take(64).map(|b| char::from(b.to_ascii_lowercase())).collect();
+    let text = text.trim_start();
+    let named = match () {
+        () if bytes.is_empty() => return "the file is empty; fetch or export it again".into(),
+        () if text.starts_with("version https://git-lfs") => {
+            return "it is a git-lfs pointer; run git lfs pull to fetch the picture".into();
+        }
+        () if text.starts_with("<!doctype html") || text.starts_with("<html") => {
+            return "it is a web page saved under the name of a picture; fetch the picture itself".into();
+        }
+        () if at(0, b"GIF8") => "a GIF",
+        () if at(0, b"II*\0") || at(0, b"MM\0*") => "a TIFF",
+        () if at(4, b"ftypavif") => "an AVIF",
+        () if at(4, b"ftyphe") || at(4, b"ftypmif1") => "a HEIC photo",
+        () if at(0, b"RIFF") && at(8, b"WEBP") => "a WebP",
+        () if at(0, b"BM") => "a BMP",
+        () if at(0, b"%PDF") => "a PDF",
+        () if text.starts_with("<svg") || text.starts_with("<?xml") => "an SVG or XML file",
+        () => return "its content is that of no picture; convert or export it again".into(),
+    };
+    format!("it is {named}; convert or export it again")
+}
+
+/// How a PNG ends, and what is missing if it is the end chunk alone.
+fn png_end(bytes: &[u8]) -> (End, &'static [u8]) {
+    const LAST: &[u8] = b"\0\0\0\0IEND\xae\x42\x60\x82";
+    let (mut at, mut pixels) = (8, false);
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        if pixels && rest.len() < LAST.len() && LAST.starts_with(rest) {
+            return (End::Unmarked, &LAST[rest.len()..]);
+        }
+        let Some((length, kind)) = rest.first_chunk().map(|n| u32::from_be_bytes(*n) as usize).zip(rest.get(4..8)) else {
+            return (End::Cut, &[]);
+        };
+        if rest.len() < length.saturating_add(12) {
+            return (End::Cut, &[]);
+        }
+        if kind == b"IEND" {
+            return (End::Marked, &[]);
+        }
+        pixels |= kind == b"IDAT";
+        at += length + 12;
+    }
+}
+
+/// A WebP file says how long it is, and each chunk in it too.
+fn webp_end(bytes: &[u8]) -> End {
+    let number = |at: usize| bytes.get(at..).and_then(|rest| rest.first_chunk()).map(|n| u32::from_le_bytes(*n) as usize);
+    let Some(end) = number(4).map(|stated| stated.saturating_add(8)).filter(|end| *end <= bytes.len()) else { return End::Cut };
+    let mut at = 12;
+    while at + 8 <= end {
+        // The last one may lack the byte that makes its length even.
+        let Some(next) = number(at + 4).map(|length| (at + 8).saturating_add(length)).filter(|next| *next <= end) else { return End::Cut };
+        at = next + next % 2;
+    }
+    End::Marked
 }
 
 /// RGB pixels, with what is transparent mixed with white.
@@ -119,8 +235,22 @@ mod tests {
     #[test]
     fn errors_say_what_to_do() {
         let message = |r: Result<Vec<u8>>| r.unwrap_err().to_string();
-        assert!(message(load_image(b"GIF89a", 28, 28)).contains("not a readable PNG or JPEG"));
-        assert!(message(load_image(b"", 28, 28)).contains("export it again"));
+        let of = |bytes: &[u8]| message(load_image(bytes, 28, 28));
+        assert_eq!(of(b"GIF89a"), "not a readable PNG, JPEG, WebP or BMP picture: it is a GIF; convert or export it again");
+        assert_eq!(of(b""), "not a readable PNG, JPEG, WebP or BMP picture: the file is empty; fetch or export it again");
+        assert!(of(b"version https://git-lfs.github.com/spec/v1\n").contains("it is a git-lfs pointer; run git lfs pull"));
+        assert!(of(b"\n<!DOCTYPE html>").contains("it is a web page saved under the name of a picture"));
+        let mut png = encoded(RgbImage::new(3, 3), ImageFormat::Png);
+        png[30] ^= 1;
+        assert_eq!(
+            of(&png),
+            "not a readable PNG, JPEG, WebP or BMP picture: a checksum (CRC) in the PNG is wrong, so the file is damaged; fetch, convert or \
+             export it again"
+        );
+        let wide = encoded(image::GrayImage::new(20_000, 1), ImageFormat::Png);
+        assert!(of(&wide).ends_with("it has more than 16384 pixels on a side; make it smaller"), "{}", of(&wide));
+        let wide = encoded(image::GrayImage::new(20_000, 1), ImageFormat::Jpeg);
+        assert!(of(&wide).ends_with("it has more than 16384 pixels on a side; make it smaller"), "{}", of(&wide));
         assert!(message(load_image(b"", 0, 28)).contains("0×28"));
         // A header that promises far more than the limits allow.
         let mut huge = encoded(RgbImage::new(1, 1), ImageFormat::Png);
@@ -131,13 +261,76 @@ mod tests {
         let checksum = crc(&huge[12..29]).to_be_bytes();
         huge[29..33].copy_from_slice(&checksum);
         let short = message(load_image(&huge, 28, 28));
-        assert!(short.contains("bytes cannot hold the 12288×12288 pixels of its header: it is cut short or damaged"), "{short}");
+        assert!(short.contains("bytes cannot hold the 12288×12288 pixels of its header; it is cut short or damaged"), "{short}");
     }
 
     fn crc(bytes: &[u8]) -> u32 {
         let mut crc = flate2::Crc::new();
         crc.update(bytes);
         crc.sum()
+    }
+
+    /// Pictures of 9×7 pixels that the encoders of `image` cannot write, made by Pillow 13 from one gradient:
+    /// `save(…, progressive=True, quality=80)`, the same in grey, and `save("….webp", quality=60)`.
+    const PROGRESSIVE: &[u8] = include_bytes!("fixtures/progressive.jpg");
+    const PROGRESSIVE_GREY: &[u8] = include_bytes!("fixtures/progressive-grey.jpg");
+    const LOSSY_WEBP: &[u8] = include_bytes!("fixtures/lossy.webp");
+    /// In the order of the file above; its baseline JPEG with restart markers, and an interlaced PNG written by hand.
+    const RESTARTS: &[u8] = include_bytes!("fixtures/restarts.jpg");
+    const INTERLACED: &[u8] = include_bytes!("fixtures/interlaced.png");
+
+    fn gradient() -> RgbImage {
+        RgbImage::from_fn(21, 18, |x, y| Rgb([(x * y) as u8, 10 * x as u8, 200 - 9 * y as u8]))
+    }
+
+    /// Cut at every byte; `harmless`: how many bytes may be missing at most (the end marker).
+    fn cut_everywhere(name: &str, bytes: &[u8], harmless: usize) {
+        let whole = load_image(bytes, 9, 7).unwrap_or_else(|e| panic!("{name}: {e}"));
+        for missing in 1..=bytes.len() {
+            match load_image(&bytes[..bytes.len() - missing], 9, 7) {
+                Ok(pixels) => assert!(missing <= harmless && pixels == whole, "{name} without {missing} bytes is taken"),
+                Err(error) => {
+                    assert!(missing > harmless, "{name} without {missing} bytes: {error}");
+                    assert!(!error.to_string().contains('\n'), "{error}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_picture_cut_at_any_byte_is_refused() {
+        let deep = image::ImageBuffer::from_fn(9, 7, |x, y| Rgb([x as u16 * 7000, y as u16 * 9000, 77]));
+        cut_everywhere("jpeg", &encoded(gradient(), ImageFormat::Jpeg), 2);
+        cut_everywhere("grey jpeg", &encoded(DynamicImage::from(gradient()).into_luma8(), ImageFormat::Jpeg), 2);
+        cut_everywhere("restarts", RESTARTS, 2);
+        cut_everywhere("progressive", PROGRESSIVE, 2);
+        cut_everywhere("progressive grey", PROGRESSIVE_GREY, 2);
+        cut_everywhere("png", &encoded(gradient(), ImageFormat::Png), 12);
+        cut_everywhere("deep png", &encoded(DynamicImage::ImageRgb16(deep), ImageFormat::Png), 12);
+        cut_everywhere("interlaced png", INTERLACED, 12);
+        cut_everywhere("lossy webp", LOSSY_WEBP, 0);
+        cut_everywhere("lossless webp", &encoded(gradient(), ImageFormat::WebP), 0);
+        cut_everywhere("bmp", &encoded(gradient(), ImageFormat::Bmp), 0);
+    }
+
+    #[test]
+    fn webp_and_bmp_are_read_by_their_content() {
+        for format in [ImageFormat::WebP, ImageFormat::Bmp] {
+            assert_eq!(load_image(&encoded(gradient(), format), 18, 21).unwrap(), gradient().into_raw(), "{format:?}");
+        }
+        // The first and last pixel as Pillow reads them.
+        let lossy = load_image(LOSSY_WEBP, 7, 9).unwrap();
+        assert_eq!((&lossy[..3], &lossy[lossy.len() - 3..]), (&[6, 6, 0][..], &[223, 211, 227][..]));
+    }
+
+    #[test]
+    fn a_progressive_jpeg_damaged_within_is_refused() {
+        // A scan that ends too early, where the decoder would drop all later ones.
+        let scan = PROGRESSIVE.windows(2).rposition(|w| w == [0xff, 0xda]).unwrap();
+        let mut bytes = PROGRESSIVE.to_vec();
+        bytes.drain(scan + 12..bytes.len() - 2);
+        let told = load_image(&bytes, 7, 9).unwrap_err().to_string();
+        assert!(told.ends_with("the JPEG is damaged; fetch, convert or export it again"), "{told}");
     }
 
     proptest! {

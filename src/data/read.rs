@@ -9,8 +9,8 @@ use flate2::read::MultiGzDecoder;
 use super::CHANNELS;
 use crate::{Error, Result};
 
-/// Most bytes that one file, member of a NumPy archive or whole CIFAR-10 archive may unpack to (1 GiB; all of SVHN's training images are 0.2 GiB), so that
-/// a small hostile file cannot fill the memory.
+/// Most bytes that one file or whole CIFAR archive may unpack to (1 GiB; all of SVHN's training images are 0.2 GiB), so that a small
+/// hostile file cannot fill the memory.
 pub(super) const MAX_UNPACKED: u64 = 1 << 30;
 
 /// Largest height or width of a stored image, far above any digit set and small enough for sizes not to overflow.
@@ -42,6 +42,29 @@ impl RawImages {
 pub(super) struct RawSet {
     pub images: RawImages,
     pub labels: Vec<u8>,
+}
+
+#[cfg(feature = "native")]
+impl RawSet {
+    /// Puts another part of the same set behind this one.
+    ///
+    /// # Errors
+    /// [`Error::Data`] when its images are of another size.
+    pub fn append(&mut self, file: &str, other: RawSet) -> Result<()> {
+        let (a, b) = (&self.images, &other.images);
+        if (a.height, a.width, a.channels) != (b.height, b.width, b.channels) {
+            return Err(bad(
+                file,
+                format_args!(
+                    "it holds images of {}×{}×{} and of {}×{}×{}; bring them to one size",
+                    a.height, a.width, a.channels, b.height, b.width, b.channels
+                ),
+            ));
+        }
+        self.images.pixels.extend(other.images.pixels);
+        self.labels.extend(other.labels);
+        Ok(())
+    }
 }
 
 /// A complaint about `file`: what is wrong and what to do.
@@ -92,9 +115,15 @@ fn check_magic(file: &str, bytes: &[u8], wanted: u32, kind: &str) -> Result<()> 
         return Ok(());
     }
     let hint = match magic {
-        IDX_IMAGES => "this is an image file; were images and labels swapped?",
-        IDX_LABELS => "this is a label file; were images and labels swapped?",
-        _ => "this is not such a file; fetch it again",
+        IDX_IMAGES => "this is an image file; were images and labels swapped?".to_owned(),
+        IDX_LABELS => "this is a label file; were images and labels swapped?".to_owned(),
+        0x0800..=0x08ff => format!("it has {} dimensions, not {}; reshape it", magic & 0xff, wanted & 0xff),
+        0x0900..=0x0eff => {
+            const TYPES: [&str; 6] = ["signed bytes", "", "16-bit integers", "32-bit integers", "32-bit floats", "64-bit floats"];
+            let name = TYPES.get((magic >> 8) as usize - 9).filter(|name| !name.is_empty()).unwrap_or(&"of an unknown type");
+            format!("its elements are {name}, and must be unsigned bytes; convert it")
+        }
+        _ => "this is not such a file; fetch it again".to_owned(),
     };
     Err(bad(file, format_args!("byte 0: magic number {magic:#010x}, but an IDX {kind} file starts with {wanted:#010x}; {hint}")))
 }
@@ -132,11 +161,11 @@ pub(super) fn side(file: &str, value: impl Into<u64>, what: &str) -> Result<usiz
     }
 }
 
-/// Labels of an unpacked IDX file: magic `0x00000801`, count, then one byte a label, each below `classes`.
+/// Labels of an unpacked IDX file: magic `0x00000801`, count, then one byte a label.
 ///
 /// # Errors
 /// [`Error::Data`] naming the file and byte.
-pub(super) fn idx_labels(file: &str, bytes: &[u8], classes: usize) -> Result<Vec<u8>> {
+pub(super) fn idx_labels(file: &str, bytes: &[u8]) -> Result<Vec<u8>> {
     check_magic(file, bytes, IDX_LABELS, "label")?;
     let count = word(file, bytes, 4)?;
     let labels = &bytes[8..];
@@ -150,10 +179,7 @@ pub(super) fn idx_labels(file: &str, bytes: &[u8], classes: usize) -> Result<Vec
             ),
         ));
     }
-    match labels.iter().position(|&l| usize::from(l) >= classes) {
-        Some(i) => Err(bad(file, format_args!("byte {}: label {} of image {i} is not among 0 to {}", 8 + i, labels[i], classes - 1))),
-        None => Ok(labels.to_vec()),
-    }
+    Ok(labels.to_vec())
 }
 
 /// Puts images and labels together.
@@ -310,14 +336,14 @@ mod tests {
         let images = idx_images("f", &unpack("f", &gz(&idx(2))).unwrap()).unwrap();
         assert_eq!((images.height, images.width, images.channels, images.len()), (2, 3, 1, 2));
         assert_eq!(images.pixels[6..], [6, 7, 8, 9, 10, 11]);
-        assert_eq!(idx_labels("f", &idx_label_file(&[9, 0]), 10).unwrap(), [9, 0]);
+        assert_eq!(idx_labels("f", &idx_label_file(&[9, 0])).unwrap(), [9, 0]);
     }
 
     #[test]
     fn damaged_idx_files_are_told_with_the_byte() {
         let f = "the-file";
         assert_says(&message(idx_images(f, &idx_label_file(&[1, 2, 3]))), &["byte 0", "0x00000801", "swapped"]);
-        assert_says(&message(idx_labels(f, &idx(1), 10)), &["byte 0", "0x00000803", "swapped"]);
+        assert_says(&message(idx_labels(f, &idx(1))), &["byte 0", "0x00000803", "swapped"]);
         assert_says(&message(idx_images(f, b"GIF89a...")), &["byte 0", "0x47494638", "not such a file"]);
         assert_says(&message(idx_images(f, &idx(1)[..14])), &["ends at byte 14"]);
         assert_says(&message(idx_images(f, &idx(2)[..20])), &["byte 4", "2 images of 2×3", "12 bytes", "there are 4"]);
@@ -328,9 +354,13 @@ mod tests {
         let mut flat = idx(1);
         flat[11] = 0;
         assert_says(&message(idx_images(f, &flat)), &["byte 8", "height is 0"]);
-        assert_says(&message(idx_labels(f, &idx_label_file(&[1, 10]), 10)), &["byte 9", "label 10 of image 1", "0 to 9"]);
+        let magic = |kind: u8, dims: u8| [vec![0, 0, kind, dims], vec![0; 40]].concat();
+        assert_says(&message(idx_images(f, &magic(0x0d, 3))), &["byte 0", "elements are 32-bit floats", "unsigned bytes"]);
+        assert_says(&message(idx_labels(f, &magic(0x0c, 1))), &["32-bit integers"]);
+        assert_says(&message(idx_images(f, &magic(0x0a, 3))), &["of an unknown type"]);
+        assert_says(&message(idx_images(f, &magic(8, 4))), &["4 dimensions, not 3"]);
         let short = idx_label_file(&[1, 2, 3]);
-        assert_says(&message(idx_labels(f, &short[..10], 10)), &["3 labels", "2 bytes follow"]);
+        assert_says(&message(idx_labels(f, &short[..10])), &["3 labels", "2 bytes follow"]);
         let packed = gz(&idx(50));
         assert_says(&message(unpack(f, &packed[..packed.len() - 12])), &["gzip"]);
     }
@@ -377,7 +407,7 @@ mod tests {
             let bytes = [starts[magic], &bytes].concat();
             let _ = unpack("f", &bytes);
             let _ = idx_images("f", &bytes);
-            let _ = idx_labels("f", &bytes, 10);
+            let _ = idx_labels("f", &bytes);
             let _ = text("f", &bytes, TextFormat::Usps, 10);
             let _ = text("f", &bytes, TextFormat::Optdigits, 10);
         }
@@ -396,7 +426,7 @@ mod tests {
                 // A truncated file is always noticed, but for text, which may be cut at the end of a row.
                 let failed = match kind {
                     0 => idx_images("f", &bytes).is_err(),
-                    1 => idx_labels("f", &bytes, 10).is_err(),
+                    1 => idx_labels("f", &bytes).is_err(),
                     2 => unpack("f", &bytes).and_then(|b| idx_images("f", &b)).is_err(),
                     _ => text("f", &bytes, TextFormat::Optdigits, 10).is_err() || truncate,
                 };

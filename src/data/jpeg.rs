@@ -1,0 +1,388 @@
+//! Whether a JPEG file is whole.
+//!
+//! The decoder paints what is missing grey, and drops all scans of a progressive picture after one that it cannot read. A whole file ends
+//! with a marker; one without it may lack this marker alone, and only counting the coded blocks shows that (ITU-T T.81, annexes E to G).
+//! Nothing is decoded to pixels here.
+
+/// How a picture's file ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// With the end marker of its format.
+    Marked,
+    /// Everything is there but the end marker.
+    Unmarked,
+    /// Before the end of the picture.
+    Cut,
+    /// With the end marker, though a scan of a progressive picture cannot be read to its end.
+    Damaged,
+}
+
+/// Most scans of a progressive picture, as in the decoder.
+const MOST_SCANS: usize = 100;
+
+/// How the JPEG file `bytes` ends. Pictures that are not decoded anyway (arithmetic coding, lossless, too large) count as [`End::Marked`].
+pub(super) fn end(bytes: &[u8]) -> End {
+    let walk = || Walk { bytes, at: 2, progressive: false, whole: false };
+    let mut first = walk();
+    match first.markers(None) {
+        None => End::Cut,
+        Some(Stop::Marker) if !first.progressive => End::Marked,
+        Some(Stop::Foreign) => End::Marked,
+        // Once more, now with the blocks counted.
+        Some(stop) => {
+            let mut second = walk();
+            match (stop, second.markers(Some(Frame::default()))) {
+                (Stop::Data, Some(_)) if second.whole => End::Unmarked,
+                (Stop::Data, _) => End::Cut,
+                (_, Some(_)) => End::Marked,
+                (_, None) => End::Damaged,
+            }
+        }
+    }
+}
+
+/// Where the markers end.
+enum Stop {
+    /// At the end marker.
+    Marker,
+    /// With the coded data of a scan.
+    Data,
+    /// At a frame that is not decoded.
+    Foreign,
+}
+
+struct Walk<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    progressive: bool,
+    /// Where blocks are counted: whether the last scan completes the picture.
+    whole: bool,
+}
+
+impl Walk<'_> {
+    /// Follows the markers; with a `frame`, counts the blocks of each scan. `None` where the file ends within a segment, or a scan has
+    /// fewer blocks than the picture.
+    fn markers(&mut self, mut frame: Option<Frame>) -> Option<Stop> {
+        let mut scans = 0;
+        loop {
+            // Bytes between segments are skipped, as other decoders do.
+            while *self.bytes.get(self.at)? != 0xff || matches!(*self.bytes.get(self.at + 1)?, 0 | 0xff) {
+                self.at += 1;
+            }
+            let marker = self.bytes[self.at + 1];
+            self.at += 2;
+            match marker {
+                0xd9 => return Some(Stop::Marker),
+                0x01 | 0xd0..=0xd8 => continue,
+                0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => return Some(Stop::Foreign),
+                _ => {}
+            }
+            let length = usize::from(u16::from_be_bytes([*self.bytes.get(self.at)?, *self.bytes.get(self.at + 1)?]));
+            let segment = self.bytes.get(self.at + 2..self.at + length.max(2))?;
+            self.at += length.max(2);
+            if matches!(marker, 0xc0..=0xc2) {
+                self.progressive |= marker == 0xc2;
+                let sides = [segment.get(1..3)?, segment.get(3..5)?].map(|s| u32::from(s[0]) << 8 | u32::from(s[1]));
+                // Refused for its size by the decoder.
+                if sides.iter().any(|side| *side > super::picture::MAX_SIDE) {
+                    return Some(Stop::Foreign);
+                }
+            }
+            if let Some(frame) = &mut frame {
+                match marker {
+                    0xc0..=0xc2 => frame.start(segment, marker == 0xc2)?,
+                    0xc4 => frame.tables(segment)?,
+                    0xdd => frame.interval = usize::from(u16::from_be_bytes([*segment.first()?, *segment.get(1)?])),
+                    _ => {}
+                }
+            }
+            if marker == 0xda {
+                let data = &self.bytes[self.at..];
+                let length = scan_length(data);
+                self.at += length.unwrap_or(data.len());
+                scans += 1;
+                if let Some(frame) = &mut frame {
+                    let coded = &data[..length.unwrap_or(data.len())];
+                    // Half an end marker.
+                    let coded = if length.is_none() { coded.strip_suffix(&[0xff]).unwrap_or(coded) } else { coded };
+                    let rest = frame.scan(segment, coded)?;
+                    self.whole = rest == 0 && frame.complete();
+                    if scans > MOST_SCANS {
+                        return None;
+                    }
+                }
+                if length.is_none() {
+                    return Some(Stop::Data);
+                }
+            }
+        }
+    }
+}
+
+/// Bytes of the coded data at the start of `data`; `None` if no marker follows them.
+fn scan_length(data: &[u8]) -> Option<usize> {
+    (0..data.len().saturating_sub(1)).find(|&i| data[i] == 0xff && !matches!(data[i + 1], 0 | 0xd0..=0xd7 | 0xff))
+}
+
+/// What is known of the picture's blocks.
+#[derive(Default)]
+struct Frame {
+    progressive: bool,
+    width: usize,
+    height: usize,
+    parts: Vec<Component>,
+    /// Huffman tables for the mean values, then for the others.
+    dc: [Option<Huffman>; 4],
+    ac: [Option<Huffman>; 4],
+    /// Units between restarts; 0 for none.
+    interval: usize,
+}
+
+/// A colour component.
+struct Component {
+    id: u8,
+    across: usize,
+    down: usize,
+    /// Blocks in a row, filled up to whole units.
+    stride: usize,
+    /// For each block, one bit for each coefficient that is not zero.
+    nonzero: Vec<u64>,
+    /// For each coefficient, how many low bits are still to come; `None` if it has not come at all.
+    missing: [Option<u8>; 64],
+}
+
+impl Frame {
+    fn start(&mut self, segment: &[u8], progressive: bool) -> Option<()> {
+        let side = |at| Some(usize::from(u16::from_be_bytes([*segment.get(at)?, *segment.get(at + 1)?])));
+        (self.progressive, self.height, self.width) = (progressive, side(1)?, side(3)?);
+        let count = usize::from(*segment.get(5)?);
+        if self.height == 0 || self.width == 0 || !(1..=4).contains(&count) {
+            return None;
+        }
+        self.parts.clear();
+        for part in segment.get(6..6 + 3 * count)?.chunks_exact(3) {
+            let (across, down) = (usize::from(part[1] >> 4), usize::from(part[1] & 15));
+            if !(1..=4).contains(&across) || !(1..=4).contains(&down) {
+                return None;
+            }
+            self.parts.push(Component { id: part[0], across, down, stride: 0, nonzero: Vec::new(), missing: [None; 64] });
+        }
+        let (columns, rows) = self.units();
+        for part in &mut self.parts {
+            part.stride = columns * part.across;
+            // The blocks are remembered where later scans refine them.
+            part.nonzero = if progressive { vec![0; part.stride * rows * part.down] } else { Vec::new() };
+        }
+        Some(())
+    }
+
+    fn most(&self) -> (usize, usize) {
+        (self.parts.iter().map(|p| p.across).max().unwrap_or(1), self.parts.iter().map(|p| p.down).max().unwrap_or(1))
+    }
+
+    /// Units of interleaved blocks, across and down.
+    fn units(&self) -> (usize, usize) {
+        let (across, down) = self.most();
+        (self.width.div_ceil(8 * across), self.height.div_ceil(8 * down))
+    }
+
+    fn tables(&mut self, mut segment: &[u8]) -> Option<()> {
+        while let Some((&head, rest)) = segment.split_first() {
+            let counts = rest.get(..16)?;
+            let symbols = rest.get(16..16 + counts.iter().map(|c| usize::from(*c)).sum::<usize>())?;
+            let tables = if head & 0x10 == 0 { &mut self.dc } else { &mut self.ac };
+            *tables.get_mut(usize::from(head & 15))? = Some(Huffman::new(counts, symbols));
+            segment = &rest[16 + symbols.len()..];
+        }
+        Some(())
+    }
+
+    /// Whether every coefficient of every component has come in full.
+    fn complete(&self) -> bool {
+        !self.parts.is_empty() && self.parts.iter().all(|p| p.missing.iter().all(|m| *m == Some(0)))
+    }
+
+    /// Goes through the blocks of one scan; returns how many bytes of `data` are left, `None` if they are too few.
+    fn scan(&mut self, header: &[u8], data: &[u8]) -> Option<usize> {
+        let count = usize::from(*header.first()?);
+        let tail = header.get(1 + 2 * count..4 + 2 * count)?;
+        let (from, to, high, low) = if self.progressive { (tail[0], tail[1], tail[2] >> 4, tail[2] & 15) } else { (0, 63, 0, 0) };
+        if from > to || to > 63 {
+            return None;
+        }
+        let mut chosen = Vec::new();
+        for pair in header[1..1 + 2 * count].chunks_exact(2) {
+            let part = self.parts.iter().position(|p| p.id == pair[0])?;
+            chosen.push((part, usize::from(pair[1] >> 4), usize::from(pair[1] & 15)));
+            self.parts[part].missing[usize::from(from)..=usize::from(to)].fill(Some(low));
+        }
+        let (columns, rows) = match chosen[..] {
+            [] => return None,
+            [(part, ..)] => {
+                let (part, (across, down)) = (&self.parts[part], self.most());
+                ((self.width * part.across).div_ceil(8 * across), (self.height * part.down).div_ceil(8 * down))
+            }
+            _ => self.units(),
+        };
+        let alone = chosen.len() == 1;
+        let mut bits = Bits { data, at: 0, held: 0, count: 0 };
+        let mut band = Band { from, to, first: high == 0, run: 0 };
+        for unit in 0..columns * rows {
+            if self.interval > 0 && unit > 0 && unit % self.interval == 0 {
+                bits.restart()?;
+                band.run = 0;
+            }
+            for &(part, dc, ac) in &chosen {
+                let (across, down) = if alone { (1, 1) } else { (self.parts[part].across, self.parts[part].down) };
+                for block in 0..across * down {
+                    let (x, y) = (unit % columns * across + block % across, unit / columns * down + block / across);
+                    let part = &mut self.parts[part];
+                    let mut sequential = 0;
+                    let nonzero = if self.progressive { part.nonzero.get_mut(y * part.stride + x)? } else { &mut sequential };
+                    if from == 0 {
+                        if !band.first {
+                            bits.take(1)?;
+                        } else {
+                            let size = bits.symbol(self.dc.get(dc)?.as_ref()?)?;
+                            bits.take(size)?;
+                        }
+                    }
+                    if to > 0 {
+                        band.block(&mut bits, self.ac.get(ac)?.as_ref()?, nonzero)?;
+                    }
+                }
+            }
+        }
+        Some(data.len() - bits.at)
+    }
+}
+
+/// A band of coefficients in a scan.
+struct Band {
+    from: u8,
+    to: u8,
+    /// Whether this scan brings their first bits.
+    first: bool,
+    /// Blocks that follow without a coefficient of their own.
+    run: u32,
+}
+
+impl Band {
+    /// The coefficients after the mean value of one block.
+    fn block(&mut self, bits: &mut Bits, table: &Huffman, nonzero: &mut u64) -> Option<()> {
+        let mut at = u32::from(self.from.max(1));
+        let to = u32::from(self.to);
+        while self.run == 0 && at <= to {
+            let symbol = bits.symbol(table)?;
+            let (mut zeros, size) = (u32::from(symbol >> 4), symbol & 15);
+            if size == 0 && zeros < 15 {
+                self.run = (1 << zeros) + bits.take(zeros as u8)?;
+                break;
+            }
+            if self.first {
+                bits.take(size)?;
+                at += zeros;
+                if size > 0 && at <= to {
+                    *nonzero |= 1 << at;
+                }
+                at += 1;
+                continue;
+            }
+            if size > 0 {
+                bits.take(1)?;
+            }
+            // Coefficients that are there already have a bit each, and do not count as zeros.
+            while at <= to {
+                if *nonzero & (1 << at) != 0 {
+                    bits.take(1)?;
+                } else if zeros == 0 {
+                    *nonzero |= u64::from(size > 0) << at;
+                    at += 1;
+                    break;
+                } else {
+                    zeros -= 1;
+                }
+                at += 1;
+            }
+        }
+        if self.run > 0 {
+            self.run -= 1;
+            if !self.first {
+                let rest = (at..=to).filter(|k| *nonzero & (1 << k) != 0).count();
+                (0..rest).try_for_each(|_| bits.take(1).map(drop))?;
+            }
+        }
+        Some(())
+    }
+}
+
+/// The codes of one table: for each length, the first code, how many there are, and where their symbols begin.
+struct Huffman {
+    lengths: [(u32, u32, usize); 16],
+    symbols: Vec<u8>,
+}
+
+impl Huffman {
+    fn new(counts: &[u8], symbols: &[u8]) -> Huffman {
+        let mut lengths = [(0, 0, 0); 16];
+        let (mut code, mut place) = (0, 0);
+        for (entry, &count) in lengths.iter_mut().zip(counts) {
+            *entry = (code, u32::from(count), place);
+            code = (code + u32::from(count)) << 1;
+            place += usize::from(count);
+        }
+        Huffman { lengths, symbols: symbols.to_vec() }
+    }
+}
+
+/// The bits of a scan.
+struct Bits<'a> {
+    data: &'a [u8],
+    at: usize,
+    held: u32,
+    count: u8,
+}
+
+impl Bits<'_> {
+    /// The next `n` bits; `None` at the end, at a marker, and for more than 16, which no code asks for.
+    fn take(&mut self, n: u8) -> Option<u32> {
+        if n > 16 {
+            return None;
+        }
+        while self.count < n {
+            let byte = *self.data.get(self.at)?;
+            self.at += 1;
+            if byte == 0xff {
+                // A byte of ones is followed by a zero.
+                (*self.data.get(self.at)? == 0).then_some(())?;
+                self.at += 1;
+            }
+            self.held = self.held << 8 | u32::from(byte);
+            self.count += 8;
+        }
+        self.count -= n;
+        Some(self.held >> self.count & ((1 << n) - 1))
+    }
+
+    fn symbol(&mut self, table: &Huffman) -> Option<u8> {
+        let mut code = 0;
+        for (first, count, place) in table.lengths {
+            code = code << 1 | self.take(1)?;
+            if code >= first && code - first < count {
+                return table.symbols.get(place + (code - first) as usize).copied();
+            }
+        }
+        None
+    }
+
+    /// Leaves the rest of the byte, and the restart marker that must follow.
+    fn restart(&mut self) -> Option<()> {
+        self.count = 0;
+        while *self.data.get(self.at)? == 0xff && *self.data.get(self.at + 1)? == 0xff {
+            self.at += 1;
+        }
+        (self.data[self.at] == 0xff && matches!(self.data[self.at + 1], 0xd0..=0xd7)).then_some(())?;
+        self.at += 2;
+        Some(())
+    }
+}

@@ -1,0 +1,658 @@
+//! Decides how a folder of pictures is laid out: which folders are domains, splits and classes.
+//!
+//! | below the folder of a domain | read as |
+//! |---|---|
+//! | `CLASS/PICTURE` | classes; the test split is drawn |
+//! | `SPLIT/CLASS/PICTURE` | the data set's own splits |
+//! | `CLASS/SPLIT/PICTURE` | the same in the other order |
+//!
+//! `SPLIT` is `train` or `training`; `val`, `valid` or `validation`; `test` or `testing`, in any letter case. The folder of the data is one
+//! such domain, holds one folder per domain, or holds `SPLIT/DOMAIN/CLASS/PICTURE`. Pictures at any depth below a class folder are the
+//! class's. Everything here is a pure function of the scanned [`Folder`]: each picture gets a role or a reason why it is left out, and a
+//! folder that could be read in two ways is an error which says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use super::tree::{Folder, Left, Why, few};
+
+/// The layouts, for messages.
+pub(super) const LAYOUTS: &str = "known layouts: CLASS/PICTURE, train|val|test/CLASS/PICTURE and CLASS/train|val|test/PICTURE, \
+    each also in one folder per domain (see datasets/README.md)";
+
+/// Names that say nothing, of a folder between a class and its pictures.
+const WRAPPERS: [&str; 5] = ["images", "image", "imgs", "pictures", "photos"];
+
+/// What the pictures of a folder are for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Role {
+    Train,
+    Validation,
+    Test,
+}
+
+const ROLES: [Role; 3] = [Role::Train, Role::Validation, Role::Test];
+
+impl Role {
+    fn words(self) -> &'static [&'static str] {
+        match self {
+            Role::Train => &["train", "training"],
+            Role::Validation => &["val", "valid", "validation"],
+            Role::Test => &["test", "testing"],
+        }
+    }
+
+    /// The role that a folder of exactly this name has.
+    pub fn of(name: &str) -> Option<Role> {
+        let name = name.to_lowercase();
+        ROLES.into_iter().find(|role| role.words().contains(&name.as_str()))
+    }
+
+    /// The role that a name such as `training_set`, `val2017` or `seg_test` hints at.
+    fn hinted(name: &str) -> Option<Role> {
+        let name = name.to_lowercase();
+        let mut words = name.split(|c: char| !c.is_alphabetic()).map(|w| w.strip_suffix("set").unwrap_or(w));
+        words.find_map(Role::of)
+    }
+}
+
+/// A picture, its class and what it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Picture {
+    pub class: String,
+    pub role: Role,
+    pub path: PathBuf,
+}
+
+/// One domain of pictures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Plan {
+    pub name: String,
+    pub path: PathBuf,
+    /// Sorted by class, role and path; all of them for training where `split` is false.
+    pub pictures: Vec<Picture>,
+    /// Whether the folders say which pictures are for testing.
+    pub split: bool,
+    /// Whether folders say which pictures are for training.
+    pub trains: bool,
+    pub left: Vec<Left>,
+    pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// Names of the classes, sorted.
+    pub fn classes(&self) -> Vec<String> {
+        self.pictures.iter().map(|p| p.class.clone()).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    fn of(folder: &Folder) -> Plan {
+        Plan { name: folder.name.clone(), path: folder.path.clone(), ..Plan::default() }
+    }
+
+    /// Every picture below `folder` is one of `class`.
+    fn add(&mut self, class: &str, role: Role, folder: &Folder) {
+        let new = |path| Picture { class: class.to_owned(), role, path };
+        self.pictures.extend(folder.all_pictures().into_iter().map(new));
+        self.left.extend(folder.all_left());
+    }
+
+    /// What lies in `folder` itself and in those of its folders that have no picture is no part of the domain.
+    fn leave_rest(&mut self, folder: &Folder) -> Result<(), String> {
+        self.left.extend(folder.left.iter().cloned());
+        self.left.extend(folder.pictures.iter().map(|path| Left { path: path.clone(), why: Why::Loose }));
+        for empty in folder.folders.iter().filter(|f| !f.has_pictures()) {
+            let left = empty.all_left();
+            if left.iter().any(|l| l.why.is_picture()) {
+                let names: Vec<String> = left.iter().filter_map(|l| Some(l.path.file_name()?.to_string_lossy().into_owned())).collect();
+                return Err(format!(
+                    "{}: there is no readable picture (found {}): put PNG, JPEG, WebP or BMP pictures there, or remove the folder",
+                    empty.path.display(),
+                    few(&names)
+                ));
+            }
+            self.left.extend(left);
+        }
+        Ok(())
+    }
+
+    fn done(mut self) -> Plan {
+        self.split = self.pictures.iter().any(|p| p.role == Role::Test);
+        self.pictures.sort_by(|a, b| (&a.class, a.role, &a.path).cmp(&(&b.class, b.role, &b.path)));
+        self
+    }
+}
+
+/// How a folder can be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// As one domain.
+    One(Plan),
+    /// As one with splits above its domains; and what is no part of any of them.
+    Many(Vec<Plan>, Vec<Left>),
+    /// Not by itself: its folders may be domains.
+    Unknown,
+}
+
+/// The domains of a folder of data, and what is no part of any of them.
+pub(super) fn layout(root: &Folder) -> Result<(Vec<Plan>, Vec<Left>), String> {
+    match shape(root)? {
+        Shape::One(plan) => return Ok((vec![plan], Vec::new())),
+        Shape::Many(plans, left) => return Ok((plans, left)),
+        Shape::Unknown => {}
+    }
+    let mut left = Plan::of(root);
+    left.leave_rest(root)?;
+    let (plans, more) = domains(&root.kids())?;
+    left.left.extend(more);
+    Ok((plans, left.left))
+}
+
+/// Those of `folders` that are domains, and the content of the others as left out.
+pub(super) fn domains(folders: &[&Folder]) -> Result<(Vec<Plan>, Vec<Left>), String> {
+    let (mut plans, mut others, mut left) = (Vec::new(), Vec::new(), Vec::new());
+    for folder in folders {
+        match shape(folder)? {
+            Shape::One(plan) => plans.push(plan),
+            Shape::Many(..) => return Err(too_high(folder)),
+            Shape::Unknown => others.push(*folder),
+        }
+    }
+    let known: BTreeSet<String> = plans.iter().flat_map(Plan::classes).collect();
+    for folder in others {
+        // The classes of the other domains, with all pictures one level deeper.
+        let kids = folder.kids();
+        if !kids.is_empty() && kids.iter().all(|kid| known.contains(&kid.name)) {
+            plans.push(classes(folder, &kids, Vec::new())?);
+        } else if plans.is_empty() && kids.iter().any(|kid| !matches!(shape(kid), Ok(Shape::Unknown))) {
+            return Err(too_high(folder));
+        } else {
+            left.extend(folder.left_whole(Why::Beside));
+        }
+    }
+    plans.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok((plans, left))
+}
+
+fn too_high(folder: &Folder) -> String {
+    format!("{}: the data set begins one level further down: give --data-dir {}", folder.path.display(), folder.path.display())
+}
+
+/// How `folder` is laid out.
+///
+/// # Errors
+/// A message for a folder that can be read in two ways, or in none though its names are those of splits.
+pub(super) fn shape(folder: &Folder) -> Result<Shape, String> {
+    let kids = folder.kids();
+    let hints: BTreeSet<Role> = kids.iter().filter_map(|k| Role::hinted(&k.name)).collect();
+    if hints.len() > 1 && kids.iter().all(|k| Role::hinted(&k.name).is_some()) && kids.iter().any(|k| Role::of(&k.name).is_none()) {
+        return Err(format!(
+            "{}: {} look like the splits of one data set: rename them to train, val and test; {LAYOUTS}",
+            folder.path.display(),
+            names(&kids)
+        ));
+    }
+    let (roled, others): (Vec<&Folder>, Vec<&Folder>) = kids.iter().partition(|k| Role::of(&k.name).is_some());
+    let flat = |f: &&Folder| f.kids().is_empty();
+    let mut notes = Vec::new();
+    match &roled[..] {
+        [] => {}
+        // A class may be called so: trains, for example, beside other vehicles.
+        [one] if flat(one) && !others.is_empty() && others.iter().all(flat) => notes.push(format!(
+            "{}: {} is taken for a class, because it holds pictures right beside those of {}",
+            folder.path.display(),
+            one.name,
+            names(&others)
+        )),
+        _ => return split(folder, &roled, &others),
+    }
+    if !kids.is_empty() && kids.iter().all(|k| is_split_class(k)) {
+        return split_classes(folder, &kids).map(Shape::One);
+    }
+    let (direct, deep): (Vec<&Folder>, Vec<&Folder>) = kids.iter().partition(|k| !k.pictures.is_empty());
+    if direct.is_empty() {
+        // CLASS/images/PICTURE
+        let wraps = |k: &Folder| matches!(k.kids()[..], [one] if flat(&one) && WRAPPERS.contains(&one.name.to_lowercase().as_str()));
+        return Ok(if deep.len() > 1 && deep.iter().all(|k| wraps(k)) {
+            Shape::One(classes(folder, &kids, notes)?)
+        } else {
+            Shape::Unknown
+        });
+    }
+    if let Some(mixed) = mixed(&direct, &deep) {
+        return if mixed == Mixed::Domains {
+            Ok(Shape::Unknown)
+        } else {
+            Err(format!(
+                "{}: pictures lie right in {}, but in folders below {}: it is not clear which are classes and which are domains; {LAYOUTS}",
+                folder.path.display(),
+                names(&direct),
+                names(&deep)
+            ))
+        };
+    }
+    let counted = deep.iter().map(|k| {
+        let (all, inner) = (k.all_pictures().len(), k.kids());
+        format!("{}: the {all} picture(s) in its folders ({}) are taken for the class {}", k.path.display(), names(&inner), k.name)
+    });
+    notes.extend(counted);
+    Ok(Shape::One(classes(folder, &kids, notes)?))
+}
+
+/// What folders of pictures beside folders of folders are.
+#[derive(PartialEq)]
+enum Mixed {
+    /// Domains, and one that is none.
+    Domains,
+    /// Nobody knows.
+    Unclear,
+}
+
+/// `None` where all of them are classes.
+fn mixed(direct: &[&Folder], deep: &[&Folder]) -> Option<Mixed> {
+    let has_split = |k: &&Folder| k.kids().iter().any(|inner| Role::of(&inner.name).is_some());
+    let inner: Vec<BTreeSet<String>> = deep.iter().map(|k| inner_names(k)).collect();
+    let outer: BTreeSet<String> = direct.iter().map(|k| k.name.clone()).collect();
+    let alike = inner.len() > 1 && inner[0].len() > 1 && inner.iter().all(|names| *names == inner[0]);
+    let shared = inner.iter().enumerate().any(|(i, a)| inner[..i].iter().any(|b| !a.is_disjoint(b)));
+    match () {
+        () if deep.is_empty() => None,
+        () if alike && direct.len() == 1 => Some(Mixed::Domains),
+        () if deep.iter().any(has_split) || shared || inner.iter().any(|names| !names.is_disjoint(&outer)) => Some(Mixed::Unclear),
+        () if direct.len() == 1 && inner.iter().any(|names| names.len() > 1) => Some(Mixed::Unclear),
+        () => None,
+    }
+}
+
+/// A domain whose folders are its classes.
+fn classes(folder: &Folder, kids: &[&Folder], notes: Vec<String>) -> Result<Plan, String> {
+    let mut plan = Plan { notes, ..Plan::of(folder) };
+    plan.leave_rest(folder)?;
+    kids.iter().for_each(|kid| plan.add(&kid.name, Role::Train, kid));
+    Ok(plan.done())
+}
+
+/// Whether a folder holds nothing but splits, and these nothing but pictures.
+fn is_split_class(folder: &Folder) -> bool {
+    let kids = folder.kids();
+    folder.pictures.is_empty() && !kids.is_empty() && kids.iter().all(|k| Role::of(&k.name).is_some() && k.kids().is_empty())
+}
+
+/// `CLASS/SPLIT/PICTURE`
+fn split_classes(folder: &Folder, kids: &[&Folder]) -> Result<Plan, String> {
+    let mut plan = Plan::of(folder);
+    plan.leave_rest(folder)?;
+    for class in kids {
+        plan.leave_rest(class)?;
+        for split in class.kids() {
+            if let Some(role) = Role::of(&split.name) {
+                plan.add(&class.name, role, split);
+            }
+        }
+    }
+    plan.trains = true;
+    if !plan.pictures.iter().any(|p| p.role == Role::Train) {
+        return Err(no_training(folder, &kids[0].kids()));
+    }
+    Ok(plan.done())
+}
+
+/// `SPLIT/CLASS/PICTURE` or `SPLIT/DOMAIN/CLASS/PICTURE`
+fn split(folder: &Folder, roled: &[&Folder], others: &[&Folder]) -> Result<Shape, String> {
+    let at = folder.path.display();
+    let flat: Vec<&Folder> = roled.iter().copied().filter(|k| k.kids().is_empty()).collect();
+    if flat.len() == roled.len() && others.iter().any(|k| k.kids().is_empty()) {
+        return Err(format!(
+            "{at}: {} have the names of splits and hold pictures, as {} do: it is not clear which are classes; {LAYOUTS}",
+            names(roled),
+            names(others)
+        ));
+    }
+    if !flat.is_empty() {
+        return Err(format!(
+            "{at}: found no class folders in {}: put the pictures of each class into a folder of its own there; {LAYOUTS}",
+            names(&flat)
+        ));
+    }
+    let mut parts: BTreeMap<Role, &Folder> = BTreeMap::new();
+    for kid in roled {
+        let Some(role) = Role::of(&kid.name) else { continue };
+        if let Some(other) = parts.insert(role, kid) {
+            return Err(format!("{at}: {} and {} are both for the same split: put them into one folder", other.name, kid.name));
+        }
+    }
+    if !parts.contains_key(&Role::Train) {
+        return Err(no_training(folder, roled));
+    }
+    let deep = others.iter().any(|k| !k.kids().is_empty());
+    if deep || (parts.len() == 1 && !others.is_empty()) {
+        return Err(format!(
+            "{at}: found {} with the names of splits, and {} beside: put the splits of each domain into a folder of its own; {LAYOUTS}",
+            names(roled),
+            names(others)
+        ));
+    }
+    let mut rest = Plan::of(folder);
+    rest.leave_rest(folder)?;
+    rest.left.extend(others.iter().flat_map(|k| k.left_whole(Why::Beside)));
+    let mut parts: Vec<(Role, &Folder)> = parts.into_iter().collect();
+    for (role, part) in &mut parts {
+        // An archive unpacked into a folder of its name: train/train/…
+        while let [one] = part.kids()[..]
+            && Role::of(&one.name) == Some(*role)
+            && !one.kids().is_empty()
+        {
+            rest.leave_rest(part)?;
+            *part = one;
+        }
+        rest.leave_rest(part)?;
+    }
+    if parts.iter().any(|(_, part)| part.kids().iter().any(|k| k.kids().iter().any(|inner| Role::of(&inner.name).is_some()))) {
+        return Err(format!("{at}: there are splits within splits: keep one level of them; {LAYOUTS}"));
+    }
+    match splits_hold_domains(folder, &parts)? {
+        false => {
+            for (role, part) in parts {
+                part.kids().into_iter().for_each(|class| rest.add(&class.name, role, class));
+            }
+            rest.trains = true;
+            let of = |role| rest.pictures.iter().filter(|p| p.role == role).map(|p| p.class.as_str()).collect::<BTreeSet<_>>();
+            let train = of(Role::Train);
+            for other in [Role::Validation, Role::Test].map(of).iter().filter(|o| !o.is_empty() && o.is_disjoint(&train)) {
+                let [train, other] = [&train, other].map(|names| few(&names.iter().collect::<Vec<_>>()));
+                return Err(format!(
+                    "{at}: the classes for training are {train}, but there is a split with {other}: give them the same names"
+                ));
+            }
+            Ok(Shape::One(rest.done()))
+        }
+        true => {
+            let mut plans: BTreeMap<String, Plan> = BTreeMap::new();
+            for (role, part) in parts {
+                for domain in part.kids() {
+                    let plan = plans.entry(domain.name.clone()).or_insert_with(|| Plan::of(domain));
+                    plan.leave_rest(domain)?;
+                    domain.kids().into_iter().for_each(|class| plan.add(&class.name, role, class));
+                }
+            }
+            if let Some(plan) = plans.values().find(|plan| plan.pictures.iter().all(|p| p.role != Role::Train)) {
+                return Err(format!("{at}: the domain {} has no pictures in train: put them there, or remove it", plan.name));
+            }
+            // Paths in its note begin with the split.
+            let plans = plans.into_values().map(|plan| Plan { path: folder.path.clone(), trains: true, ..plan }.done()).collect();
+            Ok(Shape::Many(plans, rest.left))
+        }
+    }
+}
+
+/// Whether the folders in the splits are domains with classes of the same names, rather than classes.
+fn splits_hold_domains(folder: &Folder, parts: &[(Role, &Folder)]) -> Result<bool, String> {
+    let mut inner: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for kid in parts.iter().flat_map(|(_, part)| part.kids()) {
+        if !kid.pictures.is_empty() {
+            return Ok(false);
+        }
+        inner.entry(kid.name.clone()).or_default().extend(inner_names(kid));
+    }
+    let sets: Vec<&BTreeSet<String>> = inner.values().collect();
+    if sets.iter().enumerate().all(|(i, a)| sets[..i].iter().all(|b| a.is_disjoint(b))) {
+        // One folder alone would be the only class.
+        return Ok(sets.len() == 1 && sets[0].len() > 1);
+    }
+    if sets.iter().all(|set| *set == sets[0]) {
+        return Ok(sets[0].len() > 1);
+    }
+    Err(format!(
+        "{}: in its splits, {} hold folders of partly the same names: it is not clear whether they are domains or classes; {LAYOUTS}",
+        folder.path.display(),
+        few(&inner.keys().collect::<Vec<_>>())
+    ))
+}
+
+fn no_training(folder: &Folder, found: &[&Folder]) -> String {
+    format!(
+        "{}: it holds {} and no train/: put the pictures for training into a folder of that name; {LAYOUTS}",
+        folder.path.display(),
+        names(found)
+    )
+}
+
+fn inner_names(folder: &Folder) -> BTreeSet<String> {
+    folder.kids().iter().map(|k| k.name.clone()).collect()
+}
+
+fn names(folders: &[&Folder]) -> String {
+    few(&folders.iter().map(|f| format!("{}/", f.name)).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tree::note;
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    fn tree(paths: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for path in paths {
+            let path = dir.path().join("set").join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, b"not decoded").unwrap();
+        }
+        dir
+    }
+
+    fn read(dir: &tempfile::TempDir) -> Result<(Vec<Plan>, Vec<Left>), String> {
+        layout(&Folder::scan(&dir.path().join("set")).unwrap())
+    }
+
+    /// Each picture as `domain class role path`, sorted; or the message, without the path of the folder.
+    fn told(paths: &[&str]) -> Vec<String> {
+        let dir = tree(paths);
+        let root = dir.path().join("set");
+        match read(&dir) {
+            Ok((plans, _)) => {
+                let of = |plan: &Plan, p: &Picture| {
+                    format!("{} {} {:?} {}", plan.name, p.class, p.role, p.path.strip_prefix(&root).unwrap().display())
+                };
+                plans.iter().flat_map(|plan| plan.pictures.iter().map(|p| of(plan, p)).collect::<Vec<_>>()).collect()
+            }
+            Err(message) => vec![message.replace(root.to_str().unwrap(), "SET").replace(LAYOUTS, "LAYOUTS")],
+        }
+    }
+
+    #[test]
+    fn splits_are_taken_at_every_level_and_in_any_letter_case() {
+        assert_eq!(
+            told(&["Train/cat/0.png", "Train/dog/0.png", "TEST/cat/1.png", "Valid/dog/2.png"]),
+            [
+                "set cat Train Train/cat/0.png",
+                "set cat Test TEST/cat/1.png",
+                "set dog Train Train/dog/0.png",
+                "set dog Validation Valid/dog/2.png"
+            ]
+        );
+        assert_eq!(
+            told(&["pets/training/cat/0.png", "pets/validation/cat/1.png", "cars/train/cat/0.png", "cars/testing/cat/3.png"]),
+            [
+                "cars cat Train cars/train/cat/0.png",
+                "cars cat Test cars/testing/cat/3.png",
+                "pets cat Train pets/training/cat/0.png",
+                "pets cat Validation pets/validation/cat/1.png"
+            ]
+        );
+        assert_eq!(
+            told(&["cat/train/0.png", "cat/test/1.png", "dog/train/0.png"]),
+            ["set cat Train cat/train/0.png", "set cat Test cat/test/1.png", "set dog Train dog/train/0.png"]
+        );
+        assert_eq!(
+            told(&[
+                "train/a/cat/0.png",
+                "train/a/dog/0.png",
+                "train/b/cat/0.png",
+                "train/b/dog/0.png",
+                "test/a/cat/1.png",
+                "test/a/dog/1.png"
+            ]),
+            [
+                "a cat Train train/a/cat/0.png",
+                "a cat Test test/a/cat/1.png",
+                "a dog Train train/a/dog/0.png",
+                "a dog Test test/a/dog/1.png",
+                "b cat Train train/b/cat/0.png",
+                "b dog Train train/b/dog/0.png"
+            ]
+        );
+        assert_eq!(
+            told(&["train/train/cat/0.png", "test/cat/1.png"]),
+            ["set cat Train train/train/cat/0.png", "set cat Test test/cat/1.png"]
+        );
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_refused() {
+        let one = |paths: &[&str]| told(paths).join("|");
+        assert_eq!(
+            one(&["training_set/cat/0.png", "test_set/cat/1.png"]),
+            "SET: test_set/, training_set/ look like the splits of one data set: rename them to train, val and test; LAYOUTS"
+        );
+        assert_eq!(
+            one(&["train/0.png", "test/1.png"]),
+            "SET: found no class folders in test/, train/: put the pictures of each class into a folder of its own there; LAYOUTS"
+        );
+        assert_eq!(
+            one(&["train/cat/0.png", "train/dog/0.png", "test/1.png"]),
+            "SET: found no class folders in test/: put the pictures of each class into a folder of its own there; LAYOUTS"
+        );
+        assert_eq!(
+            one(&["test/cat/0.png", "val/cat/0.png"]),
+            "SET: it holds test/, val/ and no train/: put the pictures for training into a folder of that name; LAYOUTS"
+        );
+        assert_eq!(
+            one(&["cat/0.png", "dog/0.png", "more/cat/0.png"]),
+            "SET: pictures lie right in cat/, dog/, but in folders below more/: it is not clear which are classes and which are domains; LAYOUTS"
+        );
+        assert_eq!(
+            one(&["train/cat/0.png", "test/cat/0.png", "photo/cat/0.png"]),
+            "SET: found test/, train/ with the names of splits, and photo/ beside: put the splits of each domain into a folder of its own; LAYOUTS"
+        );
+        assert_eq!(
+            one(&["train/cat/0.png", "train/dog/0.png", "val/images/0.png"]),
+            "SET: the classes for training are cat, dog, but there is a split with images: give them the same names"
+        );
+        assert_eq!(
+            one(&["train/cat/0.png", "Training/dog/0.png"]),
+            "SET: Training and train are both for the same split: put them into one folder"
+        );
+        assert_eq!(
+            one(&["cat/0.png", "fish/0.gif"]),
+            "SET/fish: there is no readable picture (found 0.gif): put PNG, JPEG, WebP or BMP pictures there, or remove the folder"
+        );
+        assert_eq!(
+            one(&["inner/a/cat/0.png", "inner/a/dog/0.png"]),
+            "SET/inner: the data set begins one level further down: give --data-dir SET/inner"
+        );
+    }
+
+    #[test]
+    fn pictures_at_any_depth_are_their_classs() {
+        assert_eq!(
+            told(&["cat/0.png", "cat/sub/deep/1.JFIF", "dog/0.webp", "dog/1.bmp"]),
+            ["set cat Train cat/0.png", "set cat Train cat/sub/deep/1.JFIF", "set dog Train dog/0.webp", "set dog Train dog/1.bmp"]
+        );
+        assert_eq!(told(&["cat/images/0.png", "dog/images/0.png"]), ["set cat Train cat/images/0.png", "set dog Train dog/images/0.png"]);
+        // A class may have the name of a split.
+        let dir = tree(&["car/0.png", "train/0.png"]);
+        let (plans, _) = read(&dir).unwrap();
+        assert_eq!(plans[0].classes(), ["car", "train"]);
+        let root = dir.path().join("set");
+        let said = format!("{}: train is taken for a class, because it holds pictures right beside those of car/", root.display());
+        assert_eq!(plans[0].notes, [said]);
+    }
+
+    #[test]
+    fn everything_else_is_counted_in_one_line() {
+        let dir = tree(&[
+            "cat/0.png",
+            "cat/._0.png",
+            "cat/desktop.ini",
+            "dog/0.png",
+            "dog/1.gif",
+            ".ipynb_checkpoints/x.png",
+            "__MACOSX/cat/._0.png",
+            "Thumbs.db",
+            "loose.png",
+            "notes/a.txt",
+        ]);
+        let root = dir.path().join("set");
+        fs::create_dir(root.join("bird")).unwrap();
+        fs::write(root.join("cat/3"), b"\x89PNG\r\n\x1a\n....").unwrap();
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("/nowhere/1.png", root.join("cat/1.png")).unwrap();
+            std::os::unix::fs::symlink("..", root.join("cat/up")).unwrap();
+        }
+        let (plans, left) = read(&dir).unwrap();
+        assert_eq!((plans[0].classes(), plans[0].pictures.len(), left.len()), (vec!["cat".into(), "dog".into()], 2, 0));
+        #[cfg(unix)]
+        assert_eq!(
+            note("set", &root, &plans[0].left).unwrap(),
+            "set: 12 left out: 2 hidden (.ipynb_checkpoints/x.png, cat/._0.png); 3 made by the operating system (Thumbs.db, \
+             __MACOSX/cat/._0.png, cat/desktop.ini); 1 link to a missing file (cat/1.png); 1 link to a folder above it (cat/up); \
+             1 picture in another format than PNG, JPEG, WebP or BMP (dog/1.gif); 1 picture without a picture's ending such as .png or .jpg \
+             (cat/3); 1 picture outside the class folders (loose.png); 1 empty folder (bird); 1 not a picture (notes/a.txt)"
+        );
+    }
+
+    #[test]
+    fn names_are_compared_in_their_composed_form() {
+        let dir = tree(&["a/caf\u{e9}/0.png", "a/dog/0.png", "b/cafe\u{301}/0.png", "b/dog/0.png"]);
+        let (plans, _) = read(&dir).unwrap();
+        assert_eq!(plans[0].classes(), ["caf\u{e9}", "dog"]);
+        assert_eq!(plans[0].classes(), plans[1].classes());
+    }
+
+    const FOLDERS: [&str; 9] = ["train", "Test", "val", "cat", "dog", "photo", ".x", "__MACOSX", "images"];
+
+    /// All files below `dir` with the ending of a picture.
+    fn pictures_in(dir: &Path, all: &mut BTreeSet<PathBuf>) {
+        for entry in fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()) {
+            match entry.is_dir() {
+                true => pictures_in(&entry, all),
+                false if entry.extension().is_some_and(|e| e == "png") => drop(all.insert(entry)),
+                false => {}
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+        #[test]
+        fn every_picture_is_used_or_left_out_by_name(
+            paths in prop::collection::vec(prop::collection::vec(prop::sample::select(FOLDERS.to_vec()), 0..4), 1..9),
+            names in prop::collection::vec(prop::sample::select(vec!["0.png", "1.png", "._0.png", "a.txt", "b.gif"]), 9),
+        ) {
+            let joined = |(folders, name): (&Vec<&str>, &str)| folders.iter().chain([&name]).copied().collect::<Vec<_>>().join("/");
+            let paths: Vec<String> = paths.iter().zip(names).map(joined).collect();
+            let dir = tree(&paths.iter().map(String::as_str).collect::<Vec<_>>());
+            match read(&dir) {
+                Ok((plans, left)) => {
+                    let mut all = BTreeSet::new();
+                    pictures_in(&dir.path().join("set"), &mut all);
+                    let is_picture = |p: &PathBuf| p.extension().is_some_and(|e| e == "png");
+                    let mut seen: Vec<PathBuf> = plans.iter().flat_map(|p| p.pictures.iter().map(|p| p.path.clone())).collect();
+                    seen.extend(plans.iter().flat_map(|p| &p.left).chain(&left).map(|l| l.path.clone()).filter(is_picture));
+                    let count = seen.len();
+                    let seen: BTreeSet<PathBuf> = seen.into_iter().collect();
+                    prop_assert_eq!(count, seen.len(), "one is counted twice");
+                    prop_assert_eq!(seen, all);
+                    for plan in &plans {
+                        prop_assert!(plan.pictures.iter().any(|p| p.role == Role::Train), "{:?}", plan);
+                    }
+                }
+                Err(message) => prop_assert!(!message.contains('\n') && message.contains("set"), "{}", message),
+            }
+        }
+    }
+}
