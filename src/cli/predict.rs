@@ -2,7 +2,7 @@
 
 use super::eval::{PlaceArgs, open};
 use super::{print, table};
-use crate::data::load_picture;
+use crate::data::{Dataset, load_image, load_inverted, read_picture};
 use crate::run::config::Widths;
 use crate::{Error, Result};
 use std::path::PathBuf;
@@ -12,6 +12,9 @@ pub(super) struct Args {
     /// Pictures to classify, PNG, JPEG, WebP or BMP; each is resized to the network's input.
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
+    /// Take the pictures' negatives: every value p becomes 255 − p. For dark strokes on white where the model's images are bright on black.
+    #[arg(long)]
+    invert: bool,
     /// A checkpoint, or the folder of a run (its best round).
     #[arg(long, default_value = "runs/train")]
     model: PathBuf,
@@ -48,8 +51,9 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let [_, height, width] = trained.header.image;
     // One that cannot be read does not keep the others from being shown.
     let (mut names, mut pictures, mut unread) = (Vec::new(), Vec::new(), Vec::new());
+    let read = if args.invert { load_inverted } else { load_image };
     for path in &args.images {
-        match load_picture(path, (height as u32, width as u32)) {
+        match read_picture(path, |bytes| read(bytes, height as u32, width as u32)) {
             Ok(picture) => {
                 names.push(path);
                 pictures.push(picture);
@@ -59,6 +63,10 @@ pub(super) async fn run(args: Args) -> Result<()> {
     }
     if pictures.is_empty() {
         return fail(unread);
+    }
+    let brightness: Vec<u8> = pictures.iter().map(|picture| border(picture, height, width)).collect();
+    if let Some(hint) = inversion_hint(&brightness, &test_borders(&trained.dataset, args.domain.as_deref()), args.invert) {
+        eprintln!("hint: {hint}");
     }
     let context = trained.context(args.context, args.domain.as_deref())?;
     let mut probabilities = vec![Vec::new(); widths.len()];
@@ -91,6 +99,57 @@ fn fail(mut unread: Vec<Error>) -> Result<()> {
     last.map_or(Ok(()), Err)
 }
 
+/// Brightness up to which a border is dark, and from which it is bright.
+const DARK: u8 = 64;
+const BRIGHT: u8 = 191;
+/// Test images of a domain, spread over all, that pictures are compared with.
+const COMPARED: usize = 200;
+
+/// Mean of the outermost pixels of a picture of H·W·3 bytes, over all channels.
+fn border(pixels: &[u8], height: usize, width: usize) -> u8 {
+    let edge = |i: usize| {
+        let (row, column) = (i / 3 / width, i / 3 % width);
+        row == 0 || column == 0 || row + 1 == height || column + 1 == width
+    };
+    let (sum, count) = (0..pixels.len()).filter(|i| edge(*i)).fold((0, 0), |(sum, count), i| (sum + u64::from(pixels[i]), count + 1));
+    (sum / std::cmp::max(count, 1)) as u8
+}
+
+/// The borders of test images of one domain, or of all.
+fn test_borders(dataset: &Dataset, domain: Option<&str>) -> Vec<u8> {
+    let (height, width) = dataset.image_size();
+    let of_domain = |d: &crate::data::Domain| {
+        let count = COMPARED.min(d.test.len());
+        let borders = (0..count).map(|i| border(d.test.image(i * d.test.len() / count), height as usize, width as usize));
+        borders.collect::<Vec<_>>()
+    };
+    dataset.domains.iter().filter(|d| domain.is_none_or(|name| d.name == name)).flat_map(of_domain).collect()
+}
+
+/// What to try where pictures look like negatives of the model's images: their borders are bright, while half of those of the model's
+/// images are dark and next to none bright; or the other way round. Nothing else is changed by it.
+fn inversion_hint(pictures: &[u8], own: &[u8], inverted: bool) -> Option<String> {
+    let (dark, bright) = (|b: &u8| *b <= DARK, |b: &u8| *b >= BRIGHT);
+    let count = |all: &[u8], is: &dyn Fn(&u8) -> bool| all.iter().filter(|b| is(b)).count();
+    let mostly =
+        |one: &dyn Fn(&u8) -> bool, other: &dyn Fn(&u8) -> bool| 2 * count(own, one) > own.len() && 20 * count(own, other) < own.len();
+    let (found, theirs, ours) = if mostly(&dark, &bright) {
+        (count(pictures, &bright), "bright", "dark")
+    } else if mostly(&bright, &dark) {
+        (count(pictures, &dark), "dark", "bright")
+    } else {
+        return None;
+    };
+    let what = match inverted {
+        true => "leave --invert out",
+        false => "if they are negatives of what the model was trained on, add --invert",
+    };
+    (found > 0).then(|| {
+        let all = pictures.len();
+        format!("the border of {found} of {all} picture(s) is {theirs}, those of the model's images are mostly {ours}: {what}")
+    })
+}
+
 /// Pictures that go to the device in one buffer of at most so many bytes, each with the images that it is judged with.
 fn pictures_at_once(largest: u64, image: u64, beside: usize) -> usize {
     // More at once would gain nothing.
@@ -99,7 +158,33 @@ fn pictures_at_once(largest: u64, image: u64, beside: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::pictures_at_once;
+    use super::{border, inversion_hint, pictures_at_once, test_borders};
+
+    #[test]
+    fn negatives_are_hinted_at_by_their_borders() {
+        let frame: Vec<u8> = (0..5 * 4 * 3).map(|i| if [5, 6].contains(&(i / 3)) { 7 } else { 250 }).collect();
+        // Two pixels of row 1 are inside: they do not count.
+        assert_eq!(border(&frame, 5, 4), 250);
+        assert_eq!(border(&[9, 10, 11], 1, 1), 10);
+        let digits = crate::data::embedded().unwrap();
+        let own = test_borders(&digits, None);
+        assert_eq!(own.len(), 200 * digits.domains.len());
+        let hint = inversion_hint(&[255, 0, 250], &own, false).unwrap();
+        assert_eq!(
+            hint,
+            "the border of 2 of 3 picture(s) is bright, those of the model's images are mostly dark: if they are negatives of what the model \
+             was trained on, add --invert"
+        );
+        assert!(inversion_hint(&[255], &test_borders(&digits, Some("mnist")), true).unwrap().ends_with("leave --invert out"));
+        assert_eq!(inversion_hint(&[0, 30, 128], &own, false), None);
+        // Photographs have all borders: nothing is known.
+        let photographs: Vec<u8> = (0..=255).collect();
+        assert_eq!(inversion_hint(&[0, 255], &photographs, false), None);
+        let paper = [255; 30];
+        assert!(inversion_hint(&[0], &paper, false).unwrap().contains("is dark, those of the model's images are mostly bright"));
+        assert_eq!(inversion_hint(&[255], &paper, false), None);
+        assert_eq!(inversion_hint(&[255], &[], false), None);
+    }
 
     #[test]
     fn pictures_and_their_context_fit_a_buffer() {

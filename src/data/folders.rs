@@ -122,7 +122,7 @@ impl Folders {
             None => {
                 let mut pixels = Vec::with_capacity(bytes);
                 for (path, _) in &all {
-                    pixels.extend(load_picture(path, size)?);
+                    pixels.extend(read_picture(path, |bytes| load_image(bytes, size.0, size.1))?);
                 }
                 // Where they cannot be kept, they are decoded again the next time.
                 if let Some(error) = kept.as_ref().and_then(|file| keep(file, &pixels).err()) {
@@ -142,13 +142,13 @@ impl Folders {
     }
 }
 
-/// The pixels of a picture file at `size`.
+/// What `decode` makes of the bytes of a picture's file.
 ///
 /// # Errors
 /// [`Error::Data`] naming the file, where it cannot be read.
-pub(crate) fn load_picture(path: &Path, size: (u32, u32)) -> Result<Vec<u8>> {
+pub(crate) fn read_picture(path: &Path, decode: impl Fn(&[u8]) -> Result<Vec<u8>>) -> Result<Vec<u8>> {
     let bytes = fs::read(path).map_err(|e| Error::Data(format!("{}: cannot read the picture: {e}; name a file", path.display())))?;
-    load_image(&bytes, size.0, size.1).map_err(|e| match e {
+    decode(&bytes).map_err(|e| match e {
         Error::Data(what) => Error::Data(format!("{}: {what}", path.display())),
         other => other,
     })

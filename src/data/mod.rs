@@ -60,8 +60,10 @@ pub use clients_csv::load_clients;
 pub use directory::{LoadOptions, load_directory};
 pub use embedded::embedded;
 #[cfg(feature = "native")]
-pub(crate) use folders::load_picture;
+pub(crate) use folders::read_picture;
 pub use picture::load_image;
+#[cfg(feature = "native")]
+pub use picture::load_inverted;
 #[cfg(feature = "native")]
 pub use sheet::contact_sheet;
 pub use table::{ClientRow, Splits, class_table, describe};

@@ -32,11 +32,25 @@ const FORMATS: &str = "PNG or JPEG";
 /// larger than 16 384 pixels a side or 512 MiB decoded; [`Error::Config`] if `height` or `width` is not 1 to 4096. Messages do not name
 /// the file, which is not known here.
 pub fn load_image(bytes: &[u8], height: u32, width: u32) -> Result<Vec<u8>> {
+    load(bytes, height, width, |_| {})
+}
+
+/// The same of the picture's negative: every value `p` is `255 − p` before it is resized.
+///
+/// # Errors
+/// As [`load_image`].
+#[cfg(feature = "native")]
+pub fn load_inverted(bytes: &[u8], height: u32, width: u32) -> Result<Vec<u8>> {
+    load(bytes, height, width, |image| image.iter_mut().for_each(|value| *value = 255 - *value))
+}
+
+fn load(bytes: &[u8], height: u32, width: u32, change: impl Fn(&mut [u8])) -> Result<Vec<u8>> {
     if !(1..=MAX_RESULT).contains(&height) || !(1..=MAX_RESULT).contains(&width) {
         return Err(Error::Config(format!("a picture cannot be resized to {height}×{width}; give sides from 1 to {MAX_RESULT}")));
     }
     let image = decode(bytes).map_err(|what| Error::Data(format!("not a readable {FORMATS} picture: {what}")))?;
-    let image = on_white(image);
+    let mut image = on_white(image);
+    change(&mut image);
     let from = (image.height(), image.width());
     Ok(resize::rgb(image.as_raw(), from, (height, width)))
 }
@@ -197,6 +211,16 @@ mod tests {
         let image = RgbImage::from_fn(5, 4, |x, y| Rgb([x as u8 * 50, y as u8 * 60, 7]));
         let png = encoded(image.clone(), ImageFormat::Png);
         assert_eq!(load_image(&png, 4, 5).unwrap(), image.into_raw());
+    }
+
+    #[test]
+    fn a_negative_is_that_of_the_picture_before_it_is_resized() {
+        let image = RgbImage::from_fn(9, 7, |x, y| Rgb([(x * 29) as u8, (y * 37) as u8, (x * y * 5) as u8]));
+        let negative = RgbImage::from_fn(9, 7, |x, y| Rgb(image.get_pixel(x, y).0.map(|p| 255 - p)));
+        for (height, width) in [(7, 9), (4, 5), (28, 28)] {
+            let inverted = load_inverted(&encoded(image.clone(), ImageFormat::Png), height, width).unwrap();
+            assert_eq!(inverted, load_image(&encoded(negative.clone(), ImageFormat::Png), height, width).unwrap());
+        }
     }
 
     #[test]
