@@ -47,9 +47,9 @@ fn a_run_that_diverges_leaves_the_others_as_they_are() {
             let mut checkpoint = broken.checkpoint().await.expect("a checkpoint");
             checkpoint.tensors.values_mut().for_each(|t| t.data.fill(f32::NAN));
             let starts = vec![
-                Start { config: config(method, 1), checkpoint: None },
-                Start { config: config(method, 2), checkpoint: Some((checkpoint, "broken".into())) },
-                Start { config: config(method, 3), checkpoint: None },
+                Start { config: config(method, 1), checkpoint: None, init: None },
+                Start { config: config(method, 2), checkpoint: Some((checkpoint, "broken".into())), init: None },
+                Start { config: config(method, 3), checkpoint: None, init: None },
             ];
             let mut together = Together::new(&gpu, &dataset, starts).await.expect("they fit");
             let mut among = vec![0, 1, 2];
@@ -95,7 +95,7 @@ fn runs_that_differ_in_more_are_refused() {
         let mut dataset = splitmix_fl::data::embedded().expect("embedded");
         dataset.domains.truncate(2);
         let refused = async |other: TrainConfig| {
-            let starts = [config("split-mix", 1), other].map(|config| Start { config, checkpoint: None });
+            let starts = [config("split-mix", 1), other].map(|config| Start { config, checkpoint: None, init: None });
             Together::new(&gpu, &dataset, starts.into()).await.err().expect("refused").to_string()
         };
         for other in [

@@ -1,6 +1,6 @@
 //! `splitmix data`
 
-use super::train::client_rows;
+use super::train::{client_rows, unused_images};
 use super::{check_output, configuration, data_folder_of_environment, load_data, print, table};
 use crate::data::contact_sheet;
 use crate::data::fetch::{Origin, fetch, sources};
@@ -111,8 +111,12 @@ pub(super) fn run(args: Args) -> Result<()> {
     if args.clients {
         let parts = model::partition(&dataset, &config)?;
         print(&format!("\n{}", class_table(&client_rows(&parts.clients, &dataset), &dataset.classes, Splits::All)))?;
+        print(&format!("partition: {}\n", config.partition_rule()))?;
         for warning in &parts.warnings {
             eprintln!("note: {warning}");
+        }
+        if let Some(unused) = unused_images(&parts.clients, &dataset) {
+            eprintln!("note: {unused}");
         }
     }
     if let Some(path) = args.sheet {

@@ -181,6 +181,7 @@ fn check_saved(config: &TrainConfig, file: &Path) -> Result<()> {
     let folder = config.out.display();
     let saved = TrainConfig::load(Some(&config.out.join(CONFIG)), TrainOverrides::default())?.validate();
     let saved = saved.map_err(|e| Error::Config(format!("{folder}: {e}")))?;
+    let config = &config.clone().with_checksum_of(&saved);
     if state == State::Begun {
         return config.check_resume(&saved).map_err(|e| Error::Config(format!("{folder}: {e}")));
     }
@@ -235,17 +236,19 @@ async fn prepare<'a>(
     for config in set {
         let name = config.out.display().to_string();
         eprintln!("{name}");
+        let mut own = config.clone();
         let resumed = match State::of(config) {
             State::Begun => RunDir::resume(&config.out).and_then(|(run_dir, saved, checkpoint)| {
-                config.check_resume(&saved)?;
-                run_dir.save_config(config)?;
+                own = config.clone().with_checksum_of(&saved);
+                own.check_resume(&saved)?;
+                run_dir.save_config(&own)?;
                 Ok(Some((run_dir, checkpoint)))
             }),
             _ => Ok(None),
         };
         match resumed {
             Ok(resumed) => {
-                runs.push(Begin { config: config.clone(), resumed });
+                runs.push(Begin { config: own, resumed });
                 taken.push(config);
             }
             Err(error) => fail(failed, name, error),

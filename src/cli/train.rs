@@ -1,8 +1,9 @@
 //! `splitmix train`
 
+use super::eval::open_model;
 use super::{configuration, effective, load_data, open_gpu, percent, print, table};
 use crate::data::{ClientRow, Splits, class_table};
-use crate::data::{Dataset, ImageSet};
+use crate::data::{Dataset, Domain, ImageSet};
 use crate::fl::Client;
 use crate::report::{CLIENTS, Clients, PAGE, Run, TEST, groups, page};
 use crate::run::run_dir::{BEST, LAST, read_checkpoint, write_atomically};
@@ -21,7 +22,8 @@ pub(super) struct Args {
     /// TOML file with the same names as the flags; flags win.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Go on with the run in --out from its last checkpoint, bit for bit as if it had not stopped.
+    /// Continue the run in --out from its last checkpoint, bit for bit as if it had not stopped. With a larger --rounds, a finished run
+    /// continues, too: from the next round on its learning-rate schedule spreads over the new number of rounds.
     #[arg(long, conflicts_with = "config")]
     resume: bool,
     /// Stop after the round in which this much time has gone, with a checkpoint to resume from: 90m, 2h, 1day 6h.
@@ -41,9 +43,17 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let mut resumed = None;
     let config = if args.resume {
         let path = args.options.out.clone().unwrap_or_else(|| TrainConfig::default().out);
-        let (run_dir, saved, checkpoint) = RunDir::resume(&path)?;
+        let (run_dir, mut saved, checkpoint) = RunDir::resume(&path)?;
+        let done = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.header.rounds_done);
+        let mut options = args.options;
+        if let Some(rounds) = options.rounds.take() {
+            saved = saved.continued(rounds, done)?;
+        }
+        if done == saved.rounds {
+            eprintln!("note: all {done} rounds are trained: the test is repeated; --rounds N with a larger N trains on");
+        }
         let mut config = saved.clone();
-        args.options.apply(&mut config);
+        options.apply(&mut config);
         config.out = path;
         let config = effective(config.with_files()?)?;
         config.check_resume(&saved)?;
@@ -83,22 +93,47 @@ pub(super) struct Ready {
 }
 
 /// Opens the adapter and prepares the training of runs that go together.
-pub(super) async fn ready(runs: Vec<Begin>) -> Result<Ready> {
+pub(super) async fn ready(mut runs: Vec<Begin>) -> Result<Ready> {
     let Some(config) = runs.first().map(|run| run.config.clone()) else {
         return Err(Error::Config("there is no run to train".into()));
     };
+    // Before the slow part.
+    let mut inits = Vec::new();
+    for run in &mut runs {
+        let begun = run.resumed.as_ref().is_some_and(|(_, checkpoint)| checkpoint.is_some());
+        inits.push(if begun { None } else { init(&mut run.config)? });
+    }
     let dataset = load_data(&config)?;
     let gpu = open_gpu(config.adapter.clone(), config.checked_shaders).await?;
     eprintln!("adapter: {}", gpu.describe());
     let (mut starts, mut folders) = (Vec::new(), Vec::new());
-    for Begin { config, resumed } in runs {
+    for (Begin { config, resumed }, init) in runs.into_iter().zip(inits) {
         let (folder, checkpoint) = resumed.map_or((None, None), |(folder, checkpoint)| (Some(folder), checkpoint));
         let file = |folder: &RunDir| folder.path().join(LAST).display().to_string();
-        starts.push(Start { config, checkpoint: checkpoint.zip(folder.as_ref().map(file)) });
+        starts.push(Start { config, checkpoint: checkpoint.zip(folder.as_ref().map(file)), init });
         folders.push(folder);
     }
     let together = Together::new(&gpu, &dataset, starts).await?;
     Ok(Ready { dataset, together, folders })
+}
+
+/// The checkpoint that a run begins with, if any, with its file's name; its checksum becomes part of the configuration.
+fn init(config: &mut TrainConfig) -> Result<Option<(Checkpoint, String)>> {
+    let Some(path) = &config.init else { return Ok(None) };
+    let (file, checkpoint) = open_model(path)?;
+    let bytes = std::fs::read(&file).map_err(|source| Error::Io { action: "cannot read", path: file.clone(), source })?;
+    let mut crc = flate2::Crc::new();
+    crc.update(&bytes);
+    let found = format!("{:08x}", crc.sum());
+    if let Some(wanted) = config.init_checksum.as_ref().filter(|wanted| !wanted.eq_ignore_ascii_case(&found)) {
+        return Err(Error::Config(format!(
+            "init = {}: its checksum is {found}, and init-checksum says {wanted}: this is another file; bring the one of then, or leave \
+             init-checksum out",
+            file.display()
+        )));
+    }
+    config.init_checksum = Some(found);
+    Ok(Some((checkpoint, file.display().to_string())))
 }
 
 /// Trains to the end of the configurations and tests the best round of each run. What became of each is told in their order: an error
@@ -110,7 +145,11 @@ pub(super) async fn train(ready: Ready, extras: &Extras, interrupted: &AtomicBoo
     introduce(&together, &dataset, !extras.no_table);
     for (federation, folder) in together.runs().iter().zip(folders) {
         let label = if together.runs().len() > 1 { name(&federation.config) } else { String::new() };
-        runs.push(Running::new(federation, folder, &dataset, extras, Progress::new(federation, label, &bars)));
+        let progress = Progress::new(federation, label, &bars);
+        runs.push(match Running::new(federation, folder, &dataset, extras, progress) {
+            Ok(run) => run.keep_start(federation).await,
+            Err(error) => Err(error),
+        });
     }
     let began = Instant::now();
     loop {
@@ -198,6 +237,15 @@ impl Running {
         Ok(Running { folder, board, progress })
     }
 
+    /// Before the first round of a run that begins with the bases of another: keeps them in its folder, so that it can be resumed without
+    /// the other's file.
+    async fn keep_start(self, federation: &Federation) -> Result<Running> {
+        if federation.config.init.is_some() && federation.rounds_done == 0 {
+            self.folder.save_last(&federation.checkpoint().await?)?;
+        }
+        Ok(self)
+    }
+
     /// Writes down what a round came to.
     async fn round(&mut self, federation: &Federation, outcome: &RoundOutcome, seconds: f64, stop: bool) -> Result<()> {
         let cost = RoundCost {
@@ -275,6 +323,25 @@ pub(super) fn client_rows(clients: &[Client], dataset: &Dataset) -> Vec<ClientRo
     clients.iter().map(row).collect()
 }
 
+/// How many images of each domain no client has, where images are dealt, in words; none where all have one.
+pub(super) fn unused_images(clients: &[Client], dataset: &Dataset) -> Option<String> {
+    if !dataset.clients.is_empty() {
+        return None;
+    }
+    let of_domain = |(d, domain): (usize, &Domain)| {
+        let own = |images: fn(&Client) -> usize| clients.iter().filter(|c| c.domain == d).map(images).sum::<usize>();
+        let unused = [
+            ("training", domain.train.len() - domain.validation, own(|c| c.train.len() + c.validation.len()) - domain.validation),
+            ("test", domain.test.len(), own(|c| c.test.len())),
+        ];
+        let part = |(part, all, used): (&str, usize, usize)| (used < all).then(|| format!("{} of {all} {part} images", all - used));
+        let parts: Vec<String> = unused.into_iter().filter_map(part).collect();
+        (!parts.is_empty()).then(|| format!("{} of {}", parts.join(" and "), domain.name))
+    };
+    let domains: Vec<String> = dataset.domains.iter().enumerate().filter_map(of_domain).collect();
+    (!domains.is_empty()).then(|| format!("no client has {}: the options and the partition leave these out", domains.join(", ")))
+}
+
 /// Says what is about to be trained; `with_table`: with the table of clients, where training begins.
 fn introduce(together: &Together, dataset: &Dataset, with_table: bool) {
     let all = together.runs();
@@ -293,6 +360,17 @@ fn introduce(together: &Together, dataset: &Dataset, with_table: bool) {
         network.macs() as f64 * 1e-6,
         c.norm_rule(),
     );
+    eprintln!("partition: {}", c.partition_rule());
+    if c.equal_steps() {
+        eprintln!("steps: every client takes the same number in a round, the mean of their full batches");
+    }
+    if let (Some(file), 0) = (&c.init, f.rounds_done) {
+        eprintln!("init: the first round begins with the bases of {}", file.display());
+    }
+    if c.rounds_planned(0) < c.rounds && f.rounds_done < c.rounds {
+        let rate = c.schedule.rate(c.lr, f.rounds_done, c.rounds_planned(f.rounds_done));
+        eprintln!("rounds: raised to {}; the learning rate of round {} is {rate:.3e}", c.rounds, f.rounds_done + 1);
+    }
     if with_table && f.rounds_done == 0 {
         eprint!("{}", class_table(&client_rows(&f.clients, dataset), &dataset.classes, Splits::Train));
     }
@@ -320,6 +398,10 @@ fn introduce(together: &Together, dataset: &Dataset, with_table: bool) {
                 "note: clients-per-round = {wanted}: there are {} clients, and all of them take part in every round",
                 f.clients.len()
             );
+        }
+        f.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        if let Some(unused) = unused_images(&f.clients, dataset) {
+            eprintln!("note: {unused}");
         }
         eprintln!(
             "federation: {} clients, up to {} lanes a wave; rounds {}–{}; run folder {}",

@@ -30,7 +30,7 @@ pub use budget::{Budgets, Ratio};
 pub use deck::Deck;
 pub use fed_avg::FedAvg;
 pub use hetero_fl::HeteroFl;
-pub use partition::{Client, DomainLabels, Part, Partition, PartitionSettings, Warning, partition};
+pub use partition::{Client, DomainLabels, Part, Partition, PartitionSettings, Scheme, TestSplit, Warning, partition};
 pub use random::{Purpose, rng};
 pub use schedule::Schedule;
 pub use selection::{Best, Selection};

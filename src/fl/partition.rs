@@ -1,19 +1,27 @@
 //! Dealing the images of the domains to the clients.
 //!
-//! The uniform split: every client has images of one domain only, and all clients have equally many training
-//! images. In each domain the training images are shuffled, the first `train_per_domain` of them are kept, then the
-//! share `percent` of those, and all domains are trimmed to the smallest. What is left is dealt in contiguous
-//! ranges of `⌊n/clients⌋` images, of which the first part is for training and the last `⌊share·validation_ratio⌋` for
-//! validation. The fewer than `clients` images that do not go round stay unused, so that the clients' weights are
-//! equal. Test images are shuffled and dealt in ranges that differ by at most one image; none is left out.
+//! Every client has images of one domain only. In each domain the training images are shuffled, the first `train_per_domain` of them are
+//! kept, then the share `percent` of those, then what [`PartitionSettings::imbalance_factor`] leaves of each class. How the rest is
+//! dealt is the [`Scheme`]'s to say:
 //!
-//! Class-wise ([`PartitionSettings::classes_per_client`]): each client draws so many cards of a deck of the classes that is
-//! shuffled anew when it is used up, so every class is dealt equally often; a client may draw a class twice. The images of a class are
-//! split over its cards. Test images follow the same cards or are dealt anew.
+//! - [`Scheme::Iid`]: contiguous ranges of `⌊n/clients⌋` images.
+//! - [`Scheme::Classes`]: each client draws N cards of a deck of the classes that is shuffled anew when it is used up, so every class is
+//!   dealt equally often; a client may draw a class twice. The images of a class are split over its cards.
+//! - [`Scheme::Shards`]: the images are sorted by class, cut into shards of equal size, and every client gets N shards at random (McMahan et
+//!   al., "Communication-Efficient Learning of Deep Networks from Decentralized Data", AISTATS 2017; Flower's `ShardPartitioner`).
+//! - [`Scheme::Dirichlet`]: label skew (Hsu et al., "Measuring the Effects of Non-Identical Data Distribution for Federated Visual
+//!   Classification", 2019), dealt class by class as Yurochkin et al. 2019 and Flower's `DirichletPartitioner` do it: the shares of the
+//!   clients in each class are drawn from a symmetric Dirichlet law, so sizes differ, too. A client left with fewer than `smallest_share`
+//!   images gets what it lacks from the client that has most, of that one's most frequent class. No draw is ever repeated.
+//! - [`Scheme::Sizes`]: every share has a floor, the rest is divided by proportions drawn from a symmetric Dirichlet law, and what rounding
+//!   leaves is dealt at random. Class-wise shares may have such sizes, too.
 //!
-//! With Dirichlet sizes ([`PartitionSettings::dirichlet`]) the shares of a domain, or of a class, are not equal: every share has
-//! a floor, the rest is divided by proportions drawn from a symmetric Dirichlet law, and what rounding leaves is dealt at random.
-//! Domains are then not trimmed to the smallest.
+//! In the first three, all domains are trimmed to the smallest, and the images that do not go round stay unused, so that the clients' weights
+//! are equal. In the others no image stays unused.
+//!
+//! The last `⌊share·validation_ratio⌋` images of a client are for validation; in a domain that has a validation split of its own
+//! ([`DomainLabels::validation`]), that split is dealt instead, by the rule of the test images. Which test images a client has is
+//! the [`TestSplit`]'s to say.
 //!
 //! Shuffles are keyed by the seed and the domain's place in the list, so a domain's shares are the same in every
 //! `domain_order`.
@@ -26,6 +34,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Gamma};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt;
 use std::ops::Range;
 
@@ -34,10 +43,69 @@ use std::ops::Range;
 pub struct DomainLabels<'a> {
     /// Shown in tables and in the clients' names.
     pub name: String,
-    /// Class of each training image.
+    /// Class of each training image, then of each image of the domain's own validation split.
     pub train: &'a [u8],
     /// Class of each test image.
     pub test: &'a [u8],
+    /// Images at the end of `train` that are the domain's own validation split; 0 if it has none.
+    pub validation: usize,
+}
+
+/// How the training images of a domain are dealt to its clients.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Scheme {
+    /// Equal numbers of images, drawn at random.
+    Iid,
+    /// Shares in each class by a Dirichlet law: label skew.
+    Dirichlet {
+        /// Concentration α, above 0: the smaller, the fewer clients share a class.
+        alpha: f64,
+        /// Whether a client that has its equal share of the images takes no part in the classes after that.
+        self_balancing: bool,
+    },
+    /// Shards of the images sorted by class.
+    Shards {
+        /// Shards of a client, at least 1.
+        per_client: usize,
+    },
+    /// Cards of classes.
+    Classes {
+        /// Cards that each client draws, from 1 to the number of classes.
+        per_client: usize,
+        /// Concentration α of the sizes of a class's shares; none: equal sizes.
+        sizes: Option<f64>,
+    },
+    /// Numbers of images by a Dirichlet law, whatever their classes.
+    Sizes {
+        /// Concentration α, above 0: the smaller, the more the sizes differ.
+        alpha: f64,
+    },
+}
+
+impl Scheme {
+    /// Whether the law gives clients different numbers of images. All clients then take the same number of steps in a round, and domains
+    /// are not trimmed to the smallest.
+    pub fn sizes_differ(self) -> bool {
+        match self {
+            Scheme::Dirichlet { .. } | Scheme::Sizes { .. } => true,
+            Scheme::Classes { sizes, .. } => sizes.is_some(),
+            Scheme::Iid | Scheme::Shards { .. } => false,
+        }
+    }
+}
+
+/// Which test images a client has. The validation images of a domain with a validation split of its own follow the same rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TestSplit {
+    /// Ranges of the shuffled images that differ by at most one image.
+    Even,
+    /// In the proportions of the client's own training images: by class, or by number in [`Scheme::Sizes`]. Test images of a class that
+    /// no client trains on have no client.
+    Own,
+    /// Every client has the same number of images and the same share of every class, to within one image.
+    Global,
+    /// Of classes that are drawn anew, for [`Scheme::Classes`] only.
+    Redrawn,
 }
 
 /// How the images are dealt.
@@ -56,15 +124,18 @@ pub struct PartitionSettings {
     /// The clients are numbered domain by domain, starting at this domain of the list. Budgets rise with the
     /// client's number, so it decides which domains have the small ones.
     pub domain_order: usize,
-    /// Class-wise split: cards of classes that each client draws.
-    pub classes_per_client: Option<usize>,
-    /// Whether the test images of a class-wise split follow the training cards; else they are dealt anew.
-    pub consistent_test_classes: bool,
-    /// Concentration α of Dirichlet sizes; equal sizes where not given.
-    pub dirichlet: Option<f64>,
-    /// Least images of a share with Dirichlet sizes.
+    /// How the training images are dealt.
+    pub scheme: Scheme,
+    /// Which test images a client has.
+    pub tests: TestSplit,
+    /// Number of images of a domain's first class over that of its last, at least 1: class `c` of `C` keeps at most
+    /// `n_max·F^(−c/(C−1))` training images, rounded down, and at least one, where `n_max` is the number of images of the largest (Cao et
+    /// al., "Learning Imbalanced Datasets with Label-Distribution-Aware Margin Loss", NeurIPS 2019; F is the inverse of their `imb_factor`).
+    pub imbalance_factor: Option<f64>,
+    /// Fewest images of a client, with validation, in [`Scheme::Dirichlet`] and [`Scheme::Sizes`]; of a share in [`Scheme::Classes`] with
+    /// Dirichlet sizes.
     pub smallest_share: usize,
-    /// Images in a batch of training: with Dirichlet sizes, clients that have fewer are told.
+    /// Images in a batch of training: where sizes differ, clients that have fewer are reported.
     pub batch_size: usize,
 }
 
@@ -137,7 +208,7 @@ pub enum Warning {
         /// Names of the clients.
         clients: Vec<String>,
     },
-    /// With Dirichlet sizes, where every client takes the same number of steps: clients with two or more training images, but less
+    /// Where sizes differ and every client takes the same number of steps: clients with two or more training images, but less
     /// than a full batch of them. All their images are in each of their batches.
     LessThanBatch {
         /// Images in a full batch.
@@ -152,11 +223,23 @@ pub enum Warning {
         /// Width of the network.
         network: Ratio,
     },
+    /// The share of validation images was chosen, but domains have a validation split of their own.
+    RatioUnused {
+        /// Names of the domains.
+        domains: Vec<String>,
+    },
 }
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (part, clients, images) = match self {
+            Warning::RatioUnused { domains } => {
+                return write!(
+                    f,
+                    "validation-ratio has no effect on {}: the data set has a validation split of its own there",
+                    domains.join(", ")
+                );
+            }
             Warning::Untrained { trained, network } => {
                 return write!(
                     f,
@@ -199,6 +282,9 @@ pub struct Partition {
     /// What the user should know.
     pub warnings: Vec<Warning>,
 }
+
+/// Largest concentration of a Dirichlet law: from there on all shares are equal.
+pub const LARGEST_ALPHA: f64 = 1e9;
 
 /// The images of a client, where they are given and not dealt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -253,24 +339,21 @@ pub(super) fn none_can_train() -> Error {
 pub fn partition(domains: &[DomainLabels], settings: &PartitionSettings, algorithm: &dyn Algorithm) -> Result<Partition> {
     check(domains, settings)?;
     let per_domain = settings.clients_per_domain;
-    let usable = |domain: &DomainLabels| {
-        let capped = domain.train.len().min(settings.train_per_domain.unwrap_or(usize::MAX));
-        floor_share(capped, settings.percent)
-    };
+    let usable: Vec<Vec<u32>> = domains.iter().enumerate().map(|(domain, labels)| usable(labels, settings, domain)).collect();
     // `check` has made sure that there is a domain.
-    let Some((smallest, trimmed)) = domains.iter().map(|domain| (domain, usable(domain))).min_by_key(|pair| pair.1) else {
+    let Some((smallest, trimmed)) = domains.iter().zip(usable.iter().map(Vec::len)).min_by_key(|pair| pair.1) else {
         return Err(Error::Data("there is no domain to take images from".into()));
     };
     let fewest = trimmed / per_domain;
-    let training = fewest - floor_share(fewest, settings.validation_ratio);
-    // Class-wise and Dirichlet shares differ: a client that has too few is told of and does not train.
+    let training = fewest - floor_share(fewest, smallest.validation_ratio(settings));
+    // Shares may differ: a client that has too few is reported and does not train.
     if training < 2 {
         return Err(Error::Data(format!(
             "domain {}: {trimmed} of its {} training images are used, which gives each of {per_domain} clients {training} \
              to train on and {} to validate on, but a client needs two to train on: lower clients-per-domain or \
              validation-ratio, or raise percent or train-per-domain",
             smallest.name,
-            smallest.train.len(),
+            smallest.train.len() - smallest.validation,
             fewest - training
         )));
     }
@@ -281,18 +364,13 @@ pub fn partition(domains: &[DomainLabels], settings: &PartitionSettings, algorit
     for place in 0..domains.len() {
         let domain = (settings.domain_order + place) % domains.len();
         let labels = &domains[domain];
-        let count = if settings.dirichlet.is_some() { usable(labels) } else { trimmed };
-        let train = &shuffled(labels.train.len(), settings.seed, Purpose::PartitionTrain, domain)[..count];
-        let test = shuffled(labels.test.len(), settings.seed, Purpose::PartitionTest, domain);
-        let (train, test) = match settings.classes_per_client {
-            None => by_size(train, &test, settings, domain, &labels.name)?,
-            Some(cards) => by_class(train, &test, labels, cards, settings, domain)?,
-        };
-        unused_train[domain] = labels.train.len() - train.iter().map(Vec::len).sum::<usize>();
-        for (number, (mine, test)) in train.into_iter().zip(test).enumerate() {
+        let count = if settings.scheme.sizes_differ() { usable[domain].len() } else { trimmed };
+        let Shares { train, validation, test } = shares(&usable[domain][..count], labels, settings, domain)?;
+        unused_train[domain] = labels.train.len() - labels.validation - train.iter().map(Vec::len).sum::<usize>();
+        for (number, ((mine, given), test)) in train.into_iter().zip(validation).zip(test).enumerate() {
             let id = clients.len();
             let budget = budgets[id];
-            let training = mine.len() - floor_share(mine.len(), settings.validation_ratio);
+            let training = mine.len() - floor_share(mine.len(), labels.validation_ratio(settings));
             clients.push(Client {
                 id,
                 domain,
@@ -300,7 +378,7 @@ pub fn partition(domains: &[DomainLabels], settings: &PartitionSettings, algorit
                 budget,
                 task: algorithm.task(budget)?,
                 train: mine[..training].to_vec(),
-                validation: mine[training..].to_vec(),
+                validation: [&mine[training..], &given].concat(),
                 test,
             });
         }
@@ -308,46 +386,264 @@ pub fn partition(domains: &[DomainLabels], settings: &PartitionSettings, algorit
     finished(clients, unused_train, settings, algorithm)
 }
 
-/// Training and test images of each client of a domain.
-type Shares = (Vec<Vec<u32>>, Vec<Vec<u32>>);
-
-/// Contiguous ranges of the shuffled images.
-fn by_size(train: &[u32], test: &[u32], settings: &PartitionSettings, domain: usize, name: &str) -> Result<Shares> {
-    let clients = settings.clients_per_domain;
-    let key = |purpose| rng(settings.seed, purpose, domain as u64, 0, 0);
-    let Some(alpha) = settings.dirichlet else {
-        let share = train.len() / clients;
-        let even = |number: usize| test[test.len() * number / clients..test.len() * (number + 1) / clients].to_vec();
-        return Ok(((0..clients).map(|n| train[n * share..(n + 1) * share].to_vec()).collect(), (0..clients).map(even).collect()));
-    };
-    let floor = settings.smallest_share;
-    if train.len() < clients.saturating_mul(floor) {
-        return Err(Error::Data(format!(
-            "domain {name}: {} training images give {clients} clients no {floor} each: lower smallest-share or clients-per-domain",
-            train.len()
-        )));
+impl DomainLabels<'_> {
+    /// The share of a client's training images that is for validation.
+    fn validation_ratio(&self, settings: &PartitionSettings) -> f64 {
+        if self.validation > 0 { 0.0 } else { settings.validation_ratio }
     }
-    // The same law and the same draw for the test images.
-    let sizes = dirichlet_sizes(train.len(), clients, alpha, floor, &mut key(Purpose::Sizes));
-    let test_sizes = dirichlet_sizes(test.len(), clients, alpha, 1.min(test.len() / clients), &mut key(Purpose::Sizes));
-    Ok((ranges(train, &sizes), ranges(test, &test_sizes)))
 }
 
-/// Images by cards of classes.
-fn by_class(
+/// The training images of a domain that are dealt, in random order.
+fn usable(labels: &DomainLabels, settings: &PartitionSettings, domain: usize) -> Vec<u32> {
+    let all = labels.train.len() - labels.validation;
+    let capped = all.min(settings.train_per_domain.unwrap_or(usize::MAX));
+    let mut images = shuffled(all, settings.seed, Purpose::PartitionTrain, domain);
+    images.truncate(floor_share(capped, settings.percent));
+    if let Some(factor) = settings.imbalance_factor {
+        let own = by_class(&images, labels.train);
+        let largest = own.values().map(Vec::len).max().unwrap_or(0);
+        let last = own.len().saturating_sub(1).max(1);
+        // A billionth of slack keeps 5000/100 at 50.
+        let most = |place: usize| (largest as f64 * libm::pow(factor, -(place as f64) / last as f64) + 1e-9) as usize;
+        let mut left: BTreeMap<u8, usize> = own.keys().enumerate().map(|(place, class)| (*class, most(place).max(1))).collect();
+        images.retain(|image| match left.get_mut(&labels.train[*image as usize]) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                true
+            }
+            _ => false,
+        });
+    }
+    images
+}
+
+/// Images of each client of a domain.
+struct Shares {
+    /// To train on, and to validate on where the domain has no validation split of its own.
+    train: Vec<Vec<u32>>,
+    /// Of the domain's own validation split.
+    validation: Vec<Vec<u32>>,
+    test: Vec<Vec<u32>>,
+}
+
+/// Deals the images of a domain: the training images `train`, the whole validation split and the whole test split.
+fn shares(train: &[u32], labels: &DomainLabels, settings: &PartitionSettings, domain: usize) -> Result<Shares> {
+    let clients = settings.clients_per_domain;
+    let test = shuffled(labels.test.len(), settings.seed, Purpose::PartitionTest, domain);
+    // Test images that the scheme deals itself.
+    let (train, dealt) = match settings.scheme {
+        Scheme::Iid => (ranges(train, &vec![train.len() / clients; clients]), None),
+        Scheme::Sizes { alpha } => {
+            check_floor(train.len(), labels, settings)?;
+            // The same law and the same draw for the test images.
+            let sizes = |count: usize, floor| {
+                let mut rng = rng(settings.seed, Purpose::Sizes, domain as u64, 0, 0);
+                dirichlet_sizes(count, clients, alpha, floor, &mut rng)
+            };
+            let test = ranges(&test, &sizes(test.len(), 1.min(test.len() / clients)));
+            (ranges(train, &sizes(train.len(), settings.smallest_share)), Some(test))
+        }
+        Scheme::Classes { per_client, sizes } => {
+            let (train, test) = by_cards(train, &test, labels, per_client, sizes, settings, domain)?;
+            (train, Some(test))
+        }
+        Scheme::Shards { per_client } => (by_shards(train, labels, per_client, settings, domain)?, None),
+        Scheme::Dirichlet { alpha, self_balancing } => (by_label(train, labels, alpha, self_balancing, settings, domain)?, None),
+    };
+    let held: Vec<BTreeMap<u8, usize>> = train.iter().map(|own| class_counts(own, labels.train)).collect();
+    let spread = |images: &[u32], of: &[u8]| match settings.tests {
+        TestSplit::Even => evenly(images, clients),
+        TestSplit::Global => evenly_by_class(images, of, clients),
+        TestSplit::Own | TestSplit::Redrawn => in_proportion(images, of, &held),
+    };
+    let test = match (settings.tests, dealt) {
+        (TestSplit::Own | TestSplit::Redrawn, Some(dealt)) => dealt,
+        _ => spread(&test, labels.test),
+    };
+    let first = labels.train.len() - labels.validation;
+    let mut validation: Vec<u32> = (first as u32..labels.train.len() as u32).collect();
+    validation.shuffle(&mut rng(settings.seed, Purpose::PartitionValidation, domain as u64, 0, 0));
+    Ok(Shares { train, validation: spread(&validation, labels.train), test })
+}
+
+/// All images, in ranges that differ by at most one image.
+fn evenly(images: &[u32], clients: usize) -> Vec<Vec<u32>> {
+    let at = |number: usize| images.len() * number / clients;
+    (0..clients).map(|number| images[at(number)..at(number + 1)].to_vec()).collect()
+}
+
+/// All images, each class in turn: number and classes of two clients differ by at most one image.
+fn evenly_by_class(images: &[u32], of: &[u8], clients: usize) -> Vec<Vec<u32>> {
+    let mut shares = vec![Vec::new(); clients];
+    for (image, client) in by_class(images, of).into_values().flatten().zip((0..clients).cycle()) {
+        shares[client].push(image);
+    }
+    shares
+}
+
+/// The images of each class in the proportions in which clients hold that class, to within one image; what rounding leaves goes to the
+/// clients that have had least of what is due to them so far. Images of a class that no client holds are left out.
+fn in_proportion(images: &[u32], of: &[u8], held: &[BTreeMap<u8, usize>]) -> Vec<Vec<u32>> {
+    let mut shares = vec![Vec::new(); held.len()];
+    let mut owed = vec![0.0; held.len()];
+    for (class, own) in by_class(images, of) {
+        let counts: Vec<u64> = held.iter().map(|counts| counts.get(&class).copied().unwrap_or(0) as u64).collect();
+        let total: u64 = counts.iter().sum();
+        if total == 0 {
+            continue;
+        }
+        let due: Vec<u64> = counts.iter().map(|count| own.len() as u64 * count).collect();
+        let mut sizes: Vec<usize> = due.iter().map(|due| (due / total) as usize).collect();
+        owed.iter_mut().zip(&due).for_each(|(owed, due)| *owed += (due % total) as f64 / total as f64);
+        let mut waiting: Vec<usize> = (0..held.len()).filter(|client| due[*client] % total > 0).collect();
+        waiting.sort_by(|a, b| owed[*b].total_cmp(&owed[*a]));
+        let rest = own.len() - sizes.iter().sum::<usize>();
+        for client in waiting.into_iter().take(rest) {
+            sizes[client] += 1;
+            owed[client] -= 1.0;
+        }
+        shares.iter_mut().zip(ranges(&own, &sizes)).for_each(|(share, more)| share.extend(more));
+    }
+    shares
+}
+
+/// The images of each class, in their order.
+fn by_class(images: &[u32], of: &[u8]) -> BTreeMap<u8, Vec<u32>> {
+    let mut classes: BTreeMap<u8, Vec<u32>> = BTreeMap::new();
+    images.iter().for_each(|image| classes.entry(of[*image as usize]).or_default().push(*image));
+    classes
+}
+
+fn class_counts(images: &[u32], of: &[u8]) -> BTreeMap<u8, usize> {
+    let mut counts = BTreeMap::new();
+    images.iter().for_each(|image| *counts.entry(of[*image as usize]).or_default() += 1);
+    counts
+}
+
+/// Checks that the training images go round with the fewest images of a client.
+fn check_floor(count: usize, labels: &DomainLabels, settings: &PartitionSettings) -> Result<()> {
+    let (clients, floor) = (settings.clients_per_domain, settings.smallest_share);
+    if count < clients.saturating_mul(floor) {
+        return Err(Error::Data(format!(
+            "domain {}: {count} training images are too few for {clients} clients of at least {floor}: lower smallest-share or \
+             clients-per-domain",
+            labels.name
+        )));
+    }
+    Ok(())
+}
+
+/// Training images by a Dirichlet law in each class.
+fn by_label(
     train: &[u32],
-    test: &[u32],
+    labels: &DomainLabels,
+    alpha: f64,
+    self_balancing: bool,
+    settings: &PartitionSettings,
+    domain: usize,
+) -> Result<Vec<Vec<u32>>> {
+    check_floor(train.len(), labels, settings)?;
+    let clients = settings.clients_per_domain;
+    let classes = by_class(train, labels.train);
+    // How many images of each class every client gets, and of all.
+    let mut counts = vec![vec![0; classes.len()]; clients];
+    let mut held = vec![0; clients];
+    for (place, (class, images)) in classes.iter().enumerate() {
+        // Among all clients that have less than their equal share there is always one.
+        let open: Vec<usize> = (0..clients).filter(|client| !self_balancing || held[*client] * clients < train.len()).collect();
+        let key = &mut rng(settings.seed, Purpose::LabelShares, domain as u64, u64::from(*class), 0);
+        let (mut sum, mut given) = (0.0, 0);
+        for (client, share) in open.iter().zip(dirichlet(alpha, open.len(), key)) {
+            sum += share;
+            // Rounding the sum, not the share, loses no image; to the nearest, a client that has next to all gets all.
+            let until = ((images.len() as f64 * sum).round() as usize).clamp(given, images.len());
+            counts[*client][place] = until - given;
+            held[*client] += until - given;
+            given = until;
+        }
+        let last = open[open.len() - 1];
+        counts[last][place] += images.len() - given;
+        held[last] += images.len() - given;
+    }
+    fill_up(&mut counts, &mut held, settings.smallest_share);
+    let mut shares = vec![Vec::new(); clients];
+    for (place, images) in classes.values().enumerate() {
+        let sizes: Vec<usize> = counts.iter().map(|own| own[place]).collect();
+        shares.iter_mut().zip(ranges(images, &sizes)).for_each(|(share, more)| share.extend(more));
+    }
+    mix_classes(&mut shares, settings, domain);
+    Ok(shares)
+}
+
+/// Gives every client that has fewer than `least` images what it lacks, from the client that has most and of that one's most frequent
+/// class: as few changes as the floor allows, and none that makes the labels less skewed than needed. There are enough images.
+fn fill_up(counts: &mut [Vec<usize>], held: &mut [usize], least: usize) {
+    let mut donors: BinaryHeap<(usize, usize)> = held.iter().copied().zip(0..).filter(|(images, _)| *images > least).collect();
+    for poor in 0..held.len() {
+        while held[poor] < least {
+            let Some((images, donor)) = donors.pop() else { return };
+            let Some((class, own)) = counts[donor].iter().copied().enumerate().max_by_key(|(_, own)| *own) else { return };
+            let moved = (least - held[poor]).min(images - least).min(own);
+            counts[donor][class] -= moved;
+            counts[poor][class] += moved;
+            held[donor] -= moved;
+            held[poor] += moved;
+            if held[donor] > least {
+                donors.push((held[donor], donor));
+            }
+        }
+    }
+}
+
+/// Training images by shards of the images sorted by class.
+fn by_shards(
+    train: &[u32],
     labels: &DomainLabels,
     per_client: usize,
     settings: &PartitionSettings,
     domain: usize,
-) -> Result<Shares> {
-    let classes: Vec<u8> = {
-        let mut all: Vec<u8> = train.iter().map(|i| labels.train[*i as usize]).collect();
-        all.sort_unstable();
-        all.dedup();
-        all
-    };
+) -> Result<Vec<Vec<u32>>> {
+    let clients = settings.clients_per_domain;
+    let shards = clients.saturating_mul(per_client);
+    let size = train.len().checked_div(shards).unwrap_or(0);
+    if size == 0 {
+        return Err(Error::Config(format!(
+            "shards-per-client = {per_client}: domain {} has {} training images to deal, so each of its {clients} clients can have 1 to {} \
+             shards",
+            labels.name,
+            train.len(),
+            train.len() / clients
+        )));
+    }
+    // The images are in random order: those left over are not of the last class alone.
+    let mut sorted = train[..shards * size].to_vec();
+    sorted.sort_by_key(|image| labels.train[*image as usize]);
+    let mut order: Vec<usize> = (0..shards).collect();
+    order.shuffle(&mut rng(settings.seed, Purpose::Shards, domain as u64, 0, 0));
+    let shard = |number: &usize| &sorted[number * size..(number + 1) * size];
+    let mut shares: Vec<Vec<u32>> = order.chunks(per_client).map(|own| own.iter().flat_map(shard).copied().collect()).collect();
+    mix_classes(&mut shares, settings, domain);
+    Ok(shares)
+}
+
+/// Shuffles each client's images, so that validation has the classes in the proportions of training.
+fn mix_classes(shares: &mut [Vec<u32>], settings: &PartitionSettings, domain: usize) {
+    for (client, share) in shares.iter_mut().enumerate() {
+        share.shuffle(&mut rng(settings.seed, Purpose::Shares, domain as u64, client as u64, 0));
+    }
+}
+
+/// Training and test images by cards of classes.
+fn by_cards(
+    train: &[u32],
+    test: &[u32],
+    labels: &DomainLabels,
+    per_client: usize,
+    sizes: Option<f64>,
+    settings: &PartitionSettings,
+    domain: usize,
+) -> Result<(Vec<Vec<u32>>, Vec<Vec<u32>>)> {
+    let classes: Vec<u8> = class_counts(train, labels.train).into_keys().collect();
     if per_client == 0 || per_client > classes.len() {
         return Err(Error::Config(format!(
             "classes-per-client = {per_client}: domain {} has {} classes, so it must be 1 to {}",
@@ -371,16 +667,15 @@ fn by_class(
         (0..clients).map(|_| (0..per_client).map(|_| card()).collect()).collect()
     };
     // The images of a class, split over its cards in the order of the clients.
-    let split = |images: &[u32], of: &[u8], hands: &[Vec<u8>], sizes: Purpose, least: usize| -> Result<Vec<Vec<u32>>> {
+    let split = |images: &[u32], of: &[u8], hands: &[Vec<u8>], purpose: Purpose, least: usize| -> Result<Vec<Vec<u32>>> {
         let mut shares = vec![Vec::new(); clients];
-        for class in &classes {
-            let own: Vec<u32> = images.iter().copied().filter(|i| of[*i as usize] == *class).collect();
+        for (class, own) in by_class(images, of) {
             let owners: Vec<usize> =
-                hands.iter().enumerate().flat_map(|(c, hand)| hand.iter().filter(|k| *k == class).map(move |_| c)).collect();
+                hands.iter().enumerate().flat_map(|(c, hand)| hand.iter().filter(|k| **k == class).map(move |_| c)).collect();
             if owners.is_empty() {
                 continue;
             }
-            let sizes = match settings.dirichlet {
+            let sizes = match sizes {
                 Some(alpha) if own.len() < owners.len().saturating_mul(least) => {
                     return Err(Error::Data(format!(
                         "domain {}: {} images of class {class} are too few for {} share(s) of at least {least} (Dirichlet law {alpha}): lower \
@@ -390,21 +685,18 @@ fn by_class(
                         owners.len()
                     )));
                 }
-                Some(alpha) => dirichlet_sizes(own.len(), owners.len(), alpha, least, &mut key(sizes, u64::from(*class))),
+                Some(alpha) => dirichlet_sizes(own.len(), owners.len(), alpha, least, &mut key(purpose, u64::from(class))),
                 None => vec![own.len() / owners.len(); owners.len()],
             };
             for (client, images) in owners.into_iter().zip(ranges(&own, &sizes)) {
                 shares[client].extend(images);
             }
         }
-        // Classes mixed, so that validation has them in the proportions of training.
-        for (client, share) in shares.iter_mut().enumerate() {
-            share.shuffle(&mut key(Purpose::Shares, client as u64));
-        }
+        mix_classes(&mut shares, settings, domain);
         Ok(shares)
     };
     let hands = deal(Purpose::Classes);
-    let test_hands = if settings.consistent_test_classes { hands.clone() } else { deal(Purpose::TestClasses) };
+    let test_hands = if settings.tests == TestSplit::Redrawn { deal(Purpose::TestClasses) } else { hands.clone() };
     let train = split(train, labels.train, &hands, Purpose::Sizes, settings.smallest_share)?;
     Ok((train, split(test, labels.test, &test_hands, Purpose::TestSizes, 0)?))
 }
@@ -428,12 +720,37 @@ fn dirichlet_sizes(count: usize, shares: usize, alpha: f64, floor: usize, rng: &
     let draws: Vec<f64> = (0..shares).map(|_| gamma.sample(rng)).collect();
     let total: f64 = draws.iter().sum();
     // For a tiny α every draw may be 0.
-    let proportion = |d: f64| if total > 0.0 { d / total } else { 1.0 / shares as f64 };
-    let mut sizes: Vec<usize> = draws.iter().map(|d| floor + (free as f64 * proportion(*d)) as usize).collect();
+    let draws: Vec<f64> = match total > 0.0 {
+        true => draws.iter().map(|draw| draw / total).collect(),
+        false => dirichlet(alpha, shares, rng),
+    };
+    let mut sizes: Vec<usize> = draws.iter().map(|share| floor + (free as f64 * share) as usize).collect();
     for _ in 0..count.saturating_sub(sizes.iter().sum()) {
         sizes[rng.random_range(0..shares)] += 1;
     }
     sizes
+}
+
+/// A draw of a symmetric Dirichlet law of concentration `alpha`: `count` shares, at least one, whose sum is 1. For any α above 0: gamma
+/// variates are compared by their logarithms, `ln Γ(α) = ln Γ(α + 1) + ln U/α`, as they themselves are below the smallest number for a
+/// tiny α (Marsaglia, Tsang: "A simple method for generating gamma variables", 2000, section 6).
+fn dirichlet(alpha: f64, count: usize, rng: &mut ChaCha8Rng) -> Vec<f64> {
+    let gamma = Gamma::new(alpha + 1.0, 1.0).expect("α is checked to be above 0");
+    let logarithm = |rng: &mut ChaCha8Rng| {
+        // In (0, 1].
+        let uniform = 1.0 - rng.random::<f64>();
+        libm::log(gamma.sample(rng)) + libm::log(uniform) / alpha
+    };
+    let draws: Vec<f64> = (0..count).map(|_| logarithm(rng)).collect();
+    let largest = draws.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    if largest == f64::NEG_INFINITY {
+        // As α goes to 0, one of them has it all.
+        let all = rng.random_range(0..count);
+        return (0..count).map(|i| f64::from(u8::from(i == all))).collect();
+    }
+    let shares: Vec<f64> = draws.iter().map(|draw| libm::exp(draw - largest)).collect();
+    let total: f64 = shares.iter().sum();
+    shares.iter().map(|share| share / total).collect()
 }
 
 fn check(domains: &[DomainLabels], settings: &PartitionSettings) -> Result<()> {
@@ -457,8 +774,22 @@ fn check(domains: &[DomainLabels], settings: &PartitionSettings) -> Result<()> {
             domains.len()
         ));
     }
-    if let Some(alpha) = settings.dirichlet.filter(|alpha| !(*alpha > 0.0 && alpha.is_finite())) {
-        return wrong(format!("dirichlet must be a number above 0, not {alpha}"));
+    let (key, alpha) = match settings.scheme {
+        Scheme::Dirichlet { alpha, .. } | Scheme::Sizes { alpha } => ("alpha", alpha),
+        Scheme::Classes { sizes: Some(alpha), .. } => ("dirichlet", alpha),
+        _ => ("alpha", 1.0),
+    };
+    if !(alpha > 0.0 && alpha <= LARGEST_ALPHA) {
+        return wrong(format!("{key} = {alpha}: the concentration of a Dirichlet law is a number above 0 and at most {LARGEST_ALPHA:e}"));
+    }
+    if let Some(factor) = settings.imbalance_factor.filter(|factor| !(*factor >= 1.0 && factor.is_finite())) {
+        return wrong(format!("imbalance-factor must be a number of at least 1, not {factor}"));
+    }
+    if settings.tests == TestSplit::Redrawn && !matches!(settings.scheme, Scheme::Classes { .. }) {
+        return wrong("test-partition = redrawn: classes are drawn with partition = classes only: choose own or global".into());
+    }
+    if let Some(domain) = domains.iter().find(|domain| domain.validation > domain.train.len()) {
+        return Err(Error::Data(format!("domain {}: its validation split is larger than its training split", domain.name)));
     }
     if let Some(domain) = domains.iter().find(|domain| u32::try_from(domain.train.len().max(domain.test.len())).is_err()) {
         return Err(Error::Data(format!("domain {}: more than {} images", domain.name, u32::MAX)));
@@ -499,7 +830,7 @@ pub fn warnings(clients: &[Client], settings: &PartitionSettings, algorithm: &dy
         }
     }
     let few = named(Part::Training, 2..settings.batch_size);
-    if settings.dirichlet.is_some() && !few.is_empty() {
+    if settings.scheme.sizes_differ() && !few.is_empty() {
         warnings.push(Warning::LessThanBatch { batch_size: settings.batch_size, clients: few });
     }
     let network = algorithm.base_width();
@@ -531,6 +862,7 @@ mod tests {
             name: format!("D{index}"),
             train: &LABELS[..train],
             test: &LABELS[..test],
+            validation: 0,
         };
         sizes.iter().enumerate().map(named).collect()
     }
@@ -543,9 +875,9 @@ mod tests {
             percent: 1.0,
             validation_ratio: 0.5,
             domain_order: 0,
-            classes_per_client: None,
-            consistent_test_classes: false,
-            dirichlet: None,
+            scheme: Scheme::Iid,
+            tests: TestSplit::Even,
+            imbalance_factor: None,
             smallest_share: 16,
             batch_size: 32,
         }
@@ -680,7 +1012,7 @@ mod tests {
             .map(|warning| match warning {
                 Warning::Empty { part, clients } => (true, *part, clients.len()),
                 Warning::Single { part, clients } => (false, *part, clients.len()),
-                Warning::LessThanBatch { .. } | Warning::Untrained { .. } => unreachable!("sizes are equal, and bases are trained whole"),
+                _ => unreachable!("sizes are equal, and bases are trained whole"),
             })
             .collect();
         assert_eq!(counts, [(false, Part::Validation, 20), (true, Part::Test, 5), (false, Part::Test, 10)]);
@@ -734,7 +1066,8 @@ mod tests {
     #[test]
     fn classes_are_dealt_equally_and_their_images_split_over_the_owners() {
         let all = domains(&[(5000, 1000)]);
-        let three = PartitionSettings { clients_per_domain: 100, classes_per_client: Some(3), validation_ratio: 0.1, ..settings() };
+        let (scheme, tests) = (Scheme::Classes { per_client: 3, sizes: None }, TestSplit::Redrawn);
+        let three = PartitionSettings { clients_per_domain: 100, scheme, tests, validation_ratio: 0.1, ..settings() };
         let dealt = partition(&all, &three, &algorithm()).unwrap();
         // 300 cards of 10 classes: 30 each, of ⌊500 / 30⌋ = 16 images; a client has 48, 4 of them for validation.
         for client in &dealt.clients {
@@ -751,7 +1084,7 @@ mod tests {
         assert_eq!(dealt.unused_train, [200]);
         let same = |d: &Partition| d.clients.iter().filter(|c| classes_of(&c.test) == classes_of(&c.train)).count();
         assert!(same(&dealt) < 20);
-        let consistent = partition(&all, &PartitionSettings { consistent_test_classes: true, ..three }, &algorithm()).unwrap();
+        let consistent = partition(&all, &PartitionSettings { tests: TestSplit::Own, ..three }, &algorithm()).unwrap();
         assert_eq!(same(&consistent), 100);
         assert_eq!(consistent.clients[7].train, dealt.clients[7].train);
     }
@@ -759,7 +1092,8 @@ mod tests {
     #[test]
     fn dirichlet_sizes_keep_the_floor_and_lose_no_image() {
         let all = domains(&[(5000, 1000), (800, 90)]);
-        let sizes = PartitionSettings { dirichlet: Some(1.0), validation_ratio: 0.1, ..settings() };
+        let (scheme, tests) = (Scheme::Sizes { alpha: 1.0 }, TestSplit::Own);
+        let sizes = PartitionSettings { scheme, tests, validation_ratio: 0.1, ..settings() };
         let dealt = partition(&all, &sizes, &algorithm()).unwrap();
         assert_eq!(dealt.unused_train, [0, 0]);
         for (domain, labels) in all.iter().enumerate() {
@@ -774,14 +1108,15 @@ mod tests {
         let mean: f64 = (0..2000).map(|_| dirichlet_sizes(1000, 10, 1.0, 20, &mut rng)[3] as f64).sum::<f64>() / 2000.0;
         assert!((mean - 100.0).abs() < 5.0, "{mean}");
         // Class-wise, the shares of a class differ.
-        let both = PartitionSettings { classes_per_client: Some(3), ..sizes };
+        let classes = Scheme::Classes { per_client: 3, sizes: Some(1.0) };
+        let both = PartitionSettings { scheme: classes, tests: TestSplit::Redrawn, ..sizes.clone() };
         let dealt = partition(&domains(&[(5000, 1000)]), &both, &algorithm()).unwrap();
         assert_eq!(dealt.unused_train, [0]);
         assert!(dealt.clients.iter().all(|c| c.train.len() + c.validation.len() >= 48 && classes_of(&c.train).len() <= 3));
         // Also where the product of clients and least images is past what a number holds.
         for smallest_share in [501, 1 << 62] {
-            for classes_per_client in [None, Some(3)] {
-                let many = PartitionSettings { smallest_share, classes_per_client, ..sizes.clone() };
+            for scheme in [scheme, classes] {
+                let many = PartitionSettings { smallest_share, scheme, ..sizes.clone() };
                 let told = partition(&domains(&[(5000, 10)]), &many, &algorithm()).unwrap_err();
                 assert!(told.to_string().contains("lower smallest-share"), "{told}");
             }
@@ -790,7 +1125,8 @@ mod tests {
 
     #[test]
     fn clients_of_less_than_a_batch_are_told_where_sizes_differ() {
-        let sizes = PartitionSettings { dirichlet: Some(0.3), smallest_share: 4, ..settings() };
+        let (scheme, tests) = (Scheme::Sizes { alpha: 0.3 }, TestSplit::Own);
+        let sizes = PartitionSettings { scheme, tests, smallest_share: 4, ..settings() };
         let dealt = partition(&domains(&[(1000, 400)]), &sizes, &algorithm()).unwrap();
         let few: Vec<String> = dealt.clients.iter().filter(|c| (2..32).contains(&c.train.len())).map(|c| c.name.clone()).collect();
         assert!(!few.is_empty() && few.len() < 10, "{few:?}");
@@ -814,13 +1150,311 @@ mod tests {
     #[test]
     fn class_wise_settings_out_of_range_are_refused() {
         for classes in [0, 11] {
-            let wrong = PartitionSettings { classes_per_client: Some(classes), ..settings() };
+            let scheme = Scheme::Classes { per_client: classes, sizes: None };
+            let wrong = PartitionSettings { scheme, ..settings() };
             let told = partition(&domains(&[(1000, 100)]), &wrong, &algorithm()).unwrap_err().to_string();
             assert!(told.contains("1 to 10"), "{told}");
         }
-        for alpha in [0.0, -1.0, f64::NAN] {
-            let wrong = PartitionSettings { dirichlet: Some(alpha), ..settings() };
-            assert!(partition(&domains(&[(1000, 100)]), &wrong, &algorithm()).unwrap_err().to_string().contains("dirichlet"));
+        for alpha in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let schemes = [
+                ("alpha", Scheme::Sizes { alpha }),
+                ("alpha", Scheme::Dirichlet { alpha, self_balancing: false }),
+                ("dirichlet", Scheme::Classes { per_client: 3, sizes: Some(alpha) }),
+            ];
+            for (key, scheme) in schemes {
+                let wrong = PartitionSettings { scheme, ..settings() };
+                let message = partition(&domains(&[(1000, 100)]), &wrong, &algorithm()).unwrap_err().to_string();
+                assert!(message.starts_with(&format!("{key} = {alpha}: ")), "{message}");
+            }
+        }
+        let shards = PartitionSettings { scheme: Scheme::Shards { per_client: 101 }, ..settings() };
+        let message = partition(&domains(&[(1000, 100)]), &shards, &algorithm()).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "shards-per-client = 101: domain D0 has 1000 training images to deal, so each of its 10 clients can have 1 to 100 shards"
+        );
+        let huge = PartitionSettings { scheme: Scheme::Shards { per_client: usize::MAX }, ..settings() };
+        assert!(partition(&domains(&[(1000, 100)]), &huge, &algorithm()).is_err());
+        let redrawn = PartitionSettings { tests: TestSplit::Redrawn, ..settings() };
+        assert!(partition(&domains(&[(1000, 100)]), &redrawn, &algorithm()).unwrap_err().to_string().contains("test-partition = redrawn"));
+    }
+
+    /// What the shares of a client look like by an independent generator: bounds and how often a share lies below each, of a million draws
+    /// (see `golden/make_dirichlet.py`).
+    const REFERENCE: &str = include_str!("golden/dirichlet.csv");
+
+    /// (α, shares, bounds, probabilities) of each line.
+    fn reference() -> Vec<(f64, usize, Vec<f64>, Vec<f64>)> {
+        let line = |line: &str| {
+            let numbers = |text: &str| text.split(' ').map(|n| n.parse().unwrap()).collect::<Vec<f64>>();
+            let parts: Vec<&str> = line.split(',').collect();
+            (parts[0].parse().unwrap(), parts[1].parse().unwrap(), numbers(parts[2]), numbers(parts[3]))
+        };
+        REFERENCE.lines().skip(1).map(line).collect()
+    }
+
+    /// χ² of values by the intervals between bounds against their probabilities, over its 99.9% quantile (Wilson and Hilferty's
+    /// approximation). Intervals in which less than ten are expected join the next.
+    fn chi_square(values: &[f64], bounds: &[f64], below: &[f64]) -> f64 {
+        let n = values.len() as f64;
+        let ends: Vec<(f64, f64)> = bounds.iter().copied().zip(below.iter().copied()).chain([(f64::INFINITY, 1.0)]).collect();
+        let (mut from, mut before, mut sum, mut bins) = (f64::NEG_INFINITY, 0.0, 0.0, 0);
+        for (i, (bound, probability)) in ends.iter().enumerate() {
+            let rest = n * (1.0 - probability);
+            if n * (probability - before) < 10.0 || (rest < 10.0 && i + 1 < ends.len()) {
+                continue;
+            }
+            let expected = n * (probability - before);
+            let seen = values.iter().filter(|v| from <= **v && **v < *bound).count() as f64;
+            sum += (seen - expected).powi(2) / expected;
+            (from, before, bins) = (*bound, *probability, bins + 1);
+        }
+        assert!(bins >= 2 && before == 1.0, "{bins} intervals, up to {before}");
+        let freedom = f64::from(bins - 1);
+        let spread = 2.0 / (9.0 * freedom);
+        sum / (freedom * (1.0 - spread + 3.09 * spread.sqrt()).powi(3))
+    }
+
+    #[test]
+    fn dirichlet_draws_have_the_reference_law() {
+        for (alpha, count, bounds, below) in reference() {
+            let mut rng = super::rng(3, Purpose::LabelShares, count as u64, 0, 0);
+            let draws: Vec<Vec<f64>> = (0..4000).map(|_| dirichlet(alpha, count, &mut rng)).collect();
+            for draw in &draws {
+                assert!((draw.iter().sum::<f64>() - 1.0).abs() < 1e-9 && draw.iter().all(|share| (0.0..=1.0).contains(share)), "{draw:?}");
+            }
+            for client in [0, count - 1] {
+                let own: Vec<f64> = draws.iter().map(|draw| draw[client]).collect();
+                let ratio = chi_square(&own, &bounds, &below);
+                assert!(ratio < 1.0, "α {alpha}, {count} shares, client {client}: χ² is {ratio} of what it may be");
+            }
+            // The test can fail: it knows this α from half of it.
+            let other: Vec<f64> = (0..4000).map(|_| dirichlet(alpha / 2.0, count, &mut rng)[0]).collect();
+            assert!(chi_square(&other, &bounds, &below) > 1.0, "α {alpha} is not known from its half");
+        }
+        // However small or large α is, there is no number that is none.
+        for alpha in [f64::MIN_POSITIVE * 1e-10, 1e-300, 1e-3, 1e3, LARGEST_ALPHA] {
+            let draw = dirichlet(alpha, 7, &mut super::rng(1, Purpose::LabelShares, 0, 0, 0));
+            assert!((draw.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{draw:?}");
+            assert!(alpha > 1e-300 || draw.contains(&1.0), "α {alpha}: {draw:?}");
+            assert!(alpha < LARGEST_ALPHA || draw.iter().all(|share| (share - 1.0 / 7.0).abs() < 1e-4), "α {alpha}: {draw:?}");
+        }
+    }
+
+    fn by_labels(alpha: f64) -> PartitionSettings {
+        let scheme = Scheme::Dirichlet { alpha, self_balancing: false };
+        PartitionSettings { scheme, tests: TestSplit::Own, validation_ratio: 0.0, ..settings() }
+    }
+
+    /// Images of each class, of training and validation together.
+    fn held(client: &Client) -> [usize; 10] {
+        let mut counts = [0; 10];
+        client.train.iter().chain(&client.validation).for_each(|i| counts[LABELS[*i as usize] as usize] += 1);
+        counts
+    }
+
+    #[test]
+    fn classes_are_shared_by_the_reference_law() {
+        let all = domains(&[(2000, 10)]);
+        for (alpha, clients, bounds, below) in reference() {
+            // Shares are whole images, 200 in a class: bounds between two numbers of images are compared, but for next to none and
+            // next to all, whose numbers depend on the rounding.
+            let (bounds, below): (Vec<f64>, Vec<f64>) =
+                bounds.into_iter().zip(below).filter(|(b, _)| ((b * 200.0).fract() - 0.5).abs() < 1e-6 && (0.01..0.99).contains(b)).unzip();
+            if clients != 10 || bounds.is_empty() {
+                continue;
+            }
+            let mut shares = Vec::new();
+            for seed in 1000..1300 {
+                let set = PartitionSettings { seed, smallest_share: 0, ..by_labels(alpha) };
+                let dealt = partition(&all, &set, &algorithm()).unwrap();
+                let totals: usize = dealt.clients.iter().map(|client| client.train.len()).sum();
+                assert_eq!(totals, 2000);
+                shares.extend(held(&dealt.clients[3]).map(|n| n as f64 / 200.0));
+            }
+            let ratio = chi_square(&shares, &bounds, &below);
+            assert!(ratio < 1.0, "α {alpha}: χ² is {ratio} of what it may be");
+        }
+    }
+
+    #[test]
+    fn no_client_is_left_without_images_and_no_image_is_lost() {
+        let all = domains(&[(8000, 2000), (3000, 500)]);
+        for alpha in [1e-3, 1e-2, 0.1, 1.0, 1e3] {
+            for (self_balancing, clients_per_domain) in [(false, 10), (true, 10), (false, 150), (true, 150)] {
+                let scheme = Scheme::Dirichlet { alpha, self_balancing };
+                let set = PartitionSettings { scheme, clients_per_domain, ..by_labels(alpha) };
+                let dealt = partition(&all, &set, &algorithm()).unwrap();
+                assert_eq!(dealt.unused_train, [0, 0]);
+                for (domain, labels) in all.iter().enumerate() {
+                    let own: Vec<&Client> = dealt.clients.iter().filter(|c| c.domain == domain).collect();
+                    let mut images: Vec<u32> = own.iter().flat_map(|c| c.train.clone()).collect();
+                    images.sort_unstable();
+                    assert_eq!(images, (0..labels.train.len() as u32).collect::<Vec<_>>());
+                    assert!(own.iter().all(|c| c.train.len() >= 16), "α {alpha}");
+                    let mut tests: Vec<u32> = own.iter().flat_map(|c| c.test.clone()).collect();
+                    tests.sort_unstable();
+                    assert_eq!(tests, (0..labels.test.len() as u32).collect::<Vec<_>>());
+                    // Filled up by one class as a rule, which keeps a strong skew strong.
+                    let classes: usize = own.iter().map(|c| held(c).iter().filter(|n| **n > 0).count()).sum();
+                    assert!(alpha > 1e-3 || self_balancing || classes <= own.len() + 20, "{classes} classes of {} clients", own.len());
+                    // Whoever is full gets no more classes: nobody has more than an equal share and a class.
+                    let most = labels.train.len() / clients_per_domain + labels.train.len() / 10;
+                    assert!(!self_balancing || own.iter().all(|c| c.train.len() <= most), "α {alpha}");
+                }
+            }
+        }
+        // Every image is needed for the floor.
+        let exact = PartitionSettings { smallest_share: 800, ..by_labels(0.1) };
+        let dealt = partition(&all[..1], &exact, &algorithm()).unwrap();
+        assert!(dealt.clients.iter().all(|c| c.train.len() == 800));
+        let message = partition(&all[..1], &PartitionSettings { smallest_share: 801, ..exact }, &algorithm()).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "domain D0: 8000 training images are too few for 10 clients of at least 801: lower smallest-share or clients-per-domain"
+        );
+    }
+
+    #[test]
+    fn a_thousand_clients_are_dealt_at_once() {
+        let labels: Vec<u8> = (0..60_000).map(|i| (i % 10) as u8).collect();
+        let all = [DomainLabels { name: "many".into(), train: &labels, test: &labels[..10_000], validation: 0 }];
+        for alpha in [1e-3, 0.5, 1e3] {
+            let many = PartitionSettings { clients_per_domain: 1000, ..by_labels(alpha) };
+            let dealt = partition(&all, &many, &algorithm()).unwrap();
+            assert_eq!(dealt.clients.iter().map(|c| c.train.len()).sum::<usize>(), 60_000);
+            assert!(dealt.clients.iter().all(|c| c.train.len() >= 16));
+        }
+    }
+
+    #[test]
+    fn shards_are_of_the_images_sorted_by_class() {
+        let all = domains(&[(5003, 1000)]);
+        let two = PartitionSettings {
+            clients_per_domain: 50,
+            scheme: Scheme::Shards { per_client: 2 },
+            tests: TestSplit::Own,
+            validation_ratio: 0.1,
+            ..settings()
+        };
+        let dealt = partition(&all, &two, &algorithm()).unwrap();
+        // 100 shards of 50 images: ten of each class, but that leaving out 3 images shifts the cuts. A client has 1 to 4 classes.
+        assert_eq!(dealt.unused_train, [3]);
+        let mut used: Vec<u32> = dealt.clients.iter().flat_map(|c| c.train.iter().chain(&c.validation)).copied().collect();
+        used.sort_unstable();
+        used.dedup();
+        assert_eq!(used.len(), 5000);
+        let classes: Vec<usize> = dealt.clients.iter().map(|c| held(c).iter().filter(|n| **n > 0).count()).collect();
+        assert!(classes.iter().all(|n| (1..=4).contains(n)) && classes.contains(&2), "{classes:?}");
+        for client in &dealt.clients {
+            assert_eq!((client.train.len(), client.validation.len(), client.test.len()), (90, 10, 20));
+            assert!(classes_of(&client.test).is_subset(&classes_of(&client.train)));
+        }
+        // The order of the shards is drawn.
+        let other = partition(&all, &PartitionSettings { seed: 2, ..two }, &algorithm()).unwrap();
+        assert_ne!(held(&dealt.clients[0]), held(&other.clients[0]));
+    }
+
+    #[test]
+    fn test_images_follow_the_rule_that_is_chosen() {
+        let all = domains(&[(8000, 1003)]);
+        let with = |tests, scheme| {
+            let dealt = partition(&all, &PartitionSettings { tests, scheme, ..settings() }, &algorithm()).unwrap();
+            let mut images: Vec<u32> = dealt.clients.iter().flat_map(|c| c.test.clone()).collect();
+            images.sort_unstable();
+            assert_eq!(images, (0..1003).collect::<Vec<_>>(), "{tests:?}, {scheme:?}");
+            dealt
+        };
+        let skewed = Scheme::Dirichlet { alpha: 0.3, self_balancing: false };
+        let count = |client: &Client, class: u8| client.test.iter().filter(|i| LABELS[**i as usize] == class).count();
+        for scheme in [Scheme::Iid, skewed, Scheme::Shards { per_client: 2 }] {
+            let own = with(TestSplit::Own, scheme);
+            for class in 0..10u8 {
+                let (total, tests) = (800.0, if class < 3 { 101.0 } else { 100.0 });
+                for client in &own.clients {
+                    let due = held(client)[usize::from(class)] as f64 / total * tests;
+                    assert!((count(client, class) as f64 - due).abs() < 1.0, "{due} of class {class} for {client:?}");
+                }
+            }
+            let global = with(TestSplit::Global, scheme);
+            for client in &global.clients {
+                assert!([100, 101].contains(&client.test.len()));
+                assert!((0..10).all(|class| [10, 11].contains(&count(client, class))));
+            }
+            let train = |dealt: &Partition| dealt.clients.iter().map(|c| c.train.clone()).collect::<Vec<_>>();
+            assert_eq!(train(&own), train(&global), "the rule of the test images does not touch the others");
+        }
+        // Equal claims on fewer images than there are clients: nobody gets them all.
+        let few =
+            [BTreeMap::from([(0, 5), (1, 5), (2, 5)]), BTreeMap::from([(0, 5), (1, 5), (2, 5)]), BTreeMap::from([(0, 5), (1, 5), (2, 5)])];
+        let shares = in_proportion(&[0, 1, 2], &[0, 1, 2], &few);
+        assert!(shares.iter().all(|share| share.len() == 1), "{shares:?}");
+        // A class that nobody trains on is nobody's test.
+        assert_eq!(in_proportion(&[0, 1], &[0, 7], &few[..1]), [[0]]);
+    }
+
+    #[test]
+    fn a_validation_split_of_the_data_is_dealt_as_such() {
+        let mut all = domains(&[(1100, 300), (500, 300)]);
+        all[0].validation = 100;
+        let schemes = [
+            (Scheme::Iid, TestSplit::Even),
+            (Scheme::Iid, TestSplit::Global),
+            (Scheme::Dirichlet { alpha: 0.5, self_balancing: false }, TestSplit::Own),
+            (Scheme::Shards { per_client: 2 }, TestSplit::Own),
+            (Scheme::Sizes { alpha: 1.0 }, TestSplit::Own),
+            (Scheme::Classes { per_client: 3, sizes: None }, TestSplit::Redrawn),
+        ];
+        for (scheme, tests) in schemes {
+            // Training images alone are capped and shared out.
+            let set = PartitionSettings { scheme, tests, train_per_domain: Some(800), percent: 0.5, ..settings() };
+            let dealt = partition(&all, &set, &algorithm()).unwrap();
+            let own = &dealt.clients[..10];
+            assert!(own.iter().flat_map(|c| &c.train).all(|i| *i < 1000), "{scheme:?}");
+            let mut validation: Vec<u32> = own.iter().flat_map(|c| c.validation.clone()).collect();
+            validation.sort_unstable();
+            assert_eq!(validation, (1000..1100).collect::<Vec<_>>(), "{scheme:?}");
+            let trained: usize = own.iter().map(|c| c.train.len()).sum();
+            assert_eq!(dealt.unused_train[0], 1000 - trained, "{scheme:?}");
+            assert!(trained > 200, "no share of them is for validation: {trained}");
+            // The other domain has no such split.
+            assert!(dealt.clients[10..].iter().any(|c| !c.validation.is_empty() && c.validation.iter().all(|i| *i < 500)));
+        }
+        let dealt = partition(&all, &settings(), &algorithm()).unwrap();
+        assert!(dealt.clients[..10].iter().all(|c| c.validation.len() == 10 && c.train.len() == 50));
+        all[1].validation = 501;
+        assert!(partition(&all, &settings(), &algorithm()).is_err());
+    }
+
+    #[test]
+    fn long_tails_fall_by_the_factor() {
+        // Cao et al.'s CIFAR-10-LT: 5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50 images at a factor of 100.
+        let labels: Vec<u8> = (0..50_000).map(|i| (i % 10) as u8).collect();
+        let all = [DomainLabels { name: "D0".into(), train: &labels, test: &labels[..1000], validation: 0 }];
+        let counts = |set: PartitionSettings| {
+            let dealt = partition(&all, &PartitionSettings { clients_per_domain: 1, validation_ratio: 0.0, ..set }, &algorithm()).unwrap();
+            assert_eq!(dealt.clients[0].test.len(), 1000, "test images stay");
+            assert_eq!(dealt.unused_train[0], 50_000 - dealt.clients[0].train.len());
+            class_counts(&dealt.clients[0].train, &labels).into_values().collect::<Vec<_>>()
+        };
+        let tail = |factor| PartitionSettings { imbalance_factor: Some(factor), ..settings() };
+        assert_eq!(counts(tail(100.0)), [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]);
+        assert_eq!(counts(tail(1.0)), [5000; 10]);
+        // Every class keeps an image, and what a cap leaves is counted.
+        assert_eq!(counts(tail(1e9)), [5000, 500, 50, 5, 1, 1, 1, 1, 1, 1]);
+        let mut halves = counts(PartitionSettings { percent: 0.5, ..tail(10.0) });
+        assert!(halves[0].abs_diff(2500) < 150, "{halves:?}");
+        let ratio = halves.remove(0) as f64 / halves.pop().unwrap() as f64;
+        assert!((ratio - 10.0).abs() < 0.5, "{ratio}");
+        for factor in [0.5, f64::NAN, f64::INFINITY] {
+            assert!(partition(&all, &tail(factor), &algorithm()).unwrap_err().to_string().contains("imbalance-factor"));
+        }
+        // All clients together, for every scheme.
+        for scheme in [Scheme::Dirichlet { alpha: 0.1, self_balancing: false }, Scheme::Sizes { alpha: 1.0 }] {
+            let set = PartitionSettings { scheme, tests: TestSplit::Own, ..tail(100.0) };
+            let dealt = partition(&all, &set, &algorithm()).unwrap();
+            let own: Vec<u32> = dealt.clients.iter().flat_map(|c| c.train.iter().chain(&c.validation)).copied().collect();
+            assert_eq!(class_counts(&own, &labels).into_values().collect::<Vec<_>>(), [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]);
         }
     }
 }

@@ -32,6 +32,12 @@ pub enum Purpose {
     TestSizes = 10,
     /// Order of a client's images of several classes; `(domain, client, 0)`.
     Shares = 11,
+    /// Shares of the clients in a class, where they are drawn by label; `(domain, class, 0)`.
+    LabelShares = 12,
+    /// Order of the shards of a domain; `(domain, 0, 0)`.
+    Shards = 13,
+    /// Order of a domain's own validation images before they are dealt to clients; `(domain, 0, 0)`.
+    PartitionValidation = 14,
 }
 
 /// The generator for `(seed, purpose, a, b, c)`; the meaning of `a`, `b` and `c` is given at each [`Purpose`].

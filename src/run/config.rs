@@ -3,8 +3,8 @@
 
 use crate::engine::{Augment, Optimizer};
 use crate::fl::{
-    Algorithm, Attack, Budgets, Composition, FedAvg, HeteroFl, PartitionSettings, Ratio, RoundSettings, Schedule, SplitMix,
-    batches::SMALLEST_BATCH,
+    Algorithm, Attack, Budgets, Composition, FedAvg, HeteroFl, PartitionSettings, Ratio, RoundSettings, Schedule, Scheme, SplitMix,
+    TestSplit, batches::SMALLEST_BATCH, partition::LARGEST_ALPHA,
 };
 use crate::net::{Architecture, Network, Norms};
 use crate::{Error, Result};
@@ -19,7 +19,7 @@ use std::sync::Arc;
 macro_rules! options {
     (
         required { $( $(#[doc = $doc:literal])+ [$heading:literal $(, $($arg:tt)+)?] $name:ident: $type:ident = $default:expr; )* }
-        optional { $( $(#[doc = $opt_doc:literal])+ [$opt_heading:literal] $opt_name:ident: $opt_type:ident; )* }
+        optional { $( $(#[doc = $opt_doc:literal])+ [$opt_heading:literal $(, $($opt_arg:tt)+)?] $opt_name:ident: $opt_type:ident; )* }
     ) => {
         /// Everything that decides a training run. Keys in files are the field names with dashes, the same as the
         /// command line's flags.
@@ -49,7 +49,7 @@ macro_rules! options {
             )*
             $(
                 $(#[doc = $opt_doc])+
-                #[cfg_attr(feature = "native", arg(long, help_heading = $opt_heading))]
+                #[cfg_attr(feature = "native", arg(long, help_heading = $opt_heading $(, $($opt_arg)+)?))]
                 pub $opt_name: Option<$opt_type>,
             )*
         }
@@ -85,10 +85,10 @@ options! {
         ["Data"] clients_per_domain: usize = 4;
         /// Share of each domain's training images that is used, in (0, 1].
         ["Data"] percent: f64 = 1.0;
-        /// Deal the test images by the classes that the client trains on; else their classes are drawn anew. For
-        /// classes-per-client.
+        /// Give each client test images of its training classes, with partition = classes: the same as test-partition = own.
         ["Data", num_args = 0..=1, default_missing_value = "true"] consistent_test_classes: bool = false;
-        /// Least images of a client, or of a client's class, with dirichlet.
+        /// Fewest images of a client, validation images included, with partition = dirichlet or sizes (Flower's min_partition_size); with
+        /// partition = classes and dirichlet, of a client's class.
         ["Data"] smallest_share: usize = 16;
         /// Share of each class's pictures that is for testing where a folder of pictures has no train/ and test/, in (0, 1).
         ["Data"] test_ratio: f64 = 0.2;
@@ -178,13 +178,41 @@ options! {
         ["Data"] clients_file: PathBuf;
         /// Use at most so many training images of each domain.
         ["Data"] train_per_domain: usize;
-        /// Give each client images of so many classes only, drawn from a deck; of all when not given.
+        /// How a domain's training images are dealt to its clients; iid when not given. `iid`: equal numbers, at random. `dirichlet`: label
+        /// skew, each class by a Dirichlet law (alpha, smallest-share, self-balancing). `shards`: shards of the images sorted by class
+        /// (shards-per-client). `classes`: images of a few classes per client (classes-per-client). `sizes`: different numbers of images by a
+        /// Dirichlet law (alpha, smallest-share). With dirichlet and sizes every client takes the same number of steps: the mean, over
+        /// full batches.
+        ["Data"] partition: PartitionName;
+        /// Concentration of the Dirichlet law with partition = dirichlet or sizes, above 0: 0.1 is strong skew, 100 nearly none.
+        ["Data"] alpha: f64;
+        /// A client that has its equal share of the images gets none of the classes after that, with partition = dirichlet; false
+        /// when not given.
+        ["Data", num_args = 0..=1, default_missing_value = "true"] self_balancing: bool;
+        /// Shards of each client with partition = shards; 2 when not given.
+        ["Data"] shards_per_client: usize;
+        /// Classes of each client with partition = classes, drawn from a deck. Without partition it sets partition = classes.
         ["Data"] classes_per_client: usize;
-        /// Give clients different numbers of images, by a Dirichlet law of this concentration above smallest-share; equal
-        /// numbers when not given. Every client then takes the mean number of steps, over full batches.
+        /// Without classes-per-client: the same as partition = sizes with this alpha. With it: the number of images of each client's
+        /// class follows a Dirichlet law of this concentration.
         ["Data"] dirichlet: f64;
+        /// Which test images a client has. `own`: as its training images are distributed over the classes (with sizes: as many as its
+        /// share). `global`: every client the same share of each class. `redrawn`: of classes drawn anew, with partition = classes only. When
+        /// not given: equal numbers at random with iid, redrawn with classes, own with the others.
+        ["Data"] test_partition: TestPartition;
+        /// Make each domain's training images long-tailed: class c of C keeps n·F^(−c/(C−1)) of the largest class's n images, at least 1; F
+        /// is the size of the first class over that of the last. Test images stay.
+        ["Data"] imbalance_factor: f64;
         /// Clients drawn for each round; all when not given.
         ["Training"] clients_per_round: usize;
+        /// Written by `train --resume --rounds N`, each time that N is larger: how many rounds were trained of how many, as 18/18. The cosine
+        /// of those rounds spreads over the number of rounds of then.
+        ["Training"] rounds_before: Stages;
+        /// Start a new run from the bases of this checkpoint (or of the best round of this run's folder) instead of fresh ones. Network,
+        /// method and base-width must be the same; data, seed and all else may differ.
+        ["Run"] init: PathBuf;
+        /// CRC-32 of the file of init, 8 hexadecimal digits: written by `train`, which then takes no other file.
+        ["Run"] init_checksum: String;
         /// Adapter to run on: a part of its name; the fastest when not given.
         ["Run"] adapter: String;
         /// GPU memory to use at most, such as 2GiB or 500MB; 4GiB when not given.
@@ -213,6 +241,56 @@ pub struct List<T>(pub Vec<T>);
 pub type Names = List<String>;
 /// A list of widths.
 pub type Widths = List<Ratio>;
+/// Earlier numbers of rounds of a run.
+pub type Stages = List<Stage>;
+
+/// How far a run had come when its number of rounds was raised; text in files and on the command line, as 18/30.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Stage {
+    /// Rounds trained until then, at least 1.
+    pub trained: usize,
+    /// Number of rounds that the run was to have until then.
+    pub planned: usize,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.trained, self.planned)
+    }
+}
+
+impl FromStr for Stage {
+    type Err = Error;
+    /// # Errors
+    /// [`Error::Config`] for anything but two numbers, the first from 1 to the second.
+    fn from_str(text: &str) -> Result<Stage> {
+        let numbers = text.split_once('/').and_then(|(a, b)| Some((a.trim().parse().ok()?, b.trim().parse().ok()?)));
+        match numbers {
+            Some((trained, planned)) if 0 < trained && trained <= planned => Ok(Stage { trained, planned }),
+            _ => Err(Error::Config(format!("\"{text}\" is not a number of trained and of planned rounds: write it as 18/30"))),
+        }
+    }
+}
+
+impl TryFrom<String> for Stage {
+    type Error = Error;
+    fn try_from(text: String) -> Result<Stage> {
+        text.parse()
+    }
+}
+
+impl From<Stage> for String {
+    fn from(stage: Stage) -> String {
+        stage.to_string()
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for List<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.iter().map(T::to_string).collect::<Vec<_>>().join(","))
+    }
+}
 
 impl<T: FromStr> FromStr for List<T> {
     type Err = T::Err;
@@ -274,6 +352,34 @@ names! {
         Directory = "directory",
         /// A file that names each client's images.
         Csv = "csv",
+    }
+}
+
+names! {
+    /// How a domain's training images are dealt.
+    PartitionName, "a partition" {
+        /// Equal numbers, at random.
+        Iid = "iid",
+        /// Label skew by a Dirichlet law.
+        Dirichlet = "dirichlet",
+        /// Shards of the images sorted by class.
+        Shards = "shards",
+        /// A few classes per client.
+        Classes = "classes",
+        /// Different numbers of images by a Dirichlet law.
+        Sizes = "sizes",
+    }
+}
+
+names! {
+    /// Which test images a client has.
+    TestPartition, "a test partition" {
+        /// As its training images are distributed.
+        Own = "own",
+        /// Every client the same.
+        Global = "global",
+        /// Of classes drawn anew.
+        Redrawn = "redrawn",
     }
 }
 
@@ -480,10 +586,34 @@ impl TrainConfig {
             for (key, value) in [("train-per-domain", self.train_per_domain), ("classes-per-client", self.classes_per_client)] {
                 check(value.is_none(), key, value.unwrap_or_default(), given)?;
             }
-            check(self.dirichlet.is_none(), "dirichlet", self.dirichlet.unwrap_or_default(), given)?;
+            for (key, value) in [("dirichlet", self.dirichlet), ("alpha", self.alpha), ("imbalance-factor", self.imbalance_factor)] {
+                check(value.is_none(), key, value.unwrap_or_default(), given)?;
+            }
+            for (key, value) in [("partition", self.partition.map(String::from)), ("test-partition", self.test_partition.map(String::from))]
+            {
+                check(value.is_none(), key, value.unwrap_or_default(), given)?;
+            }
+            check(self.shards_per_client.is_none(), "shards-per-client", self.shards_per_client.unwrap_or_default(), given)?;
+            check(self.self_balancing.is_none(), "self-balancing", self.self_balancing.unwrap_or_default(), given)?;
             check(self.domain_order == 0, "domain-order", self.domain_order, given)?;
             check(!self.consistent_test_classes, "consistent-test-classes", self.consistent_test_classes, given)?;
         }
+        self.test_split(self.scheme()?)?;
+        let stages = self.stages();
+        let rising = stages.windows(2).all(|pair| pair[0].trained < pair[1].trained && pair[0].planned < pair[1].planned);
+        let fits = rising && stages.last().is_none_or(|last| last.trained < self.rounds);
+        check(
+            fits,
+            "rounds-before",
+            List(stages.to_vec()),
+            "each must be of more rounds than the one before, and rounds of more than all",
+        )?;
+        if let Some(checksum) = &self.init_checksum {
+            check(self.init.is_some(), "init-checksum", checksum, "it is the checksum of the file of init: name that, or leave it out")?;
+        }
+        let (factor, what) = (self.imbalance_factor.unwrap_or(1.0), "it is the size of the largest class over that of the smallest");
+        let turned = if factor > 0.0 && factor < 1.0 { 1.0 / factor } else { 100.0 };
+        check(factor >= 1.0 && factor.is_finite(), "imbalance-factor", factor, &format!("{what}, at least 1; write {}", turned.round()))?;
 
         let architecture = self.network.architecture()?;
         let channels = architecture.input[0];
@@ -551,6 +681,9 @@ impl TrainConfig {
         }
         if self.method != MethodName::FedAvg && self.width != default.width {
             warnings.push(format!("width = {}: {unused} with {}; widths says which are tested", self.width, self.method));
+        }
+        if self.consistent_test_classes && !matches!(self.scheme(), Ok(Scheme::Classes { .. })) {
+            warnings.push(format!("consistent-test-classes = true: {unused} without partition = classes; test-partition = own is for all"));
         }
         if self.data == DataSource::Csv && self.clients_per_domain != default.clients_per_domain {
             warnings
@@ -624,37 +757,220 @@ impl TrainConfig {
         }
     }
 
+    /// How the training images of a domain are dealt. Without `partition`, the options that belong to one of the schemes choose it.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an option that does not belong to the scheme, is missing, or is outside its range.
+    pub fn scheme(&self) -> Result<Scheme> {
+        let name = self.partition.unwrap_or(match (self.classes_per_client, self.shards_per_client, self.dirichlet) {
+            (Some(_), _, _) => PartitionName::Classes,
+            (None, Some(_), _) => PartitionName::Shards,
+            (None, None, Some(_)) => PartitionName::Sizes,
+            (None, None, None) => PartitionName::Iid,
+        });
+        // An option, whether it is given, the partitions that it belongs to, and a hint.
+        let alpha = "partition = dirichlet (by label) or sizes (numbers of images)";
+        let dirichlet = match name {
+            PartitionName::Dirichlet => "it sets the clients' numbers of images; for label skew write alpha in its place",
+            _ => "it belongs to partition = sizes or classes; leave one of the two out",
+        };
+        let belongs = [
+            ("alpha", self.alpha.map(|a| a.to_string()), matches!(name, PartitionName::Dirichlet | PartitionName::Sizes), alpha),
+            ("dirichlet", self.dirichlet.map(|a| a.to_string()), matches!(name, PartitionName::Sizes | PartitionName::Classes), dirichlet),
+            ("self-balancing", self.self_balancing.map(|b| b.to_string()), name == PartitionName::Dirichlet, "partition = dirichlet"),
+            ("shards-per-client", self.shards_per_client.map(|n| n.to_string()), name == PartitionName::Shards, "partition = shards"),
+            ("classes-per-client", self.classes_per_client.map(|n| n.to_string()), name == PartitionName::Classes, "partition = classes"),
+        ];
+        for (key, value, fits, hint) in belongs {
+            let Some(value) = value.filter(|_| !fits) else { continue };
+            let what = match (key, self.partition) {
+                ("dirichlet", Some(given)) => format!("the run has partition = {given}, and {hint}"),
+                (_, Some(given)) => format!("it belongs to {hint}, but the run has partition = {given}: leave one of the two out"),
+                ("alpha", None) => format!("it belongs to {alpha}: add one of these"),
+                (_, None) => format!("it belongs to {hint}, but other options say partition = {name}: leave one of the two out"),
+            };
+            return Err(Error::Config(format!("{key} = {value}: {what}")));
+        }
+        let concentration = |key: &str, alpha: f64| match alpha > 0.0 && alpha <= LARGEST_ALPHA {
+            true => Ok(alpha),
+            false => {
+                Err(Error::Config(format!("{key} = {alpha}: it must be a number above 0 and at most {LARGEST_ALPHA:e}, for example 0.5")))
+            }
+        };
+        let missing =
+            |key: &str, example: &str| Error::Config(format!("partition = {name}: it needs {key}, for example {key} = {example}"));
+        Ok(match name {
+            PartitionName::Iid => Scheme::Iid,
+            PartitionName::Dirichlet => {
+                let alpha = concentration("alpha", self.alpha.ok_or_else(|| missing("alpha", "0.5"))?)?;
+                Scheme::Dirichlet { alpha, self_balancing: self.self_balancing.unwrap_or(false) }
+            }
+            PartitionName::Shards => match self.shards_per_client.unwrap_or(2) {
+                0 => return Err(Error::Config("shards-per-client = 0: it must be at least 1".into())),
+                per_client => Scheme::Shards { per_client },
+            },
+            PartitionName::Classes => {
+                let per_client = self.classes_per_client.ok_or_else(|| missing("classes-per-client", "3"))?;
+                Scheme::Classes { per_client, sizes: self.dirichlet.map(|alpha| concentration("dirichlet", alpha)).transpose()? }
+            }
+            PartitionName::Sizes => match (self.alpha, self.dirichlet) {
+                (Some(alpha), Some(dirichlet)) if alpha != dirichlet => {
+                    return Err(Error::Config(format!(
+                        "alpha = {alpha}: dirichlet = {dirichlet} means the same: leave one of the two out"
+                    )));
+                }
+                (Some(alpha), _) => Scheme::Sizes { alpha: concentration("alpha", alpha)? },
+                (None, Some(alpha)) => Scheme::Sizes { alpha: concentration("dirichlet", alpha)? },
+                (None, None) => return Err(missing("alpha", "1")),
+            },
+        })
+    }
+
+    fn test_split(&self, scheme: Scheme) -> Result<TestSplit> {
+        let classes = matches!(scheme, Scheme::Classes { .. });
+        match (self.test_partition, self.consistent_test_classes) {
+            (Some(TestPartition::Redrawn), _) if !classes => {
+                Err(Error::Config("test-partition = redrawn: classes are drawn with partition = classes only: choose own or global".into()))
+            }
+            (Some(other @ (TestPartition::Global | TestPartition::Redrawn)), true) => Err(Error::Config(format!(
+                "consistent-test-classes = true: it means test-partition = own, but the run has test-partition = {other}: leave one of the \
+                 two out"
+            ))),
+            (Some(TestPartition::Own), _) => Ok(TestSplit::Own),
+            (Some(TestPartition::Global), _) => Ok(TestSplit::Global),
+            (Some(TestPartition::Redrawn), _) => Ok(TestSplit::Redrawn),
+            (None, false) if classes => Ok(TestSplit::Redrawn),
+            (None, _) if scheme == Scheme::Iid => Ok(TestSplit::Even),
+            (None, _) => Ok(TestSplit::Own),
+        }
+    }
+
+    /// How training and test images are dealt, in words.
+    pub fn partition_rule(&self) -> String {
+        if self.data == DataSource::Csv {
+            return "as the clients file says".into();
+        }
+        let Ok((scheme, tests)) = self.scheme().and_then(|scheme| Ok((scheme, self.test_split(scheme)?))) else {
+            return "none".into();
+        };
+        let least = self.smallest_share;
+        let how = match scheme {
+            Scheme::Iid => "iid (equal numbers of images per client, at random)".to_string(),
+            Scheme::Dirichlet { alpha, self_balancing } => {
+                let balancing = if self_balancing { ", self-balancing" } else { "" };
+                format!("dirichlet (label skew, alpha {alpha}{balancing}, at least {least} images per client)")
+            }
+            Scheme::Shards { per_client } => format!("shards ({per_client} per client, of the images sorted by class)"),
+            Scheme::Classes { per_client, sizes: None } => format!("classes ({per_client} per client)"),
+            Scheme::Classes { per_client, sizes: Some(alpha) } => {
+                format!("classes ({per_client} per client, sizes by a Dirichlet law of {alpha}, at least {least} images per class)")
+            }
+            Scheme::Sizes { alpha } => format!("sizes (by a Dirichlet law, alpha {alpha}, at least {least} images per client)"),
+        };
+        let tail =
+            self.imbalance_factor.map_or(String::new(), |factor| format!("; long-tailed training images, imbalance factor {factor}"));
+        let test = match (tests, scheme) {
+            (TestSplit::Even, _) => "equal numbers per client, at random",
+            (TestSplit::Global, _) => "global: every client has the same share of each class",
+            (TestSplit::Redrawn, _) => "redrawn: of classes drawn independently of the training classes",
+            (TestSplit::Own, Scheme::Sizes { .. }) => "own: by the client's share of the training images",
+            (TestSplit::Own, Scheme::Classes { .. }) => "own: of the client's training classes",
+            (TestSplit::Own, _) => "own: by the client's own label distribution",
+        };
+        format!("{how}{tail}; test images {test}")
+    }
+
+    /// Whether every client takes the same number of steps in a round, because their numbers of images differ by design: see
+    /// [`Scheme::sizes_differ`].
+    pub fn equal_steps(&self) -> bool {
+        self.scheme().is_ok_and(Scheme::sizes_differ)
+    }
+
     /// How the images are dealt to the clients.
-    pub fn partition_settings(&self) -> PartitionSettings {
-        PartitionSettings {
+    ///
+    /// # Errors
+    /// As [`TrainConfig::scheme`].
+    pub fn partition_settings(&self) -> Result<PartitionSettings> {
+        let scheme = self.scheme()?;
+        Ok(PartitionSettings {
             seed: self.seed,
             clients_per_domain: self.clients_per_domain,
             train_per_domain: self.train_per_domain,
             percent: self.percent,
             validation_ratio: self.validation_ratio,
             domain_order: self.domain_order,
-            classes_per_client: self.classes_per_client,
-            consistent_test_classes: self.consistent_test_classes,
-            dirichlet: self.dirichlet,
+            scheme,
+            tests: self.test_split(scheme)?,
+            imbalance_factor: self.imbalance_factor,
             smallest_share: self.smallest_share,
             batch_size: self.batch_size,
-        }
+        })
     }
 
-    /// What the plan of a round depends on.
-    pub fn round_settings(&self) -> RoundSettings {
+    /// What the plan of (0-based) round `round` depends on.
+    pub fn round_settings(&self, round: usize) -> RoundSettings {
         RoundSettings {
             seed: self.seed,
-            rounds: self.rounds,
+            rounds: self.rounds_planned(round),
             clients_per_round: self.clients_per_round,
             lr: self.lr,
             schedule: self.schedule,
         }
     }
 
-    /// Whether (0-based) round `round` is followed by a validation.
+    fn stages(&self) -> &[Stage] {
+        self.rounds_before.as_ref().map_or(&[], |stages| &stages.0)
+    }
+
+    /// The number of rounds that the learning-rate schedule of (0-based) round `round` spreads over: that of the run when the round
+    /// was trained.
+    pub fn rounds_planned(&self, round: usize) -> usize {
+        self.stages().iter().find(|stage| round < stage.trained).map_or(self.rounds, |stage| stage.planned)
+    }
+
+    /// The configuration with which a run of this one, `done` rounds of which are trained, continues to `rounds` rounds in all. The rates of
+    /// the rounds already trained stay what they were; from the next round on a cosine spreads over the new number.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for fewer rounds than are trained, or for fewer than planned under a cosine schedule.
+    pub fn continued(mut self, rounds: usize, done: usize) -> Result<TrainConfig> {
+        if rounds < done {
+            return Err(Error::Config(format!(
+                "rounds = {rounds}: the run has {done} rounds already: write more than {done} to train on, or leave rounds out"
+            )));
+        }
+        if self.schedule == Schedule::Cos && done > 0 && rounds != self.rounds {
+            if rounds < self.rounds {
+                return Err(Error::Config(format!(
+                    "rounds = {rounds}: the learning rates of the {done} rounds already trained follow a cosine over {} rounds, which can be \
+                     raised but not lowered: write more than {}, or leave rounds out",
+                    self.rounds, self.rounds
+                )));
+            }
+            let stages = &mut self.rounds_before.get_or_insert_with(|| List(Vec::new())).0;
+            // Of a number that was raised before a round was trained with it, nothing is left.
+            if stages.last().is_none_or(|last| last.trained < done) {
+                stages.push(Stage { trained: done, planned: self.rounds });
+            }
+        }
+        self.rounds = rounds;
+        Ok(self)
+    }
+
+    /// Whether a run of `saved` was continued to this configuration by [`TrainConfig::continued`], as far as the rounds go.
+    fn continues(&self, saved: &TrainConfig) -> bool {
+        let (now, then) = (self.stages(), saved.stages());
+        match now.split_last() {
+            Some((last, before)) => self.rounds > saved.rounds && before == then && last.planned == saved.rounds,
+            None => false,
+        }
+    }
+
+    /// Whether (0-based) round `round` is followed by a validation: by interval, and after the last, also that of before more rounds were
+    /// added.
     pub fn validates_after(&self, round: usize) -> bool {
-        (round + 1).is_multiple_of(self.validate_every) || round + 1 == self.rounds
+        let last = |stage: &Stage| stage.trained == stage.planned && round + 1 == stage.trained;
+        (round + 1).is_multiple_of(self.validate_every) || round + 1 == self.rounds || self.stages().iter().any(last)
     }
 
     /// Whether (0-based) round `round` is followed by a checkpoint.
@@ -662,9 +978,9 @@ impl TrainConfig {
         (round + 1).is_multiple_of(self.checkpoint_every) || round + 1 == self.rounds
     }
 
-    /// Checks that a run started with `saved` can go on with this configuration to the same result: only options
-    /// that do not touch what is learnt may differ, and the number of rounds unless the cosine schedule spreads over
-    /// it (the last round of before was validated, and stays so where it would not have been in one go). Both are to be validated
+    /// Checks that a run started with `saved` can continue with this configuration to the same result: only options
+    /// that do not touch what is learnt may differ, and the number of rounds: freely where the learning rate does not depend on it, else as
+    /// [`TrainConfig::continued`] changes it (the last round of before was validated, and stays so). Both are to be validated
     /// configurations.
     ///
     /// # Errors
@@ -673,7 +989,11 @@ impl TrainConfig {
         let (now, then) = (self.as_object()?, saved.as_object()?);
         let shown = |value: Option<&serde_json::Value>| value.map_or("not given".to_string(), |value| value.to_string());
         for key in TrainConfig::keys() {
-            let free = FREE_ON_RESUME.contains(&key.as_str()) || (key == "rounds" && self.schedule != Schedule::Cos);
+            let free = match key.as_str() {
+                "rounds" => self.schedule != Schedule::Cos || self.continues(saved),
+                "rounds-before" => self.continues(saved),
+                key => FREE_ON_RESUME.contains(&key),
+            };
             if !free && now.get(&key) != then.get(&key) {
                 return Err(Error::Config(format!(
                     "{key} is {} but the run was started with {}: resume with the same value, or start another run in \
@@ -684,6 +1004,14 @@ impl TrainConfig {
             }
         }
         Ok(())
+    }
+
+    /// The same with the checksum of the file that the run of `saved` began with, where it is to begin with that and says no checksum.
+    pub fn with_checksum_of(mut self, saved: &TrainConfig) -> TrainConfig {
+        if self.init_checksum.is_none() && self.init == saved.init {
+            self.init_checksum.clone_from(&saved.init_checksum);
+        }
+        self
     }
 
     /// Whether a run with this configuration and one with the other can be trained together. Attacks and augmentation draw by one seed a
@@ -1014,6 +1342,192 @@ mod tests {
         let rounds = |when: &dyn Fn(usize) -> bool| (0..5).filter(|&round| when(round)).collect::<Vec<_>>();
         assert_eq!(rounds(&|round| config.validates_after(round)), [1, 3, 4]);
         assert_eq!(rounds(&|round| config.saves_after(round)), [4]);
+    }
+
+    fn scheme(change: impl FnOnce(&mut TrainConfig)) -> Result<(Scheme, TestSplit)> {
+        let settings = valid(change)?.partition_settings()?;
+        Ok((settings.scheme, settings.tests))
+    }
+
+    #[test]
+    fn options_choose_the_partition() {
+        let of = |change: fn(&mut TrainConfig)| scheme(change).unwrap();
+        assert_eq!(of(|_| {}), (Scheme::Iid, TestSplit::Even));
+        let by_label = |self_balancing| Scheme::Dirichlet { alpha: 0.3, self_balancing };
+        assert_eq!(of(|c| (c.partition, c.alpha) = (Some(PartitionName::Dirichlet), Some(0.3))), (by_label(false), TestSplit::Own));
+        let balanced = of(|c| {
+            (c.partition, c.alpha, c.self_balancing) = (Some(PartitionName::Dirichlet), Some(0.3), Some(true));
+            c.test_partition = Some(TestPartition::Global);
+        });
+        assert_eq!(balanced, (by_label(true), TestSplit::Global));
+        assert_eq!(of(|c| c.partition = Some(PartitionName::Shards)), (Scheme::Shards { per_client: 2 }, TestSplit::Own));
+        assert_eq!(of(|c| c.shards_per_client = Some(5)).0, Scheme::Shards { per_client: 5 });
+        // The options of before, alone and together, mean what they meant.
+        assert_eq!(of(|c| c.dirichlet = Some(2.0)), (Scheme::Sizes { alpha: 2.0 }, TestSplit::Own));
+        assert_eq!(
+            of(|c| (c.partition, c.alpha) = (Some(PartitionName::Sizes), Some(2.0))),
+            (Scheme::Sizes { alpha: 2.0 }, TestSplit::Own)
+        );
+        assert_eq!(of(|c| (c.partition, c.dirichlet) = (Some(PartitionName::Sizes), Some(2.0))).0, Scheme::Sizes { alpha: 2.0 });
+        let classes = |sizes| Scheme::Classes { per_client: 3, sizes };
+        assert_eq!(of(|c| c.classes_per_client = Some(3)), (classes(None), TestSplit::Redrawn));
+        assert_eq!(of(|c| (c.classes_per_client, c.dirichlet) = (Some(3), Some(1.0))), (classes(Some(1.0)), TestSplit::Redrawn));
+        assert_eq!(of(|c| (c.classes_per_client, c.consistent_test_classes) = (Some(3), true)), (classes(None), TestSplit::Own));
+        assert_eq!(of(|c| (c.classes_per_client, c.test_partition) = (Some(3), Some(TestPartition::Own))), (classes(None), TestSplit::Own));
+        for (change, equal) in [
+            ((|c| c.dirichlet = Some(2.0)) as fn(&mut TrainConfig), true),
+            (|c| (c.partition, c.alpha) = (Some(PartitionName::Dirichlet), Some(0.3)), true),
+            (|c| c.classes_per_client = Some(3), false),
+            (|c| c.shards_per_client = Some(3), false),
+            (|_| {}, false),
+        ] {
+            assert_eq!(valid(change).unwrap().equal_steps(), equal);
+        }
+        // Files of a run without them are what they were.
+        let text = serde_json::to_string(&valid(|_| {}).unwrap()).unwrap();
+        for key in ["\"partition", "alpha", "balancing", "shards", "test-partition", "imbalance", "rounds-before", "init"] {
+            assert!(!text.contains(key) || key == "init", "{key} in {text}");
+        }
+        assert!(!text.contains("\"init"));
+    }
+
+    #[test]
+    fn options_of_another_partition_are_refused() {
+        let message = |change: fn(&mut TrainConfig)| {
+            let error = valid(change).unwrap_err();
+            assert!(matches!(error, Error::Config(_)));
+            error.to_string()
+        };
+        let cases: [(fn(&mut TrainConfig), &str); 16] = [
+            (
+                |c| c.alpha = Some(0.5),
+                "alpha = 0.5: it belongs to partition = dirichlet (by label) or sizes (numbers of images): add one of these",
+            ),
+            (
+                |c| (c.partition, c.dirichlet) = (Some(PartitionName::Dirichlet), Some(0.5)),
+                "dirichlet = 0.5: the run has partition = dirichlet, and it sets the clients' numbers of images; for label skew write alpha in \
+                 its place",
+            ),
+            (|c| c.partition = Some(PartitionName::Dirichlet), "partition = dirichlet: it needs alpha, for example alpha = 0.5"),
+            (|c| c.partition = Some(PartitionName::Sizes), "partition = sizes: it needs alpha, for example alpha = 1"),
+            (
+                |c| c.partition = Some(PartitionName::Classes),
+                "partition = classes: it needs classes-per-client, for example classes-per-client = 3",
+            ),
+            (
+                |c| (c.partition, c.alpha) = (Some(PartitionName::Dirichlet), Some(0.0)),
+                "alpha = 0: it must be a number above 0 and at most 1e9, for example 0.5",
+            ),
+            (
+                |c| (c.partition, c.alpha) = (Some(PartitionName::Sizes), Some(f64::NAN)),
+                "alpha = NaN: it must be a number above 0 and at most 1e9, for example 0.5",
+            ),
+            (|c| c.dirichlet = Some(-1.0), "dirichlet = -1: it must be a number above 0 and at most 1e9, for example 0.5"),
+            (
+                |c| (c.partition, c.alpha, c.dirichlet) = (Some(PartitionName::Sizes), Some(1.0), Some(2.0)),
+                "alpha = 1: dirichlet = 2 means the same: leave one of the two out",
+            ),
+            (|c| c.shards_per_client = Some(0), "shards-per-client = 0: it must be at least 1"),
+            (
+                |c| (c.shards_per_client, c.classes_per_client) = (Some(2), Some(3)),
+                "shards-per-client = 2: it belongs to partition = shards, but other options say partition = classes: leave one of the two out",
+            ),
+            (
+                |c| (c.partition, c.classes_per_client) = (Some(PartitionName::Iid), Some(3)),
+                "classes-per-client = 3: it belongs to partition = classes, but the run has partition = iid: leave one of the two out",
+            ),
+            (
+                |c| c.self_balancing = Some(true),
+                "self-balancing = true: it belongs to partition = dirichlet, but other options say partition = iid: leave one of the two out",
+            ),
+            (
+                |c| c.test_partition = Some(TestPartition::Redrawn),
+                "test-partition = redrawn: classes are drawn with partition = classes only: choose own or global",
+            ),
+            (
+                |c| {
+                    (c.classes_per_client, c.consistent_test_classes) = (Some(3), true);
+                    c.test_partition = Some(TestPartition::Global);
+                },
+                "consistent-test-classes = true: it means test-partition = own, but the run has test-partition = global: leave one of the two \
+                 out",
+            ),
+            (
+                |c| c.imbalance_factor = Some(0.01),
+                "imbalance-factor = 0.01: it is the size of the largest class over that of the smallest, at least 1; write 100",
+            ),
+        ];
+        for (change, expected) in cases {
+            assert_eq!(message(change), expected);
+        }
+        assert!(
+            "label".parse::<PartitionName>().unwrap_err().to_string().contains("choose iid or dirichlet or shards or classes or sizes")
+        );
+        let csv = |change: fn(&mut TrainConfig)| {
+            valid(|c| {
+                (c.data, c.clients_file) = (DataSource::Csv, Some("a.csv".into()));
+                change(c);
+            })
+            .unwrap_err()
+            .to_string()
+        };
+        assert!(csv(|c| c.partition = Some(PartitionName::Iid)).starts_with("partition = iid: with data = csv"));
+        assert!(csv(|c| c.test_partition = Some(TestPartition::Own)).starts_with("test-partition = own: with data = csv"));
+        assert!(csv(|c| c.imbalance_factor = Some(2.0)).starts_with("imbalance-factor = 2: with data = csv"));
+    }
+
+    #[test]
+    fn a_run_may_have_more_rounds_whatever_its_schedule() {
+        let start = valid(|c| c.rounds = 18).unwrap();
+        let rates = |config: &TrainConfig| -> Vec<f64> {
+            (0..config.rounds)
+                .map(|round| {
+                    let settings = config.round_settings(round);
+                    settings.schedule.rate(settings.lr, round, settings.rounds)
+                })
+                .collect()
+        };
+        let cosine = |round: usize, rounds: usize| 0.5 * 0.05 * (1.0 + libm::cos(std::f64::consts::PI * round as f64 / rounds as f64));
+        // After the last round: the rates of before stay, the new ones are those of a run of 36 rounds.
+        let more = start.clone().continued(36, 18).unwrap().validate().unwrap();
+        assert_eq!(more.rounds_before.as_ref().unwrap().to_string(), "18/18");
+        let expected: Vec<f64> = (0..36).map(|round| cosine(round, if round < 18 { 18 } else { 36 })).collect();
+        assert_eq!(rates(&more), expected);
+        assert!(more.validates_after(17) && more.validates_after(35));
+        more.check_resume(&start).unwrap();
+        // Before the last one, and once more; a number under which no round was trained leaves nothing.
+        let twice = start.clone().continued(30, 10).unwrap().continued(40, 10).unwrap().continued(50, 25).unwrap().validate().unwrap();
+        assert_eq!(twice.rounds_before.as_ref().unwrap().to_string(), "10/18,25/40");
+        assert_eq!([9, 10, 24, 25].map(|round| twice.rounds_planned(round)), [18, 40, 40, 50]);
+        assert!(!twice.validates_after(9));
+        assert_eq!(TrainConfig::from_toml(&twice.to_toml().unwrap(), std::path::Path::new("x")).unwrap(), twice);
+        // Nothing is trained yet, or the same number: nothing to remember.
+        assert_eq!(start.clone().continued(7, 0).unwrap().rounds_before, None);
+        assert_eq!(start.clone().continued(18, 18).unwrap(), start);
+        let refused = |config: &TrainConfig, rounds, done| config.clone().continued(rounds, done).unwrap_err().to_string();
+        assert_eq!(
+            refused(&start, 5, 18),
+            "rounds = 5: the run has 18 rounds already: write more than 18 to train on, or leave rounds out"
+        );
+        assert!(refused(&start, 12, 10).contains("can be raised but not lowered: write more than 18"));
+        let constant = valid(|c| c.schedule = Schedule::None).unwrap();
+        assert_eq!(constant.clone().continued(12, 10).unwrap(), TrainConfig { rounds: 12, ..constant.clone() });
+        assert!(refused(&constant, 9, 10).contains("has 10 rounds already"));
+        // A hand that edits the file is noticed.
+        for (rounds, stages) in [(36, None), (36, Some("18/20")), (18, Some("9/18")), (36, Some("9/12,18/18"))] {
+            let edited = TrainConfig { rounds, rounds_before: stages.map(|s| s.parse().unwrap()), ..start.clone() };
+            assert!(edited.check_resume(&start).is_err(), "{rounds} {stages:?}");
+        }
+        refused_stages("18/18", 18);
+        refused_stages("20/30,10/40", 50);
+        refused_stages("10/30,20/30", 50);
+        for text in ["18", "0/3", "4/3", "a/b", ""] {
+            assert!(text.parse::<Stage>().is_err(), "{text}");
+        }
+    }
+
+    fn refused_stages(stages: &str, rounds: usize) {
+        refused(|c| (c.rounds, c.rounds_before) = (rounds, Some(stages.parse().unwrap())), &["rounds-before = ", stages]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use super::checkpoint::{Checkpoint, Header, Holdings};
 use super::config::TrainConfig;
+use super::init::begin_from;
 use super::metrics::{RoundMetrics, width_metrics};
 use super::model::{self, Images, Model, TestSettings, batches_of_clients, per_client};
 use super::together::Training;
@@ -22,6 +23,9 @@ pub struct Start {
     pub config: TrainConfig,
     /// The checkpoint that it goes on from, with its file's name for errors; none: the first round.
     pub checkpoint: Option<(Checkpoint, String)>,
+    /// Without a checkpoint to go on from: the one whose bases the first round begins with, with its file's name for errors; none: fresh
+    /// bases.
+    pub init: Option<(Checkpoint, String)>,
 }
 
 /// A federation in training.
@@ -34,6 +38,8 @@ pub struct Federation {
     pub clients: Vec<Client>,
     /// What is unusual about the clients' shares.
     pub warnings: Vec<Warning>,
+    /// How the bases of another training fit this one, where it begins with them; one line each.
+    pub notes: Vec<String>,
     /// The server's ensemble.
     pub model: Model,
     /// The data set on the GPU.
@@ -162,7 +168,7 @@ impl Federation {
     /// [`Error::Config`] and [`Error::Data`] where configuration and data do not fit each other, [`Error::Gpu`] for
     /// the device's.
     pub async fn new(gpu: Gpu, dataset: &Dataset, config: TrainConfig) -> Result<Federation> {
-        Federation::alone(gpu, dataset, Start { config, checkpoint: None }).await
+        Federation::alone(gpu, dataset, Start { config, checkpoint: None, init: None }).await
     }
 
     /// A federation that goes on where `checkpoint` (its file's name in `file`) was written, bit for bit.
@@ -170,7 +176,7 @@ impl Federation {
     /// # Errors
     /// As [`Federation::new`]; [`Error::Data`] for a checkpoint that cannot be resumed from.
     pub async fn resume(gpu: Gpu, dataset: &Dataset, config: TrainConfig, checkpoint: Checkpoint, file: &str) -> Result<Federation> {
-        Federation::alone(gpu, dataset, Start { config, checkpoint: Some((checkpoint, file.into())) }).await
+        Federation::alone(gpu, dataset, Start { config, checkpoint: Some((checkpoint, file.into())), init: None }).await
     }
 
     async fn alone(gpu: Gpu, dataset: &Dataset, start: Start) -> Result<Federation> {
@@ -184,9 +190,14 @@ impl Federation {
     pub(super) async fn start(gpu: &Gpu, dataset: &Dataset, images: &Rc<Images>, start: Start, together: usize) -> Result<Federation> {
         let config = start.config;
         let Some((checkpoint, file)) = start.checkpoint else {
-            let model = initial_model(gpu, dataset, &config)?;
+            let mut model = initial_model(gpu, dataset, &config)?;
+            let notes = match start.init {
+                Some((checkpoint, file)) => begin_from(gpu, &mut model, checkpoint, &file, &config)?,
+                None => Vec::new(),
+            };
             let deck = Deck::new(model.server.bases as usize)?;
-            return Federation::with_model(gpu, dataset, images, config, model, deck, together).await;
+            let federation = Federation::with_model(gpu, dataset, images, config, model, deck, together).await?;
+            return Ok(Federation { notes, ..federation });
         };
         let header = checkpoint.header.clone();
         let deck = header.deck.ok_or_else(|| {
@@ -269,6 +280,7 @@ impl Federation {
             config,
             clients,
             warnings: parts.warnings,
+            notes: Vec::new(),
             model,
             images: images.clone(),
             rounds_done: 0,
@@ -309,7 +321,7 @@ impl Federation {
     pub(super) fn most_steps(&self) -> Result<usize> {
         let c = &self.config;
         let mut steps = equal_steps(c, &self.clients).unwrap_or(0);
-        for client in self.clients.iter().filter(|_| c.dirichlet.is_none()) {
+        for client in self.clients.iter().filter(|_| !c.equal_steps()) {
             steps = steps.max(batches::batch_sizes(client.train.len(), c.batch_size)?.len() * c.local_epochs);
         }
         Ok(steps)
@@ -322,7 +334,7 @@ impl Federation {
 
     /// Decides the next round: who trains what, and the work of each of these groups of lanes.
     pub(super) fn plan(&mut self, cuts: &[Option<Cut>]) -> Result<(RoundPlan, Vec<GroupWork>)> {
-        let settings = self.config.round_settings();
+        let settings = self.config.round_settings(self.rounds_done);
         let plan = plan_round(&settings, &*self.model.algorithm, &self.clients, &mut self.deck, self.rounds_done)?;
         let work = self.work(&plan, cuts)?;
         Ok((plan, work))
@@ -499,10 +511,10 @@ pub(super) fn taken(images: &Images, server: &Server, together: usize) -> u64 {
     images.store.bytes() + servers * server.bytes()
 }
 
-/// With Dirichlet sizes, the number of steps that every client takes in a round.
+/// The number of steps that every client takes in a round, where their numbers of images differ by design.
 fn equal_steps(config: &TrainConfig, clients: &[Client]) -> Option<usize> {
     let sizes = clients.iter().filter(|c| c.can_train()).map(|c| c.train.len());
-    config.dirichlet.map(|_| batches::mean_steps(sizes, config.local_epochs, config.batch_size))
+    config.equal_steps().then(|| batches::mean_steps(sizes, config.local_epochs, config.batch_size))
 }
 
 impl TrainConfig {

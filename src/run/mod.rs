@@ -6,6 +6,7 @@
 pub mod checkpoint;
 pub mod config;
 pub mod federation;
+mod init;
 pub mod metrics;
 pub mod mix;
 pub mod model;

@@ -10,7 +10,7 @@ use crate::engine::{
 };
 use crate::fl::init::{Init, fan_in_scale, init_tensor, tensor_rng};
 use crate::fl::partition::Given;
-use crate::fl::{Algorithm, Attack, Client, Composition, DomainLabels, Partition, Ratio, batches, selection};
+use crate::fl::{Algorithm, Attack, Client, Composition, DomainLabels, Partition, Ratio, Warning, batches, selection};
 use crate::gpu::Gpu;
 use crate::net::{Architecture, Network, NormRow, Norms, Shape, TensorKind, TensorSpec};
 use crate::{Error, Result};
@@ -99,13 +99,23 @@ fn holding(c: &Holding) -> Given<'_> {
 /// # Errors
 /// As [`crate::fl::partition()`].
 pub fn partition(dataset: &Dataset, config: &TrainConfig) -> Result<Partition> {
-    let (settings, algorithm) = (config.partition_settings(), config.algorithm());
+    let (settings, algorithm) = (config.partition_settings()?, config.algorithm());
     if !dataset.clients.is_empty() {
         let given: Vec<Given> = dataset.clients.iter().map(holding).collect();
         return crate::fl::partition::given(&given, &settings, &*algorithm);
     }
-    let labels = dataset.domains.iter().map(|d| DomainLabels { name: d.name.clone(), train: &d.train.labels, test: &d.test.labels });
-    crate::fl::partition::partition(&labels.collect::<Vec<_>>(), &settings, &*algorithm)
+    let labels = dataset.domains.iter().map(|d| DomainLabels {
+        name: d.name.clone(),
+        train: &d.train.labels,
+        test: &d.test.labels,
+        validation: d.validation,
+    });
+    let mut dealt = crate::fl::partition::partition(&labels.collect::<Vec<_>>(), &settings, &*algorithm)?;
+    let split: Vec<String> = dataset.domains.iter().filter(|d| d.validation > 0).map(|d| d.name.clone()).collect();
+    if config.validation_ratio != TrainConfig::default().validation_ratio && !split.is_empty() {
+        dealt.warnings.push(Warning::RatioUnused { domains: split });
+    }
+    Ok(dealt)
 }
 
 impl Model {

@@ -63,7 +63,19 @@ pub(crate) fn give_all<T: Tsify + Serialize>(values: impl IntoIterator<Item = T>
 }
 
 /// Options of the command line that say nothing here: of files, and of a device that is open already.
-const NATIVE: [&str; 8] = ["data", "data-dir", "clients-file", "test-ratio", "adapter", "out", "checkpoint-every", "checked-shaders"];
+const NATIVE: [&str; 11] = [
+    "data",
+    "data-dir",
+    "clients-file",
+    "test-ratio",
+    "rounds-before",
+    "init",
+    "init-checksum",
+    "adapter",
+    "out",
+    "checkpoint-every",
+    "checked-shaders",
+];
 
 /// The keys of the options that there are in a browser, in their order.
 pub fn option_keys() -> Vec<String> {

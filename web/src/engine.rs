@@ -178,8 +178,11 @@ impl Engine {
         let made = async move {
             let checkpoint = Checkpoint::from_bytes(&checkpoint, "checkpoint")?;
             let saved = settled(checkpoint.header.config.clone(), source);
-            let config = configuration(&saved, &options)?.validate()?;
-            config.check_resume(&saved.validate()?)?;
+            let mut config = configuration(&saved, &options)?;
+            let saved = saved.validate()?.continued(config.rounds, checkpoint.header.rounds_done)?;
+            config.rounds_before.clone_from(&saved.rounds_before);
+            let config = config.validate()?;
+            config.check_resume(&saved)?;
             let dataset = chosen(&dataset, &config)?;
             let inner = run::Federation::resume(gpu, &dataset, config, checkpoint, "checkpoint").await?;
             Ok(Federation::new(inner, dataset))

@@ -70,6 +70,7 @@ fn train_options() -> Done<String> {
             serde_json::Value::Number(_) => "number",
             serde_json::Value::Array(_) => "string[]",
             serde_json::Value::Null if NUMBERS.contains(&key.as_str()) => "number",
+            serde_json::Value::Null if BOOLEANS.contains(&key.as_str()) => "boolean",
             _ => "string",
         };
         writeln!(text, "  /**\n   * {}{about}\n   */\n  {}?: {kind};", help.replace('\n', "\n   * "), splitmix_web::option_name(&key))?;
@@ -78,7 +79,19 @@ fn train_options() -> Done<String> {
 }
 
 /// Options without default that are numbers.
-const NUMBERS: [&str; 5] = ["train-per-domain", "classes-per-client", "dirichlet", "clients-per-round", "wave-lanes"];
+const NUMBERS: [&str; 8] = [
+    "train-per-domain",
+    "alpha",
+    "shards-per-client",
+    "classes-per-client",
+    "dirichlet",
+    "imbalance-factor",
+    "clients-per-round",
+    "wave-lanes",
+];
+
+/// Options without default that are true or false.
+const BOOLEANS: [&str; 1] = ["self-balancing"];
 
 fn license(package: &Path) -> Done<PathBuf> {
     let mut files = fs::read_dir(package)?.filter_map(|entry| Some(entry.ok()?.path()));
