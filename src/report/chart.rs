@@ -82,9 +82,7 @@ impl Chart {
     pub fn svg(&self) -> Result<String> {
         let mut svg = String::new();
         self.draw(&mut svg).map_err(|e| Error::Data(format!("the picture cannot be drawn: {e}")))?;
-        let start = svg.find("<svg").and_then(|i| svg[i..].find('>').map(|j| i + j + 1)).unwrap_or(0);
-        svg.insert_str(start, STYLE);
-        Ok(svg.replace(INK, "currentColor"))
+        Ok(readable(svg))
     }
 
     fn draw(&self, svg: &mut String) -> std::result::Result<(), Box<dyn std::error::Error>> {
@@ -240,6 +238,13 @@ fn step(low: f64, high: f64) -> f64 {
     }
     let power = 10f64.powf(rough.log10().floor());
     [1.0, 2.0, 5.0].into_iter().map(|m| m * power).find(|step| *step >= rough).unwrap_or(10.0 * power)
+}
+
+/// An SVG document whose ink has the colour of the text around, in light and dark.
+pub(super) fn readable(mut svg: String) -> String {
+    let start = svg.find("<svg").and_then(|i| svg[i..].find('>').map(|j| i + j + 1)).unwrap_or(0);
+    svg.insert_str(start, STYLE);
+    svg.replace(INK, "currentColor")
 }
 
 /// A number in three digits: 96.5, 251k, 1.58M.

@@ -4,9 +4,11 @@
 //! group twice: then the runs are told apart by where their data lie, or by their folders.
 
 mod chart;
+mod classes;
 mod page;
 
 pub use chart::{Chart, Point, Scale, Series};
+pub use classes::class_picture;
 pub use page::{grid_page, page};
 
 use crate::data::ClientRow;
@@ -211,7 +213,7 @@ impl Run {
         let sizes = clients.rows.iter().map(|row| row.train.iter().sum::<usize>());
         // Of one image there is no batch: such a client takes no part.
         let able: Vec<(usize, Ratio)> = sizes.zip(algorithm.budgets(clients.rows.len())).filter(|(images, _)| *images >= 2).collect();
-        let steps = c.dirichlet.map(|_| mean_steps(able.iter().map(|(images, _)| *images), c.local_epochs, c.batch_size));
+        let steps = c.equal_steps().then(|| mean_steps(able.iter().map(|(images, _)| *images), c.local_epochs, c.batch_size));
         let passes = 3 * (u64::from(c.lambda_train < 1.0) + u64::from(c.lambda_train > 0.0));
         let attack = if c.lambda_train > 0.0 { 2 * u64::from(c.train_attack.steps()) } else { 0 };
         let (mut parameters, mut macs) = (0, 0);
@@ -262,8 +264,8 @@ fn read_lines(file: &Path) -> Result<Vec<RoundMetrics>> {
 }
 
 /// Options of a machine, which do not make another experiment.
-const OF_MACHINE: [&str; 8] =
-    ["out", "data-dir", "clients-file", "adapter", "memory-limit", "wave-lanes", "checked-shaders", "checkpoint-every"];
+const OF_MACHINE: [&str; 9] =
+    ["out", "data-dir", "clients-file", "init", "adapter", "memory-limit", "wave-lanes", "checked-shaders", "checkpoint-every"];
 
 /// Whether a run of that configuration depends on an option of that key. What it does not depend on is not compared and not said.
 fn concerns(key: &str, config: &TrainConfig) -> bool {

@@ -1,6 +1,6 @@
 //! Pages of results. They need no network and are readable in light and dark.
 
-use super::{Chart, Clients, Grid, Group, Point, Run, Scale, Series, Spread, plural, robustness_chart};
+use super::{Chart, Clients, Grid, Group, Point, Run, Scale, Series, Spread, class_picture, plural, robustness_chart};
 use crate::Result;
 use crate::fl::Ratio;
 use crate::run::config::TrainConfig;
@@ -132,7 +132,7 @@ pub fn page(groups: &[Group]) -> Result<String> {
             (robustness(group)?)
         }
         h2 { "Clients" }
-        (clients(groups))
+        (clients(groups)?)
         h2 { "Runs" }
         (table(&runs(groups)))
         h2 { "Options" }
@@ -262,16 +262,17 @@ fn costs(groups: &[Group]) -> Result<Markup> {
 }
 
 /// Each set of clients once: how many have which budget, and their images by class.
-fn clients(groups: &[Group]) -> Markup {
-    let mut seen: Vec<(&Clients, Vec<&str>)> = Vec::new();
+fn clients(groups: &[Group]) -> Result<Markup> {
+    let mut seen: Vec<(&Clients, String, Vec<&str>)> = Vec::new();
     for group in groups {
         if let Some(own) = &group.runs[0].clients {
-            match seen.iter_mut().find(|(c, _)| *c == own) {
-                Some((_, names)) => names.push(&group.name),
-                None => seen.push((own, vec![&group.name])),
+            match seen.iter_mut().find(|(c, ..)| *c == own) {
+                Some((_, _, names)) => names.push(&group.name),
+                None => seen.push((own, group.runs[0].config.partition_rule(), vec![&group.name])),
             }
         }
     }
+    let pictures = seen.iter().map(|(c, ..)| class_picture(c)).collect::<Result<Vec<_>>>()?;
     let budgets = |c: &Clients| {
         let mut counts: BTreeMap<Ratio, usize> = BTreeMap::new();
         c.rows.iter().filter_map(|r| r.budget.parse().ok()).for_each(|b| *counts.entry(b).or_default() += 1);
@@ -296,14 +297,15 @@ fn clients(groups: &[Group]) -> Markup {
         }
         table(&rows)
     };
-    html! {
-        @for (c, names) in &seen {
-            p { (names.join("; ")) ", first seed:" }
+    Ok(html! {
+        @for ((c, rule, names), picture) in seen.iter().zip(&pictures) {
+            p { (names.join("; ")) ", first seed. Partition: " (rule) "." }
             (budgets(c))
+            (PreEscaped(picture))
             details { summary { "Training images by class" } (classes(c)) }
         }
         @if seen.is_empty() { p { "The runs' folders tell nothing of their clients: they have no " (super::CLIENTS) "." } }
-    }
+    })
 }
 
 fn runs(groups: &[Group]) -> Vec<Vec<String>> {
