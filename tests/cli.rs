@@ -609,6 +609,191 @@ fn a_run_that_goes_on_is_no_longer_finished() {
     assert!(done.status.success() && run.join("test.json").exists(), "{:?}", done.status);
 }
 
+/// The learning rates of a run's rounds.
+fn rates(run: &Path) -> Vec<f64> {
+    let line = |line: &str| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["lr"].as_f64().expect("a rate");
+    metrics(run).lines().map(line).collect()
+}
+
+#[test]
+fn a_finished_run_continues_to_more_rounds_under_a_cosine() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let run = path("run");
+    succeed(&mut training(&run, &["--rounds", "2"]));
+    let done = output(&mut training(&run, &["--resume", "--rounds", "2"]));
+    let text = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success() && text.contains("note: all 2 rounds are trained"), "{text}");
+    fail(&mut training(&run, &["--resume", "--rounds", "1"]), 2, &["rounds = 1: the run has 2 rounds already"]);
+
+    // Stopped in between, too.
+    let more: &[&str] = &["--resume", "--rounds", "4"];
+    fail(&mut training(&run, &[more, &["--max-time", "0s"]].concat()), 130, &["after round 3 of 4"]);
+    assert!(!run.join("test.json").exists());
+    succeed(splitmix(&["train", "--resume", "--out"]).arg(&run));
+    assert!(run.join("test.json").exists() && run.join("report.html").exists());
+    let cosine = |round: f64, rounds: f64| 0.5 * 0.05 * (1.0 + (std::f64::consts::PI * round / rounds).cos());
+    let expected = [cosine(0.0, 2.0), cosine(1.0, 2.0), cosine(2.0, 4.0), cosine(3.0, 4.0)];
+    assert!(rates(&run).iter().zip(expected).all(|(rate, expected)| (rate - expected).abs() < 1e-12), "{:?}", rates(&run));
+    let config = std::fs::read_to_string(run.join("config.toml")).expect("read");
+    assert!(config.contains("\nrounds = 4\n") && config.contains("rounds-before = [\"2/2\"]"), "{config}");
+    // The configuration that it leaves describes it: a new run of it has the same bits.
+    let again = path("again");
+    succeed(splitmix(&["train", "--config"]).arg(run.join("config.toml")).arg("--out").arg(&again));
+    assert_eq!(metrics(&again), metrics(&run));
+    assert_eq!(tensors(&again.join("last.safetensors")), tensors(&run.join("last.safetensors")));
+}
+
+#[test]
+fn a_run_begins_with_the_bases_of_a_checkpoint() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    let (first, whole, stopped) = (path("first"), path("whole"), path("stopped"));
+    succeed(&mut training(&first, &["--rounds", "1", "--schedule", "none"]));
+    let from = first.join("last.safetensors").display().to_string();
+    let init: &[&str] = &["--init", &from, "--seed", "2", "--rounds", "2", "--schedule", "none", "--lr", "0.01"];
+    succeed(&mut training(&whole, init));
+    let config = std::fs::read_to_string(whole.join("config.toml")).expect("read");
+    assert!(config.contains("init = ") && config.contains("init-checksum = "), "{config}");
+    // With next to no learning rate, what a round leaves is what it began with.
+    let still = path("still");
+    succeed(&mut training(&still, &[init, &["--lr", "1e-12", "--rounds", "1"]].concat()));
+    let values = |bytes: &[u8]| bytes.as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word)).collect::<Vec<_>>();
+    let (began, left) = (tensors(Path::new(&from)), tensors(&still.join("last.safetensors")));
+    assert_eq!(began.keys().collect::<Vec<_>>(), left.keys().collect::<Vec<_>>());
+    for (name, bytes) in &began {
+        let near = values(bytes).iter().zip(values(&left[name])).all(|(began, left)| (began - left).abs() < 1e-6);
+        assert!(near, "{name} is not that of the checkpoint");
+    }
+
+    // Stopped, then resumed without the file; to the same bits.
+    fail(&mut training(&stopped, &[init, &["--max-time", "0s"]].concat()), 130, &["after round 1 of 2"]);
+    std::fs::rename(&first, path("away")).expect("renamed");
+    succeed(splitmix(&["train", "--resume", "--out"]).arg(&stopped));
+    assert_eq!(metrics(&stopped), metrics(&whole));
+    assert_eq!(tensors(&stopped.join("last.safetensors")), tensors(&whole.join("last.safetensors")));
+    fail(&mut training(&path("none"), init), 2, &["last.safetensors", "is not there"]);
+    assert!(!path("none").exists());
+    std::fs::rename(path("away"), &first).expect("renamed");
+
+    // Another file in its place, other bases, a mixed model.
+    let mut again = splitmix(&["train", "--config"]);
+    again.arg(whole.join("config.toml")).arg("--init").arg(first.join("best.safetensors")).arg("--out").arg(path("again"));
+    if std::fs::read(first.join("best.safetensors")).expect("read") != std::fs::read(first.join("last.safetensors")).expect("read") {
+        fail(&mut again, 2, &["its checksum is", "init-checksum says"]);
+    }
+    let narrow = [&["--budgets", "32-16", "--base-width", "1/32"], init].concat();
+    let words = ["it has 2 bases of width 1/64 of digits for 10 classes, this run 2 bases of width 1/32 of digits", "base-width"];
+    fail(&mut training(&path("narrow"), &narrow), 2, &words);
+    assert!(!path("narrow").exists());
+    let mixed = path("mixed.safetensors");
+    succeed(splitmix(&["mix"]).arg(&first).args(["--width", "1/32", "--to"]).arg(&mixed));
+    let of_mixed = ["--init", &mixed.display().to_string()];
+    fail(&mut training(&path("of mixed"), &of_mixed), 2, &["this is a mixed model"]);
+
+    // Norms that the file has not are made of those it has.
+    let notes = |name: &str, more: &[&str]| {
+        let done = output(&mut training(&path(name), &[init, &["--rounds", "1", "--train-attack", "pgd-1"], more].concat()));
+        let text = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(done.status.success(), "{text}");
+        text.lines()
+            .filter(|line| line.starts_with("note: init"))
+            .map(|line| line.rsplit(": ").next().unwrap_or_default().to_string())
+            .collect()
+    };
+    let found: Vec<String> = notes("dual", &["--lambda-train", "0.5"]);
+    assert_eq!(found, ["its batch norms become both the clean and the adversarial ones"]);
+    let found: Vec<String> = notes("tracked", &["--bn-mode", "tracked", "--rescale-layer", "false", "--local-bn"]);
+    assert_eq!(found.len(), 2, "{found:?}");
+    let dual = path("dual").display().to_string();
+    let found: Vec<String> = notes("single", &["--init", &dual]);
+    assert_eq!(found, ["its clean batch norms are taken, the adversarial ones are left out"]);
+    let kept = path("tracked").display().to_string();
+    fail(&mut training(&path("whole again"), &["--init", &kept]), 2, &["its clients keep batch norms of their own", "local-bn = true"]);
+}
+
+/// The class table of `data --clients` with these options, and what it says beside.
+fn dealt(more: &[&str]) -> (String, String) {
+    let done = output(splitmix(&["data", "--clients", "--domains", "mnist"]).args(more));
+    let text = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{text}");
+    (String::from_utf8(done.stdout).expect("text"), text)
+}
+
+#[test]
+fn images_are_dealt_by_the_partition_that_is_named() {
+    let rule = |more: &[&str]| {
+        let (table, _) = dealt(more);
+        table.lines().find_map(|line| line.strip_prefix("partition: ")).expect("a rule").to_string()
+    };
+    assert_eq!(rule(&[]), "iid (equal numbers of images per client, at random); test images equal numbers per client, at random");
+    assert_eq!(
+        rule(&["--partition", "dirichlet", "--alpha", "0.1"]),
+        "dirichlet (label skew, alpha 0.1, at least 16 images per client); test images own: by the client's own label distribution"
+    );
+    assert_eq!(
+        rule(&["--partition", "shards", "--test-partition", "global", "--imbalance-factor", "10"]),
+        "shards (2 per client, of the images sorted by class); long-tailed training images, imbalance factor 10; test images global: every \
+         client has the same share of each class"
+    );
+    // The names of before deal the same images.
+    let (sizes, classes) = (dealt(&["--dirichlet", "1"]), dealt(&["--classes-per-client", "3", "--consistent-test-classes"]));
+    assert_eq!(sizes, dealt(&["--partition", "sizes", "--alpha", "1"]));
+    assert_eq!(classes, dealt(&["--partition", "classes", "--classes-per-client", "3", "--test-partition", "own"]));
+    assert_ne!(dealt(&[]).0, sizes.0);
+    let (_, notes) = dealt(&["--imbalance-factor", "10"]);
+    assert!(notes.lines().any(|line| line.starts_with("note: no client has ") && line.contains("training images of mnist")), "{notes}");
+    let refused = |more: &[&str], words: &[&str]| fail(splitmix(&["data", "--clients"]).args(more), 2, words);
+    refused(&["--partition", "dirichlet"], &["partition = dirichlet: it needs alpha"]);
+    refused(&["--partition", "dirichlet", "--dirichlet", "0.1"], &["write alpha in its place"]);
+    refused(&["--alpha", "0.1"], &["add one of these"]);
+    refused(&["--partition", "label"], &["\"label\" is not a partition"]);
+    refused(&["--partition", "dirichlet", "--alpha", "1", "--smallest-share", "99999"], &["too few for 4 clients of at least 99999"]);
+}
+
+#[test]
+fn a_partition_by_label_is_trained_and_its_classes_are_drawn() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().join("run");
+    let more = ["--partition", "dirichlet", "--alpha", "0.1", "--smallest-share", "8", "--clients-per-domain", "2", "--rounds", "1"];
+    let done = output(&mut training(&run, &more));
+    let text = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{text}");
+    assert!(text.contains("partition: dirichlet (label skew, alpha 0.1") && text.contains("steps: every client takes the same"), "{text}");
+    let config = std::fs::read_to_string(run.join("config.toml")).expect("read");
+    assert!(config.contains("partition = \"dirichlet\"") && config.contains("alpha = 0.1"), "{config}");
+    let page = std::fs::read_to_string(run.join("report.html")).expect("a page");
+    assert!(page.contains("training images of a client, by class") && page.contains("label skew, alpha 0.1"));
+}
+
+#[test]
+fn negatives_are_classified_as_what_they_show() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = folder.path().join("run");
+    succeed(&mut training(&run, &["--rounds", "1"]));
+    let picture =
+        image::GrayImage::from_fn(20, 20, |x, y| image::Luma([if (8..12).contains(&x) && (3..17).contains(&y) { 230 } else { 0 }]));
+    let negative = image::GrayImage::from_fn(20, 20, |x, y| image::Luma([255 - picture.get_pixel(x, y).0[0]]));
+    let (positive_file, negative_file) = (folder.path().join("p.png"), folder.path().join("n.png"));
+    picture.save(&positive_file).expect("written");
+    negative.save(&negative_file).expect("written");
+    let predict = |file: &Path, more: &[&str]| {
+        let done = output(splitmix(&["predict", "--model"]).arg(&run).arg(file).args(more));
+        let text = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(done.status.success(), "{text}");
+        let table = String::from_utf8(done.stdout).expect("text");
+        let row = table.lines().last().expect("a row").split_whitespace().skip(1).collect::<Vec<_>>().join(" ");
+        (row, text.lines().find(|line| line.starts_with("hint: ")).map(String::from))
+    };
+    let (positive, silent) = predict(&positive_file, &[]);
+    assert_eq!(silent, None);
+    assert_eq!(predict(&negative_file, &["--invert"]), (positive.clone(), None));
+    let (other, hint) = predict(&negative_file, &[]);
+    assert_ne!(other, positive);
+    assert!(hint.expect("a hint").contains("the border of 1 of 1 picture(s) is bright"));
+    assert!(predict(&positive_file, &["--invert"]).1.expect("a hint").ends_with("leave --invert out"));
+}
+
 #[test]
 fn a_model_is_tested_where_its_data_is_and_a_lesser_grid_replaces_none() {
     let folder = tempfile::tempdir().expect("a folder");
