@@ -103,6 +103,65 @@ fn rows_of_text_without_end() {
     refused_files(&[("zip.train", &lines), ("zip.test", b"1\n")], 1);
 }
 
+#[test]
+fn rows_of_libsvm_and_bzip2_bombs() {
+    let rows = b"1\n".repeat(2 * MIB);
+    let told = refused_files(&[("usps", &rows), ("usps.t", b"1\n")], 8);
+    assert!(told.contains("line 100001: it holds more than 100000 images"), "{told}");
+    // bzip2 has no ratio that it keeps to: what is unpacked counts, here 32 MiB.
+    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
+    encoder.write_all(&vec![0; 32 * MIB]).unwrap();
+    let packed = encoder.finish().unwrap();
+    refused_files(&[("usps.bz2", &packed), ("usps.t", b"1\n")], 32 * MIB / packed.len());
+}
+
+#[test]
+fn matlab_sizes_and_bombs() {
+    let file = |variables: &[Vec<u8>]| [&b"MATLAB 5.0 MAT-file"[..], &[b' '; 105], b"\x00\x01IM", &variables.concat()].concat();
+    let element = |kind: u32, claimed: usize, data: &[u8]| {
+        [&kind.to_le_bytes()[..], &(claimed as u32).to_le_bytes(), data, &vec![0; data.len().next_multiple_of(8) - data.len()]].concat()
+    };
+    let variable = |name: &[u8], shape: &[u32], claimed: usize, data: &[u8]| {
+        let shape: Vec<u8> = shape.iter().flat_map(|n| n.to_le_bytes()).collect();
+        let head = [element(6, 8, &[9, 0, 0, 0, 0, 0, 0, 0]), element(5, shape.len(), &shape), element(1, name.len(), name)].concat();
+        let body = [head, element(2, claimed, data)].concat();
+        element(14, body.len(), &body)
+    };
+    let both = |content: &[u8], factor| refused_files(&[("train_32x32.mat", content), ("test_32x32.mat", content)], factor);
+    both(&file(&[variable(b"X", &[32, 32, 3, u32::MAX], 0xffff_fff0, b"few")]), 1);
+    both(&file(&[variable(b"X", &[u32::MAX; 8], 3, b"few")]), 1);
+    both(&file(&[element(14, u32::MAX as usize, b"few")]), 1);
+    let zeros = variable(b"X", &[32, 32, 3, 8192], 24 * MIB, &vec![0; 24 * MIB]);
+    for content in [zlib(&zeros), zlib(&vec![0; 32 * MIB])] {
+        both(&file(&[element(15, content.len(), &content)]), DEFLATE);
+    }
+}
+
+#[test]
+fn pickles_of_many_values() {
+    // The values of a pickle are limited in number: they may take 256 MiB.
+    let batch = |bytes: &[u8]| {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("set/cifar-10-batches-py");
+        fs::create_dir_all(&folder).unwrap();
+        ["data_batch_1", "test_batch"].iter().for_each(|name| fs::write(folder.join(name), bytes).unwrap());
+        refused(PER_BYTE * bytes.len() + (256 << 20), || load_directory(dir.path(), &[], &LoadOptions::new((1, 1))))
+    };
+    for code in [&b"N"[..], b"]", b"}", b"(", b"N0", b"N\x94", b"I1\n", b"\x8c\0", b"K\x01\x85"] {
+        batch(&code.repeat(4 * MIB));
+    }
+    for code in [b'2', b'h'] {
+        batch(&[b"Nq\0", &[code, 0][..usize::from(code == b'h') + 1].repeat(4 * MIB)[..]].concat());
+    }
+    // Lengths that are only claimed, and a list that is appended to itself.
+    for code in
+        [&b"T\xff\xff\xff\x7f"[..], b"B\xff\xff\xff\xff", b"\x8e\xff\xff\xff\xff\xff\xff\xff\x7f", b"\x95\xff\xff\xff\xff\xff\xff\xff\xff"]
+    {
+        batch(code);
+    }
+    batch(&[b"]q\0", &b"h\0a".repeat(MIB)[..]].concat());
+}
+
 fn npy(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
     let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
     [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), data].concat()

@@ -61,13 +61,15 @@ impl<'a> Array<'a> {
             _ => format!("unknown element type {descr:?}"),
         })?;
         let wanted = shape.iter().try_fold(item, |product, &n| product.checked_mul(n));
-        if wanted != Some(data.len()) {
+        // An axis of no length makes the product 0, and the others must not overflow without it.
+        let steps = shape.iter().try_fold(item, |product, &n| product.checked_mul(n.max(1)));
+        if wanted != Some(data.len()) || steps.is_none() {
             return Err(format!("{} bytes of data do not fit shape {shape:?} of type {descr:?}", data.len()));
         }
         Ok(Self { descr: descr.to_owned(), element, shape, fortran, data })
     }
 
-    /// Steps between neighbours along each axis, in elements. The shape's product fits the data, so nothing overflows.
+    /// Steps between neighbours along each axis, in elements. [`new`](Self::new) sees to it that nothing overflows.
     fn strides(&self) -> Vec<usize> {
         (0..self.shape.len())
             .map(|i| if self.fortran { self.shape[..i].iter().product() } else { self.shape[i + 1..].iter().product() })
@@ -385,6 +387,8 @@ mod tests {
 
     #[test]
     fn shapes_that_are_no_images_are_named() {
+        let told = Array::new("|u1", vec![0, 1 << 32, 1 << 32], false, Vec::new()).unwrap_err();
+        assert_eq!(told, "0 bytes of data do not fit shape [0, 4294967296, 4294967296] of type \"|u1\"");
         let told = |shape: &[usize]| {
             let data = vec![0; shape.iter().product()];
             array("|u1", shape, false, &data).images("f").map(|p| p.images).unwrap_err().to_string()

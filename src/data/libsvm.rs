@@ -10,6 +10,9 @@ use crate::Result;
 
 const SIDE: usize = 16;
 
+/// Most images: a line of two bytes makes one of 256. USPS has 7291 for training.
+const MOST: usize = 100_000;
+
 /// Images and labels: one image per line, its class from 1 (the digit 0) to 10, then `index:value` from 1 to 256 with values from
 /// −1 to 1, as in `usps.bz2`; a pixel that is not given is 0.
 ///
@@ -24,6 +27,9 @@ pub(super) fn usps(file: &str, bytes: &[u8]) -> Result<RawSet> {
         let wrong = |what: std::fmt::Arguments| bad(file, format_args!("line {}: {what}", i + 1));
         let mut fields = line.split_ascii_whitespace();
         let Some(label) = fields.next() else { continue };
+        if labels.len() == MOST {
+            return Err(wrong(format_args!("it holds more than {MOST} images; use fewer")));
+        }
         match label.parse::<f32>() {
             Ok(l) if (1.0..=10.0).contains(&l) && l.fract() == 0.0 => labels.push(l as u8 - 1),
             _ => return Err(wrong(format_args!("label {label:?} is not an integer from 1 (the digit 0) to 10"))),
@@ -96,6 +102,7 @@ mod tests {
         assert!(told("1 257:0").contains("index 257"));
         assert!(told("1 1:NaN").contains("pixel NaN is not a number from -1 to 1"));
         assert!(told("\n").contains("it holds no image"));
+        assert_eq!(told(&"1\n".repeat(100_001)), "f: line 100001: it holds more than 100000 images; use fewer");
         assert!(usps("f", b"1 \xff").unwrap_err().to_string().contains("byte 2: not text"));
     }
 }

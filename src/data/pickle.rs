@@ -98,7 +98,13 @@ impl<'a> Pickle<'a> {
     /// The value under a key (text or bytes) of the dictionary.
     fn get(&self, key: &str) -> Option<&Value<'a>> {
         let Value::Dict(pairs) = &self.values[self.top] else { return None };
-        pairs.iter().rev().find(|(k, _)| self.text(*k).as_deref() == Some(key)).map(|(_, v)| &self.values[*v])
+        // Compared as they are: many keys may be one long text.
+        let is = |at: usize| match &self.values[at] {
+            Value::Text(text) => text == key,
+            Value::Bytes(bytes) => bytes[..] == *key.as_bytes(),
+            _ => false,
+        };
+        pairs.iter().rev().find(|(k, _)| is(*k)).map(|(_, v)| &self.values[*v])
     }
 
     fn text(&self, at: usize) -> Option<Cow<'_, str>> {
@@ -613,6 +619,16 @@ mod tests {
         let odd = Pickle::parse("f", include_bytes!("golden/pickle_odd.bin")).unwrap();
         assert_eq!(odd.array("data").unwrap().rows("f", 3).unwrap(), [1, 2, 3, 250, 251, 252]);
         assert_eq!((odd.labels("labels").unwrap(), odd.labels("scalars").unwrap()), (vec![7, 0], vec![7, 0]));
+    }
+
+    #[test]
+    fn many_keys_of_one_long_text_take_no_time() {
+        let long = [&b"T"[..], &600_000_u32.to_le_bytes(), &vec![b'k'; 600_000], b"q\x000"].concat();
+        let bytes = [&long[..], b"}(", &b"h\0N".repeat(100_000), b"u."].concat();
+        let started = std::time::Instant::now();
+        let pickle = Pickle::parse("f", &bytes).unwrap();
+        assert!(!pickle.has("labels") && pickle.labels("labels").is_err());
+        assert!(started.elapsed() < std::time::Duration::from_secs(5), "{:?}", started.elapsed());
     }
 
     #[test]
