@@ -958,8 +958,10 @@ fn folders_of_pictures_are_read_in_their_roles_and_the_rest_is_noted() {
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
         image::RgbImage::new(4, 4).save(path).expect("written");
     };
-    ["Train/cat/0.png", "Train/cat/deep/1.png", "Train/dog/0.bmp", "Val/cat/2.png", "Test/cat/3.webp", "Test/dog/4.png"].map(put);
-    ["Train/cat/._0.png", "__MACOSX/cat/0.png", "loose.png"].map(put);
+    ["Train/cat/0.png", "Train/cat/deep/1.png", "Train/dog/0.bmp", "Val/cat/2.png", "Test/cat/3.webp", "Test/dog/4.png"]
+        .into_iter()
+        .for_each(put);
+    ["Train/cat/._0.png", "__MACOSX/cat/0.png", "loose.png"].into_iter().for_each(put);
     let dir = folder.path().to_string_lossy().to_string();
     let name = folder.path().file_name().expect("a name").to_string_lossy().to_string();
     let done = output(&mut splitmix(&["data", "--data-dir", &dir]));
