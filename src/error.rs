@@ -51,7 +51,7 @@ impl Error {
 }
 
 /// A message in one line of bearable length. Names that files hold are in it: none of them may end the line, steer the terminal, or fill it.
-struct OneLine<'a>(&'a str);
+pub(crate) struct OneLine<'a>(pub &'a str);
 
 impl OneLine<'_> {
     /// Most characters before and after what is left out.

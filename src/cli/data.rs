@@ -1,7 +1,7 @@
 //! `splitmix data`
 
 use super::train::{client_rows, unused_images};
-use super::{check_output, configuration, data_folder_of_environment, load_data, print, table};
+use super::{check_output, configuration, data_folder_of_environment, load_data, note, print, table};
 use crate::data::contact_sheet;
 use crate::data::fetch::{Origin, fetch, sources};
 use crate::data::{Splits, class_table, describe};
@@ -113,10 +113,10 @@ pub(super) fn run(args: Args) -> Result<()> {
         print(&format!("\n{}", class_table(&client_rows(&parts.clients, &dataset), &dataset.classes, Splits::All)))?;
         print(&format!("partition: {}\n", config.partition_rule()))?;
         for warning in &parts.warnings {
-            eprintln!("note: {warning}");
+            note(warning);
         }
         if let Some(unused) = unused_images(&parts.clients, &dataset) {
-            eprintln!("note: {unused}");
+            note(unused);
         }
     }
     if let Some(path) = args.sheet {

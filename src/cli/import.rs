@@ -1,6 +1,6 @@
 //! `splitmix import`
 
-use super::{check_new, configuration, print};
+use super::{check_new, configuration, note, print};
 use crate::net::TensorKind;
 use crate::run::checkpoint::{import, imported_classes, tensor_name};
 use crate::run::model::wanted_tensors;
@@ -79,6 +79,6 @@ pub(super) fn run(args: Args) -> Result<()> {
         tensors: tensors.collect(),
     };
     write_atomically(&args.to, &checkpoint.to_bytes()?)?;
-    notes.iter().for_each(|note| eprintln!("note: {note}"));
+    notes.iter().for_each(note);
     print(&format!("{bases} bases in {}\n", args.to.display()))
 }

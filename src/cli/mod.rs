@@ -15,6 +15,7 @@ mod train;
 mod web;
 
 use crate::data::{self as sets, Dataset};
+use crate::error::OneLine;
 use crate::gpu::{Gpu, GpuOptions};
 use crate::run::config::DataSource;
 use crate::run::written::expanded;
@@ -209,8 +210,13 @@ fn load_data(config: &TrainConfig) -> Result<Dataset> {
         }
         (DataSource::Embedded, _) => sets::embedded()?.with_domains(wanted)?.resized((height, width)),
     }?;
-    dataset.notes.iter().for_each(|note| eprintln!("note: {note}"));
+    dataset.notes.iter().for_each(note);
     Ok(dataset)
+}
+
+/// Says on standard error what is unusual. Names that files hold are in it, so it is made one line of plain characters.
+fn note(what: impl std::fmt::Display) {
+    eprintln!("note: {}", OneLine(&what.to_string()));
 }
 
 /// Checks before the slow part that a result can be written to this file: that the folder it is to be in is there.

@@ -1,7 +1,7 @@
 //! `splitmix train`
 
 use super::eval::open_model;
-use super::{configuration, effective, load_data, open_gpu, percent, print, table};
+use super::{configuration, effective, load_data, note, open_gpu, percent, print, table};
 use crate::data::{ClientRow, Splits, class_table};
 use crate::data::{Dataset, Domain, ImageSet};
 use crate::fl::Client;
@@ -391,7 +391,7 @@ fn introduce(together: &Together, dataset: &Dataset, with_table: bool) {
     let lanes: Vec<String> = together.lanes_per_wave().iter().map(u32::to_string).collect();
     for f in all {
         for warning in &f.warnings {
-            eprintln!("note: {warning}");
+            note(warning);
         }
         if let Some(wanted) = f.config.clients_per_round.filter(|wanted| *wanted > f.clients.len()) {
             eprintln!(
@@ -399,9 +399,9 @@ fn introduce(together: &Together, dataset: &Dataset, with_table: bool) {
                 f.clients.len()
             );
         }
-        f.notes.iter().for_each(|note| eprintln!("note: {note}"));
+        f.notes.iter().for_each(note);
         if let Some(unused) = unused_images(&f.clients, dataset) {
-            eprintln!("note: {unused}");
+            note(unused);
         }
         eprintln!(
             "federation: {} clients, up to {} lanes a wave; rounds {}–{}; run folder {}",

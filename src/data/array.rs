@@ -231,8 +231,11 @@ impl<'a> Array<'a> {
             return Err(wrong("its elements must be uint8"));
         }
         let [count, ref row @ ..] = self.shape[..] else { return Err(wrong("it has no rows")) };
-        if row.iter().product::<usize>() != len {
-            return Err(wrong(&format!("a row must have {len} elements")));
+        // Any other shape of as many elements has them in another order.
+        if row != [len] && !(row.len() == 3 && row[0] == 3 && row.iter().product::<usize>() == len) {
+            return Err(wrong(&format!(
+                "it must be N×{len}, or N×3×H×W of as many elements: for N×H×W×3, save data.transpose(0, 3, 1, 2)"
+            )));
         }
         match self.fortran && row.len() == 1 {
             true => Ok((0..count * len).map(|i| self.data[i / len + i % len * count]).collect()),
@@ -422,7 +425,12 @@ mod tests {
         assert!(told("|u1", &[1, 1, 1], &[0]).contains("labels must be a single row"));
         let rows = array("|u1", &[2, 3], true, &[1, 4, 2, 5, 3, 6]);
         assert_eq!(rows.rows("f", 3).unwrap(), [1, 2, 3, 4, 5, 6]);
-        assert!(rows.rows("f", 4).unwrap_err().to_string().contains("shape [2, 3] of type \"|u1\": a row must have 4 elements"));
+        assert!(
+            rows.rows("f", 4)
+                .unwrap_err()
+                .to_string()
+                .contains("shape [2, 3] of type \"|u1\": it must be N×4, or N×3×H×W of as many elements")
+        );
         let objects = Array::new("|O", vec![1], false, vec![0; 8]).unwrap_err();
         assert!(objects.contains("Python objects"), "{objects}");
         assert!(Array::new("|u1", vec![usize::MAX, 2], false, vec![0; 8]).unwrap_err().contains("8 bytes of data do not fit"));

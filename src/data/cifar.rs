@@ -109,7 +109,8 @@ impl Files {
             // Files called train and test may be anything.
             let pickled = |path: &PathBuf| {
                 let mut start = [0; 2];
-                File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && (start[0] == 0x80 || start == *b"(d")
+                File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok()
+                    && (start[0] == 0x80 || [*b"(d", *b"}q"].contains(&start))
             };
             let sure = version != Python100 || own.iter().any(|(_, path)| pickled(path));
             if (!train && !test) || !sure {
@@ -175,8 +176,10 @@ impl Files {
     /// The same, of an archive that unpacks to at most `most` bytes in all.
     fn read_within(&self, most: u64) -> Result<Arrays> {
         let mut parts: Vec<(Part, RawSet)> = Vec::new();
+        let mut batches = 0;
         let file = match self {
             Files::Folder(version, files) => {
+                batches = version.files().0.len();
                 for (name, path) in files {
                     if let Some(part @ (Part::Train(_) | Part::Test)) = version.part(name) {
                         parts.push((part, batch(*version, &path.display().to_string(), &load(path)?)?));
@@ -188,6 +191,7 @@ impl Files {
                 let file = path.display().to_string();
                 members(path, most, &mut |version, part, bytes| {
                     let (train, test, _) = version.files();
+                    batches = train.len();
                     let name = match part {
                         Part::Train(i) => train[usize::from(i)],
                         Part::Test => test,
@@ -201,6 +205,12 @@ impl Files {
         };
         // The order of an archive is not that of the numbers.
         parts.sort_by_key(|(part, _)| *part);
+        let numbers: Vec<u8> = parts.iter().filter_map(|(part, _)| if let Part::Train(i) = part { Some(*i) } else { None }).collect();
+        let missing: Vec<String> = (0..batches).filter(|i| !numbers.contains(&(*i as u8))).map(|i| (i + 1).to_string()).collect();
+        let notes = match missing.len() {
+            0 => Vec::new(),
+            _ => vec![format!("training batch {} of {batches} is missing: the others are read", missing.join(", "))],
+        };
         let (mut train, mut test) = (None, None);
         for (part, set) in parts {
             let half = if part == Part::Test { &mut test } else { &mut train };
@@ -210,7 +220,7 @@ impl Files {
             }
         }
         match (train, test) {
-            (Some(train), Some(test)) => Ok(Arrays { train, test, validation: 0, notes: Vec::new() }),
+            (Some(train), Some(test)) => Ok(Arrays { train, test, validation: 0, notes }),
             _ => Err(incomplete(&file)),
         }
     }

@@ -4,7 +4,8 @@ use super::folders::Folders;
 use super::{Dataset, Domain, Holding, LoadOptions, Origin, check_room};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+use unicode_normalization::UnicodeNormalization;
 
 /// Columns that the first line must name, then those that it may.
 const COLUMNS: [&str; 5] = ["client", "image", "class", "split", "domain"];
@@ -66,11 +67,15 @@ pub fn load_clients(path: &Path, options: &LoadOptions) -> Result<Dataset> {
         let record = record.map_err(unread)?;
         let line = record.position().map_or(0, line_at);
         let [client, image, class, split, domain] = places.map(|place| place.and_then(|i| record.get(i)).unwrap_or_default().to_string());
+        // A name composed and one decomposed look the same.
+        let [client, class, domain] = [client, class, domain].map(|name| name.nfc().collect::<String>());
         let row = Row { client, image: image.into(), class, split, domain };
         if [&row.client, &row.class].into_iter().any(String::is_empty) || row.image.as_os_str().is_empty() {
             return Err(wrong(&format!("line {line}: client, image and class must all be there")));
         }
-        if let Some(before) = seen.insert((row.client.clone(), row.image.clone()), line) {
+        // `./a.png` is `a.png`.
+        let place: PathBuf = row.image.components().filter(|part| *part != Component::CurDir).collect();
+        if let Some(before) = seen.insert((row.client.clone(), place), line) {
             return Err(wrong(&format!("line {line}: client {} has {} already, by line {before}", row.client, row.image.display())));
         }
         rows.push((line, row));
@@ -245,6 +250,8 @@ mod tests {
         assert!(told("client,image,class,colour\n1,a.png,x,red\n").contains("colour"));
         assert!(told("client,image,class\n1,a.png,x\n,b.png,x\n").contains("line 3"));
         assert!(told("client,image,class\n1,a.png,x\n1,a.png,x\n").contains("by line 2"));
+        assert!(told("client,image,class\n1,a.png,x\n1,./a.png,x\n").contains("by line 2"));
+        assert!(told("client,image,class\ncaf\u{e9},a.png,x\ncafe\u{301},a.png,x\n").contains("by line 2"));
         assert!(told("client,image,class,split\n1,a.png,x,test\n1,b.png,y,best\n").contains("line 3: split \"best\""));
         assert!(told("client,image,class,domain\n1,a.png,x,n\n1,b.png,y,s\n").contains("line 3: client 1 is of domain n and of s"));
         assert!(told("client,image,class\n1,a.png,x\n1,nowhere.png,y\n").contains("nowhere.png"));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use unicode_normalization::UnicodeNormalization;
 
 use super::folders::Folders;
-use super::layout::{LAYOUTS, Plan, Role, domains, layout};
+use super::layout::{LAYOUTS, Layout, Plan, Refused, Role, domains, layout};
 use super::source::{Arrays, Source, files_of, merged};
 use super::tree::{Folder, Left, Why, entries, note};
 use super::unread;
@@ -67,7 +67,15 @@ struct Found {
 pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> Result<Dataset> {
     let size = options.size;
     check_room(0, size)?;
-    let (found, beside) = find(dir)?;
+    let Here { found, left: beside, refused } = find(dir)?;
+    // One that is not asked for does not keep the others from being read.
+    let asked = |refused: &&(Refused, Error)| match domains {
+        [] => found.is_empty() || !refused.0.deeper,
+        names => names.iter().any(|name| *name == refused.0.name),
+    };
+    if let Some(at) = refused.iter().position(|one| asked(&one)) {
+        return Err(refused.into_iter().nth(at).map_or_else(|| nothing(dir), |(_, error)| error));
+    }
     if found.is_empty() {
         return Err(nothing(dir));
     }
@@ -148,27 +156,41 @@ pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> 
     }
     notes.extend(note(&dir.display().to_string(), dir, &beside));
     notes.extend(not_read(beside.iter().map(|left| &left.path)));
+    notes.extend(refused.iter().map(|(folder, error)| format!("left out: {}: {error}", folder.name)));
     notes.extend(part_of_split(dir, &found));
     let name = dir.file_name().map_or(Cow::Borrowed("data"), |n| n.to_string_lossy());
     Ok(Dataset { notes, ..Dataset::new(name, classes, loaded)? })
 }
 
-/// The domains of `dir`, in the order in which they are taken, and what is part of none of them.
-fn find(dir: &Path) -> Result<(Vec<Found>, Vec<Left>)> {
-    let mut arrays = Vec::new();
+/// What is in a folder of data.
+struct Here {
+    /// The domains in the order in which they are taken.
+    found: Vec<Found>,
+    /// What is part of none of them.
+    left: Vec<Left>,
+    /// Folders that hold data but are no domains as they are, with what is wrong.
+    refused: Vec<(Refused, Error)>,
+}
+
+/// Looks for the domains of `dir`.
+fn find(dir: &Path) -> Result<Here> {
+    let (mut arrays, mut refused) = (Vec::new(), Vec::new());
     let tree = Folder::scan(dir)?;
     for folder in &tree.folders {
-        if let Some(source) = Source::find(&folder.path)? {
-            arrays.push(of_arrays(folder, source));
+        match Source::find(&folder.path) {
+            Ok(Some(source)) => arrays.push(of_arrays(folder, source)),
+            Ok(None) => {}
+            Err(error) => refused.push((Refused { name: folder.name.clone(), why: String::new(), deeper: false }, error)),
         }
     }
-    let (plans, left) = if arrays.is_empty() {
+    let Layout { plans, left, refused: more } = if arrays.is_empty() && refused.is_empty() {
         let own = Source::find(dir);
         let pictures = layout(&tree).map_err(Error::Data);
         match own {
             // Pictures beside the arrays of the only domain are left out.
-            Ok(Some(source)) if !pictures.as_ref().is_ok_and(|(plans, _)| plans.iter().any(|p| p.classes().len() > 1)) => {
-                return Ok((vec![Found { name: own_name(dir), ..of_arrays(&tree, source) }], Vec::new()));
+            Ok(Some(source)) if !pictures.as_ref().is_ok_and(|l| l.plans.iter().any(|p| p.classes().len() > 1)) => {
+                let found = vec![Found { name: own_name(dir), ..of_arrays(&tree, source) }];
+                return Ok(Here { found, left: Vec::new(), refused });
             }
             Ok(Some(source)) => {
                 let file = source.files().first().map(|f| f.display().to_string()).unwrap_or_default();
@@ -177,26 +199,30 @@ fn find(dir: &Path) -> Result<(Vec<Found>, Vec<Left>)> {
                     dir.display()
                 )));
             }
-            Err(error) if !pictures.as_ref().is_ok_and(|(plans, _)| !plans.is_empty()) => return Err(error),
+            Err(error) if !pictures.as_ref().is_ok_and(|l| !l.plans.is_empty()) => return Err(error),
             _ => pictures?,
         }
     } else {
-        let others: Vec<&Folder> = tree.folders.iter().filter(|f| arrays.iter().all(|found| found.path != f.path)).collect();
-        let (with, without): (Vec<&Folder>, Vec<&Folder>) = others.into_iter().partition(|f| f.has_pictures());
-        let (plans, mut left) = domains(&with).map_err(Error::Data)?;
-        left.extend(tree.left.iter().cloned());
-        left.extend(tree.pictures.iter().map(|path| Left { path: path.clone(), why: Why::Loose }));
-        left.extend(without.iter().flat_map(|f| f.all_left()));
-        (plans, left)
+        let free = |f: &&Folder| arrays.iter().all(|a: &Found| a.path != f.path) && refused.iter().all(|(r, _)| r.name != f.name);
+        let (with, without): (Vec<&Folder>, Vec<&Folder>) = tree.folders.iter().filter(free).partition(|f| f.has_pictures());
+        let mut layout = domains(&with);
+        layout.left.extend(tree.left.iter().cloned());
+        layout.left.extend(tree.pictures.iter().map(|path| Left { path: path.clone(), why: Why::Loose }));
+        layout.left.extend(without.iter().flat_map(|f| f.all_left()));
+        layout
     };
+    refused.extend(more.into_iter().map(|r| {
+        let error = Error::Data(r.why.clone());
+        (r, error)
+    }));
     let mut found = arrays;
     found.extend(plans.into_iter().map(|plan| {
         let name = if plan.path == dir && plan.name == tree.name { own_name(dir) } else { plan.name.clone() };
         Found { path: plan.path.clone(), content: Content::Pictures(Plan { name: name.clone(), ..plan }), name }
     }));
-    let rank = |found: &Found| ORDER.iter().position(|o| *o == found.name).unwrap_or(ORDER.len());
+    let rank = |found: &Found| ORDER.iter().position(|o| *o == found.name.to_lowercase()).unwrap_or(ORDER.len());
     found.sort_by(|a, b| (rank(a), &a.path, &a.name).cmp(&(rank(b), &b.path, &b.name)));
-    Ok((found, left))
+    Ok(Here { found, left, refused })
 }
 
 /// A domain of arrays, with all other files of its folder.
@@ -246,7 +272,7 @@ fn nothing(dir: &Path) -> Error {
         Ok(tree) => tree,
         Err(error) => return error,
     };
-    let here = |folder: &Folder| matches!(find(&folder.path), Ok((found, _)) if !found.is_empty());
+    let here = |folder: &Folder| find(&folder.path).is_ok_and(|here| !here.found.is_empty());
     let below = tree.folders.iter().flat_map(|f| std::iter::once(f).chain(&f.folders)).find(|f| here(f));
     let what = match below {
         Some(folder) => format!("there is data further down: give --data-dir {}", folder.path.display()),
@@ -307,6 +333,33 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_that_cannot_be_read_hides_no_other_domain() {
+        let dir = tempfile::tempdir().unwrap();
+        let rows = b"1 ".repeat(257);
+        for name in ["USPS/zip.train", "USPS/zip.test", "half/zip.train", "a/zip.train", "a/zip.test"] {
+            put(dir.path(), name, &rows);
+        }
+        for name in ["pacs/photo/cat/0.png", "pacs/photo/dog/0.png", "pacs/sketch/cat/0.png", "pacs/sketch/dog/0.png"] {
+            put(dir.path(), name, b"not decoded");
+        }
+        let load = |wanted: &[&str]| load_directory(dir.path(), &named(wanted), &LoadOptions::new((8, 8)));
+        let names = |set: &Dataset| set.domains.iter().map(|d| d.name.clone()).collect::<Vec<_>>();
+        let message = |wanted: &[&str]| load(wanted).unwrap_err().to_string();
+        assert!(message(&[]).contains("zip.test (or .gz) missing"), "{}", message(&[]));
+        assert!(message(&["half"]).contains("zip.test (or .gz) missing"));
+        assert!(message(&["pacs"]).contains("begins one level further down: give --data-dir"), "{}", message(&["pacs"]));
+        let one = load(&["a"]).unwrap();
+        assert_eq!(names(&one), ["a"]);
+        let deeper = |set: &Dataset| set.notes.iter().any(|n| n.starts_with("left out: pacs: ") && n.contains("one level further down"));
+        assert!(deeper(&one), "{:?}", one.notes);
+        // All domains are wanted: only what is no domain of this folder is left out. The paper's order holds in any letter case.
+        fs::remove_dir_all(dir.path().join("half")).unwrap();
+        let all = load(&[]).unwrap();
+        assert_eq!(names(&all), ["USPS", "a"]);
+        assert!(deeper(&all), "{:?}", all.notes);
+    }
+
+    #[test]
     fn pictures_beside_the_files_of_a_domain_hide_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let rows = b"1 ".repeat(257);
@@ -354,7 +407,10 @@ mod tests {
         put(dir.path(), "two/b.npz", b"");
         assert!(message(&[]).contains("two: it holds 2 .npz files: a, b; put one of them into a folder of its own"));
         let nowhere = load_directory(&dir.path().join("none"), &[], &LoadOptions::new((28, 28))).unwrap_err();
-        assert!(nowhere.to_string().contains("none: cannot read the data folder") && nowhere.exit_code() == 2, "{nowhere}");
+        assert!(
+            nowhere.to_string().ends_with("none: there is no such file or folder: check the path") && nowhere.exit_code() == 2,
+            "{nowhere}"
+        );
         assert!(load_directory(dir.path(), &[], &LoadOptions::new((0, 0))).unwrap_err().to_string().contains("image size 0"));
     }
 

