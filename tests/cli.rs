@@ -1285,7 +1285,8 @@ fn parameters_of_other_programs_are_imported_or_refused_by_what_is_wrong() {
     assert!(done.status.success(), "{told}");
     assert_eq!(told, "note: 10 tensors are not used: running statistics (running_mean, running_var); --bn-mode tracked keeps them\n");
 
-    let changed = |name: &str, change: &dyn Fn(&mut (Vec<usize>, Vec<f32>))| {
+    type Tensor = (Vec<usize>, Vec<f32>);
+    let changed = |name: &str, change: &dyn Fn(&mut Tensor)| {
         let mut other = plain.clone();
         change(other.get_mut(name).expect("a tensor"));
         save(&path("changed"), &other);

@@ -71,7 +71,7 @@ pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> 
     // One that is not asked for does not keep the others from being read.
     let asked = |refused: &&(Refused, Error)| match domains {
         [] => found.is_empty() || !refused.0.deeper,
-        names => names.iter().any(|name| *name == refused.0.name),
+        names => names.contains(&refused.0.name),
     };
     if let Some(at) = refused.iter().position(|one| asked(&one)) {
         return Err(refused.into_iter().nth(at).map_or_else(|| nothing(dir), |(_, error)| error));

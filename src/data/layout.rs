@@ -445,7 +445,7 @@ fn split(folder: &Folder, roled: &[&Folder], others: &[&Folder]) -> Result<Shape
             rest.trains = true;
             let of = |role| rest.pictures.iter().filter(|p| p.role == role).map(|p| p.class.as_str()).collect::<BTreeSet<_>>();
             let train = of(Role::Train);
-            for other in [Role::Validation, Role::Test].map(of).iter().filter(|o| !o.is_empty() && o.is_disjoint(&train)) {
+            if let Some(other) = [Role::Validation, Role::Test].map(of).iter().find(|o| !o.is_empty() && o.is_disjoint(&train)) {
                 let [train, other] = [&train, other].map(|names| few(&names.iter().collect::<Vec<_>>()));
                 return Err(format!(
                     "{at}: the classes for training are {train}, but there is a split with {other}: give them the same names"

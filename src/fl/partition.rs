@@ -417,6 +417,9 @@ fn usable(labels: &DomainLabels, settings: &PartitionSettings, domain: usize) ->
     images
 }
 
+/// One list of images per client.
+type Hands = Vec<Vec<u32>>;
+
 /// Images of each client of a domain.
 struct Shares {
     /// To train on, and to validate on where the domain has no validation split of its own.
@@ -495,7 +498,7 @@ fn in_proportion(images: &[u32], of: &[u8], held: &[BTreeMap<u8, usize>]) -> Vec
         let due: Vec<u64> = counts.iter().map(|count| own.len() as u64 * count).collect();
         let mut sizes: Vec<usize> = due.iter().map(|due| (due / total) as usize).collect();
         owed.iter_mut().zip(&due).for_each(|(owed, due)| *owed += (due % total) as f64 / total as f64);
-        let mut waiting: Vec<usize> = (0..held.len()).filter(|client| due[*client] % total > 0).collect();
+        let mut waiting: Vec<usize> = (0..held.len()).filter(|client| !due[*client].is_multiple_of(total)).collect();
         waiting.sort_by(|a, b| owed[*b].total_cmp(&owed[*a]));
         let rest = own.len() - sizes.iter().sum::<usize>();
         for client in waiting.into_iter().take(rest) {
@@ -642,7 +645,7 @@ fn by_cards(
     sizes: Option<f64>,
     settings: &PartitionSettings,
     domain: usize,
-) -> Result<(Vec<Vec<u32>>, Vec<Vec<u32>>)> {
+) -> Result<(Hands, Hands)> {
     let classes: Vec<u8> = class_counts(train, labels.train).into_keys().collect();
     if per_client == 0 || per_client > classes.len() {
         return Err(Error::Config(format!(

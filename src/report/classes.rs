@@ -98,7 +98,7 @@ mod tests {
             name: format!("domain-{i}"),
             domain: format!("domain {}", i % 2),
             budget: "1".into(),
-            train: (0..classes).map(|c| if (c + i) % 3 == 0 { 0 } else { 1 + (c * 7 + i) % 90 }).collect(),
+            train: (0..classes).map(|c| if (c + i).is_multiple_of(3) { 0 } else { 1 + (c * 7 + i) % 90 }).collect(),
             validation: vec![],
             test: vec![],
         };

@@ -1070,7 +1070,7 @@ pub(crate) mod tests {
         }
         // By IEEE 754: the largest and smallest of each kind, subnormal ones, zeros, and values in between.
         let halves = [0x3c00u16, 0xc000, 0x7bff, 0x0400, 0x0001, 0x83ff, 0x8000, 0x3555];
-        let exact = [1.0, -2.0, 65504.0, 6.103_515_6e-5, 5.960_464_5e-8, -6.097_555_2e-5, -0.0, 0.333_251_95];
+        let exact = [1.0, -2.0, 65504.0, 6.103_515_6e-5, 5.960_464_5e-8, -6.097_555e-5, -0.0, 0.333_251_95];
         let bytes: Vec<u8> = halves.iter().flat_map(|v| v.to_le_bytes()).collect();
         assert_eq!(read(Dtype::F16, &bytes).bases[0][0].data.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), exact.map(f32::to_bits));
         let brains = [0x3f80u16, 0xc049, 0x7f7f, 0x0080, 0x0001, 0x8000];

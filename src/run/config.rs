@@ -1398,7 +1398,8 @@ mod tests {
             assert!(matches!(error, Error::Config(_)));
             error.to_string()
         };
-        let cases: [(fn(&mut TrainConfig), &str); 16] = [
+        type Case = (fn(&mut TrainConfig), &'static str);
+        let cases: [Case; 16] = [
             (
                 |c| c.alpha = Some(0.5),
                 "alpha = 0.5: it belongs to partition = dirichlet (by label) or sizes (numbers of images): add one of these",
