@@ -315,7 +315,7 @@ fn files_that_are_missing_or_of_the_wrong_kind_are_exit_code_2() {
         (vec!["data", "--config", &nowhere], [nowhere.as_str(), missing]),
         (vec!["bench", "--network", "none.toml"], ["none.toml", missing]),
         (vec!["import", &nowhere, "--to", &out], [nowhere.as_str(), missing]),
-        (vec!["import", &here, "--to", &out], [here.as_str(), "it is a folder: name a file"]),
+        (vec!["import", &here, "--to", &out], [here.as_str(), "is a folder: name the safetensors file in it"]),
         (vec!["eval", &nowhere], [nowhere.as_str(), "is not there"]),
         (vec!["sweep", &nowhere], [nowhere.as_str(), missing]),
         (vec!["sweep", &sweep], ["none.toml", missing]),
@@ -1172,7 +1172,7 @@ fn runs_that_are_trained_together_are_the_same_to_the_bit_as_alone() {
     let checkpoint = path("stopped").join(&broken).join("last.safetensors");
     let kept = std::fs::read(&checkpoint).expect("a checkpoint");
     std::fs::write(&checkpoint, &kept[..kept.len() / 2]).expect("written");
-    fail(splitmix(&["sweep"]).arg(path("stopped.toml")), 1, &["not every run", &broken, "last.safetensors"]);
+    fail(splitmix(&["sweep"]).arg(path("stopped.toml")), 2, &["not every run", &broken, "last.safetensors"]);
     std::fs::write(&checkpoint, kept).expect("written");
     succeed(splitmix(&["sweep"]).arg(path("stopped.toml")));
     same_as_alone("stopped", &folders(&path("stopped")));

@@ -582,7 +582,7 @@ mod tests {
         check(with(&[split], &["train/photo/preview.png"]), "whether they are domains or classes");
         refused(
             &["seg_train/cat/0.png", "seg_train/dog/0.png", "seg_test/cat/0.png", "seg_test/dog/0.png", "seg_pred/0.png"],
-            "seg_test, seg_train look like the splits of one data set",
+            "seg_test/, seg_train/ look like the splits of one data set",
         );
         refused(&["trainA/0.png", "trainB/0.png", "testA/0.png", "testB/0.png"], "look like the splits of one data set");
         refused(&["TrainData/cat/0.png", "TestData/cat/0.png"], "look like the splits of one data set");

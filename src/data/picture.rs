@@ -64,6 +64,14 @@ fn decode(bytes: &[u8]) -> std::result::Result<DynamicImage, String> {
         Some(format) if format.reading_enabled() => format,
         _ => return Err(foreign(bytes)),
     };
+    // Before anything of the size that the header claims is allocated.
+    let claimed = limited(ImageReader::with_format(Cursor::new(Cow::Borrowed(bytes)), format)).into_dimensions();
+    if let Ok((width, height)) = claimed
+        && !claims::can_hold(bytes, format, (width, height))
+    {
+        let length = bytes.len();
+        return Err(format!("its {length} bytes cannot hold the {width}×{height} pixels of its header; it is cut short or damaged"));
+    }
     // The decoders fill what is missing with grey, or take no notice of it.
     let (end, missing): (End, &[u8]) = match format {
         ImageFormat::Jpeg => (jpeg::end(bytes), &[0xff, 0xd9]),
@@ -77,17 +85,7 @@ fn decode(bytes: &[u8]) -> std::result::Result<DynamicImage, String> {
         End::Cut => return Err(CUT.into()),
         End::Damaged => return Err("the JPEG is damaged; fetch, convert or export it again".into()),
     }
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_MEMORY);
-    reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(|error| plain(&error, format))?;
-    let (width, height) = decoder.dimensions();
-    if !claims::can_hold(bytes, format, (width, height)) {
-        let length = bytes.len();
-        return Err(format!("its {length} bytes cannot hold the {width}×{height} pixels of its header; it is cut short or damaged"));
-    }
+    let mut decoder = limited(reader).into_decoder().map_err(|error| plain(&error, format))?;
     let orientation = decoder.orientation();
     let image = orientation.and_then(|orientation| {
         let mut image = DynamicImage::from_decoder(decoder)?;
@@ -95,6 +93,19 @@ fn decode(bytes: &[u8]) -> std::result::Result<DynamicImage, String> {
         Ok(image)
     });
     image.map_err(|error| plain(&error, format))
+}
+
+/// The reader with the limits of a picture.
+fn limited<R>(mut reader: ImageReader<R>) -> ImageReader<R>
+where
+    R: std::io::BufRead + std::io::Seek,
+{
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_MEMORY);
+    reader.limits(limits);
+    reader
 }
 
 /// A decoder's error in plain words.
