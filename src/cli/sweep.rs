@@ -278,7 +278,7 @@ fn configurations(file: &Path, data_dir: Option<&Path>) -> Result<Vec<TrainConfi
     if let Some(config) = &sweep.config {
         let path = folder_of(file).join(config);
         let text = read_text(&path, "cannot read the configuration")?;
-        // Its own mistakes are told by its lines.
+        // Its errors name its own lines.
         TrainConfig::from_toml(&text, &path)?;
         common = toml::from_str(&text).map_err(|e| Error::Config(format!("{}: {}", path.display(), one_line(e.message()))))?;
     }

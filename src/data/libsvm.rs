@@ -54,7 +54,7 @@ pub(super) fn usps(file: &str, bytes: &[u8]) -> Result<RawSet> {
     pair(file, RawImages { height: SIDE, width: SIDE, channels: 1, pixels }, file, labels)
 }
 
-/// The contents of a file that may be packed by bzip2, told by its first bytes.
+/// The contents of a file that may be packed by bzip2, recognised by its first bytes.
 fn unpack<'a>(file: &str, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>> {
     if !bytes.starts_with(b"BZh") {
         return Ok(Cow::Borrowed(bytes));
