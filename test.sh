@@ -11,7 +11,14 @@ need_node
 need_software_adapter
 unset SPLITMIX_DATA
 
-step() { printf '\n== %s\n' "$*"; }
+# step NAME: begins a step, and says how long the one before it took; at the end, a table of all.
+begun=0 name=preparation table=
+step() {
+  local took=$((SECONDS - begun))
+  table+=$(printf '%5d s  %s' $took "$name")$'\n'
+  begun=$SECONDS name=$*
+  printf '\n== %s\n' "$*"
+}
 
 step "format"
 cargo fmt --all --check
@@ -35,6 +42,11 @@ cargo nextest run --locked --workspace --profile "${profile:-default}" "$@"
 # A part of the tests was asked for: of the page's, web/test.sh runs a part.
 [ $# = 0 ] || exit 0
 
-step "the browser: package and page, in Chromium on its software adapter"
+step "the browser: package and page"
 web/build.sh
+
+step "the browser: tests in Chromium on its software adapter"
 web/test.sh
+
+step "how long each step took"
+printf '%s' "$table"
