@@ -1,9 +1,9 @@
 //! `splitmix sweep`
 
 use super::train::{Begin, Extras, Ready, ready, train, watch_for_interrupts};
-use super::{effective, print, table};
+use super::{effective, note, print, table};
 use crate::report::{PAGE, Run, TEST, difference, groups, page};
-use crate::run::run_dir::{CONFIG, RunDir, folder_of, write_atomically};
+use crate::run::run_dir::{CONFIG, Resumed, RunDir, folder_of, write_atomically};
 use crate::run::written::{expanded, line_of, one_line, read_text};
 use crate::run::{TrainConfig, TrainOverrides};
 use crate::{Error, Result};
@@ -238,7 +238,8 @@ async fn prepare<'a>(
         eprintln!("{name}");
         let mut own = config.clone();
         let resumed = match State::of(config) {
-            State::Begun => RunDir::resume(&config.out).and_then(|(run_dir, saved, checkpoint)| {
+            State::Begun => RunDir::resume(&config.out).and_then(|Resumed { run_dir, config: saved, checkpoint, notes }| {
+                notes.iter().for_each(note);
                 own = config.clone().with_checksum_of(&saved);
                 own.check_resume(&saved)?;
                 run_dir.save_config(&own)?;

@@ -8,7 +8,7 @@ use crate::fl::Client;
 use crate::report::{CLIENTS, Clients, PAGE, Run, TEST, groups, page};
 use crate::run::run_dir::{BEST, LAST, read_checkpoint, write_atomically};
 use crate::run::tensorboard::TensorBoard;
-use crate::run::{Checkpoint, Federation, Report, RoundCost, RoundOutcome, RunDir, Start, Together, TrainConfig, TrainOverrides};
+use crate::run::{Checkpoint, Federation, Report, Resumed, RoundCost, RoundOutcome, RunDir, Start, Together, TrainConfig, TrainOverrides};
 use crate::{Error, Result};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
@@ -43,14 +43,12 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let mut resumed = None;
     let config = if args.resume {
         let path = args.options.out.clone().unwrap_or_else(|| TrainConfig::default().out);
-        let (run_dir, mut saved, checkpoint) = RunDir::resume(&path)?;
+        let Resumed { run_dir, config: mut saved, checkpoint, notes } = RunDir::resume(&path)?;
+        notes.iter().for_each(note);
         let done = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.header.rounds_done);
         let mut options = args.options;
         if let Some(rounds) = options.rounds.take() {
             saved = saved.continued(rounds, done)?;
-        }
-        if done == saved.rounds {
-            eprintln!("note: all {done} rounds are trained: the test is repeated; --rounds N with a larger N trains on");
         }
         let mut config = saved.clone();
         options.apply(&mut config);
@@ -403,12 +401,16 @@ fn introduce(together: &Together, dataset: &Dataset, with_table: bool) {
         if let Some(unused) = unused_images(&f.clients, dataset) {
             note(unused);
         }
+        let rounds = match f.rounds_done {
+            done if done == c.rounds => {
+                format!("all {done} rounds are trained: the test is repeated; --rounds N with a larger N trains on")
+            }
+            done => format!("rounds {}–{}", done + 1, c.rounds),
+        };
         eprintln!(
-            "federation: {} clients, up to {} lanes a wave; rounds {}–{}; run folder {}",
+            "federation: {} clients, up to {} lanes a wave; {rounds}; run folder {}",
             f.clients.len(),
             lanes.join(" + "),
-            f.rounds_done + 1,
-            c.rounds,
             f.config.out.display()
         );
     }

@@ -315,7 +315,7 @@ fn runs(groups: &[Group]) -> Vec<Vec<String>> {
             let TrainConfig { seed, rounds, .. } = run.config;
             let best = run.metrics.iter().rev().find(|m| m.best).map_or("–".into(), |m| (m.round + 1).to_string());
             let widest = run.test.as_ref().and_then(|t| t.widths.last()?.mean).map_or("–".into(), |a| format!("{:.1}", 100.0 * a));
-            let done = format!("{} of {rounds}", run.metrics.len());
+            let done = format!("{} of {rounds}", run.metrics.last().map_or(0, |m| m.round + 1));
             rows.push(vec![run.path.display().to_string(), group.name.clone(), seed.to_string(), done, best, widest]);
         }
     }

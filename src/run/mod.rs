@@ -27,6 +27,6 @@ pub use federation::{Federation, RoundOutcome, Start};
 pub use metrics::{RoundCost, RoundMetrics, WidthMetrics};
 pub use model::{Accuracy, Model, Report};
 #[cfg(feature = "native")]
-pub use run_dir::RunDir;
+pub use run_dir::{Resumed, RunDir};
 pub use together::Together;
 pub use trained::Trained;

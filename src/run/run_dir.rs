@@ -20,6 +20,7 @@ use super::written::read_text;
 use crate::report::{CLIENTS, GRID, PAGE, TEST};
 use crate::{Error, Result};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -46,6 +47,19 @@ pub struct RunDir {
     metrics: File,
     timing: File,
     _lock: Lock,
+}
+
+/// A run that was taken up again.
+#[derive(Debug)]
+pub struct Resumed {
+    /// Its folder.
+    pub run_dir: RunDir,
+    /// The configuration that it was started with.
+    pub config: TrainConfig,
+    /// Its last checkpoint; none when it ended before the first.
+    pub checkpoint: Option<Checkpoint>,
+    /// What its files lack, one line each.
+    pub notes: Vec<String>,
 }
 
 /// The lock file, locked as long as this lives; the system unlocks it even when the process is killed.
@@ -93,14 +107,14 @@ impl RunDir {
         }
     }
 
-    /// Takes up the run in folder `path`: the configuration it was started with, and its last checkpoint (none when it
-    /// ended before the first). Leftovers of a write that did not finish are removed, and metrics of rounds after the
+    /// Takes up the run in folder `path`. Leftovers of a write that did not finish are removed, and metrics of rounds after the last
     /// checkpoint are cut off, as those rounds will be trained again.
     ///
     /// # Errors
-    /// [`Error::Config`] when there is no run, another process writes it, or its configuration is no longer that of its checkpoint in
-    /// what decides the result; [`Error::Data`] when one of its files is damaged; [`Error::Io`] when one cannot be read or written.
-    pub fn resume(path: &Path) -> Result<(RunDir, TrainConfig, Option<Checkpoint>)> {
+    /// [`Error::Config`] when there is no run, another process writes it, a checkpoint is missing that nothing can replace, or its
+    /// configuration is no longer that of its checkpoint in what decides the result; [`Error::Data`] when one of its files is damaged;
+    /// [`Error::Io`] when one cannot be read or written.
+    pub fn resume(path: &Path) -> Result<Resumed> {
         let config = path.join(CONFIG);
         if !config.exists() {
             return Err(Error::Config(format!(
@@ -120,10 +134,19 @@ impl RunDir {
             let same = saved.check_resume(&checkpoint.header.config);
             same.map_err(|error| Error::Config(format!("{}: {error}", config.display())))?;
         }
+        check_checkpoints(path, checkpoint.as_ref())?;
+        let mut notes = Vec::new();
         let rounds = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.header.rounds_done);
-        keep_rounds(&path.join(METRICS), rounds)?;
-        keep_rounds(&path.join(TIMING), rounds)?;
-        Ok((RunDir::open(path, lock)?, saved, checkpoint))
+        notes.extend(keep_rounds::<RoundMetrics>(&path.join(METRICS), rounds, |line| line.round)?);
+        notes.extend(keep_rounds::<RoundCost>(&path.join(TIMING), rounds, |line| line.round)?);
+        let run_dir = RunDir::open(path, lock)?;
+        if let Some(checkpoint) = checkpoint.as_ref().filter(|_| !path.join(BEST).exists()) {
+            // `check_checkpoints` let it pass: it is the best round itself, or there is none yet.
+            if checkpoint.header.best.is_some() {
+                run_dir.save_best(checkpoint.clone())?;
+            }
+        }
+        Ok(Resumed { run_dir, config: saved, checkpoint, notes })
     }
 
     fn open(path: &Path, lock: Lock) -> Result<RunDir> {
@@ -301,35 +324,91 @@ fn append_line(file: &mut File, path: &Path, line: &impl Serialize) -> Result<()
     file.write_all(text.as_bytes()).map_err(io_error("cannot write", path))
 }
 
-/// Cuts a file of lines (round 0, round 1 …) after `rounds` rounds. A file that is not there stays so.
-fn keep_rounds(path: &Path, rounds: usize) -> Result<()> {
+/// Checks that a run's folder has the checkpoints that its training left, of which `last` is the one to resume from.
+fn check_checkpoints(path: &Path, last: Option<&Checkpoint>) -> Result<()> {
+    let there = |name: &str| path.join(name).exists();
+    let Some(last) = last else {
+        return match [BEST, TEST].into_iter().find(|name| there(name)) {
+            None => Ok(()),
+            Some(found) => Err(Error::Config(format!(
+                "{}: there is no {LAST}, which a run is resumed from, but a {found}: bring {LAST} back, or start a new run in another \
+                 folder (--out), from the best round's model by --init {}",
+                path.display(),
+                path.join(BEST).display()
+            ))),
+        };
+    };
+    match last.header.best {
+        Some(best) if !there(BEST) && best.round + 1 != last.header.rounds_done => Err(Error::Config(format!(
+            "{}: there is no {BEST}, the model of round {}, which is the best of {}: bring {BEST} back, or start a new run in another folder \
+             (--out), from the last round's model by --init {}",
+            path.display(),
+            best.round + 1,
+            last.header.rounds_done,
+            path.join(LAST).display()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Cuts a file of lines, one a round, after `rounds` rounds. The first of them may be missing, as where the file was removed once. Returns
+/// a note on what is missing, or on what is cut off because not even the first checkpoint was kept.
+fn keep_rounds<T: DeserializeOwned>(path: &Path, rounds: usize, round_of: fn(&T) -> usize) -> Result<Option<String>> {
     let bytes = match fs::read(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
         read => read.map_err(io_error("cannot read", path))?,
     };
-    let mut end = 0;
-    for round in 0..rounds {
+    let parse = |line: &[u8]| serde_json::from_slice::<T>(line);
+    let (mut end, mut first, mut next) = (0, rounds, 0);
+    for (i, line) in bytes.split_inclusive(|&byte| byte == b'\n').enumerate() {
         let damaged = |what: &str| {
             Error::Data(format!(
-                "{}, line {}: {what}, but the last checkpoint is after round {}; to go on without these figures, remove \
-                 the file",
+                "{}, line {}: {what}, but the last checkpoint is after round {rounds}; to continue without these figures, remove the file",
                 path.display(),
-                round + 1,
-                rounds - 1
+                i + 1,
             ))
         };
-        let rest = &bytes[end..];
-        let length = rest.iter().position(|&byte| byte == b'\n').ok_or_else(|| damaged("the file ends here"))?;
-        #[derive(serde::Deserialize)]
-        struct Numbered {
-            round: usize,
+        if i > 0 && next == rounds {
+            match parse(line) {
+                Ok(line) if round_of(&line) < rounds => return Err(damaged("this is not the line of its round")),
+                _ => continue,
+            }
         }
-        match serde_json::from_slice::<Numbered>(&rest[..length]) {
-            Ok(line) if line.round == round => end += length + 1,
-            _ => return Err(damaged("this is not the line of its round")),
+        let round = match parse(line) {
+            // What follows the checkpoint may be half a line.
+            _ if rounds == 0 => break,
+            _ if !line.ends_with(b"\n") => return Err(damaged("the file ends here")),
+            Ok(line) => round_of(&line),
+            Err(_) => return Err(damaged("this is not the line of a round")),
+        };
+        if i == 0 {
+            if round >= rounds {
+                break;
+            }
+            (first, next) = (round, round);
         }
+        if round != next {
+            return Err(damaged(&format!("this is not the line of round {}", next + 1)));
+        }
+        (end, next) = (end + line.len(), next + 1);
     }
-    if end == bytes.len() { Ok(()) } else { write_atomically(path, &bytes[..end]) }
+    if end > 0 && next < rounds {
+        return Err(Error::Data(format!(
+            "{}: the file ends after round {next}, but the last checkpoint is after round {rounds}; to continue without these figures, \
+             remove the file",
+            path.display()
+        )));
+    }
+    let cut = bytes[end..].iter().filter(|&&byte| byte == b'\n').count();
+    let note = match (rounds, first) {
+        (0, _) if cut > 0 => Some(format!("{}: no checkpoint was kept of its {cut} rounds: they are trained again", path.display())),
+        (0, _) | (_, 0) => None,
+        (_, first) => Some(format!("{}: the figures of rounds 1 to {first} are missing", path.display())),
+    };
+    if end < bytes.len() {
+        write_atomically(path, &bytes[..end])?;
+    }
+    Ok(note)
 }
 
 #[cfg(test)]
@@ -359,6 +438,13 @@ mod tests {
         (metrics, RoundCost { round, seconds: 1.5, waves: 1, dispatches: 100, submits: 4, together: 1 })
     }
 
+    /// A checkpoint of a run without validation.
+    fn last(rounds_done: usize) -> Checkpoint {
+        let mut checkpoint = example(rounds_done);
+        checkpoint.header.best = None;
+        checkpoint
+    }
+
     fn append(run: &mut RunDir, rounds: std::ops::Range<usize>) {
         for round in rounds {
             let (metrics, cost) = lines(round);
@@ -383,7 +469,8 @@ mod tests {
         assert_eq!(names(&path), [BEST, CONFIG, LAST, LOCK, METRICS, TIMING]);
         drop(run);
 
-        let (run, read, checkpoint) = RunDir::resume(&path).unwrap();
+        let Resumed { run_dir: run, config: read, checkpoint, notes } = RunDir::resume(&path).unwrap();
+        assert_eq!(notes, [""; 0]);
         assert_eq!(read, config());
         assert_eq!(checkpoint.unwrap(), example(2));
         assert_eq!(run.path(), path);
@@ -399,12 +486,12 @@ mod tests {
 
         let mut run = RunDir::create(&parts, &config()).unwrap();
         append(&mut run, 0..3);
-        run.save_last(&example(3)).unwrap();
+        run.save_last(&last(3)).unwrap();
         append(&mut run, 3..5);
         // Killed in the middle of a line.
         run.metrics.write_all(b"{\"round\":5,\"lr\":0.0").unwrap();
         drop(run);
-        let (mut run, _, checkpoint) = RunDir::resume(&parts).unwrap();
+        let Resumed { run_dir: mut run, checkpoint, .. } = RunDir::resume(&parts).unwrap();
         assert_eq!(checkpoint.unwrap().header.rounds_done, 3);
         append(&mut run, 3..7);
         for name in [METRICS, TIMING] {
@@ -418,8 +505,9 @@ mod tests {
         let mut run = RunDir::create(folder.path(), &config()).unwrap();
         append(&mut run, 0..1);
         drop(run);
-        let (_run, _, checkpoint) = RunDir::resume(folder.path()).unwrap();
+        let Resumed { run_dir: _run, checkpoint, notes, .. } = RunDir::resume(folder.path()).unwrap();
         assert!(checkpoint.is_none());
+        assert!(notes[0].ends_with("metrics.jsonl: no checkpoint was kept of its 1 rounds: they are trained again"), "{notes:?}");
         assert_eq!(fs::read(folder.path().join(METRICS)).unwrap(), b"");
     }
 
@@ -474,7 +562,7 @@ mod tests {
     fn leftovers_of_unfinished_writes_are_removed_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let run = RunDir::create(folder.path(), &config()).unwrap();
-        run.save_last(&example(0)).unwrap();
+        run.save_last(&last(0)).unwrap();
         drop(run);
         let half = example(0).to_bytes().unwrap();
         fs::write(folder.path().join(".last.safetensors-a1B2c3.tmp"), &half[..half.len() / 2]).unwrap();
@@ -483,8 +571,8 @@ mod tests {
         }
         fs::write(folder.path().join(".mine-1.tmp"), "").unwrap();
         fs::write(folder.path().join("mine.tmp"), "").unwrap();
-        let (_run, _, checkpoint) = RunDir::resume(folder.path()).unwrap();
-        assert_eq!(checkpoint.unwrap(), example(0));
+        let Resumed { run_dir: _run, checkpoint, .. } = RunDir::resume(folder.path()).unwrap();
+        assert_eq!(checkpoint.unwrap(), last(0));
         assert_eq!(names(folder.path()), [".mine-1.tmp", CONFIG, LAST, LOCK, METRICS, "mine.tmp", TIMING]);
     }
 
@@ -493,36 +581,93 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut run = RunDir::create(folder.path(), &config()).unwrap();
         append(&mut run, 0..3);
-        run.save_last(&example(3)).unwrap();
+        run.save_last(&last(3)).unwrap();
         drop(run);
         let path = |name: &str| folder.path().join(name);
         let told = || RunDir::resume(folder.path()).unwrap_err().to_string();
 
         let metrics = fs::read(path(METRICS)).unwrap();
         fs::write(path(METRICS), &metrics[..metrics.len() - 1]).unwrap();
-        assert!(told().contains("metrics.jsonl, line 3: the file ends here, but the last checkpoint is after round 2"));
+        assert!(told().contains("metrics.jsonl, line 3: the file ends here, but the last checkpoint is after round 3"));
         let swapped = metrics.split_inclusive(|&byte| byte == b'\n').rev().collect::<Vec<_>>().concat();
         fs::write(path(METRICS), swapped).unwrap();
-        assert!(told().contains("metrics.jsonl, line 1: this is not the line of its round"));
+        assert!(told().contains("metrics.jsonl, line 2: this is not the line of its round"));
         fs::write(path(METRICS), [0xff; 9]).unwrap();
         assert!(told().contains("metrics.jsonl, line 1"));
+        let garbled = String::from_utf8(metrics.clone()).unwrap().replacen("\"lr\"", "\"rate\"", 1);
+        fs::write(path(METRICS), garbled).unwrap();
+        assert!(told().contains("metrics.jsonl, line 1: this is not the line of a round"));
+        let missing = metrics.iter().position(|&byte| byte == b'\n').unwrap();
+        fs::write(path(METRICS), &metrics[..=missing]).unwrap();
+        assert!(told().contains("metrics.jsonl: the file ends after round 1, but the last checkpoint is after round 3"));
+        // Removed, as the message says: the rounds to come are appended, and can be resumed from again.
         fs::remove_file(path(METRICS)).unwrap();
-        drop(RunDir::resume(folder.path()).unwrap());
+        let Resumed { mut run_dir, notes, .. } = RunDir::resume(folder.path()).unwrap();
+        assert!(notes.len() == 1 && notes[0].ends_with("metrics.jsonl: the figures of rounds 1 to 3 are missing"), "{notes:?}");
+        append(&mut run_dir, 3..5);
+        run_dir.save_last(&last(4)).unwrap();
+        drop(run_dir);
+        let notes = RunDir::resume(folder.path()).unwrap().notes;
+        assert!(notes.len() == 1 && notes[0].ends_with("the figures of rounds 1 to 3 are missing"), "{notes:?}");
+        let rounds: Vec<RoundMetrics> =
+            fs::read_to_string(path(METRICS)).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(rounds.iter().map(|line| line.round).collect::<Vec<_>>(), [3]);
         fs::write(path(METRICS), &metrics).unwrap();
+        fs::write(path(TIMING), "").unwrap();
+        assert!(told().contains("metrics.jsonl: the file ends after round 3, but the last checkpoint is after round 4"));
+        fs::remove_file(path(METRICS)).unwrap();
 
-        let last = fs::read(path(LAST)).unwrap();
-        fs::write(path(LAST), &last[..100]).unwrap();
+        let whole = fs::read(path(LAST)).unwrap();
+        fs::write(path(LAST), &whole[..100]).unwrap();
         assert!(told().contains("last.safetensors: the file is cut short"));
-        fs::write(path(LAST), &last).unwrap();
+        fs::write(path(LAST), &whole).unwrap();
         fs::write(path(CONFIG), "rounds = \"x\"").unwrap();
         assert!(told().contains("config.toml, line 1: rounds"));
+    }
+
+    #[test]
+    fn a_run_without_one_of_its_checkpoints_is_not_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut run = RunDir::create(folder.path(), &config()).unwrap();
+        append(&mut run, 0..3);
+        // The best is round 1.
+        run.save_best(example(1)).unwrap();
+        run.save_last(&example(3)).unwrap();
+        drop(run);
+        let path = |name: &str| folder.path().join(name);
+        let refused = || RunDir::resume(folder.path()).unwrap_err().to_string();
+
+        let best = fs::read(path(BEST)).unwrap();
+        fs::remove_file(path(BEST)).unwrap();
+        let message = refused();
+        assert!(message.contains("there is no best.safetensors, the model of round 1, which is the best of 3: bring"), "{message}");
+        assert!(message.contains("--out") && message.contains("last.safetensors"), "{message}");
+        fs::write(path(BEST), &best).unwrap();
+
+        let last = fs::read(path(LAST)).unwrap();
+        fs::remove_file(path(LAST)).unwrap();
+        let message = refused();
+        assert!(message.contains("there is no last.safetensors, which a run is resumed from, but a best.safetensors: bring"), "{message}");
+        assert_eq!(fs::read(path(BEST)).unwrap(), best);
+        assert_eq!(fs::read_to_string(path(METRICS)).unwrap().lines().count(), 3, "nothing is cut off");
+        fs::write(path(LAST), last).unwrap();
+
+        // The last round is the best: its model is kept once more.
+        let run = RunDir::resume(folder.path()).unwrap().run_dir;
+        fs::remove_file(path(BEST)).unwrap();
+        let mut round_1 = example(1);
+        run.save_last(&round_1).unwrap();
+        drop(run);
+        drop(RunDir::resume(folder.path()).unwrap());
+        round_1.header.deck = None;
+        assert_eq!(read_checkpoint(&path(BEST)).unwrap(), round_1);
     }
 
     #[test]
     fn a_configuration_that_was_edited_is_not_resumed() {
         let folder = tempfile::tempdir().unwrap();
         let run = RunDir::create(folder.path(), &config()).unwrap();
-        run.save_last(&example(0)).unwrap();
+        run.save_last(&last(0)).unwrap();
         drop(run);
         let path = folder.path().join(CONFIG);
         let text = fs::read_to_string(&path).unwrap();
@@ -581,11 +726,11 @@ mod tests {
     fn a_diverged_run_keeps_its_last_checkpoint() {
         let folder = tempfile::tempdir().unwrap();
         let run = RunDir::create(folder.path(), &config()).unwrap();
-        run.save_last(&example(0)).unwrap();
+        run.save_last(&last(0)).unwrap();
         let mut diverged = example(1);
         diverged.tensors.get_mut("0.conv1.bias").unwrap().data[0] = f32::NAN;
         assert!(run.save_last(&diverged).is_err());
-        assert_eq!(read_checkpoint(&folder.path().join(LAST)).unwrap(), example(0));
+        assert_eq!(read_checkpoint(&folder.path().join(LAST)).unwrap(), last(0));
     }
 
     #[cfg(unix)]
@@ -624,7 +769,7 @@ mod tests {
         const FOLDER: &str = "SPLITMIX_TEST_RUN";
 
         fn big(rounds_done: usize) -> Checkpoint {
-            let mut checkpoint = example(rounds_done);
+            let mut checkpoint = last(rounds_done);
             let data = vec![rounds_done as f32; 100_000];
             checkpoint.tensors.insert("0.fc1.weight".into(), super::super::super::Tensor { shape: vec![100_000], data });
             checkpoint
@@ -635,7 +780,7 @@ mod tests {
         #[ignore = "run by the tests of this module in a process of limited file size"]
         fn child() {
             let folder = std::env::var(FOLDER).unwrap();
-            let (run, _, _) = RunDir::resume(Path::new(&folder)).unwrap();
+            let run = RunDir::resume(Path::new(&folder)).unwrap().run_dir;
             println!("saved: {:?}", run.save_last(&big(1)).map_err(|error| error.to_string()));
         }
 
@@ -682,7 +827,7 @@ mod tests {
             let leftover = |names: &[String]| names.iter().any(|name| name.starts_with(".last") && name.ends_with(TEMPORARY));
             assert!(leftover(&names(folder.path())), "{:?}", names(folder.path()));
             // The lock went with the process, and the leftover goes with the resume.
-            let (_run, _, checkpoint) = RunDir::resume(folder.path()).unwrap();
+            let Resumed { run_dir: _run, checkpoint, .. } = RunDir::resume(folder.path()).unwrap();
             assert_eq!(checkpoint.unwrap(), big(0));
             assert!(!leftover(&names(folder.path())));
         }
