@@ -5,7 +5,7 @@ mod pseudo;
 use kernels_tests::network::{Batch, Digits, Tensors};
 use kernels_tests::shape::{Image, Logits};
 use pseudo::noise;
-use splitmix_fl::engine::{AttackOptions, Attacked, Attacker, Ensemble, ImageStore, Limit, Server};
+use splitmix_fl::engine::{AttackOptions, Attacked, Attacker, Ensemble, ImageStore, Limit, Rows};
 use splitmix_fl::fl::Attack;
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::net::{Network, digits};
@@ -18,7 +18,7 @@ const BASES: u32 = 3;
 struct Bench {
     gpu: Gpu,
     network: Network,
-    server: Server,
+    server: Rows,
     store: ImageStore,
     pixels: Vec<u8>,
     labels: Vec<u8>,
@@ -34,7 +34,7 @@ impl Bench {
         let pixels: Vec<u8> = (0..IMAGES * size).map(|i| (noise(1, i) * 200.0 + 128.0).clamp(0.0, 255.0) as u8).collect();
         let labels: Vec<u8> = (0..IMAGES).map(|i| (i * 7 % 10) as u8).collect();
         let store = ImageStore::new(&gpu, network.input, &[(&pixels, &labels)]).expect("they fit");
-        let server = Server::new(&gpu, &network, BASES).expect("the bases fit");
+        let server = Rows::of_bases(&gpu, &network, BASES).expect("the bases fit");
         let mut bases = Vec::new();
         for b in 0..BASES {
             let base = pseudo::base(&network, b);

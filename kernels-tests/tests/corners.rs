@@ -5,7 +5,7 @@ mod pseudo;
 use kernels_tests::corner::{average_over_holders, corner_places, take_corner};
 use pseudo::noise;
 use splitmix_fl::engine::{
-    ClientWork, Corner, GroupSetting, GroupWork, ImageStore, LaneGroups, Limit, Narrower, Optimizer, Server, Staging, Totals, TrainOptions,
+    ClientWork, Corner, GroupSetting, GroupWork, ImageStore, LaneGroups, Limit, Narrower, Optimizer, Rows, Staging, Totals, TrainOptions,
     Trainer,
 };
 use splitmix_fl::gpu::{Gpu, GpuOptions};
@@ -83,8 +83,8 @@ impl Bench {
         }
     }
 
-    fn server(&self, network: &Network, bases: &[Base]) -> Server {
-        let server = Server::new(&self.gpu, network, BASES).expect("they fit");
+    fn server(&self, network: &Network, bases: &[Base]) -> Rows {
+        let server = Rows::of_bases(&self.gpu, network, BASES).expect("they fit");
         bases.iter().enumerate().for_each(|(b, base)| server.upload(&self.gpu, network, b as u32, base));
         server
     }

@@ -8,7 +8,7 @@ mod fixture;
 
 use fixture::{BATCH, Closeness, Fixture, OPTIMISER, SCALE, STEPS, initial_parameters};
 use splitmix_fl::engine::{
-    ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, Optimizer, Server, Staging, TrainOptions, Trainer,
+    ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, Optimizer, Rows, Staging, TrainOptions, Trainer,
 };
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::kernels::{ImageLayout, Tuning};
@@ -22,7 +22,7 @@ const TEN_STEPS: Closeness = Closeness { relative: 5e-3, floor: 1e-3 };
 struct Bench {
     gpu: Gpu,
     network: Network,
-    server: Server,
+    server: Rows,
     images: ImageStore,
 }
 
@@ -32,7 +32,7 @@ impl Bench {
         let gpu = Gpu::open(&GpuOptions { adapter, checked_shaders, ..Default::default() }).await;
         let gpu = gpu.unwrap_or_else(|error| panic!("{error}"));
         let network = digits(1, 8, 10).expect("the fixtures' network");
-        let server = Server::new(&gpu, &network, 1).expect("the bases fit");
+        let server = Rows::of_bases(&gpu, &network, 1).expect("the bases fit");
         let fixture = Fixture::open("digits_forward", STEP);
         let bytes = |name: &str| fixture.get(name).iter().map(|v| *v as u8).collect::<Vec<_>>();
         let images = ImageStore::new(&gpu, network.input, &[(&bytes("images"), &bytes("labels"))]).expect("six images fit");

@@ -6,7 +6,7 @@ mod fixture;
 
 use fixture::{Closeness, Fixture, STRIDE, uniform};
 use splitmix_fl::engine::{
-    AttackOptions, Attacker, Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, Optimizer, Server, Staging,
+    AttackOptions, Attacker, Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, Optimizer, Rows, Staging,
     TrainOptions, Trainer,
 };
 use splitmix_fl::gpu::{Gpu, GpuOptions};
@@ -51,7 +51,7 @@ const PLAIN: &str = r#"
 struct Bench {
     gpu: Gpu,
     network: Network,
-    server: Server,
+    server: Rows,
     images: ImageStore,
     pixels: Vec<u8>,
     fixture: Fixture,
@@ -64,7 +64,7 @@ impl Bench {
         let gpu = gpu.unwrap_or_else(|error| panic!("{error}"));
         let architecture = Architecture::built_in(name).unwrap_or_else(|| Architecture::from_toml(PLAIN).expect("a network"));
         let network = architecture.base(width.0, width.1, 10).expect("a width");
-        let server = Server::new(&gpu, &network, 1).expect("the base fits");
+        let server = Rows::of_bases(&gpu, &network, 1).expect("the base fits");
         let values = (0..LABELS.len() as u64 * u64::from(network.input.len())).map(|i| uniform(seed, IMAGE_STREAM, i));
         let pixels: Vec<u8> = values.map(|u| ((u + 1.0) * 128.0).floor() as u8).collect();
         let images = ImageStore::new(&gpu, network.input, &[(&pixels, &LABELS)]).expect("four images fit");

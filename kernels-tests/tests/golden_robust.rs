@@ -5,7 +5,7 @@ mod fixture;
 use fixture::{BATCH, Closeness, Fixture, OPTIMISER, STEPS, dual_parameters};
 use kernels_tests::attack;
 use splitmix_fl::engine::{
-    Adversarial, AttackOptions, Attacker, Batch, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, Optimizer, Server, Staging,
+    Adversarial, AttackOptions, Attacker, Batch, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, Optimizer, Rows, Staging,
     TrainOptions, Trainer,
 };
 use splitmix_fl::gpu::{Active, Gpu, GpuOptions};
@@ -23,7 +23,7 @@ const AREA: usize = 28 * 28;
 struct Bench {
     gpu: Gpu,
     network: Network,
-    server: Server,
+    server: Rows,
     images: ImageStore,
     /// Clean images, N·C·H·W.
     clean: Vec<f64>,
@@ -36,7 +36,7 @@ impl Bench {
         let adapter = std::env::var("SPLITMIX_ADAPTER").ok();
         let gpu = Gpu::open(&GpuOptions { adapter, ..Default::default() }).await.unwrap_or_else(|error| panic!("{error}"));
         let network = digits(1, 8, 10).expect("the fixtures' network").with_norms(Norms { dual: true, tracked });
-        let server = Server::new(&gpu, &network, 1).expect("the base fits");
+        let server = Rows::of_bases(&gpu, &network, 1).expect("the base fits");
         let named = dual_parameters(tracked).into_iter().map(|(name, v)| (name, v.into_iter().map(|v| v as f32).collect()));
         server.upload(&gpu, &network, 0, &named.collect::<BTreeMap<_, Vec<f32>>>());
         let plain = Fixture::open("digits_forward", STEP);

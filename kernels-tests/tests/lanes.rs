@@ -5,7 +5,7 @@ mod pseudo;
 
 use pseudo::noise;
 use splitmix_fl::engine::{
-    Augment, Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, Optimizer, Server, Staging, Totals, TrainOptions,
+    Augment, Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, Optimizer, Rows, Staging, Totals, TrainOptions,
     Trainer,
 };
 use splitmix_fl::gpu::{Gpu, GpuOptions};
@@ -59,7 +59,7 @@ impl Bench {
         guarded: bool,
         keep_activations: bool,
     ) -> (Vec<Base>, Vec<Vec<Totals>>, u32) {
-        let server = Server::new(&self.gpu, &self.network, self.initial.len() as u32).expect("the bases fit");
+        let server = Rows::of_bases(&self.gpu, &self.network, self.initial.len() as u32).expect("the bases fit");
         for (b, base) in self.initial.iter().enumerate() {
             server.upload(&self.gpu, &self.network, b as u32, base);
         }
@@ -219,7 +219,7 @@ fn bounds_checks_change_no_bit() {
 fn evaluation_does_not_depend_on_waves_and_its_counters_are_those_of_its_logits() {
     pollster::block_on(async {
         let bench = Bench::new(false).await;
-        let server = Server::new(&bench.gpu, &bench.network, BASES).expect("the bases fit");
+        let server = Rows::of_bases(&bench.gpu, &bench.network, BASES).expect("the bases fit");
         for (b, base) in bench.initial.iter().enumerate() {
             server.upload(&bench.gpu, &bench.network, b as u32, base);
         }

@@ -8,7 +8,7 @@ use kernels_tests::shape::Image;
 use pseudo::noise;
 use splitmix_fl::engine::{
     Adversarial, AttackOptions, Attacker, Batch, ClientWork, Ensemble, EstimateOptions, EvaluateOptions, Evaluator, ImageStore, Limit,
-    LocalNorms, Optimizer, Server, Staging, Totals, TrainOptions, Trainer, estimate_statistics,
+    LocalNorms, Optimizer, Rows, Staging, Totals, TrainOptions, Trainer, estimate_statistics,
 };
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::net::{Branch, Layer, Network, NormRow, Norms, Shape, digits};
@@ -45,8 +45,8 @@ impl Bench {
         Bench { gpu, network, images, pixels, initial }
     }
 
-    fn server(&self) -> Server {
-        let server = Server::new(&self.gpu, &self.network, BASES).expect("they fit");
+    fn server(&self) -> Rows {
+        let server = Rows::of_bases(&self.gpu, &self.network, BASES).expect("they fit");
         self.initial.iter().enumerate().for_each(|(b, base)| server.upload(&self.gpu, &self.network, b as u32, base));
         server
     }
@@ -89,7 +89,7 @@ impl Bench {
         (server.download(&self.gpu, &self.network).await.expect("read back"), totals)
     }
 
-    async fn logits(&self, server: &Server, ensemble: Ensemble, batches: &[Batch]) -> Vec<Vec<f32>> {
+    async fn logits(&self, server: &Rows, ensemble: Ensemble, batches: &[Batch]) -> Vec<Vec<f32>> {
         let options = EvaluateOptions { batch: BATCH, widths: vec![1], ensemble, batches: 4, limit: Limit::default(), guarded: true };
         let mut evaluator = Evaluator::new(&self.gpu, &self.network, server, &self.images, options).await.expect("it fits");
         let logits = evaluator.logits(&self.gpu, batches).await.expect("read back").remove(0);
@@ -172,7 +172,7 @@ fn the_mixes_ends_are_the_two_batch_norms_to_the_bit() {
             for (lambda, infix) in [(0.0, ""), (1.0, ".adversarial")] {
                 let ensemble = |lambda| Ensemble { running: tracked, lambda, ..Ensemble::default() };
                 let dual = bench.logits(&bench.server(), ensemble(lambda), &batches).await;
-                let server = Server::new(&single.gpu, &single.network, BASES).expect("they fit");
+                let server = Rows::of_bases(&single.gpu, &single.network, BASES).expect("they fit");
                 for (b, base) in bench.initial.iter().enumerate() {
                     let of = |spec: &splitmix_fl::net::TensorSpec| {
                         let (layer, kind) = spec.name.split_once('.').expect("a layer's tensor");
@@ -195,15 +195,15 @@ fn clients_keep_their_batch_norms_and_share_the_rest() {
         let row = bench.network.norm_row();
         let local = || {
             let local = LocalNorms::new(&bench.gpu, row, CLIENTS, BASES).expect("they fit");
-            let values: Vec<f32> = (0..local.values() * (CLIENTS * BASES) as usize).map(|i| 1.0 + 0.3 * noise(7, i)).collect();
-            local.upload(&bench.gpu, &values);
+            let values: Vec<f32> = (0..local.rows.values() * (CLIENTS * BASES) as usize).map(|i| 1.0 + 0.3 * noise(7, i)).collect();
+            local.rows.write(&bench.gpu, 0, &values);
             (local, values)
         };
         let train = async |work: &[ClientWork], lanes| {
             let (local, before) = local();
             let options = TrainOptions { local_norms: Some(local.clone()), ..bench.options(0.5, lanes, true) };
             let (bases, _) = bench.round(work, options).await;
-            (bases, before, local.download(&bench.gpu).await.expect("read back"))
+            (bases, before, local.rows.read(&bench.gpu).await.expect("read back"))
         };
         let work = ragged();
         let (bases, before, after) = train(&work, None).await;
@@ -256,14 +256,14 @@ fn estimated_statistics_are_the_mean_over_the_batches() {
                     let mut full = vec![0.0; bench.network.parameter_blocks as usize * 4];
                     bench.network.tensors.iter().for_each(|t| bench.network.pack(t, &base[&t.name], &mut full));
                     let mut own = full[bench.network.norm_start as usize * 4..].to_vec();
-                    own.resize(local.values(), 9.0);
+                    own.resize(local.rows.values(), 9.0);
                     values.extend(own);
                 }
             }
-            local.upload(&bench.gpu, &values);
+            local.rows.write(&bench.gpu, 0, &values);
             let options = EstimateOptions { batch: BATCH, limit: Limit { lanes, memory: None, ..Limit::default() }, guarded: true };
             estimate_statistics(&bench.gpu, &bench.network, &bench.server(), &bench.images, &local, &work, &options).await.expect("done");
-            results.push((values, local.download(&bench.gpu).await.expect("read back")));
+            results.push((values, local.rows.read(&bench.gpu).await.expect("read back")));
         }
         assert_eq!(results[0], results[1], "waves");
         let (before, after) = &results[0];

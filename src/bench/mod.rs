@@ -188,7 +188,8 @@ impl Workload {
     }
 
     fn common_bytes(&self) -> u64 {
-        self.images.bytes() + self.server.bytes()
+        // Bases and their averages.
+        self.images.bytes() + 2 * self.server.bytes()
     }
 
     async fn trainer(&self, gpu: &Gpu, lanes: u32, tuning: Option<Tuning>) -> Result<Trainer> {

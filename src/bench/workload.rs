@@ -2,7 +2,7 @@
 
 use super::BenchOptions;
 use crate::Result;
-use crate::engine::{Batch, ClientWork, ImageStore, Server};
+use crate::engine::{Batch, ClientWork, ImageStore, Rows};
 use crate::gpu::Gpu;
 use crate::net::{Network, Norms};
 use crate::run::model::initial_bases;
@@ -20,7 +20,7 @@ const IMAGES: u32 = 4096;
 pub(super) struct Workload {
     pub options: BenchOptions,
     pub network: Network,
-    pub server: Server,
+    pub server: Rows,
     pub images: ImageStore,
 }
 
@@ -39,7 +39,7 @@ impl Workload {
     }
 
     /// The same ensemble with dual batch norms, for adversarial training.
-    pub fn dual(&self, gpu: &Gpu) -> Result<(Network, Server)> {
+    pub fn dual(&self, gpu: &Gpu) -> Result<(Network, Rows)> {
         let network = self.network.clone().with_norms(Norms { dual: true, tracked: false });
         let server = initial_bases(gpu, &network, self.options.bases as usize, self.options.base_width, SEED, true)?;
         Ok((network, server))

@@ -351,7 +351,7 @@ fn introduce(together: &Together, dataset: &Dataset, with_table: bool) {
     eprintln!(
         "method: {}; {} base(s) of width {} of {} ({} parameters, {:.2} million multiply–adds each)\n{}",
         c.method,
-        f.model.server.bases,
+        f.model.server.count,
         f.model.algorithm.base_width(),
         network.name,
         network.parameters(),

@@ -1,6 +1,6 @@
 //! Attacks on the images of mixed bases, and what the mix says of the attacked images.
 
-use super::{Batch, Ensemble, ImageStore, Limit, Server, Staging, Totals, external, schedule, wave};
+use super::{Batch, Ensemble, ImageStore, Limit, Rows, Staging, Totals, external, schedule, wave};
 use crate::fl::Attack;
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::ImageLayout;
@@ -59,11 +59,11 @@ impl Attacker {
     ///
     /// # Errors
     /// [`Error::Config`] where there are not so many bases or not one batch fits; [`Error::Gpu`] where the device refuses.
-    pub async fn new(gpu: &Gpu, network: &Network, server: &Server, images: &ImageStore, options: AttackOptions) -> Result<Attacker> {
+    pub async fn new(gpu: &Gpu, network: &Network, server: &Rows, images: &ImageStore, options: AttackOptions) -> Result<Attacker> {
         let (bases, slots) = Attacker::size(gpu, network, server, images, &options)?;
         let plan = Attacker::plan(gpu, network, images, &options, options.batch, slots);
         let mut external = external(images, server, plan.images, plan.labels, plan.server);
-        external.extend(plan.store.zip(options.ensemble.local.as_ref().map(|l| l.buffer.clone())));
+        external.extend(plan.store.zip(options.ensemble.local.as_ref().map(|l| l.rows.buffer.clone())));
         let materials = Materials { lanes: slots * options.bases, slots, steps: 1, external, guarded: options.guarded };
         let program = Program::new(gpu, plan.plan.clone(), materials).await?;
         program.write(gpu, plan.widths, 0, bytemuck::bytes_of(&options.bases));
@@ -74,12 +74,12 @@ impl Attacker {
     ///
     /// # Errors
     /// As [`Attacker::new`].
-    pub fn check(gpu: &Gpu, network: &Network, server: &Server, images: &ImageStore, options: &AttackOptions) -> Result<()> {
+    pub fn check(gpu: &Gpu, network: &Network, server: &Rows, images: &ImageStore, options: &AttackOptions) -> Result<()> {
         Attacker::size(gpu, network, server, images, options).map(|_| ())
     }
 
     /// The bases, and the slots of a wave.
-    fn size(gpu: &Gpu, network: &Network, server: &Server, images: &ImageStore, options: &AttackOptions) -> Result<(Vec<u32>, u32)> {
+    fn size(gpu: &Gpu, network: &Network, server: &Rows, images: &ImageStore, options: &AttackOptions) -> Result<(Vec<u32>, u32)> {
         let bases = options.ensemble.first(options.bases, network, server)?;
         let footprint = |batch| Attacker::plan(gpu, network, images, options, batch, 1).plan.footprint();
         let slots = wave(gpu, options.limit, &footprint, options.batch, u64::from(options.bases), u64::from(options.batches))?;

@@ -1,6 +1,6 @@
 //! Corners of the server's bases, as bases of their own on the GPU.
 
-use super::Server;
+use super::Rows;
 use crate::Result;
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::net::Network;
@@ -11,7 +11,7 @@ pub struct Corner {
     /// The narrow network.
     pub network: Network,
     /// Its bases: what was last taken, or trained since.
-    pub server: Server,
+    pub server: Rows,
     plan: CornerPlan,
     program: Program,
 }
@@ -24,30 +24,20 @@ impl Corner {
     ///
     /// # Errors
     /// [`crate::Error::Config`] where `narrow` is no corner of `wide`, [`crate::Error::Gpu`] where the device refuses.
-    pub async fn new(gpu: &Gpu, wide: &Network, server: &Server, narrow: Network) -> Result<Corner> {
-        Corner::with_mass(gpu, wide, server, narrow, None).await
+    pub async fn new(gpu: &Gpu, wide: &Network, server: &Rows, narrow: Network) -> Result<Corner> {
+        Corner::merged_by(gpu, wide, server, narrow, None).await
     }
 
-    /// The same; where it is to be merged, with the masses of all values.
-    pub(super) async fn with_mass(
-        gpu: &Gpu,
-        wide: &Network,
-        server: &Server,
-        narrow: Network,
-        mass: Option<&wgpu::Buffer>,
-    ) -> Result<Corner> {
+    /// The same; where it is to be merged, into the sums and masses of that average.
+    pub(super) async fn merged_by(gpu: &Gpu, wide: &Network, server: &Rows, narrow: Network, settle: Option<&Settle>) -> Result<Corner> {
         let table = wide.corner_table(&narrow)?;
-        let own = Server::new(gpu, &narrow, server.bases)?;
-        let mut plan = CornerPlan::new(wide, &narrow, server.bases);
-        if mass.is_none() {
-            plan.plan.phases.retain(|(phase, _)| *phase == "take");
+        let own = Rows::of_bases(gpu, &narrow, server.count)?;
+        let mut plan = CornerPlan::new(wide, &narrow, server.count);
+        let mut external = vec![(plan.wide, server.buffer.clone()), (plan.narrow, own.buffer.clone())];
+        match settle {
+            Some(settle) => external.extend([(plan.sum, settle.sum.buffer.clone()), (plan.mass, settle.mass.buffer.clone())]),
+            None => plan.plan.phases.retain(|(phase, _)| *phase == "take"),
         }
-        let external = vec![
-            (plan.wide, server.parameters.clone()),
-            (plan.narrow, own.parameters.clone()),
-            (plan.sum, server.average.clone()),
-            (plan.mass, mass.unwrap_or(&server.average).clone()),
-        ];
         let program = Program::new(gpu, plan.plan.clone(), Materials { external, ..Materials::default() }).await?;
         program.write(gpu, plan.places, 0, bytemuck::cast_slice(&table));
         Ok(Corner { network: narrow, server: own, plan, program })
@@ -81,24 +71,26 @@ impl Corner {
 
 /// The average over the holders of every value.
 pub(super) struct Settle {
-    /// The sum of the weights of those that hold each value.
-    pub mass: wgpu::Buffer,
+    /// The weighted sum of each value over those that hold it.
+    sum: Rows,
+    /// The sum of their weights.
+    mass: Rows,
     program: Program,
 }
 
 impl Settle {
-    pub(super) async fn new(gpu: &Gpu, network: &Network, server: &Server) -> Result<Settle> {
-        let plan = SettlePlan::new(network, server.bases);
-        let mass = gpu.storage("mass", server.average.size());
-        let external = vec![(plan.sum, server.average.clone()), (plan.mass, mass.clone()), (plan.parameters, server.parameters.clone())];
+    pub(super) async fn new(gpu: &Gpu, network: &Network, server: &Rows) -> Result<Settle> {
+        let plan = SettlePlan::new(network, server.count);
+        let [sum, mass] = ["sum", "mass"].map(|label| server.like(gpu, label));
+        let external = vec![(plan.sum, sum.buffer.clone()), (plan.mass, mass.buffer.clone()), (plan.parameters, server.buffer.clone())];
         let program = Program::new(gpu, plan.plan, Materials { external, ..Materials::default() }).await?;
-        Ok(Settle { mass, program })
+        Ok(Settle { sum, mass, program })
     }
 
     /// Records that sums and masses start at zero.
-    pub(super) fn begin(&self, server: &Server, encoder: &mut wgpu::CommandEncoder) {
-        server.begin(encoder);
-        encoder.clear_buffer(&self.mass, 0, None);
+    pub(super) fn begin(&self, encoder: &mut wgpu::CommandEncoder) {
+        self.sum.clear(encoder);
+        self.mass.clear(encoder);
     }
 
     /// Records the average. Returns the number of dispatches.

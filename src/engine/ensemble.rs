@@ -1,6 +1,6 @@
 //! Which bases are mixed in an evaluation or attack, and through which batch norms.
 
-use super::{LocalNorms, Server};
+use super::{LocalNorms, Rows};
 use crate::net::Network;
 use crate::plan::EvaluationNorms;
 use crate::{Error, Result};
@@ -39,13 +39,13 @@ impl Ensemble {
     ///
     /// # Errors
     /// [`Error::Config`] where there are not so many, one is not there, or nothing is tracked to normalise by.
-    pub(super) fn first(&self, bases: u32, network: &Network, server: &Server) -> Result<Vec<u32>> {
-        let all: Vec<u32> = if self.order.is_empty() { (0..server.bases).collect() } else { self.order.clone() };
+    pub(super) fn first(&self, bases: u32, network: &Network, server: &Rows) -> Result<Vec<u32>> {
+        let all: Vec<u32> = if self.order.is_empty() { (0..server.count).collect() } else { self.order.clone() };
         if bases == 0 || bases as usize > all.len() {
             return Err(Error::Config(format!("{bases} bases asked for, but the model has {}: ask for 1 to {0}", all.len())));
         }
-        if let Some(base) = all.iter().find(|b| **b >= server.bases) {
-            return Err(Error::Config(format!("base {base} is in the order, but the model's bases are 0 to {}", server.bases - 1)));
+        if let Some(base) = all.iter().find(|b| **b >= server.count) {
+            return Err(Error::Config(format!("base {base} is in the order, but the model's bases are 0 to {}", server.count - 1)));
         }
         let row = self.local.as_ref().map_or(network.norm_row(), |l| l.row);
         if self.running && !row.norms.tracked {

@@ -1,6 +1,6 @@
 //! Statistics of batch norm, estimated anew by every client.
 
-use super::{ImageStore, Limit, LocalNorms, Server, external, schedule_row, wave};
+use super::{ImageStore, Limit, LocalNorms, Rows, external, schedule_row, wave};
 use crate::Result;
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::net::Network;
@@ -24,7 +24,7 @@ pub struct EstimateOptions {
 pub fn check_estimate(
     gpu: &Gpu,
     network: &Network,
-    server: &Server,
+    server: &Rows,
     images: &ImageStore,
     store: &LocalNorms,
     batches: &[Vec<Vec<u32>>],
@@ -48,7 +48,7 @@ impl Estimation {
     fn size(
         gpu: &Gpu,
         network: &Network,
-        server: &Server,
+        server: &Rows,
         images: &ImageStore,
         store: &LocalNorms,
         batches: &[Vec<Vec<u32>>],
@@ -58,7 +58,7 @@ impl Estimation {
         clients.sort_by_key(|c| std::cmp::Reverse(batches[*c].len()));
         let Some(steps) = clients.first().map(|c| batches[*c].len()) else { return Ok(None) };
         let footprint = |batch| Estimation::plan(gpu, network, images, store, batch, steps, 1).plan.footprint();
-        let slots = wave(gpu, options.limit, &footprint, options.batch, u64::from(server.bases), clients.len() as u64)?;
+        let slots = wave(gpu, options.limit, &footprint, options.batch, u64::from(server.count), clients.len() as u64)?;
         Ok(Some(Estimation { clients, steps, slots }))
     }
 
@@ -88,7 +88,7 @@ impl Estimation {
 pub async fn estimate_statistics(
     gpu: &Gpu,
     network: &Network,
-    server: &Server,
+    server: &Rows,
     images: &ImageStore,
     store: &LocalNorms,
     batches: &[Vec<Vec<u32>>],
@@ -98,14 +98,14 @@ pub async fn estimate_statistics(
     let Estimation { clients, steps, slots } = estimation;
     let plan = Estimation::plan(gpu, network, images, store, options.batch, steps, slots);
     let mut external = external(images, server, plan.images, plan.labels, plan.server);
-    external.push((plan.store, store.buffer.clone()));
-    let materials = Materials { lanes: slots * server.bases, slots, steps: steps as u32, external, guarded: options.guarded };
+    external.push((plan.store, store.rows.buffer.clone()));
+    let materials = Materials { lanes: slots * server.count, slots, steps: steps as u32, external, guarded: options.guarded };
     let program = Program::new(gpu, plan.plan.clone(), materials).await?;
     let encoder = || gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("statistics") });
     for clients in clients.chunks(slots as usize) {
         let lane = |(slot, client): (u32, &usize)| {
             let client = *client as u32;
-            (0..server.bases).flat_map(move |b| [slot, b, b, store.place(client, b)]).collect::<Vec<_>>()
+            (0..server.count).flat_map(move |b| [slot, b, b, store.place(client, b)]).collect::<Vec<_>>()
         };
         let lanes: Vec<u32> = (0..).zip(clients).flat_map(lane).collect();
         let row = 1 + options.batch as usize;
@@ -119,7 +119,7 @@ pub async fn estimate_statistics(
         program.write(gpu, plan.schedule, 0, bytemuck::cast_slice(&schedule));
         let active = |slots: usize, step: usize| {
             let slots = slots as u32;
-            Active { lanes: slots * server.bases, slots, step: step as u32 }
+            Active { lanes: slots * server.count, slots, step: step as u32 }
         };
         let all = active(clients.len(), 0);
         let mut commands = encoder();

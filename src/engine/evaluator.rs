@@ -1,6 +1,6 @@
 //! Evaluation of mixed bases: every width from one forward of the bases.
 
-use super::{Batch, Ensemble, ImageStore, Limit, Server, Staging, Totals, external, schedule, wave};
+use super::{Batch, Ensemble, ImageStore, Limit, Rows, Staging, Totals, external, schedule, wave};
 use crate::Result;
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::batch_norm_mix::BatchNormMix;
@@ -47,11 +47,11 @@ impl Evaluator {
     /// # Errors
     /// [`crate::Error::Config`] where a width asks for no base or more than there are, or not one batch fits; [`crate::Error::Gpu`]
     /// where the device refuses.
-    pub async fn new(gpu: &Gpu, network: &Network, server: &Server, images: &ImageStore, options: EvaluateOptions) -> Result<Evaluator> {
+    pub async fn new(gpu: &Gpu, network: &Network, server: &Rows, images: &ImageStore, options: EvaluateOptions) -> Result<Evaluator> {
         let (bases, slots) = Evaluator::size(gpu, network, server, images, &options)?;
         let plan = Evaluator::plan(gpu, network, images, &options, bases.len(), options.batch, slots);
         let mut external = external(images, server, plan.images, plan.labels, plan.server);
-        external.extend(plan.store.zip(options.ensemble.local.as_ref().map(|l| l.buffer.clone())));
+        external.extend(plan.store.zip(options.ensemble.local.as_ref().map(|l| l.rows.buffer.clone())));
         let materials = Materials { lanes: slots * bases.len() as u32, slots, steps: 1, external, guarded: options.guarded };
         let program = Program::new(gpu, plan.plan.clone(), materials).await?;
         program.write(gpu, plan.widths, 0, bytemuck::cast_slice(&options.widths));
@@ -62,12 +62,12 @@ impl Evaluator {
     ///
     /// # Errors
     /// As [`Evaluator::new`].
-    pub fn check(gpu: &Gpu, network: &Network, server: &Server, images: &ImageStore, options: &EvaluateOptions) -> Result<()> {
+    pub fn check(gpu: &Gpu, network: &Network, server: &Rows, images: &ImageStore, options: &EvaluateOptions) -> Result<()> {
         Evaluator::size(gpu, network, server, images, options).map(|_| ())
     }
 
     /// The bases, and the slots of a wave.
-    fn size(gpu: &Gpu, network: &Network, server: &Server, images: &ImageStore, options: &EvaluateOptions) -> Result<(Vec<u32>, u32)> {
+    fn size(gpu: &Gpu, network: &Network, server: &Rows, images: &ImageStore, options: &EvaluateOptions) -> Result<(Vec<u32>, u32)> {
         let (least, most) = (options.widths.iter().min().copied(), options.widths.iter().max().copied());
         let bases = options.ensemble.first(most.filter(|_| least != Some(0)).unwrap_or(0), network, server)?;
         let footprint = |batch| Evaluator::plan(gpu, network, images, options, bases.len(), batch, 1).plan.footprint();
@@ -102,8 +102,8 @@ impl Evaluator {
     ///
     /// # Panics
     /// For another number of them, or one that is not there.
-    pub fn set_bases(&mut self, server: &Server, bases: &[u32]) {
-        assert!(bases.len() == self.bases.len() && bases.iter().all(|b| *b < server.bases), "{bases:?} in place of {:?}", self.bases);
+    pub fn set_bases(&mut self, server: &Rows, bases: &[u32]) {
+        assert!(bases.len() == self.bases.len() && bases.iter().all(|b| *b < server.count), "{bases:?} in place of {:?}", self.bases);
         self.bases = bases.to_vec();
     }
 

@@ -1,7 +1,7 @@
 //! Rounds in which clients train networks of different widths: a group of lanes for each, averaged value by value.
 
 use super::corner::{Corner, Settle};
-use super::{ClientWork, ImageStore, Server, Staging, Totals, TrainOptions, Trainer};
+use super::{ClientWork, ImageStore, Rows, Staging, Totals, TrainOptions, Trainer};
 use crate::gpu::Gpu;
 use crate::net::Network;
 use crate::{Error, Result};
@@ -42,13 +42,7 @@ impl LaneGroups {
     /// # Errors
     /// [`Error::Config`] for several groups not all of which are corners, and as [`Trainer::new`]; [`Error::Gpu`] where the device
     /// refuses.
-    pub async fn new(
-        gpu: &Gpu,
-        network: &Network,
-        server: &Server,
-        images: &ImageStore,
-        settings: Vec<GroupSetting>,
-    ) -> Result<LaneGroups> {
+    pub async fn new(gpu: &Gpu, network: &Network, server: &Rows, images: &ImageStore, settings: Vec<GroupSetting>) -> Result<LaneGroups> {
         let corners = settings.iter().filter(|s| s.corner.is_some()).count();
         if settings.is_empty() || (corners > 0 && corners < settings.len()) || (corners == 0 && settings.len() > 1) {
             return Err(Error::Config("groups of lanes are one of whole bases, or all of corners".into()));
@@ -57,7 +51,7 @@ impl LaneGroups {
         let mut groups = Vec::new();
         for s in settings {
             let corner = match s.corner {
-                Some(narrow) => Some(Corner::with_mass(gpu, network, server, narrow, settle.as_ref().map(|s| &s.mass)).await?),
+                Some(narrow) => Some(Corner::merged_by(gpu, network, server, narrow, settle.as_ref()).await?),
                 None => None,
             };
             let (own, bases) = corner.as_ref().map_or((network, server), |c| (&c.network, &c.server));
@@ -95,7 +89,7 @@ impl LaneGroups {
     pub fn round(
         &mut self,
         gpu: &Gpu,
-        server: &Server,
+        server: &Rows,
         work: &[GroupWork],
         learning_rate: f32,
         staging: &Staging,
@@ -105,7 +99,7 @@ impl LaneGroups {
         (self.dispatches, self.submits) = (0, 0);
         let mut at = offset;
         if let Some(settle) = &self.settle {
-            self.submits += submit(gpu, |encoder| settle.begin(server, encoder));
+            self.submits += submit(gpu, |encoder| settle.begin(encoder));
         }
         for ((trainer, corner), w) in self.groups.iter_mut().zip(work).filter(|(_, w)| !w.clients.is_empty()) {
             if let Some(corner) = corner {

@@ -11,8 +11,7 @@ mod estimator;
 mod evaluator;
 mod groups;
 mod images;
-mod local;
-mod server;
+mod rows;
 mod trainer;
 
 pub use crate::gpu::Staging;
@@ -23,8 +22,7 @@ pub use estimator::{EstimateOptions, check_estimate, estimate_statistics};
 pub use evaluator::{EvaluateOptions, Evaluator};
 pub use groups::{GroupSetting, GroupWork, LaneGroups};
 pub use images::ImageStore;
-pub use local::LocalNorms;
-pub use server::Server;
+pub use rows::{LocalNorms, Rows};
 pub use trainer::{Adversarial, Augment, ClientWork, Narrower, Optimizer, TrainOptions, Trainer};
 
 use crate::fl::batches::SMALLEST_BATCH;
@@ -93,7 +91,7 @@ impl Totals {
 /// The buffers that plans are brought: images, labels and bases, by their ids in the plan.
 pub(crate) fn external(
     images: &ImageStore,
-    server: &Server,
+    server: &Rows,
     image_ids: [BufferId; 2],
     labels: BufferId,
     bases: BufferId,
@@ -102,7 +100,7 @@ pub(crate) fn external(
         (image_ids[0], images.chunks[0].clone()),
         (image_ids[1], images.chunks[1].clone()),
         (labels, images.labels.clone()),
-        (bases, server.parameters.clone()),
+        (bases, server.buffer.clone()),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! Local training of a round: every (client, base) lane of a wave advances in the same dispatches.
 
-use super::{ImageStore, Limit, LocalNorms, Server, Staging, Totals, external, schedule_row, wave};
+use super::{ImageStore, Limit, LocalNorms, Rows, Staging, Totals, external, schedule_row, wave};
 use crate::fl::Attack;
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::Tuning;
@@ -83,7 +83,8 @@ pub struct Trainer {
     options: TrainOptions,
     lanes_per_wave: u32,
     slots_per_wave: u32,
-    bases: u32,
+    /// The running average of a round.
+    average: Rows,
     /// Number of the round, for the noise of attacks.
     round: u32,
     /// vec4 of a row that the server takes over.
@@ -100,7 +101,7 @@ impl Trainer {
     /// # Errors
     /// [`Error::Config`] where not one lane fits or the batch norms are not those that the options want, [`Error::Gpu`] where
     /// the device refuses.
-    pub async fn new(gpu: &Gpu, network: &Network, server: &Server, images: &ImageStore, options: TrainOptions) -> Result<Trainer> {
+    pub async fn new(gpu: &Gpu, network: &Network, server: &Rows, images: &ImageStore, options: TrainOptions) -> Result<Trainer> {
         if let Some(a) = options.adversarial
             && !(a.lambda > 0.0 && a.lambda <= 1.0)
         {
@@ -129,7 +130,7 @@ impl Trainer {
         });
         let setting = |batch: u32, lanes: u32, slots: u32| TrainSetting {
             network,
-            bases: server.bases,
+            bases: server.count,
             batch,
             images_per_chunk: images.images_per_chunk,
             slot_capacity: slots,
@@ -160,8 +161,9 @@ impl Trainer {
         let slots = lanes;
         let plan = plan_for(options.batch, lanes, slots);
         let mut external = external(images, server, plan.images, plan.labels, plan.server);
-        external.push((plan.average, server.average.clone()));
-        external.extend(plan.local.zip(options.local_norms.as_ref().map(|l| l.buffer.clone())));
+        let average = server.like(gpu, "average");
+        external.push((plan.average, average.buffer.clone()));
+        external.extend(plan.local.zip(options.local_norms.as_ref().map(|l| l.rows.buffer.clone())));
         let materials = Materials { lanes, slots, steps: options.steps, external, guarded: options.guarded };
         let program = Program::new(gpu, plan.plan.clone(), materials).await?;
         if let Some(table) = plan.corrections {
@@ -177,7 +179,7 @@ impl Trainer {
             options,
             lanes_per_wave: lanes,
             slots_per_wave: slots,
-            bases: server.bases,
+            average,
             round: 0,
             averaged_blocks,
             dispatches: 0,
@@ -216,7 +218,7 @@ impl Trainer {
     pub fn round(
         &mut self,
         gpu: &Gpu,
-        server: &Server,
+        server: &Rows,
         work: &[ClientWork],
         learning_rate: f32,
         staging: &Staging,
@@ -242,7 +244,7 @@ impl Trainer {
         self.program.set_word(gpu, GATHER, GatherImages::ROUND_WORD, self.round);
         self.program.set_word(gpu, ATTACK_START, AttackImages::ROUND_WORD, self.round);
         let mut encoder = self.encoder(gpu);
-        server.begin(&mut encoder);
+        self.average.clear(&mut encoder);
         let waves = order.len().div_ceil(self.lanes_per_wave as usize).max(1);
         let per_wave = order.len().div_ceil(waves).max(1);
         let mut done = 0u64;
@@ -264,7 +266,10 @@ impl Trainer {
             encoder = self.encoder(gpu);
         }
         let trained: BTreeSet<u32> = order.iter().map(|(client, i)| work[*client].bases[*i].0).collect();
-        server.commit(&mut encoder, trained.into_iter(), self.averaged_blocks);
+        // Bases that nobody trained keep their values.
+        for base in trained {
+            self.average.copy_part(&mut encoder, base, self.averaged_blocks, server);
+        }
         gpu.submit(encoder);
         self.submits = gpu.counts().submits - submits;
         gpu.check()
@@ -317,7 +322,7 @@ impl Trainer {
             }
         }
         self.program.write(gpu, self.plan.lanes, 0, bytemuck::cast_slice(&table));
-        self.program.write(gpu, self.plan.members, 0, bytemuck::cast_slice(&weighted_average::members(self.bases, &members)));
+        self.program.write(gpu, self.plan.members, 0, bytemuck::cast_slice(&weighted_average::members(self.average.count, &members)));
         self.program.write(gpu, self.plan.schedule, 0, bytemuck::cast_slice(&schedule));
 
         let mut encoder = encoder;

@@ -9,7 +9,7 @@ use super::model::{self, Images, Model, TestSettings, batches_of_clients, per_cl
 use super::together::Training;
 use crate::data::Dataset;
 use crate::engine::{
-    AttackOptions, Attacker, Batch, ClientWork, Corner, EvaluateOptions, Evaluator, GroupWork, Limit, Server, Staging, Totals,
+    AttackOptions, Attacker, Batch, ClientWork, Corner, EvaluateOptions, Evaluator, GroupWork, Limit, Rows, Staging, Totals,
 };
 use crate::fl::{Client, Cut, Deck, Ratio, RoundPlan, Selection, Warning, batches, plan_round};
 use crate::gpu::Gpu;
@@ -195,7 +195,7 @@ impl Federation {
                 Some((checkpoint, file)) => begin_from(gpu, &mut model, checkpoint, &file, &config)?,
                 None => Vec::new(),
             };
-            let deck = Deck::new(model.server.bases as usize)?;
+            let deck = Deck::new(model.server.count as usize)?;
             let federation = Federation::with_model(gpu, dataset, images, config, model, deck, together).await?;
             return Ok(Federation { notes, ..federation });
         };
@@ -452,7 +452,7 @@ impl Federation {
                 network: self.model.network.name.clone(),
                 classes: self.model.classes,
                 image: [input.channels as usize, input.height as usize, input.width as usize],
-                bases: self.model.server.bases as usize,
+                bases: self.model.server.count as usize,
                 base_width: algorithm.base_width(),
                 max_width: algorithm.full_width()?,
                 rounds_done: self.rounds_done,
@@ -504,11 +504,11 @@ fn initial_model(gpu: &Gpu, dataset: &Dataset, config: &TrainConfig) -> Result<M
     Ok(Model { network, server, algorithm, architecture, classes, bn_mode, local, mixed: None })
 }
 
-/// Bytes of images and bases: what is left of the user's limit is shared by training and validation. Together, all bases lie once
-/// more in the program of the training.
-pub(super) fn taken(images: &Images, server: &Server, together: usize) -> u64 {
-    let servers = if together > 1 { 2 * together as u64 } else { 1 };
-    images.store.bytes() + servers * server.bytes()
+/// Bytes of images, bases and averages: what is left of the user's limit is shared by training and validation. Together, all bases lie
+/// once more in the program of the training.
+pub(super) fn taken(images: &Images, server: &Rows, together: usize) -> u64 {
+    let stores = if together > 1 { 3 * together as u64 } else { 2 };
+    images.store.bytes() + stores * server.bytes()
 }
 
 /// The number of steps that every client takes in a round, where their numbers of images differ by design.

@@ -28,7 +28,7 @@ pub(super) fn begin_from(gpu: &Gpu, model: &mut Model, checkpoint: Checkpoint, f
         format!("{bases} base{} of width {width} of {network} for {classes} classes", if bases == 1 { "" } else { "s" })
     };
     let theirs = words(header.bases, header.base_width, &header.network, header.classes);
-    let own = words(model.server.bases as usize, model.algorithm.base_width(), &model.network.name, model.classes);
+    let own = words(model.server.count as usize, model.algorithm.base_width(), &model.network.name, model.classes);
     if theirs != own {
         return refused(format!("it has {theirs}, this run {own}: choose the same network, method and base-width, or leave init out"));
     }

@@ -34,11 +34,11 @@ impl Model {
         let part = self.parts(gpu, &[choice.width]).await?.remove(0);
         let count = part.counts()[0] as usize;
         let ensemble = self.ensemble(choice.lambda, &choice.order)?;
-        let all: Vec<u32> = if choice.order.is_empty() { (0..self.server.bases).collect() } else { choice.order.clone() };
-        if count > all.len() || all.iter().any(|b| *b >= self.server.bases) {
+        let all: Vec<u32> = if choice.order.is_empty() { (0..self.server.count).collect() } else { choice.order.clone() };
+        if count > all.len() || all.iter().any(|b| *b >= self.server.count) {
             return Err(Error::Config(format!(
                 "bases {all:?} do not make width {}: name {count} of the {} there are",
-                choice.width, self.server.bases
+                choice.width, self.server.count
             )));
         }
         let order = &all[..count];
@@ -50,7 +50,7 @@ impl Model {
             (Some(_), None) => {
                 return Err(Error::Config("every client has batch norms of its own in this model: choose one with --client".into()));
             }
-            (Some(local), Some((client, _))) => Some((local, *client, local.download(gpu).await?)),
+            (Some(local), Some((client, _))) => Some((local, *client, local.rows.read(gpu).await?)),
         };
         let bases = part.server().download(gpu, part.network()).await?;
         let source = local.as_ref().map_or(self.network.norms, |(l, _, _)| l.row.norms);
@@ -60,7 +60,7 @@ impl Model {
         for (place, base) in order.iter().enumerate() {
             let mut of_base = bases[*base as usize].clone();
             if let Some((local, client, values)) = &local {
-                let own = &values[local.place(*client, *base) as usize * local.values()..][..local.values()];
+                let own = &values[local.place(*client, *base) as usize * local.rows.values()..][..local.rows.values()];
                 let mut row = vec![0.0; with_source.norm_start as usize * 4];
                 row.extend_from_slice(own);
                 let norms = with_source.tensors.iter().filter(|t| t.kind.is_norm());

@@ -6,7 +6,7 @@ use super::robust::{Progress, RobustReport};
 use crate::data::{Dataset, Holding};
 use crate::engine::{
     AttackOptions, Attacked, Attacker, Batch, Corner, Ensemble, EstimateOptions, EvaluateOptions, Evaluator, ImageStore, Limit, LocalNorms,
-    Server, Staging, Totals, check_estimate, estimate_statistics,
+    Rows, Staging, Totals, check_estimate, estimate_statistics,
 };
 use crate::fl::init::{Init, fan_in_scale, init_tensor, tensor_rng};
 use crate::fl::partition::Given;
@@ -22,7 +22,7 @@ pub struct Model {
     /// The base network.
     pub network: Network,
     /// Parameters of the bases.
-    pub server: Server,
+    pub server: Rows,
     /// What a model of each width is made of.
     pub algorithm: Arc<dyn Algorithm>,
     /// The network at full width, of which corners are cut.
@@ -46,9 +46,9 @@ pub const POST_EPOCHS: usize = 20;
 /// Freshly initialised bases, from the seed alone (paper, section 3.2; `rescale_init` is its correction of the fan-in).
 ///
 /// # Errors
-/// As [`Server::new`].
-pub fn initial_bases(gpu: &Gpu, network: &Network, bases: usize, base_width: Ratio, seed: u64, rescale_init: bool) -> Result<Server> {
-    let server = Server::new(gpu, network, bases as u32)?;
+/// As [`Rows::new`].
+pub fn initial_bases(gpu: &Gpu, network: &Network, bases: usize, base_width: Ratio, seed: u64, rescale_init: bool) -> Result<Rows> {
+    let server = Rows::of_bases(gpu, network, bases as u32)?;
     for base in 0..bases {
         let tensors = network.tensors.iter().enumerate().map(|(i, t)| {
             let kind = match t.kind {
@@ -68,7 +68,7 @@ pub fn initial_bases(gpu: &Gpu, network: &Network, bases: usize, base_width: Rat
 /// The batch norms that every client starts with: γ and running variance 1, β and running mean 0.
 ///
 /// # Errors
-/// As [`LocalNorms::new`].
+/// As [`Rows::new`].
 pub fn initial_norms(gpu: &Gpu, network: &Network, clients: usize, bases: usize) -> Result<LocalNorms> {
     let local = LocalNorms::new(gpu, network.norm_row(), clients as u32, bases as u32)?;
     let mut row = vec![0.0; network.parameter_blocks as usize * 4];
@@ -76,7 +76,7 @@ pub fn initial_norms(gpu: &Gpu, network: &Network, clients: usize, bases: usize)
         let one = matches!(tensor.kind, TensorKind::NormWeight | TensorKind::RunningVariance);
         network.pack(tensor, &vec![f32::from(u8::from(one)); tensor.len()], &mut row);
     }
-    local.upload(gpu, &row[network.norm_start as usize * 4..].repeat(clients * bases));
+    local.rows.write(gpu, 0, &row[network.norm_start as usize * 4..].repeat(clients * bases));
     Ok(local)
 }
 
@@ -127,7 +127,7 @@ impl Model {
         let header = &checkpoint.header;
         let (network, algorithm, architecture) = (header.network()?, header.config.algorithm(), header.config.network.architecture()?);
         let (classes, bn_mode, mixed) = (header.classes, header.bn_mode(), header.mixed.clone());
-        let server = Server::new(gpu, &network, header.bases as u32)?;
+        let server = Rows::of_bases(gpu, &network, header.bases as u32)?;
         let mut model = Model { network, server, algorithm, architecture, classes, bn_mode, local: None, mixed };
         model.load_bases(gpu, checkpoint, file)?;
         Ok(model)
@@ -154,9 +154,9 @@ impl Model {
             }
             let local = match self.local.take() {
                 Some(local) if local.clients as usize == clients => local,
-                _ => LocalNorms::new(gpu, self.network.norm_row(), clients as u32, self.server.bases)?,
+                _ => LocalNorms::new(gpu, self.network.norm_row(), clients as u32, self.server.count)?,
             };
-            local.upload(gpu, &values);
+            local.rows.write(gpu, 0, &values);
             self.local = Some(local);
         }
         let bases = checkpoint.take_parameters(&wanted_tensors(&self.network), file)?;
@@ -200,20 +200,21 @@ impl Model {
 
     /// Bytes of all that a checkpoint holds of the bases.
     pub(super) fn state_bytes(&self) -> u64 {
-        self.server.parameter_bytes() + self.own_norms().map_or(0, LocalNorms::bytes)
+        self.server.bytes() + self.own_norms().map_or(0, |local| local.rows.bytes())
     }
 
     /// Records that they are copied to a staging buffer.
     pub(super) fn copy_state(&self, encoder: &mut wgpu::CommandEncoder, staging: &Staging, offset: u64) {
         self.server.copy_out(encoder, staging, offset);
         if let Some(local) = self.own_norms() {
-            local.copy_out(encoder, staging, offset + self.server.parameter_bytes());
+            local.rows.copy_out(encoder, staging, offset + self.server.bytes());
         }
     }
 
     /// The tensors of a checkpoint out of the bytes that were read back.
     pub(super) fn parse_state(&self, bytes: &[u8]) -> BTreeMap<String, Tensor> {
-        let (bases, local) = bytes.split_at(self.server.parameter_bytes() as usize);
+        let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
+        let (bases, local_values) = values.split_at(self.server.values() * self.server.count as usize);
         let mut tensors = BTreeMap::new();
         for (b, mut base) in self.server.parse(&self.network, bases).into_iter().enumerate() {
             for spec in &self.network.tensors {
@@ -221,11 +222,10 @@ impl Model {
                 tensors.insert(tensor_name(b, &spec.name), Tensor { shape: spec.shape.clone(), data });
             }
         }
-        let values: Vec<f32> = bytemuck::pod_collect_to_vec(local);
         if let Some(local) = self.own_norms() {
             for base in 0..local.bases {
                 for spec in norm_tensors(&self.network) {
-                    let of_client = |client| self.network.unpack(spec, &self.full_row(&values, local.place(client, base)));
+                    let of_client = |client| self.network.unpack(spec, &self.full_row(local_values, local.place(client, base)));
                     let data = (0..local.clients).flat_map(of_client).collect();
                     let shape = vec![local.clients as usize, spec.len()];
                     tensors.insert(local_name(base as usize, &spec.name), Tensor { shape, data });
@@ -277,23 +277,23 @@ impl Model {
             let mut row = vec![0.0; self.network.parameter_blocks as usize * 4];
             norm_tensors(&self.network).for_each(|t| self.network.pack(t, &tensors[&t.name], &mut row));
             let mut own = row[self.network.norm_start as usize * 4..].to_vec();
-            own.resize(local.values(), 0.0);
+            own.resize(local.rows.values(), 0.0);
             own
         });
-        local.upload(gpu, &affine.collect::<Vec<_>>().concat().repeat(clients.len()));
+        local.rows.write(gpu, 0, &affine.collect::<Vec<_>>().concat().repeat(clients.len()));
         estimate_statistics(gpu, &self.network, &self.server, &images.store, &local, &work, &options).await?;
         let (able, idle): (Vec<usize>, Vec<usize>) = (0..clients.len()).partition(|i| clients[*i].can_train());
         if able.is_empty() {
             return Err(Error::Data("bn-mode = post: no client has two training images to estimate statistics on".into()));
         }
         if !idle.is_empty() {
-            let mut values = local.download(gpu).await?;
+            let mut values = local.rows.read(gpu).await?;
             let each = values.len() / clients.len();
             for i in 0..each {
                 let sum: f64 = able.iter().map(|client| f64::from(values[client * each + i])).sum();
                 idle.iter().for_each(|client| values[client * each + i] = (sum / able.len() as f64) as f32);
             }
-            local.upload(gpu, &values);
+            local.rows.write(gpu, 0, &values);
         }
         self.local = Some(local);
         Ok(())
@@ -302,7 +302,7 @@ impl Model {
     /// Room for the clients' statistics, and the training batches that estimate them, `[client][batch]`.
     fn estimation(&self, gpu: &Gpu, images: &Images, clients: &[Client], config: &TrainConfig) -> Result<(LocalNorms, ClientBatches)> {
         let row = NormRow { norms: Norms { dual: false, tracked: true }, ..self.network.norm_row() };
-        let local = LocalNorms::new(gpu, row, clients.len() as u32, self.server.bases)?;
+        let local = LocalNorms::new(gpu, row, clients.len() as u32, self.server.count)?;
         let mut work = Vec::new();
         for (i, client) in clients.iter().enumerate() {
             let own = if client.can_train() { images.train_indices(client) } else { Vec::new() };
@@ -375,7 +375,7 @@ impl Model {
             if let Some(other) = widths.iter().find(|w| **w != mixed.width) {
                 return Err(Error::Config(format!("this model is mixed for width {}; it has no width {other}", mixed.width)));
             }
-            return Ok(vec![Part::Bases { network: &self.network, server: &self.server, counts: vec![self.server.bases; widths.len()] }]);
+            return Ok(vec![Part::Bases { network: &self.network, server: &self.server, counts: vec![self.server.count; widths.len()] }]);
         }
         let mut parts = Vec::new();
         for width in widths {
@@ -496,7 +496,7 @@ impl Model {
         let mut evaluator = Evaluator::new(gpu, &self.network, &self.server, &images.store, options).await?;
         let staging = Staging::new(gpu, evaluator.staging_bytes(list.len()));
         let mut order = Vec::new();
-        for base in 0..self.server.bases {
+        for base in 0..self.server.count {
             evaluator.set_bases(&self.server, &[base]);
             evaluator.submit(gpu, &list, &staging, 0)?;
             let totals = evaluator.totals(&staging.read(gpu).await?);
@@ -621,7 +621,7 @@ pub enum Part<'a> {
         /// The base network.
         network: &'a Network,
         /// The bases.
-        server: &'a Server,
+        server: &'a Rows,
         /// Their number in each width.
         counts: Vec<u32>,
     },
@@ -639,7 +639,7 @@ impl Part<'_> {
     }
 
     /// The bases.
-    pub fn server(&self) -> &Server {
+    pub fn server(&self) -> &Rows {
         match self {
             Part::Bases { server, .. } => server,
             Part::Corner(corner) => &corner.server,

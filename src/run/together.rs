@@ -7,7 +7,7 @@
 use super::federation::{Federation, Means, RoundOutcome, Start, taken};
 use super::model::Images;
 use crate::data::Dataset;
-use crate::engine::{Adversarial, GroupSetting, GroupWork, LaneGroups, Narrower, Server, Staging, TrainOptions};
+use crate::engine::{Adversarial, GroupSetting, GroupWork, LaneGroups, Narrower, Rows, Staging, TrainOptions};
 use crate::fl::{Cut, Ratio};
 use crate::gpu::Gpu;
 use crate::{Error, Result};
@@ -92,7 +92,7 @@ pub(super) struct Training {
     /// Number of all bases.
     bases: u32,
     /// The bases of all of them; none where there is one federation, whose own are trained.
-    joint: Option<Server>,
+    joint: Option<Rows>,
     staging: Staging,
 }
 
@@ -108,9 +108,9 @@ impl Training {
         let mut bases = 0;
         for run in runs {
             first.push(bases);
-            bases += run.model.server.bases;
+            bases += run.model.server.count;
         }
-        let joint = if runs.len() > 1 { Some(Server::new(gpu, network, bases)?) } else { None };
+        let joint = if runs.len() > 1 { Some(Rows::of_bases(gpu, network, bases)?) } else { None };
         let mut steps = 0;
         for run in runs {
             steps = steps.max(run.most_steps()?);
@@ -187,11 +187,11 @@ impl Training {
         }
         let owners = owners.concat();
 
-        self.copy_bases(runs, Server::copy_in);
+        self.copy_bases(runs, |encoder, joint, first, own| own.copy(encoder, 0..own.count, joint, first));
         let server = self.joint.as_ref().unwrap_or(&runs[0].1.model.server);
         self.lanes.set_round(plans[0].round as u32);
         self.lanes.round(&gpu, server, &work, plans[0].lr as f32, &self.staging, 0)?;
-        self.copy_bases(runs, Server::copy_from);
+        self.copy_bases(runs, |encoder, joint, first, own| joint.copy(encoder, first..first + own.count, own, 0));
         let counters = LaneGroups::staging_bytes(plans.iter().map(|plan| plan.lanes.len() as u32).sum());
         let (mut dispatches, mut at, mut ends) = (self.lanes.dispatches, counters, Vec::new());
         for (_, run) in runs.iter_mut() {
@@ -218,12 +218,12 @@ impl Training {
     }
 
     /// Submits that the federations' bases are copied to or from the joint ones, where there are any.
-    fn copy_bases(&self, runs: &[(usize, &mut Federation)], copy: fn(&Server, &mut wgpu::CommandEncoder, u32, &Server)) {
+    fn copy_bases(&self, runs: &[(usize, &mut Federation)], copy: fn(&mut wgpu::CommandEncoder, &Rows, u32, &Rows)) {
         let (Some(joint), gpu) = (&self.joint, &runs[0].1.gpu) else {
             return;
         };
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("bases") });
-        runs.iter().for_each(|(number, run)| copy(joint, &mut encoder, self.first[*number], &run.model.server));
+        runs.iter().for_each(|(number, run)| copy(&mut encoder, joint, self.first[*number], &run.model.server));
         gpu.submit(encoder);
     }
 }

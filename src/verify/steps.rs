@@ -2,7 +2,7 @@
 
 use super::{Outcome, Row};
 use crate::Result;
-use crate::engine::{ClientWork, ImageStore, Limit, Optimizer, Server, Staging, Totals, TrainOptions, Trainer};
+use crate::engine::{ClientWork, ImageStore, Limit, Optimizer, Rows, Staging, Totals, TrainOptions, Trainer};
 use crate::gpu::Gpu;
 use crate::net::{Network, digits};
 use kernels_tests::network::{Batch, Digits, Tensors};
@@ -46,7 +46,7 @@ impl Bench {
     }
 
     async fn round(&self, gpu: &Gpu, work: &[ClientWork], lanes_per_wave: Option<u32>) -> Result<(Bases, Vec<Vec<Totals>>)> {
-        let server = Server::new(gpu, &self.network, BASES)?;
+        let server = Rows::of_bases(gpu, &self.network, BASES)?;
         for (b, base) in self.initial.iter().enumerate() {
             server.upload(gpu, &self.network, b as u32, base);
         }

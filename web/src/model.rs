@@ -171,7 +171,7 @@ impl Model {
     fn cost_of(&self, width: Ratio) -> Result<Cost> {
         let trained = &self.inner;
         let (bases, network) = match (&trained.header.mixed, trained.model.algorithm.model(width)?) {
-            (Some(_), _) => (trained.model.server.bases as usize, trained.model.network.clone()),
+            (Some(_), _) => (trained.model.server.count as usize, trained.model.network.clone()),
             (None, Composition::Mix(bases)) => (bases, trained.model.network.clone()),
             (None, Composition::Corner) => (1, trained.config.network_of(width, trained.model.classes)?),
         };
