@@ -26,7 +26,6 @@ struct Params {
   round: u32,
   padding: u32,
   flip: u32,
-  unused: vec2<u32>,
   // Cosine and sine · 2¹⁴ of 127 angles, two angles a vec4.
   angles: array<vec4<i32>, 64>,
 }

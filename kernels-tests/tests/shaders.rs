@@ -3,7 +3,7 @@
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, StorageAccess, TypeInner};
-use splitmix_fl::kernels::{Access, Dispatch, Traits, Tuning, shader};
+use splitmix_fl::kernels::{Access, Dispatch, Traits, Tuning, Uniform, Uniforms, shader};
 use splitmix_fl::net::{Architecture, NormRow, Norms};
 use splitmix_fl::plan::EvaluationNorms;
 use splitmix_fl::plan::attack::{AttackPlan, AttackSetting};
@@ -65,7 +65,42 @@ fn the_files_are_the_embedded_ones_and_valid() {
     assert_eq!(names.len(), shader::ALL.len());
 }
 
-/// The variant is valid, its uniform block is as long as the words passed, and its buffers are bound as declared.
+/// Name, type and place in bytes of every member of the block, and the block's length.
+type Members = (Vec<(String, &'static str, usize)>, usize);
+
+/// Those that the shader declares.
+fn uniforms(module: &naga::Module, ty: naga::Handle<naga::Type>) -> Members {
+    let TypeInner::Struct { members, span } = &module.types[ty].inner else { panic!("the uniforms are no struct") };
+    let kind = |ty: naga::Handle<naga::Type>| match module.types[ty].inner {
+        TypeInner::Scalar(naga::Scalar::U32) => "u32",
+        TypeInner::Scalar(naga::Scalar::F32) => "f32",
+        TypeInner::Array { base, .. } => match module.types[base].inner {
+            TypeInner::Vector { size: naga::VectorSize::Quad, scalar: naga::Scalar::I32 } => "array<vec4<i32>>",
+            ref other => panic!("an array of {other:?}"),
+        },
+        ref other => panic!("{other:?}"),
+    };
+    let member = |m: &naga::StructMember| (m.name.clone().expect("a name"), kind(m.ty), m.offset as usize);
+    (members.iter().map(member).collect(), *span as usize)
+}
+
+/// Those that the host writes.
+fn declared(block: &Uniforms) -> Members {
+    let mut members = Vec::new();
+    let mut so_far = Uniforms::default();
+    for (name, value) in &block.0 {
+        so_far.0.push((name, value.clone()));
+        let (kind, bytes) = match value {
+            Uniform::U32(_) => ("u32", 4),
+            Uniform::F32(_) => ("f32", 4),
+            Uniform::Vectors(values) => ("array<vec4<i32>>", 4 * values.len()),
+        };
+        members.push((name.to_string(), kind, 4 * so_far.words().len() - bytes));
+    }
+    (members, 4 * block.words().len())
+}
+
+/// The variant is valid, its uniform block has the members that are written, and its buffers are bound as declared.
 fn matches(dispatch: &Dispatch) {
     let kernel = &dispatch.kernel;
     let name = format!("{}::{} {:?} ({})", kernel.shader.name, kernel.entry, kernel.constants, dispatch.label);
@@ -83,8 +118,8 @@ fn matches(dispatch: &Dispatch) {
         let binding = global.binding.as_ref().unwrap_or_else(|| panic!("{name}: {:?} has no binding", global.name)).binding as usize;
         match global.space {
             AddressSpace::Uniform => {
-                let size = module.types[global.ty].inner.size(module.to_ctx());
-                assert_eq!((binding, size as usize), (0, dispatch.words.len() * 4), "{name}: the uniform block");
+                assert_eq!(binding, 0, "{name}: the uniform block");
+                assert_eq!(uniforms(&module, global.ty), declared(&dispatch.uniforms), "{name}: the uniform block");
             }
             AddressSpace::Storage { access } => {
                 let access = if access.contains(StorageAccess::STORE) { Access::Write } else { Access::Read };
@@ -181,7 +216,8 @@ fn every_variant_in_use_is_valid_and_bound_as_declared() {
     }
     let mut seen = BTreeSet::new();
     for dispatch in &dispatches {
-        let key = format!("{:?} {}", dispatch.kernel, dispatch.words.len());
+        let names: Vec<_> = dispatch.uniforms.0.iter().map(|(name, _)| name).collect();
+        let key = format!("{:?} {names:?}", dispatch.kernel);
         if seen.insert(key) {
             matches(dispatch);
         }

@@ -4,9 +4,6 @@ use super::{Batch, Ensemble, ImageStore, Limit, Rows, Staging, Totals, external,
 use crate::fl::Attack;
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::ImageLayout;
-use crate::kernels::attack::AttackImages;
-use crate::kernels::batch_norm_mix::BatchNormMix;
-use crate::kernels::ensemble_gradient::EnsembleGradient;
 use crate::net::Network;
 use crate::plan::MIX;
 use crate::plan::attack::{AttackPlan, AttackSetting, LOSS, START, WORST};
@@ -110,7 +107,7 @@ impl Attacker {
     /// For a share outside.
     pub fn set_lambda(&mut self, gpu: &Gpu, lambda: f32) {
         assert!((0.0..=1.0).contains(&lambda), "lambda {lambda}");
-        self.program.set_word(gpu, MIX, BatchNormMix::LAMBDA_WORD, lambda.to_bits());
+        self.program.set(gpu, MIX, "lambda", lambda);
     }
 
     /// Batches of a full wave.
@@ -256,10 +253,10 @@ impl Attacker {
     fn encode(&mut self, gpu: &Gpu, batches: &[Batch], steps: u32, restart: u32) -> wgpu::CommandEncoder {
         let shift = self.options.attack.shift(restart, self.classes);
         let noise = self.round.wrapping_mul(self.options.attack.restarts()).wrapping_add(restart);
-        self.program.set_word(gpu, START, AttackImages::ROUND_WORD, noise);
-        self.program.set_word(gpu, START, AttackImages::RESTART_WORD, restart);
-        self.program.set_word(gpu, WORST, AttackImages::RESTART_WORD, restart);
-        self.program.set_word(gpu, LOSS, EnsembleGradient::SHIFT_WORD, shift);
+        self.program.set(gpu, START, "round", noise);
+        self.program.set(gpu, START, "restart", restart);
+        self.program.set(gpu, WORST, "restart", restart);
+        self.program.set(gpu, LOSS, "shift", shift);
         let schedule = schedule(batches, self.slots_per_wave, self.options.batch);
         let lanes = self.options.ensemble.lanes(batches.iter().map(|b| b.client), &self.bases);
         self.program.write(gpu, self.plan.schedule, 0, bytemuck::cast_slice(&schedule));

@@ -3,7 +3,6 @@
 use super::{Batch, Ensemble, ImageStore, Limit, Rows, Staging, Totals, external, schedule, wave};
 use crate::Result;
 use crate::gpu::{Active, Gpu, Materials, Program};
-use crate::kernels::batch_norm_mix::BatchNormMix;
 use crate::net::Network;
 use crate::plan::MIX;
 use crate::plan::evaluate::{EvaluatePlan, EvaluateSetting};
@@ -113,7 +112,7 @@ impl Evaluator {
     /// For a share outside.
     pub fn set_lambda(&mut self, gpu: &Gpu, lambda: f32) {
         assert!((0.0..=1.0).contains(&lambda), "lambda {lambda}");
-        self.program.set_word(gpu, MIX, BatchNormMix::LAMBDA_WORD, lambda.to_bits());
+        self.program.set(gpu, MIX, "lambda", lambda);
     }
 
     /// Bytes of staging that so many batches need.

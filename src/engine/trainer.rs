@@ -5,9 +5,7 @@ use crate::fl::Attack;
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::Tuning;
 use crate::kernels::adam::Adam;
-use crate::kernels::attack::AttackImages;
 pub use crate::kernels::gather_images::Augment;
-use crate::kernels::gather_images::GatherImages;
 use crate::kernels::weighted_average;
 use crate::net::Network;
 use crate::plan::GATHER;
@@ -238,11 +236,11 @@ impl Trainer {
         }
         self.dispatches = 0;
         let submits = gpu.counts().submits;
-        for (label, word) in &self.plan.learning_rates {
-            self.program.set_word(gpu, label, *word, learning_rate.to_bits());
+        for label in &self.plan.learning_rates {
+            self.program.set(gpu, label, "learning_rate", learning_rate);
         }
-        self.program.set_word(gpu, GATHER, GatherImages::ROUND_WORD, self.round);
-        self.program.set_word(gpu, ATTACK_START, AttackImages::ROUND_WORD, self.round);
+        self.program.set(gpu, GATHER, "round", self.round);
+        self.program.set(gpu, ATTACK_START, "round", self.round);
         let mut encoder = self.encoder(gpu);
         self.average.clear(&mut encoder);
         let waves = order.len().div_ceil(self.lanes_per_wave as usize).max(1);

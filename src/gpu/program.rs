@@ -1,7 +1,7 @@
 //! A plan made real on a device: buffers, pipelines and bind groups built once, then recorded as often as needed.
 
 use super::{Gpu, Staging, Timestamps};
-use crate::kernels::{BufferId, Dispatch, Over};
+use crate::kernels::{BufferId, Dispatch, Over, Uniform};
 use crate::plan::{Extent, Kept, Memory, Plan};
 use crate::{Error, Result};
 
@@ -68,6 +68,11 @@ impl Recorded {
     }
 }
 
+/// Bytes of a dispatch's uniform block, as a binding wants them.
+fn block_bytes(dispatch: &Dispatch) -> u64 {
+    (dispatch.uniforms.words().len() as u64 * 4).next_multiple_of(16)
+}
+
 /// Buffers and bind groups of a plan on one device.
 pub struct Program {
     /// The plan it was made from.
@@ -132,8 +137,8 @@ impl Program {
         let mut offsets = Vec::new();
         let mut end = 0u64;
         for dispatch in plan.phases.iter().flat_map(|(_, d)| d) {
-            let stride = (dispatch.words.len() as u64 * 4).next_multiple_of(16).next_multiple_of(alignment);
-            let copies = if dispatch.step_word.is_some() { u64::from(materials.steps.max(1)) } else { 1 };
+            let stride = block_bytes(dispatch).next_multiple_of(alignment);
+            let copies = if dispatch.step.is_some() { u64::from(materials.steps.max(1)) } else { 1 };
             offsets.push((end, stride));
             end += stride * copies;
         }
@@ -157,7 +162,7 @@ impl Program {
         }
         for (p, (_, dispatches)) in program.plan.phases.iter().enumerate() {
             for (i, dispatch) in dispatches.iter().enumerate() {
-                program.write_words(gpu, p, i, &dispatch.words);
+                program.write_uniforms(gpu, p, i, dispatch);
             }
         }
         // Both end before anything is waited for: in a browser another program may be made meanwhile, and scopes are a stack.
@@ -189,13 +194,12 @@ impl Program {
                 dispatch.label, gpu.limits.max_compute_workgroups_per_dimension
             )));
         }
-        let uniform_size = (dispatch.words.len() as u64 * 4).next_multiple_of(16);
         let mut entries = vec![wgpu::BindGroupEntry {
             binding: 0,
             resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
                 buffer: &self.uniforms,
                 offset: 0,
-                size: std::num::NonZeroU64::new(uniform_size),
+                size: std::num::NonZeroU64::new(block_bytes(dispatch)),
             }),
         }];
         for (id, binding) in dispatch.buffers.iter().zip(1..) {
@@ -216,7 +220,7 @@ impl Program {
             pipeline: pipeline.pipeline.clone(),
             bind_group,
             offset: offset as u32,
-            step_stride: if dispatch.step_word.is_some() { stride as u32 } else { 0 },
+            step_stride: if dispatch.step.is_some() { stride as u32 } else { 0 },
             groups: [groups, rows],
             over: dispatch.over,
         })
@@ -233,29 +237,33 @@ impl Program {
         if self.materials.guarded && own { GUARD } else { 0 }
     }
 
-    fn write_words(&self, gpu: &Gpu, phase: usize, index: usize, words: &[u32]) {
-        let dispatch = &self.plan.phases[phase].1[index];
+    /// Writes the uniforms of a dispatch, once for each step where they hold it.
+    fn write_uniforms(&self, gpu: &Gpu, phase: usize, index: usize, dispatch: &Dispatch) {
         let recorded = &self.recorded[phase][index];
-        let mut words = words.to_vec();
-        words.resize(words.len().next_multiple_of(4), 0);
-        let copies = if dispatch.step_word.is_some() { self.materials.steps.max(1) } else { 1 };
+        let mut uniforms = dispatch.uniforms.clone();
+        let copies = if dispatch.step.is_some() { self.materials.steps.max(1) } else { 1 };
         for step in 0..copies {
-            if let Some(word) = dispatch.step_word {
-                words[word] = step;
+            if let Some(name) = dispatch.step {
+                uniforms.set(name, step);
             }
+            let mut words = uniforms.words();
+            words.resize(words.len().next_multiple_of(4), 0);
             let offset = u64::from(recorded.offset) + u64::from(recorded.step_stride) * u64::from(step);
             gpu.queue.write_buffer(&self.uniforms, offset, bytemuck::cast_slice(&words));
         }
     }
 
-    /// Changes one uniform word of the dispatches with this label, as the learning rate of a round.
-    pub fn set_word(&mut self, gpu: &Gpu, label: &str, word: usize, value: u32) {
+    /// Changes a uniform of the dispatches with this label, as the learning rate of a round.
+    ///
+    /// # Panics
+    /// Where one of them has no uniform of that name and type: a mistake in this crate.
+    pub fn set(&mut self, gpu: &Gpu, label: &str, name: &str, value: impl Into<Uniform>) {
+        let value = value.into();
         for p in 0..self.plan.phases.len() {
             for i in 0..self.plan.phases[p].1.len() {
                 if self.plan.phases[p].1[i].label == label {
-                    self.plan.phases[p].1[i].words[word] = value;
-                    let words = self.plan.phases[p].1[i].words.clone();
-                    self.write_words(gpu, p, i, &words);
+                    self.plan.phases[p].1[i].uniforms.set(name, value.clone());
+                    self.write_uniforms(gpu, p, i, &self.plan.phases[p].1[i]);
                 }
             }
         }

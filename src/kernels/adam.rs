@@ -1,6 +1,6 @@
 //! Adam with weight decay; see `shaders/adam.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
+use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
 
 /// What the kernel is given. β₁, β₂ and ε are PyTorch's defaults.
 #[derive(Debug, Clone, Copy)]
@@ -37,9 +37,6 @@ const SECOND: f64 = 0.999;
 const EPSILON: f32 = 1e-8;
 
 impl Adam {
-    /// Place of the learning rate in the uniform block: it changes every round.
-    pub const LEARNING_RATE_WORD: usize = 3;
-
     /// The table of bias corrections of so many steps: `1 / (1 − β₁ᵗ)` and `1 / √(1 − β₂ᵗ)`.
     pub fn corrections(steps: u32) -> Vec<[f32; 2]> {
         let of_step = |t: i32| [1.0 / (1.0 - FIRST.powi(t)), 1.0 / (1.0 - SECOND.powi(t)).sqrt()].map(|v| v as f32);
@@ -55,23 +52,23 @@ impl Adam {
             Some(_) => ("adam_of_two", &[Read, Read, Write, Write, Write, Read]),
             None => ("adam", &[Read, Read, Write, Write, Write]),
         };
-        let [first_rest, second_rest] = [1.0 - FIRST, 1.0 - SECOND].map(|v| (v as f32).to_bits());
+        let [first_rest, second_rest] = [1.0 - FIRST, 1.0 - SECOND].map(|v| v as f32);
         Dispatch {
             label: label.into(),
             kernel: Kernel { shader: shader::adam, entry, constants: vec![], access },
-            words: vec![
-                self.length,
-                self.stride,
-                0,
-                self.learning_rate.to_bits(),
-                (FIRST as f32).to_bits(),
-                first_rest,
-                (SECOND as f32).to_bits(),
-                second_rest,
-                EPSILON.to_bits(),
-                self.weight_decay.to_bits(),
-            ],
-            step_word: Some(2),
+            uniforms: uniforms! {
+                length: self.length,
+                stride: self.stride,
+                step: 0,
+                learning_rate: self.learning_rate,
+                first: FIRST as f32,
+                first_rest: first_rest,
+                second: SECOND as f32,
+                second_rest: second_rest,
+                epsilon: EPSILON,
+                weight_decay: self.weight_decay,
+            },
+            step: Some("step"),
             bytes: values * 4 * (buffers.len() as u64 + 2),
             buffers,
             invocations: self.length,

@@ -1,6 +1,6 @@
 //! Start and steps of a projected gradient descent on images; see `shaders/attack.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader};
+use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader, uniforms};
 
 /// Whose images are attacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,22 +61,14 @@ pub struct Buffers {
 }
 
 impl AttackImages {
-    /// Place of the attack's round in the uniform block of the start: another round starts elsewhere.
-    pub const ROUND_WORD: usize = 12;
-
-    /// Place of the number of the restart in the uniform blocks of start and worst.
-    pub const RESTART_WORD: usize = 15;
-
-    /// Place of the local step in the uniform block of the start.
-    pub const STEP_WORD: usize = 17;
-
-    /// The start, over slots or lanes, from the images of the local step.
+    /// The start, over slots or lanes, from the images of the local step. The uniform `round` makes another round start elsewhere, and
+    /// `restart` is the number of the try.
     pub fn start(&self, label: &str, b: Buffers) -> Dispatch {
         let buffers = vec![b.batch_sizes, b.clean, b.schedule, b.attacked, b.moved, b.lanes];
-        Dispatch { step_word: Some(AttackImages::STEP_WORD), ..self.dispatch(label, "start", self.start, 0, buffers) }
+        Dispatch { step: Some("step"), ..self.dispatch(label, "start", self.start, 0, buffers) }
     }
 
-    /// The worst of the outcomes so far, over slots.
+    /// The worst of the outcomes so far, over slots; where the uniform `restart` is 0 it forgets those before.
     pub fn worst(&self, label: &str, b: Buffers) -> Dispatch {
         let values = u64::from(self.batch) * 2;
         Dispatch {
@@ -110,27 +102,27 @@ impl AttackImages {
         Dispatch {
             label: label.into(),
             kernel: Kernel { shader: shader::attack, entry, constants, access: &[Read, Read, Read, Write, Write, Read] },
-            words: vec![
-                self.batch,
-                self.bases(),
-                x.shape.channels,
-                x.shape.height,
-                x.shape.width,
-                x.row(),
-                x.image(),
-                x.origin(0),
-                g.row(),
-                g.image(),
-                g.origin(0),
-                self.seed,
-                0,
-                radius.to_bits(),
-                self.alpha.to_bits(),
-                0,
-                self.slot_capacity,
-                0,
-            ],
-            step_word: None,
+            uniforms: uniforms! {
+                batch: self.batch,
+                bases: self.bases(),
+                channels: x.shape.channels,
+                height: x.shape.height,
+                width: x.shape.width,
+                row: x.row(),
+                image: x.image(),
+                origin: x.origin(0),
+                gradient_row: g.row(),
+                gradient_image: g.image(),
+                gradient_origin: g.origin(0),
+                seed: self.seed,
+                round: 0,
+                epsilon: radius,
+                alpha: self.alpha,
+                restart: 0,
+                slot_capacity: self.slot_capacity,
+                step: 0,
+            },
+            step: None,
             buffers,
             invocations: self.batch * x.shape.height * x.shape.width,
             workgroup: WORKGROUP,

@@ -1,6 +1,6 @@
 //! Adaptive average pooling, forward; see `shaders/average_pool_forward.wgsl`. Also the geometry that both directions share.
 
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader};
+use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, Uniforms, WORKGROUP, shader, uniforms};
 use crate::net::Shape;
 
 /// An adaptive average pooling layer's geometry.
@@ -28,8 +28,17 @@ pub struct Buffers {
 }
 
 impl AveragePool {
-    pub(super) fn words(&self, x: ImageLayout, y: ImageLayout) -> Vec<u32> {
-        vec![self.batch, x.blocks(), x.row(), x.image(), x.origin(0), y.row(), y.image(), y.origin(0)]
+    pub(super) fn uniforms(&self, x: ImageLayout, y: ImageLayout) -> Uniforms {
+        uniforms! {
+            batch: self.batch,
+            blocks: x.blocks(),
+            in_row: x.row(),
+            in_image: x.image(),
+            in_origin: x.origin(0),
+            out_row: y.row(),
+            out_image: y.image(),
+            out_origin: y.origin(0),
+        }
     }
 
     pub(super) fn constants(&self) -> Vec<(&'static str, u32)> {
@@ -56,8 +65,8 @@ impl AveragePool {
                 constants: self.constants(),
                 access: &[Read, Read, Read, Write],
             },
-            words: self.words(x, y),
-            step_word: None,
+            uniforms: self.uniforms(x, y),
+            step: None,
             buffers: vec![b.lanes, b.batch_sizes, b.x, b.y],
             invocations: y.row_invocations(self.batch),
             workgroup: WORKGROUP,

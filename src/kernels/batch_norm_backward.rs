@@ -1,7 +1,7 @@
 //! Batch normalisation, ReLU and max-pooling, backward; see `shaders/batch_norm_backward.wgsl`.
 
 use super::batch_norm_statistics::{BatchNorm, REDUCTION};
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader};
+use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader, uniforms};
 
 /// Buffers of both stages.
 #[derive(Debug, Clone, Copy)]
@@ -30,28 +30,28 @@ impl BatchNorm {
     /// Both stages, over lanes; of a batch norm that runs on given statistics, the second alone. `dy` and `dz` are the layouts of the gradients, `scale` the layer correction.
     pub fn backward(&self, label: &str, dy: ImageLayout, dz: ImageLayout, scale: f32, b: Buffers) -> Vec<Dispatch> {
         let z = &self.z;
-        let words = vec![
-            self.batch,
-            z.blocks(),
-            z.shape.height,
-            z.shape.width,
-            z.row(),
-            z.image(),
-            z.origin(0),
-            dy.row(),
-            dy.image(),
-            dy.origin(0),
-            dz.row(),
-            dz.image(),
-            dz.origin(0),
-            self.place.stride,
-            self.place.weight,
-            self.place.bias,
-            u32::from(self.relu),
-            scale.to_bits(),
-            self.place.blocks,
-            self.place.first,
-        ];
+        let uniforms = uniforms! {
+            batch: self.batch,
+            blocks: z.blocks(),
+            height: z.shape.height,
+            width: z.shape.width,
+            z_row: z.row(),
+            z_image: z.image(),
+            z_origin: z.origin(0),
+            dy_row: dy.row(),
+            dy_image: dy.image(),
+            dy_origin: dy.origin(0),
+            dz_row: dz.row(),
+            dz_image: dz.image(),
+            dz_origin: dz.origin(0),
+            parameter_stride: self.place.stride,
+            weight: self.place.weight,
+            bias: self.place.bias,
+            relu: self.relu,
+            scale: scale,
+            moment_blocks: self.place.blocks,
+            moment_first: self.place.first,
+        };
         let constants = vec![("POOL", self.pool), ("GROUP", self.group()), self.given()];
         let (z_bytes, dy_bytes) = (z.payload(self.batch), dy.payload(self.batch));
         let stages = vec![
@@ -63,8 +63,8 @@ impl BatchNorm {
                     constants: constants.clone(),
                     access: &[Read, Read, Read, Read, Read, Read, Write, Write],
                 },
-                words: words.clone(),
-                step_word: None,
+                uniforms: uniforms.clone(),
+                step: None,
                 buffers: vec![b.lanes, b.batch_sizes, b.z, b.parameters, b.dy, b.moments, b.sums, b.gradient],
                 invocations: z.blocks() / self.group() * REDUCTION,
                 workgroup: REDUCTION,
@@ -80,8 +80,8 @@ impl BatchNorm {
                     constants,
                     access: &[Read, Read, Read, Read, Read, Read, Write],
                 },
-                words,
-                step_word: None,
+                uniforms,
+                step: None,
                 buffers: vec![b.lanes, b.batch_sizes, b.z, b.parameters, b.dy, if self.running { b.moments } else { b.sums }, b.dz],
                 invocations: self.batch * z.shape.height.div_ceil(self.pool) * z.blocks(),
                 workgroup: WORKGROUP,

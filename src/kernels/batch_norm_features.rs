@@ -1,7 +1,7 @@
 //! Batch normalisation and ReLU of features, each direction in one dispatch; see `shaders/batch_norm_features.wgsl`.
 
 use super::batch_norm_statistics::BatchNorm;
-use super::{Access, Access::*, BufferId, Dispatch, EPSILON, Kernel, Over, WORKGROUP, shader};
+use super::{Access, Access::*, BufferId, Dispatch, EPSILON, Kernel, Over, WORKGROUP, shader, uniforms};
 
 /// Buffers of both directions.
 #[derive(Debug, Clone, Copy)]
@@ -55,19 +55,19 @@ impl BatchNorm {
         Dispatch {
             label: label.into(),
             kernel: Kernel { shader: shader::batch_norm_features, entry, constants: vec![self.given()], access },
-            words: vec![
-                self.batch,
-                self.z.blocks(),
-                self.place.stride,
-                self.place.weight,
-                self.place.bias,
-                u32::from(self.relu),
-                scale.to_bits(),
-                EPSILON.to_bits(),
-                self.place.blocks,
-                self.place.first,
-            ],
-            step_word: None,
+            uniforms: uniforms! {
+                batch: self.batch,
+                blocks: self.z.blocks(),
+                parameter_stride: self.place.stride,
+                weight: self.place.weight,
+                bias: self.place.bias,
+                relu: self.relu,
+                scale: scale,
+                epsilon: EPSILON,
+                moment_blocks: self.place.blocks,
+                moment_first: self.place.first,
+            },
+            step: None,
             buffers,
             invocations: self.z.blocks(),
             workgroup: WORKGROUP,

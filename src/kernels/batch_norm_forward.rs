@@ -1,7 +1,7 @@
 //! Batch normalisation, ReLU and max-pooling, forward; see `shaders/batch_norm_forward.wgsl`.
 
 use super::batch_norm_statistics::BatchNorm;
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader};
+use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader, uniforms};
 
 /// Buffers of the forward.
 #[derive(Debug, Clone, Copy)]
@@ -33,25 +33,25 @@ impl BatchNorm {
                 constants: vec![("POOL", self.pool)],
                 access: &[Read, Read, Read, Read, Read, Write],
             },
-            words: vec![
-                self.batch,
-                z.blocks(),
-                y.shape.height,
-                y.shape.width,
-                z.row(),
-                z.image(),
-                z.origin(0),
-                y.row(),
-                y.image(),
-                y.origin(0),
-                self.place.stride,
-                self.place.weight,
-                self.place.bias,
-                u32::from(self.relu),
-                self.place.blocks,
-                self.place.first,
-            ],
-            step_word: None,
+            uniforms: uniforms! {
+                batch: self.batch,
+                blocks: z.blocks(),
+                height: y.shape.height,
+                width: y.shape.width,
+                in_row: z.row(),
+                in_image: z.image(),
+                in_origin: z.origin(0),
+                out_row: y.row(),
+                out_image: y.image(),
+                out_origin: y.origin(0),
+                parameter_stride: self.place.stride,
+                weight: self.place.weight,
+                bias: self.place.bias,
+                relu: self.relu,
+                moment_blocks: self.place.blocks,
+                moment_first: self.place.first,
+            },
+            step: None,
             buffers: vec![b.lanes, b.batch_sizes, b.z, b.moments, b.parameters, b.y],
             invocations: y.row_invocations(self.batch),
             workgroup: WORKGROUP,

@@ -1,6 +1,6 @@
 //! Batch norms prepared for evaluation, the λ-mix of dual ones among them; see `shaders/batch_norm_mix.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, EPSILON, Kernel, Over, WORKGROUP, shader};
+use super::{Access::*, BufferId, Dispatch, EPSILON, Kernel, Over, WORKGROUP, shader, uniforms};
 use crate::net::NormRow;
 
 /// What the kernel is given.
@@ -34,9 +34,6 @@ pub struct Buffers {
 }
 
 impl BatchNormMix {
-    /// Place of λ in the uniform block.
-    pub const LAMBDA_WORD: usize = 6;
-
     /// Bytes of one lane's γ and β.
     pub fn mixed_bytes(&self) -> u64 {
         u64::from(self.row.blocks) * 32
@@ -54,17 +51,17 @@ impl BatchNormMix {
                 constants: vec![],
                 access: &[Read, Read, Write, Write],
             },
-            words: vec![
-                self.row.blocks,
-                self.stride,
-                self.start,
-                u32::from(self.row.norms.dual),
-                u32::from(self.running),
-                u32::from(self.own_rows),
-                self.lambda.to_bits(),
-                EPSILON.to_bits(),
-            ],
-            step_word: None,
+            uniforms: uniforms! {
+                blocks: self.row.blocks,
+                stride: self.stride,
+                start: self.start,
+                dual: self.row.norms.dual,
+                running: self.running,
+                own_rows: self.own_rows,
+                lambda: self.lambda,
+                epsilon: EPSILON,
+            },
+            step: None,
             buffers: vec![b.lanes, b.source, b.mixed, b.moments],
             invocations: self.row.blocks,
             workgroup: WORKGROUP,

@@ -1,7 +1,7 @@
 //! Batch statistics; see `shaders/batch_norm_statistics.wgsl`. Also the geometry that batch norm's kernels share.
 
 use super::conv2d_forward::Conv2dForward;
-use super::{Access::*, BufferId, Dispatch, EPSILON, ImageLayout, Kernel, Over, shader};
+use super::{Access::*, BufferId, Dispatch, EPSILON, ImageLayout, Kernel, Over, shader, uniforms};
 
 /// Where the values of a batch norm layer lie, in vec4 or records of a channel block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,21 +112,21 @@ impl BatchNorm {
                 constants: vec![("GROUP", self.group())],
                 access: &[Read, Read, Read, Write],
             },
-            words: vec![
-                self.batch,
-                z.blocks(),
-                z.shape.height,
-                z.shape.width,
-                z.row(),
-                z.image(),
-                z.origin(0),
-                EPSILON.to_bits(),
-                tile.0,
-                tile.1,
-                self.place.blocks,
-                self.place.first,
-            ],
-            step_word: None,
+            uniforms: uniforms! {
+                batch: self.batch,
+                blocks: z.blocks(),
+                height: z.shape.height,
+                width: z.shape.width,
+                row: z.row(),
+                image: z.image(),
+                origin: z.origin(0),
+                epsilon: EPSILON,
+                tile_height: tile.0,
+                tile_width: tile.1,
+                moment_blocks: self.place.blocks,
+                moment_first: self.place.first,
+            },
+            step: None,
             buffers: vec![b.lanes, b.batch_sizes, b.z, b.moments],
             invocations: z.blocks() / self.group() * REDUCTION,
             workgroup: REDUCTION,

@@ -1,6 +1,6 @@
 //! What the adapter itself can do, for benchmarks; see `shaders/ceilings.wgsl`.
 
-use super::{Access, Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
+use super::{Access, Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
 
 /// Turns of the loop of [`multiply_add`].
 const ROUNDS: u32 = 64;
@@ -35,8 +35,8 @@ fn dispatch(entry: &'static str, access: &'static [Access], invocations: u32, bu
     Dispatch {
         label: entry.into(),
         kernel: Kernel { shader: shader::ceilings, entry, constants: vec![("ROUNDS", ROUNDS)], access },
-        words: vec![invocations, X.to_bits(), Y.to_bits()],
-        step_word: None,
+        uniforms: uniforms! { length: invocations, x: X, y: Y },
+        step: None,
         buffers,
         invocations,
         workgroup: WORKGROUP,

@@ -2,7 +2,9 @@
 
 use super::conv2d_forward::Conv2d;
 use super::conv2d_subgroup::Strip;
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, ParameterPlace, Tile, Tuning, WORKGROUP, shader};
+use super::{
+    Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, ParameterPlace, Tile, Tuning, Uniforms, WORKGROUP, shader, uniforms,
+};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -57,15 +59,15 @@ impl Conv2dBackwardData {
     /// The dispatch, over lanes.
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         let c = &self.conv;
-        let (kernel, words, invocations) = match self.strip() {
+        let (kernel, uniforms, invocations) = match self.strip() {
             Some(strip) => self.by_strips(strip),
             None => self.by_tiles(),
         };
         Dispatch {
             label: label.into(),
             kernel,
-            words,
-            step_word: None,
+            uniforms,
+            step: None,
             buffers: vec![b.lanes, b.batch_sizes, b.dz, b.parameters, b.dx],
             invocations,
             workgroup: WORKGROUP,
@@ -86,14 +88,15 @@ impl Conv2dBackwardData {
     /// Where it is not to be had.
     pub fn attack_step(&self, label: &str, b: Buffers, step: &Step) -> Dispatch {
         assert!(self.can_step() && step.images.shape == self.conv.input, "no step of an attack on {:?}", self.conv.input);
-        let (kernel, mut words, invocations) = Conv2dBackwardData { dx: step.images, ..*self }.by_tiles();
-        let given = words.len() - 3;
-        words[given..].copy_from_slice(&[step.images.shape.channels, step.epsilon.to_bits(), step.alpha.to_bits()]);
+        let (kernel, mut uniforms, invocations) = Conv2dBackwardData { dx: step.images, ..*self }.by_tiles();
+        uniforms.set("channels", step.images.shape.channels);
+        uniforms.set("epsilon", step.epsilon);
+        uniforms.set("alpha", step.alpha);
         Dispatch {
             label: label.into(),
             kernel: Kernel { entry: "attack_step", access: &[Read, Read, Read, Read, Read, Write], ..kernel },
-            words,
-            step_word: None,
+            uniforms,
+            step: None,
             buffers: vec![b.lanes, b.batch_sizes, b.dz, b.parameters, step.clean, step.attacked],
             invocations,
             workgroup: WORKGROUP,
@@ -116,8 +119,8 @@ impl Conv2dBackwardData {
         Strip::new(&self.conv, self.cells(), self.dz.blocks(), 4, self.tuning).filter(Strip::takes_whole_kernel)
     }
 
-    /// Kernel, uniform words and invocations: an invocation a tile.
-    fn by_tiles(&self) -> (Kernel, Vec<u32>, u32) {
+    /// Kernel, uniforms and invocations: an invocation a tile.
+    fn by_tiles(&self) -> (Kernel, Uniforms, u32) {
         let c = &self.conv;
         assert!(self.dz.border >= c.gradient_border(), "the stored gradient's border is too narrow");
         let (high, wide) = self.cells();
@@ -132,64 +135,64 @@ impl Conv2dBackwardData {
         let (segments, bands) = tile.grid(high, wide);
         let mut constants = vec![("KERNEL_WIDTH", c.kernel_width), ("STRIDE", c.stride)];
         constants.extend(tile.constants(self.dz.blocks(), c.kernel_height.div_ceil(c.stride) * c.kernel_width, self.tuning));
-        let words = vec![
-            self.batch,
-            self.dx.blocks(),
-            c.input.height,
-            c.input.width,
-            self.dx.row(),
-            self.dx.image(),
-            self.dx.origin(0),
-            self.dz.blocks(),
-            self.dz.row(),
-            self.dz.image(),
-            self.dz.border,
-            c.kernel_height,
-            c.padding,
-            high,
-            wide,
-            segments,
-            bands,
-            self.place.stride,
-            self.place.weight,
-            0,
-            0,
-            0,
-        ];
+        let uniforms = uniforms! {
+            batch: self.batch,
+            in_blocks: self.dx.blocks(),
+            in_height: c.input.height,
+            in_width: c.input.width,
+            in_row: self.dx.row(),
+            in_image: self.dx.image(),
+            in_origin: self.dx.origin(0),
+            out_blocks: self.dz.blocks(),
+            out_row: self.dz.row(),
+            out_image: self.dz.image(),
+            border: self.dz.border,
+            kernel_height: c.kernel_height,
+            padding: c.padding,
+            cells_high: high,
+            cells_wide: wide,
+            segments: segments,
+            bands: bands,
+            parameter_stride: self.place.stride,
+            weight: self.place.weight,
+            channels: 0,
+            epsilon: 0.0,
+            alpha: 0.0,
+        };
         let kernel = Kernel { shader: shader::conv2d_backward_data, entry: "conv2d_backward_data", constants, access: ACCESS };
-        (kernel, words, c.stride * tile.invocations(self.batch, high, wide, self.dx.blocks()))
+        (kernel, uniforms, c.stride * tile.invocations(self.batch, high, wide, self.dx.blocks()))
     }
 
-    /// Kernel, uniform words and invocations: a subgroup a strip of dx.
-    fn by_strips(&self, strip: Strip) -> (Kernel, Vec<u32>, u32) {
+    /// Kernel, uniforms and invocations: a subgroup a strip of dx.
+    fn by_strips(&self, strip: Strip) -> (Kernel, Uniforms, u32) {
         let c = &self.conv;
         assert!(self.dz.border >= c.gradient_border(), "the stored gradient's border is too narrow");
         let (_, wide) = self.cells();
         // Cells before the image's first that its taps reach, and of those the ones in the padding.
         let (reach, skipped) = ((c.kernel_width - 1) / c.stride, c.padding / c.stride);
-        let words = vec![
-            self.batch,
-            c.output.height,
-            self.dz.row(),
-            self.dz.image(),
-            self.dz.border * self.dz.row() + (self.dz.border + skipped - reach) * self.dz.blocks(),
-            c.padding,
-            self.dx.blocks(),
-            c.input.height,
-            c.input.width,
-            self.dx.row(),
-            self.dx.image(),
-            self.dx.origin(0),
-            wide,
-            c.padding % c.stride,
-            strip.segments(wide),
-            self.place.stride,
-            self.place.weight,
-        ];
+        let uniforms = uniforms! {
+            batch: self.batch,
+            dz_height: c.output.height,
+            dz_row: self.dz.row(),
+            dz_image: self.dz.image(),
+            dz_origin: self.dz.border * self.dz.row() + (self.dz.border + skipped - reach) * self.dz.blocks(),
+            padding: c.padding,
+            dx_blocks: self.dx.blocks(),
+            dx_height: c.input.height,
+            dx_width: c.input.width,
+            dx_row: self.dx.row(),
+            dx_image: self.dx.image(),
+            dx_origin: self.dx.origin(0),
+            cells: wide,
+            before: c.padding % c.stride,
+            segments: strip.segments(wide),
+            parameter_stride: self.place.stride,
+            weight: self.place.weight,
+        };
         let mut constants = strip.constants(c, wide, self.dz.blocks());
         constants.push(("UNDER_WAY", c.kernel_height.max(c.stride)));
         let shader = shader::conv2d_subgroup_backward_data;
         let kernel = Kernel { shader, entry: "conv2d_subgroup_backward_data", constants, access: ACCESS };
-        (kernel, words, strip.invocations(self.batch, self.dx, wide))
+        (kernel, uniforms, strip.invocations(self.batch, self.dx, wide))
     }
 }

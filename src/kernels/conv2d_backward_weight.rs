@@ -2,7 +2,9 @@
 
 use super::conv2d_forward::Conv2d;
 use super::conv2d_subgroup::WeightStrip;
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, Tuning, WORKGROUP, pixels_per_invocation, shader};
+use super::{
+    Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, Tuning, Uniforms, WORKGROUP, pixels_per_invocation, shader, uniforms,
+};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -81,15 +83,15 @@ impl Conv2dBackwardWeight {
     /// The dispatch, over lanes; [`super::sum_partials`] is the second stage.
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         let c = &self.conv;
-        let (kernel, words) = match self.strip() {
+        let (kernel, uniforms) = match self.strip() {
             Some(strip) => self.by_strips(strip),
             None => self.by_rows(),
         };
         Dispatch {
             label: label.into(),
             kernel,
-            words,
-            step_word: None,
+            uniforms,
+            step: None,
             buffers: vec![b.lanes, b.batch_sizes, b.input, b.dz, b.partial],
             invocations: self.parts() * self.invocations_per_part(),
             workgroup: WORKGROUP,
@@ -99,8 +101,8 @@ impl Conv2dBackwardWeight {
         }
     }
 
-    /// Kernel and uniform words: an invocation holds kernel rows of 4 × 4 channels.
-    fn by_rows(&self) -> (Kernel, Vec<u32>) {
+    /// Kernel and uniforms: an invocation holds kernel rows of 4 × 4 channels.
+    fn by_rows(&self) -> (Kernel, Uniforms) {
         let c = &self.conv;
         // Short rows: here an invocation already holds a whole kernel row of accumulators.
         let pixels = pixels_per_invocation(c.output.width, self.tuning.pixels.min(7));
@@ -111,55 +113,55 @@ impl Conv2dBackwardWeight {
             ("PIXELS", pixels),
             ("IN_LANES", c.in_lanes()),
         ];
-        let words = vec![
-            self.batch,
-            self.input.blocks(),
-            self.input.row(),
-            self.input.image(),
-            self.input.origin(c.padding),
-            self.dz.blocks(),
-            c.output.height,
-            c.output.width,
-            self.dz.row(),
-            self.dz.image(),
-            self.dz.origin(0),
-            c.kernel_height,
-            c.output.width.div_ceil(pixels),
-            u32::from(self.input_per_slot),
-            self.parts(),
-            self.samples_per_part(),
-            self.partial_stride(),
-        ];
+        let uniforms = uniforms! {
+            batch: self.batch,
+            in_blocks: self.input.blocks(),
+            in_row: self.input.row(),
+            in_image: self.input.image(),
+            in_origin: self.input.origin(c.padding),
+            out_blocks: self.dz.blocks(),
+            out_height: c.output.height,
+            out_width: c.output.width,
+            out_row: self.dz.row(),
+            out_image: self.dz.image(),
+            out_origin: self.dz.origin(0),
+            kernel_height: c.kernel_height,
+            segments: c.output.width.div_ceil(pixels),
+            input_per_slot: self.input_per_slot,
+            parts: self.parts(),
+            samples_per_part: self.samples_per_part(),
+            partial_stride: self.partial_stride(),
+        };
         let kernel = Kernel { shader: shader::conv2d_backward_weight, entry: "conv2d_backward_weight", constants, access: ACCESS };
-        (kernel, words)
+        (kernel, uniforms)
     }
 
-    /// Kernel and uniform words: a subgroup holds all taps of its channels.
-    fn by_strips(&self, strip: WeightStrip) -> (Kernel, Vec<u32>) {
+    /// Kernel and uniforms: a subgroup holds all taps of its channels.
+    fn by_strips(&self, strip: WeightStrip) -> (Kernel, Uniforms) {
         let c = &self.conv;
         let mut constants = strip.constants(c);
         constants.push(("IN_LANES", c.in_lanes()));
-        let words = vec![
-            self.batch,
-            self.input.blocks(),
-            c.input.height,
-            self.input.row(),
-            self.input.image(),
-            self.input.origin(c.padding),
-            c.padding,
-            self.dz.blocks(),
-            c.output.height,
-            c.output.width,
-            self.dz.row(),
-            self.dz.image(),
-            self.dz.origin(0),
-            c.output.width.div_ceil(strip.pixels),
-            u32::from(self.input_per_slot),
-            self.parts(),
-            self.samples_per_part(),
-            self.partial_stride(),
-        ];
+        let uniforms = uniforms! {
+            batch: self.batch,
+            in_blocks: self.input.blocks(),
+            in_height: c.input.height,
+            in_row: self.input.row(),
+            in_image: self.input.image(),
+            in_origin: self.input.origin(c.padding),
+            padding: c.padding,
+            out_blocks: self.dz.blocks(),
+            out_height: c.output.height,
+            out_width: c.output.width,
+            out_row: self.dz.row(),
+            out_image: self.dz.image(),
+            out_origin: self.dz.origin(0),
+            segments: c.output.width.div_ceil(strip.pixels),
+            input_per_slot: self.input_per_slot,
+            parts: self.parts(),
+            samples_per_part: self.samples_per_part(),
+            partial_stride: self.partial_stride(),
+        };
         let shader = shader::conv2d_subgroup_backward_weight;
-        (Kernel { shader, entry: "conv2d_subgroup_backward_weight", constants, access: ACCESS }, words)
+        (Kernel { shader, entry: "conv2d_subgroup_backward_weight", constants, access: ACCESS }, uniforms)
     }
 }

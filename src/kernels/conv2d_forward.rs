@@ -1,7 +1,9 @@
 //! Convolution, forward; see `shaders/conv2d_forward.wgsl`. Also the convolution's geometry, shared by its three directions.
 
 use super::conv2d_subgroup::Strip;
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, ParameterPlace, Tile, Tuning, WORKGROUP, shader};
+use super::{
+    Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, ParameterPlace, Tile, Tuning, Uniforms, WORKGROUP, shader, uniforms,
+};
 use crate::net::{Shape, positions};
 
 /// A convolution's geometry.
@@ -136,15 +138,15 @@ impl Conv2dForward {
     /// The dispatch, over lanes.
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         let c = &self.conv;
-        let (kernel, words, invocations) = match self.strip() {
+        let (kernel, uniforms, invocations) = match self.strip() {
             Some(strip) => self.by_strips(strip),
             None => self.by_tiles(self.tile()),
         };
         Dispatch {
             label: label.into(),
             kernel,
-            words,
-            step_word: None,
+            uniforms,
+            step: None,
             buffers: vec![b.lanes, b.batch_sizes, b.input, b.parameters, b.output, b.parts],
             invocations,
             workgroup: WORKGROUP,
@@ -154,67 +156,67 @@ impl Conv2dForward {
         }
     }
 
-    /// Kernel, uniform words and invocations: an invocation a tile.
-    fn by_tiles(&self, tile: Tile) -> (Kernel, Vec<u32>, u32) {
+    /// Kernel, uniforms and invocations: an invocation a tile.
+    fn by_tiles(&self, tile: Tile) -> (Kernel, Uniforms, u32) {
         let c = &self.conv;
         let (segments, bands) = tile.grid(c.output.height, c.output.width);
         let mut constants = vec![("KERNEL_WIDTH", c.kernel_width), ("STRIDE", c.stride), ("IN_LANES", c.in_lanes())];
         constants.extend(tile.constants(self.input.blocks(), c.kernel_height * c.kernel_width, self.tuning));
         constants.push(("STATISTICS", u32::from(self.statistics)));
-        let words = vec![
-            self.batch,
-            self.input.blocks(),
-            self.input.row(),
-            self.input.image(),
-            self.input.origin(c.padding),
-            self.output.blocks(),
-            c.output.height,
-            c.output.width,
-            self.output.row(),
-            self.output.image(),
-            self.output.origin(0),
-            c.kernel_height,
-            segments,
-            bands,
-            u32::from(self.input_per_slot),
-            self.place.stride,
-            self.place.weight,
-            self.place.bias.unwrap_or(0),
-            u32::from(self.place.bias.is_some()),
-            self.scale.to_bits(),
-        ];
+        let uniforms = uniforms! {
+            batch: self.batch,
+            in_blocks: self.input.blocks(),
+            in_row: self.input.row(),
+            in_image: self.input.image(),
+            in_origin: self.input.origin(c.padding),
+            out_blocks: self.output.blocks(),
+            out_height: c.output.height,
+            out_width: c.output.width,
+            out_row: self.output.row(),
+            out_image: self.output.image(),
+            out_origin: self.output.origin(0),
+            kernel_height: c.kernel_height,
+            segments: segments,
+            bands: bands,
+            input_per_slot: self.input_per_slot,
+            parameter_stride: self.place.stride,
+            weight: self.place.weight,
+            bias: self.place.bias.unwrap_or(0),
+            has_bias: self.place.bias.is_some(),
+            scale: self.scale,
+        };
         let kernel = Kernel { shader: shader::conv2d_forward, entry: "conv2d_forward", constants, access: ACCESS };
-        (kernel, words, tile.invocations(self.batch, c.output.height, c.output.width, self.output.blocks()))
+        (kernel, uniforms, tile.invocations(self.batch, c.output.height, c.output.width, self.output.blocks()))
     }
 
-    /// Kernel, uniform words and invocations: a subgroup a strip.
-    fn by_strips(&self, strip: Strip) -> (Kernel, Vec<u32>, u32) {
+    /// Kernel, uniforms and invocations: a subgroup a strip.
+    fn by_strips(&self, strip: Strip) -> (Kernel, Uniforms, u32) {
         let c = &self.conv;
         let mut constants = strip.constants(c, c.output.width, self.input.blocks());
         constants.extend(strip.row_constants(c));
         constants.extend([("IN_LANES", c.in_lanes()), ("STATISTICS", u32::from(self.statistics))]);
-        let words = vec![
-            self.batch,
-            c.input.height,
-            self.input.row(),
-            self.input.image(),
-            self.input.origin(c.padding),
-            c.padding,
-            self.output.blocks(),
-            c.output.height,
-            c.output.width,
-            self.output.row(),
-            self.output.image(),
-            self.output.origin(0),
-            strip.segments(c.output.width),
-            u32::from(self.input_per_slot),
-            self.place.stride,
-            self.place.weight,
-            self.place.bias.unwrap_or(0),
-            u32::from(self.place.bias.is_some()),
-            self.scale.to_bits(),
-        ];
+        let uniforms = uniforms! {
+            batch: self.batch,
+            in_height: c.input.height,
+            in_row: self.input.row(),
+            in_image: self.input.image(),
+            in_origin: self.input.origin(c.padding),
+            padding: c.padding,
+            out_blocks: self.output.blocks(),
+            out_height: c.output.height,
+            out_width: c.output.width,
+            out_row: self.output.row(),
+            out_image: self.output.image(),
+            out_origin: self.output.origin(0),
+            segments: strip.segments(c.output.width),
+            input_per_slot: self.input_per_slot,
+            parameter_stride: self.place.stride,
+            weight: self.place.weight,
+            bias: self.place.bias.unwrap_or(0),
+            has_bias: self.place.bias.is_some(),
+            scale: self.scale,
+        };
         let kernel = Kernel { shader: shader::conv2d_subgroup_forward, entry: "conv2d_subgroup_forward", constants, access: ACCESS };
-        (kernel, words, strip.invocations(self.batch, self.output, c.output.width))
+        (kernel, uniforms, strip.invocations(self.batch, self.output, c.output.width))
     }
 }

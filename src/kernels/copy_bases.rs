@@ -1,6 +1,6 @@
 //! Start of a round: lanes download their bases; see `shaders/copy_bases.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
+use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -28,8 +28,8 @@ impl CopyBases {
         Dispatch {
             label: label.into(),
             kernel: Kernel { shader: shader::copy_bases, entry: "copy_bases", constants: vec![], access: &[Read, Read, Write, Write] },
-            words: vec![self.length],
-            step_word: None,
+            uniforms: uniforms! { length: self.length },
+            step: None,
             buffers: vec![b.lanes, b.server, b.parameters, b.momentum],
             invocations: self.length,
             workgroup: WORKGROUP,

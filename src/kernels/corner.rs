@@ -1,6 +1,6 @@
 //! Corners of wide networks: taken, added to and averaged; see `shaders/corner.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
+use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
 
 /// In a table of places, of values that pad a narrow row.
 pub const NONE: u32 = u32::MAX;
@@ -89,8 +89,8 @@ impl Corner {
         Dispatch {
             label: label.into(),
             kernel: Kernel { shader: shader::corner, entry, constants: vec![], access },
-            words: vec![self.narrow, self.wide * 4],
-            step_word: None,
+            uniforms: uniforms! { length: self.narrow, wide: self.wide * 4 },
+            step: None,
             buffers,
             invocations: self.narrow,
             workgroup: WORKGROUP,

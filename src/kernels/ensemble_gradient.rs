@@ -1,6 +1,6 @@
 //! Gradient of an ensemble's loss with respect to its bases' logits; see `shaders/ensemble_gradient.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
+use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -27,10 +27,7 @@ pub struct Buffers {
 }
 
 impl EnsembleGradient {
-    /// Place in the uniform block of the shift from a label to the class whose loss is meant: 0, or that of a target.
-    pub const SHIFT_WORD: usize = 4;
-
-    /// The dispatch, over slots.
+    /// The dispatch, over slots. The uniform `shift` leads from a label to the class whose loss is meant: 0, or that of a target.
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         let values = u64::from(self.batch) * u64::from(self.classes);
         Dispatch {
@@ -41,8 +38,14 @@ impl EnsembleGradient {
                 constants: vec![],
                 access: &[Read, Read, Read, Write],
             },
-            words: vec![self.batch, self.classes, self.classes.div_ceil(4), self.bases, 0],
-            step_word: None,
+            uniforms: uniforms! {
+                batch: self.batch,
+                classes: self.classes,
+                blocks: self.classes.div_ceil(4),
+                bases: self.bases,
+                shift: 0,
+            },
+            step: None,
             buffers: vec![b.batch_sizes, b.logits, b.batch_labels, b.dlogits],
             invocations: self.batch,
             workgroup: WORKGROUP,

@@ -1,6 +1,6 @@
 //! Mixing bases at evaluation; see `shaders/ensemble_mean.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
+use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
 
 /// What the kernels are given.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +37,13 @@ pub struct Buffers {
 impl EnsembleMean {
     /// Mean logits with loss and correctness of every sample, then the sums of each width; over slots.
     pub fn dispatches(&self, label: &str, b: Buffers) -> [Dispatch; 2] {
-        let words = vec![self.batch, self.classes, self.classes.div_ceil(4), self.bases, self.widths];
+        let uniforms = uniforms! {
+            batch: self.batch,
+            classes: self.classes,
+            blocks: self.classes.div_ceil(4),
+            bases: self.bases,
+            widths: self.widths,
+        };
         let values = u64::from(self.batch) * u64::from(self.classes);
         [
             Dispatch {
@@ -48,8 +54,8 @@ impl EnsembleMean {
                     constants: vec![],
                     access: &[Read, Read, Read, Read, Write, Write],
                 },
-                words: words.clone(),
-                step_word: None,
+                uniforms: uniforms.clone(),
+                step: None,
                 buffers: vec![b.batch_sizes, b.logits, b.batch_labels, b.widths, b.mixed, b.outcomes],
                 invocations: self.batch,
                 workgroup: WORKGROUP,
@@ -60,8 +66,8 @@ impl EnsembleMean {
             Dispatch {
                 label: format!("{label}, counters"),
                 kernel: Kernel { shader: shader::ensemble_mean, entry: "count", constants: vec![], access: &[Read, Read, Write] },
-                words,
-                step_word: None,
+                uniforms,
+                step: None,
                 buffers: vec![b.batch_sizes, b.outcomes, b.totals],
                 invocations: self.widths,
                 workgroup: WORKGROUP,

@@ -1,6 +1,6 @@
 //! Mini-batches by index from the resident images; see `shaders/gather_images.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader};
+use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader, uniforms};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -35,10 +35,10 @@ const ANGLES: i32 = 127;
 
 impl Augment {
     /// Cosine and sine · 2¹⁴ of every angle, and one angle more to fill the last vec4.
-    fn angles(&self) -> Vec<u32> {
+    fn angles(&self) -> Vec<i32> {
         let of = |i: i32| {
             let angle = f64::from(self.rotation).to_radians() * f64::from(i - ANGLES / 2) / f64::from(ANGLES / 2);
-            [libm::cos(angle), libm::sin(angle)].map(|v| (v * 16384.0).round() as i32 as u32)
+            [libm::cos(angle), libm::sin(angle)].map(|v| (v * 16384.0).round() as i32)
         };
         (0..=ANGLES).flat_map(of).collect()
     }
@@ -62,13 +62,11 @@ pub struct Buffers {
 }
 
 impl GatherImages {
-    /// Place of the round in the uniform block, for the draws of augmented images.
-    pub const ROUND_WORD: usize = 11;
-
-    /// The dispatch, over slots.
+    /// The dispatch, over slots. The uniform `round` is for the draws of augmented images.
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         let shape = self.input.shape;
         let payload = u64::from(self.batch) * u64::from(shape.len());
+        let augment = self.augment.unwrap_or(Augment { padding: 0, flip: false, rotation: 0.0, seed: 0 });
         Dispatch {
             label: label.into(),
             kernel: Kernel {
@@ -77,28 +75,24 @@ impl GatherImages {
                 constants: vec![],
                 access: &[Read, Read, Read, Read, Write, Write, Write],
             },
-            words: [
-                0,
-                self.slot_capacity,
-                self.batch,
-                shape.channels,
-                shape.height,
-                shape.width,
-                self.input.row(),
-                self.input.image(),
-                self.input.origin(0),
-                self.images_per_chunk,
-                self.augment.map_or(0, |a| a.seed),
-                0,
-                self.augment.map_or(0, |a| a.padding),
-                u32::from(self.augment.is_some_and(|a| a.flip)),
-                0,
-                0,
-            ]
-            .into_iter()
-            .chain(self.augment.unwrap_or(Augment { padding: 0, flip: false, rotation: 0.0, seed: 0 }).angles())
-            .collect(),
-            step_word: Some(0),
+            uniforms: uniforms! {
+                step: 0,
+                slot_capacity: self.slot_capacity,
+                batch: self.batch,
+                channels: shape.channels,
+                height: shape.height,
+                width: shape.width,
+                out_row: self.input.row(),
+                out_image: self.input.image(),
+                out_origin: self.input.origin(0),
+                images_per_chunk: self.images_per_chunk,
+                seed: augment.seed,
+                round: 0,
+                padding: augment.padding,
+                flip: augment.flip,
+                angles: augment.angles(),
+            },
+            step: Some("step"),
             buffers: vec![b.schedule, b.images[0], b.images[1], b.labels, b.input, b.batch_labels, b.batch_sizes],
             invocations: self.batch * (shape.height * shape.width).div_ceil(4),
             workgroup: WORKGROUP,

@@ -1,7 +1,7 @@
 //! Fully connected layer, gradient with respect to the input; see `shaders/linear_backward_data.wgsl`.
 
 use super::linear_forward::{Buffers, Linear, LinearTile};
-use super::{Access::*, Dispatch, ImageLayout, Kernel, Over, Tuning, WORKGROUP, shader};
+use super::{Access::*, Dispatch, ImageLayout, Kernel, Over, Tuning, WORKGROUP, shader, uniforms};
 
 impl Linear {
     /// The backward_data dispatch, over lanes: dx = dz · wᵀ, stored in the layout of the image that was flattened.
@@ -16,19 +16,19 @@ impl Linear {
                 constants: tile.constants(),
                 access: &[Read, Read, Read, Read, Write],
             },
-            words: vec![
-                self.batch,
-                self.in_blocks,
-                self.out_blocks,
-                self.place.stride,
-                self.place.weight,
-                dx.blocks(),
-                dx.shape.width,
-                dx.row(),
-                dx.image(),
-                dx.origin(0),
-            ],
-            step_word: None,
+            uniforms: uniforms! {
+                batch: self.batch,
+                in_blocks: self.in_blocks,
+                out_blocks: self.out_blocks,
+                parameter_stride: self.place.stride,
+                weight: self.place.weight,
+                blocks: dx.blocks(),
+                width: dx.shape.width,
+                row: dx.row(),
+                image: dx.image(),
+                origin: dx.origin(0),
+            },
+            step: None,
             buffers: b.list(),
             invocations: tile.invocations(self.batch, self.in_blocks),
             workgroup: WORKGROUP,

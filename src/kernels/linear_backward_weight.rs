@@ -2,10 +2,7 @@
 
 use super::linear_forward::{Buffers, Linear};
 use super::sgd::Sgd;
-use super::{Access, Access::*, BufferId, Dispatch, Kernel, Over, Tuning, WORKGROUP, shader};
-
-/// Place of the learning rate in the uniform block of [`Linear::backward_weight_sgd`]: it changes every round.
-pub const LEARNING_RATE_WORD: usize = 6;
+use super::{Access, Access::*, BufferId, Dispatch, Kernel, Over, Tuning, WORKGROUP, shader, uniforms};
 
 /// Buffers of [`Linear::backward_weight_sgd`].
 #[derive(Debug, Clone, Copy)]
@@ -84,22 +81,23 @@ impl Linear {
         sgd: [f32; 3],
         buffers: Vec<BufferId>,
     ) -> Dispatch {
-        let mut words = vec![
-            self.batch,
-            self.in_blocks,
-            self.out_blocks,
-            self.place.stride,
-            self.place.weight,
-            self.place.bias.expect("a linear layer has a bias"),
-        ];
-        words.extend(sgd.map(f32::to_bits));
-        let (kernel, invocations) = match Run::new(self, tuning) {
+        let [learning_rate, momentum, weight_decay] = sgd;
+        let rest = uniforms! {
+            in_blocks: self.in_blocks,
+            out_blocks: self.out_blocks,
+            parameter_stride: self.place.stride,
+            weight: self.place.weight,
+            bias: self.place.bias.expect("a linear layer has a bias"),
+            learning_rate: learning_rate,
+            momentum: momentum,
+            weight_decay: weight_decay,
+        };
+        let (kernel, first, invocations) = match Run::new(self, tuning) {
             Some(run) => {
-                words[0] = run.length;
                 let constants = vec![("OUT_BLOCKS", run.outs), ("SAMPLES", self.batch), ("SUBGROUP", tuning.subgroup)];
                 let kernel = Kernel { shader: shader::linear_subgroup_backward_weight, entry, constants, access };
                 let subgroups = self.in_blocks.div_ceil(run.length) * self.out_blocks.div_ceil(run.outs * tuning.subgroup);
-                (kernel, subgroups * tuning.subgroup)
+                (kernel, uniforms! { run: run.length }, subgroups * tuning.subgroup)
             }
             None => {
                 // Layers too narrow for a subgroup share nothing.
@@ -107,14 +105,15 @@ impl Linear {
                 let (subgroup, (ins, outs)) = if shared { (tuning.subgroup, tuning.weight_tile) } else { (1, (2, 2)) };
                 let constants = vec![("IN_BLOCKS", ins), ("OUT_BLOCKS", outs), ("SUBGROUP", subgroup)];
                 let kernel = Kernel { shader: shader::linear_backward_weight, entry, constants, access };
-                (kernel, self.in_blocks.div_ceil(ins) * self.out_blocks.div_ceil(outs * subgroup) * subgroup)
+                let invocations = self.in_blocks.div_ceil(ins) * self.out_blocks.div_ceil(outs * subgroup) * subgroup;
+                (kernel, uniforms! { batch: self.batch }, invocations)
             }
         };
         Dispatch {
             label: label.into(),
             kernel,
-            words,
-            step_word: None,
+            uniforms: first.with(rest),
+            step: None,
             buffers,
             invocations,
             workgroup: WORKGROUP,

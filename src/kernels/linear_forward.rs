@@ -1,6 +1,6 @@
 //! Fully connected layer, forward; see `shaders/linear_forward.wgsl`. Also the geometry shared by its three directions.
 
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, ParameterPlace, Tuning, WORKGROUP, shader};
+use super::{Access::*, BufferId, Dispatch, Kernel, Over, ParameterPlace, Tuning, WORKGROUP, shader, uniforms};
 
 /// A fully connected layer's geometry. Features are counted as stored: padded to multiples of four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,16 +83,16 @@ impl Linear {
                 constants: tile.constants(),
                 access: &[Read, Read, Read, Read, Write],
             },
-            words: vec![
-                self.batch,
-                self.in_blocks,
-                self.out_blocks,
-                self.place.stride,
-                self.place.weight,
-                self.place.bias.expect("a linear layer has a bias"),
-                scale.to_bits(),
-            ],
-            step_word: None,
+            uniforms: uniforms! {
+                batch: self.batch,
+                in_blocks: self.in_blocks,
+                out_blocks: self.out_blocks,
+                parameter_stride: self.place.stride,
+                weight: self.place.weight,
+                bias: self.place.bias.expect("a linear layer has a bias"),
+                scale: scale,
+            },
+            step: None,
             buffers: b.list(),
             invocations: tile.invocations(self.batch, self.out_blocks),
             workgroup: WORKGROUP,

@@ -1,6 +1,6 @@
 //! Batch norms that stay with the clients; see `shaders/local_norms.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
+use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
 
 /// What the kernels are given.
 #[derive(Debug, Clone, Copy)]
@@ -39,8 +39,8 @@ impl LocalNorms {
         Dispatch {
             label: label.into(),
             kernel: Kernel { shader: shader::local_norms, entry, constants: vec![], access: &[Read, Read, Write] },
-            words: vec![self.length, self.stride, self.start],
-            step_word: None,
+            uniforms: uniforms! { length: self.length, stride: self.stride, start: self.start },
+            step: None,
             buffers,
             invocations: self.length,
             workgroup: WORKGROUP,

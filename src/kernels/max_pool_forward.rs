@@ -1,6 +1,6 @@
 //! Max-pooling, forward; see `shaders/max_pool_forward.wgsl`. Also the geometry that both directions share.
 
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader};
+use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, Uniforms, WORKGROUP, shader, uniforms};
 use crate::net::{Shape, positions};
 
 /// A max-pooling layer's geometry.
@@ -51,22 +51,22 @@ impl MaxPool {
         u64::from(ImageLayout::new(self.output, 0).dense_blocks(self.batch)) * 4
     }
 
-    pub(super) fn words(&self, x: ImageLayout, y: ImageLayout) -> Vec<u32> {
-        vec![
-            self.batch,
-            x.blocks(),
-            self.input.height,
-            self.input.width,
-            x.row(),
-            x.image(),
-            x.origin(0),
-            self.output.height,
-            self.output.width,
-            y.row(),
-            y.image(),
-            y.origin(0),
-            self.padding,
-        ]
+    pub(super) fn uniforms(&self, x: ImageLayout, y: ImageLayout) -> Uniforms {
+        uniforms! {
+            batch: self.batch,
+            blocks: x.blocks(),
+            in_height: self.input.height,
+            in_width: self.input.width,
+            in_row: x.row(),
+            in_image: x.image(),
+            in_origin: x.origin(0),
+            out_height: self.output.height,
+            out_width: self.output.width,
+            out_row: y.row(),
+            out_image: y.image(),
+            out_origin: y.origin(0),
+            padding: self.padding,
+        }
     }
 
     pub(super) fn constants(&self) -> Vec<(&'static str, u32)> {
@@ -83,8 +83,8 @@ impl MaxPool {
                 constants: self.constants(),
                 access: &[Read, Read, Read, Write, Write],
             },
-            words: self.words(x, y),
-            step_word: None,
+            uniforms: self.uniforms(x, y),
+            step: None,
             buffers: vec![b.lanes, b.batch_sizes, b.x, b.y, b.indices],
             invocations: y.row_invocations(self.batch),
             workgroup: WORKGROUP,

@@ -1,7 +1,7 @@
 //! A module for each operation of the WGSL files in `shaders/`: what the kernel is given, checked on the way in, and the
 //! [`Dispatch`] it becomes.
 //!
-//! Nothing here touches a GPU. A dispatch names its shader, variant constants, uniform words and buffers, and says what
+//! Nothing here touches a GPU. A dispatch names its shader, variant constants, uniforms and buffers, and says what
 //! it costs, so a plan can be printed, counted and tested without one. Two rules hold for every kernel:
 //! the lane (or client slot, or base) is the dispatch's z axis, and samples at or past a slot's batch size are neither
 //! read nor written.
@@ -39,7 +39,11 @@ pub mod running_statistics;
 pub mod sgd;
 pub mod softmax_cross_entropy;
 pub mod sum_partials;
+mod uniforms;
 pub mod weighted_average;
+
+pub(crate) use uniforms::uniforms;
+pub use uniforms::{Uniform, Uniforms};
 
 use crate::net::Shape;
 
@@ -226,10 +230,10 @@ pub struct Dispatch {
     pub label: String,
     /// Which compiled kernel.
     pub kernel: Kernel,
-    /// The uniform block, in 32-bit words.
-    pub words: Vec<u32>,
-    /// The word that holds the local step, if the kernel needs it.
-    pub step_word: Option<usize>,
+    /// The uniform block.
+    pub uniforms: Uniforms,
+    /// The uniform that holds the local step, if the kernel needs it.
+    pub step: Option<&'static str>,
     /// Storage buffers in binding order.
     pub buffers: Vec<BufferId>,
     /// Invocations along x for each lane, slot or base.

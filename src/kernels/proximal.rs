@@ -1,6 +1,6 @@
 //! FedProx's proximal term; see `shaders/proximal.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
+use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -33,8 +33,8 @@ impl Proximal {
         Dispatch {
             label: label.into(),
             kernel: Kernel { shader: shader::proximal, entry: "proximal", constants: vec![], access: &[Read, Read, Read, Write] },
-            words: vec![self.length, self.stride, self.mu.to_bits()],
-            step_word: None,
+            uniforms: uniforms! { length: self.length, stride: self.stride, mu: self.mu },
+            step: None,
             buffers: vec![b.lanes, b.server, b.parameters, b.gradient],
             invocations: self.length,
             workgroup: WORKGROUP,

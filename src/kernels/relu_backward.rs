@@ -1,7 +1,7 @@
 //! Rectification, gradient with respect to the input; see `shaders/relu_backward.wgsl`.
 
 use super::relu_forward::Relu;
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader};
+use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader, uniforms};
 
 /// Buffers of the backward.
 #[derive(Debug, Clone, Copy)]
@@ -29,8 +29,15 @@ impl Relu {
                 constants: vec![],
                 access: &[Read, Read, Read, Read, Write],
             },
-            words: self.words(&[self.x, dy, dx]),
-            step_word: None,
+            uniforms: self.uniforms(&[dy, dx]).with(uniforms! {
+                dy_row: dy.row(),
+                dy_image: dy.image(),
+                dy_origin: dy.origin(0),
+                dx_row: dx.row(),
+                dx_image: dx.image(),
+                dx_origin: dx.origin(0),
+            }),
+            step: None,
             buffers: vec![b.lanes, b.batch_sizes, b.x, b.dy, b.dx],
             invocations: dx.row_invocations(self.batch),
             workgroup: WORKGROUP,

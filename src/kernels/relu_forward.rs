@@ -1,6 +1,6 @@
 //! Rectification, forward; see `shaders/relu_forward.wgsl`. Also what both directions are given.
 
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader};
+use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, Uniforms, WORKGROUP, shader, uniforms};
 
 /// What the kernels are given.
 #[derive(Debug, Clone, Copy)]
@@ -25,12 +25,19 @@ pub struct Buffers {
 }
 
 impl Relu {
-    /// Uniform words of a kernel over images in these layouts.
-    pub(super) fn words(&self, layouts: &[ImageLayout]) -> Vec<u32> {
-        assert!(layouts.iter().all(|l| l.shape == self.x.shape), "{layouts:?} are of different shapes");
-        let mut words = vec![self.batch, self.x.blocks(), self.x.shape.height, self.x.shape.width];
-        words.extend(layouts.iter().flat_map(|l| [l.row(), l.image(), l.origin(0)]));
-        words
+    /// What both directions are given of the layer and its input; `others` are of the input's shape.
+    pub(super) fn uniforms(&self, others: &[ImageLayout]) -> Uniforms {
+        let x = self.x;
+        assert!(others.iter().all(|l| l.shape == x.shape), "{others:?} are of another shape than {x:?}");
+        uniforms! {
+            batch: self.batch,
+            blocks: x.blocks(),
+            height: x.shape.height,
+            width: x.shape.width,
+            x_row: x.row(),
+            x_image: x.image(),
+            x_origin: x.origin(0),
+        }
     }
 
     /// The forward dispatch, over lanes, writing the layout `y`.
@@ -38,8 +45,8 @@ impl Relu {
         Dispatch {
             label: label.into(),
             kernel: Kernel { shader: shader::relu_forward, entry: "relu_forward", constants: vec![], access: &[Read, Read, Read, Write] },
-            words: self.words(&[self.x, y]),
-            step_word: None,
+            uniforms: self.uniforms(&[y]).with(uniforms! { y_row: y.row(), y_image: y.image(), y_origin: y.origin(0) }),
+            step: None,
             buffers: vec![b.lanes, b.batch_sizes, b.x, b.y],
             invocations: y.row_invocations(self.batch),
             workgroup: WORKGROUP,

@@ -1,6 +1,6 @@
 //! The sum of two images, or a multiple of one; see `shaders/residual_add.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader};
+use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader, uniforms};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -40,9 +40,6 @@ impl ResidualAdd {
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         let second = self.b.unwrap_or(self.a);
         assert!(self.a.shape == self.y.shape && second.shape == self.y.shape, "{self:?} are of different shapes");
-        let mut words = vec![self.batch, self.y.blocks(), self.y.shape.height, self.y.shape.width];
-        words.extend([self.a, second, self.y].iter().flat_map(|l| [l.row(), l.image(), l.origin(0)]));
-        words.push(self.factor.to_bits());
         let sources = 1 + u32::from(self.b.is_some());
         Dispatch {
             label: label.into(),
@@ -52,8 +49,23 @@ impl ResidualAdd {
                 constants: vec![("SOURCES", sources)],
                 access: &[Read, Read, Read, Read, Write],
             },
-            words,
-            step_word: None,
+            uniforms: uniforms! {
+                batch: self.batch,
+                blocks: self.y.blocks(),
+                height: self.y.shape.height,
+                width: self.y.shape.width,
+                a_row: self.a.row(),
+                a_image: self.a.image(),
+                a_origin: self.a.origin(0),
+                b_row: second.row(),
+                b_image: second.image(),
+                b_origin: second.origin(0),
+                y_row: self.y.row(),
+                y_image: self.y.image(),
+                y_origin: self.y.origin(0),
+                factor: self.factor,
+            },
+            step: None,
             buffers: vec![b.lanes, b.batch_sizes, b.a, b.b, b.y],
             invocations: self.y.row_invocations(self.batch),
             workgroup: WORKGROUP,

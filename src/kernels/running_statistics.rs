@@ -1,6 +1,6 @@
 //! Running statistics of all batch norms after a training forward; see `shaders/running_statistics.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
+use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
 
 /// Share of the newest batch in the running statistics of mode `tracked`: PyTorch's default.
 pub const MOMENTUM: f32 = 0.1;
@@ -25,8 +25,15 @@ impl RunningStatistics {
         Dispatch {
             label: label.into(),
             kernel: Kernel { shader: shader::running_statistics, entry: "running_statistics", constants: vec![], access: &[Read, Write] },
-            words: vec![self.blocks, self.stride, self.mean, self.mean + self.blocks, self.momentum.unwrap_or(-1.0).to_bits(), 0],
-            step_word: Some(5),
+            uniforms: uniforms! {
+                blocks: self.blocks,
+                stride: self.stride,
+                mean: self.mean,
+                variance: self.mean + self.blocks,
+                momentum: self.momentum.unwrap_or(-1.0),
+                step: 0,
+            },
+            step: Some("step"),
             buffers: vec![moments, rows],
             invocations: self.blocks,
             workgroup: WORKGROUP,

@@ -1,6 +1,6 @@
 //! SGD with momentum and weight decay; see `shaders/sgd.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
+use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -33,9 +33,6 @@ pub struct Buffers {
 }
 
 impl Sgd {
-    /// Place of the learning rate in the uniform block: it changes every round.
-    pub const LEARNING_RATE_WORD: usize = 3;
-
     /// The dispatch, over lanes.
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         let count = self.length - self.skip.1;
@@ -47,16 +44,16 @@ impl Sgd {
         Dispatch {
             label: label.into(),
             kernel: Kernel { shader: shader::sgd, entry, constants: vec![], access },
-            words: vec![
-                self.length,
-                self.skip.0,
-                self.skip.1,
-                self.learning_rate.to_bits(),
-                self.momentum.to_bits(),
-                self.weight_decay.to_bits(),
-                self.stride,
-            ],
-            step_word: None,
+            uniforms: uniforms! {
+                length: self.length,
+                skip: self.skip.0,
+                skipped: self.skip.1,
+                learning_rate: self.learning_rate,
+                momentum: self.momentum,
+                weight_decay: self.weight_decay,
+                stride: self.stride,
+            },
+            step: None,
             bytes: values * 4 * (buffers.len() as u64 + 2),
             buffers,
             invocations: count,

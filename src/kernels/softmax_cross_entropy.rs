@@ -1,7 +1,7 @@
 //! The classifier, softmax cross entropy, its gradient and the counters; see `shaders/softmax_cross_entropy.wgsl`.
 
 use super::linear_forward::Linear;
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
+use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -52,17 +52,17 @@ impl SoftmaxCrossEntropy {
                 constants: vec![("CLASSES", self.classes)],
                 access: &[Read, Read, Read, Read, Read, Write, Write, Write],
             },
-            words: vec![
-                linear.batch,
-                linear.in_blocks,
-                linear.place.stride,
-                linear.place.weight,
-                linear.place.bias.expect("a linear layer has a bias"),
-                u32::from(self.masked),
-                u32::from(self.summed),
-                self.share.to_bits(),
-            ],
-            step_word: None,
+            uniforms: uniforms! {
+                batch: linear.batch,
+                in_blocks: linear.in_blocks,
+                parameter_stride: linear.place.stride,
+                weight: linear.place.weight,
+                bias: linear.place.bias.expect("a linear layer has a bias"),
+                masked: self.masked,
+                summed: self.summed,
+                share: self.share,
+            },
+            step: None,
             buffers: vec![b.lanes, b.batch_sizes, b.input, b.parameters, b.batch_labels, b.logits, b.dlogits, b.totals],
             invocations: WORKGROUP,
             workgroup: WORKGROUP,

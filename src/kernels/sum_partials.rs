@@ -1,6 +1,6 @@
 //! Second stage of a convolution's weight gradient; see `shaders/sum_partials.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
+use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
 
 /// What the kernel is given, in vec4.
 #[derive(Debug, Clone, Copy)]
@@ -24,8 +24,14 @@ impl SumPartials {
         Dispatch {
             label: label.into(),
             kernel: Kernel { shader: shader::sum_partials, entry: "sum_partials", constants: vec![], access: &[Read, Write] },
-            words: vec![self.length, self.parts, self.partial_stride, self.parameter_stride, self.offset],
-            step_word: None,
+            uniforms: uniforms! {
+                length: self.length,
+                parts: self.parts,
+                partial_stride: self.partial_stride,
+                parameter_stride: self.parameter_stride,
+                offset: self.offset,
+            },
+            step: None,
             buffers: vec![partial, gradient],
             invocations: self.length,
             workgroup: WORKGROUP,

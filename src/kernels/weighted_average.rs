@@ -1,6 +1,6 @@
 //! Aggregation per base; see `shaders/weighted_average.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader};
+use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -53,8 +53,8 @@ impl WeightedAverage {
         Dispatch {
             label: label.into(),
             kernel: Kernel { shader: shader::weighted_average, entry: "weighted_average", constants: vec![], access: &[Read, Read, Write] },
-            words: vec![self.length, self.stride],
-            step_word: None,
+            uniforms: uniforms! { length: self.length, stride: self.stride },
+            step: None,
             buffers: vec![b.members, b.parameters, b.average],
             invocations: self.length,
             workgroup: WORKGROUP,

@@ -89,7 +89,7 @@ fn lives(i: usize, spec: &BufferSpec, phases: &[(&'static str, Vec<Dispatch>)]) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::{BufferId, Kernel, Over, shader};
+    use crate::kernels::{BufferId, Kernel, Over, Uniforms, shader};
     use proptest::prelude::*;
 
     fn dispatch(reads: &[usize], writes: &[usize]) -> Dispatch {
@@ -97,8 +97,8 @@ mod tests {
         Dispatch {
             label: String::new(),
             kernel: Kernel { shader: shader::sgd, entry: "sgd", constants: vec![], access: Vec::leak(access) },
-            words: vec![],
-            step_word: None,
+            uniforms: Uniforms::default(),
+            step: None,
             buffers: reads.iter().chain(writes).map(|b| BufferId(*b)).collect(),
             invocations: 1,
             workgroup: 1,

@@ -15,7 +15,6 @@ use crate::kernels::conv2d_backward_data;
 use crate::kernels::copy_bases::{self, CopyBases};
 use crate::kernels::corner::{self, Corner};
 use crate::kernels::gather_images::Augment;
-use crate::kernels::linear_backward_weight;
 use crate::kernels::local_norms::{self, LocalNorms};
 use crate::kernels::proximal::{self, Proximal};
 use crate::kernels::running_statistics::{self, RunningStatistics};
@@ -140,8 +139,8 @@ pub struct TrainPlan {
     pub places: Vec<BufferId>,
     /// Adam's table of bias corrections, to be filled by [`Adam::corrections`].
     pub corrections: Option<BufferId>,
-    /// Labels of the dispatches that descend, and the uniform word of each that is the learning rate.
-    pub learning_rates: Vec<(String, usize)>,
+    /// Labels of the dispatches that descend, by their uniform `learning_rate`.
+    pub learning_rates: Vec<String>,
     /// Activations and gradients by name, for the golden tests: images with their layout, per lane.
     pub named: Vec<(String, BufferId, ImageLayout)>,
 }
@@ -286,17 +285,17 @@ impl TrainPlan {
         match sgd {
             Some(sgd) => {
                 let mut rest = sgd;
-                learning_rates.push(("sgd".to_string(), Sgd::LEARNING_RATE_WORD));
+                learning_rates.push("sgd".to_string());
                 if let Some((layer, linear)) = largest {
                     rest.skip = linear.parameters();
                     let prefix = if share == 1.0 { "adversarial " } else { "" };
                     let label = backward::descent_label(&format!("{prefix}{}", net.layers[layer].name()));
-                    learning_rates.push((label, linear_backward_weight::LEARNING_RATE_WORD));
+                    learning_rates.push(label);
                 }
                 step.push(rest.dispatch("sgd", sgd::Buffers { gradient, other: adversarial_gradient, momentum, parameters }));
             }
             None => {
-                learning_rates.push(("adam".to_string(), Adam::LEARNING_RATE_WORD));
+                learning_rates.push("adam".to_string());
                 let table = plan.buffer("adam corrections", Extent::Fixed(u64::from(s.steps.max(1)) * 8));
                 let square = plan.buffer("mean square", Extent::PerLane(row));
                 let kernel = Adam { length, stride, learning_rate: 0.0, weight_decay: s.weight_decay };

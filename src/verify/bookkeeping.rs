@@ -758,7 +758,7 @@ impl Case for EnsembleGradientCase {
         };
         let kernel = EnsembleGradient { batch: batch as u32, classes: classes as u32, bases: bases as u32 };
         let mut dispatch = kernel.dispatch("case", b);
-        dispatch.words[EnsembleGradient::SHIFT_WORD] = self.shift;
+        dispatch.uniforms.set("shift", self.shift);
         t.dispatches = vec![dispatch];
         t
     }
@@ -883,7 +883,7 @@ impl Case for AttackCase {
             slot_capacity: SLOTS as u32,
         };
         let mut dispatch = if self.step { kernel.step("case", b) } else { kernel.start("case", b) };
-        dispatch.words[AttackImages::ROUND_WORD] = round;
+        dispatch.uniforms.set("round", round);
         t.dispatches = vec![dispatch];
         t.active = Some(Active { lanes: LANES.len() as u32, slots: SLOTS as u32, step: local_step });
         t
@@ -953,7 +953,7 @@ impl Case for WorstCase {
             slot_capacity: 1,
         };
         let mut dispatch = kernel.worst("case", b);
-        dispatch.words[AttackImages::RESTART_WORD] = u32::from(!self.first);
+        dispatch.uniforms.set("restart", u32::from(!self.first));
         t.dispatches = vec![dispatch];
         t
     }
