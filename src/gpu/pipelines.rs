@@ -23,7 +23,7 @@ pub(super) struct Pipeline {
 /// The pipelines of a device.
 pub(super) struct Pipelines {
     made: RefCell<HashMap<Kernel, Rc<Pipeline>>>,
-    layouts: RefCell<HashMap<&'static [Access], Rc<Layout>>>,
+    layouts: RefCell<HashMap<Vec<Access>, Rc<Layout>>>,
     /// The driver's cache and the file that it is kept in.
     cache: Option<(wgpu::PipelineCache, PathBuf)>,
 }
@@ -78,7 +78,7 @@ impl Gpu {
         if missing.is_empty() {
             return;
         }
-        let work: Vec<(&Kernel, Rc<Layout>)> = missing.into_iter().map(|k| (k, self.layout(k.access))).collect();
+        let work: Vec<(&Kernel, Rc<Layout>)> = missing.into_iter().map(|k| (k, self.layout(&k.access))).collect();
         let cache = self.pipelines.cache.as_ref().map(|(cache, _)| cache);
         let job = |(kernel, layout): &(&Kernel, Rc<Layout>)| Job {
             device: self.device.clone(),
@@ -102,7 +102,7 @@ impl Gpu {
     }
 
     /// Binding 0: the uniform block at a dynamic offset; 1, 2, …: storage buffers.
-    fn layout(&self, access: &'static [Access]) -> Rc<Layout> {
+    fn layout(&self, access: &[Access]) -> Rc<Layout> {
         if let Some(found) = self.pipelines.layouts.borrow().get(access) {
             return found.clone();
         }
@@ -124,7 +124,7 @@ impl Gpu {
             immediate_size: 0,
         });
         let made = Rc::new(Layout { bind_group, pipeline });
-        self.pipelines.layouts.borrow_mut().insert(access, made.clone());
+        self.pipelines.layouts.borrow_mut().insert(access.to_vec(), made.clone());
         made
     }
 }

@@ -1,6 +1,6 @@
 //! Adam with weight decay; see `shaders/adam.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, Over, shader, uniforms};
 
 /// What the kernel is given. β₁, β₂ and ε are PyTorch's defaults.
 #[derive(Debug, Clone, Copy)]
@@ -46,17 +46,10 @@ impl Adam {
     /// The dispatch, over lanes.
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         let values = u64::from(self.length) * 4;
-        let mut buffers = vec![b.gradient, b.corrections, b.mean, b.square, b.parameters];
-        buffers.extend(b.other);
-        let (entry, access): (_, &[_]) = match b.other {
-            Some(_) => ("adam_of_two", &[Read, Read, Write, Write, Write, Read]),
-            None => ("adam", &[Read, Read, Write, Write, Write]),
-        };
+        let entry = if b.other.is_some() { "adam_of_two" } else { "adam" };
         let [first_rest, second_rest] = [1.0 - FIRST, 1.0 - SECOND].map(|v| v as f32);
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel { shader: shader::adam, entry, constants: vec![], access },
-            uniforms: uniforms! {
+        Dispatch::new(label, shader::adam, entry, Over::Lanes, self.length)
+            .uniforms(uniforms! {
                 length: self.length,
                 stride: self.stride,
                 step: 0,
@@ -67,14 +60,11 @@ impl Adam {
                 second_rest: second_rest,
                 epsilon: EPSILON,
                 weight_decay: self.weight_decay,
-            },
-            step: Some("step"),
-            bytes: values * 4 * (buffers.len() as u64 + 2),
-            buffers,
-            invocations: self.length,
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: values * 14,
-        }
+            })
+            .step("step")
+            .reads([b.gradient, b.corrections])
+            .writes([b.mean, b.square, b.parameters])
+            .reads(b.other)
+            .cost(values * 14, values * 4 * (7 + u64::from(b.other.is_some())))
     }
 }

@@ -1,6 +1,6 @@
 //! Start and steps of a projected gradient descent on images; see `shaders/attack.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, ImageLayout, Over, shader, uniforms};
 
 /// Whose images are attacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,27 +64,38 @@ impl AttackImages {
     /// The start, over slots or lanes, from the images of the local step. The uniform `round` makes another round start elsewhere, and
     /// `restart` is the number of the try.
     pub fn start(&self, label: &str, b: Buffers) -> Dispatch {
-        let buffers = vec![b.batch_sizes, b.clean, b.schedule, b.attacked, b.moved, b.lanes];
-        Dispatch { step: Some("step"), ..self.dispatch(label, "start", self.start, 0, buffers) }
+        self.pixels(label, "start", self.start, 0)
+            .step("step")
+            .reads([b.batch_sizes, b.clean, b.schedule])
+            .writes([b.attacked, b.moved])
+            .reads([b.lanes])
     }
 
     /// The worst of the outcomes so far, over slots; where the uniform `restart` is 0 it forgets those before.
     pub fn worst(&self, label: &str, b: Buffers) -> Dispatch {
         let values = u64::from(self.batch) * 2;
-        Dispatch {
-            kernel: Kernel { shader: shader::attack, entry: "worst", constants: vec![], access: &[Read, Read, Write] },
-            invocations: self.batch,
-            flops: values,
-            bytes: values * 12,
-            over: Over::Slots,
-            ..self.dispatch(label, "worst", self.epsilon, 0, vec![b.batch_sizes, b.outcomes, b.worst])
-        }
+        self.dispatch(label, "worst", self.epsilon, Over::Slots, self.batch)
+            .reads([b.batch_sizes, b.outcomes])
+            .writes([b.worst])
+            .cost(values, values * 12)
     }
 
     /// One step, over slots or lanes.
     pub fn step(&self, label: &str, b: Buffers) -> Dispatch {
-        let buffers = vec![b.batch_sizes, b.clean, b.dx, b.attacked, b.moved, b.lanes];
-        self.dispatch(label, "step", self.epsilon, self.bases(), buffers)
+        self.pixels(label, "step", self.epsilon, self.bases())
+            .reads([b.batch_sizes, b.clean, b.dx])
+            .writes([b.attacked, b.moved])
+            .reads([b.lanes])
+    }
+
+    /// An invocation a pixel, which reads so many gradients.
+    fn pixels(&self, label: &str, entry: &'static str, radius: f32, gradients: u32) -> Dispatch {
+        let shape = self.images.shape;
+        let bytes = self.images.payload(self.batch);
+        let over = if self.by == By::Lane { Over::Lanes } else { Over::Slots };
+        self.dispatch(label, entry, radius, over, self.batch * shape.height * shape.width)
+            .constants([("OF_LANE", u32::from(self.by == By::Lane))])
+            .cost(bytes / 4 * u64::from(6 + gradients), bytes * u64::from(2 + gradients + gradients.min(1)))
     }
 
     fn bases(&self) -> u32 {
@@ -94,41 +105,28 @@ impl AttackImages {
         }
     }
 
-    fn dispatch(&self, label: &str, entry: &'static str, radius: f32, gradients: u32, buffers: Vec<BufferId>) -> Dispatch {
+    fn dispatch(&self, label: &str, entry: &'static str, radius: f32, over: Over, invocations: u32) -> Dispatch {
         let (x, g) = (&self.images, &self.gradient);
         assert!(x.blocks() == 1 && x.shape == g.shape, "attacked images have up to four channels and gradients their shape");
-        let bytes = x.payload(self.batch);
-        let constants = vec![("OF_LANE", u32::from(self.by == By::Lane))];
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel { shader: shader::attack, entry, constants, access: &[Read, Read, Read, Write, Write, Read] },
-            uniforms: uniforms! {
-                batch: self.batch,
-                bases: self.bases(),
-                channels: x.shape.channels,
-                height: x.shape.height,
-                width: x.shape.width,
-                row: x.row(),
-                image: x.image(),
-                origin: x.origin(0),
-                gradient_row: g.row(),
-                gradient_image: g.image(),
-                gradient_origin: g.origin(0),
-                seed: self.seed,
-                round: 0,
-                epsilon: radius,
-                alpha: self.alpha,
-                restart: 0,
-                slot_capacity: self.slot_capacity,
-                step: 0,
-            },
-            step: None,
-            buffers,
-            invocations: self.batch * x.shape.height * x.shape.width,
-            workgroup: WORKGROUP,
-            over: if self.by == By::Lane { Over::Lanes } else { Over::Slots },
-            flops: bytes / 4 * u64::from(6 + gradients),
-            bytes: bytes * u64::from(2 + gradients + gradients.min(1)),
-        }
+        Dispatch::new(label, shader::attack, entry, over, invocations).uniforms(uniforms! {
+            batch: self.batch,
+            bases: self.bases(),
+            channels: x.shape.channels,
+            height: x.shape.height,
+            width: x.shape.width,
+            row: x.row(),
+            image: x.image(),
+            origin: x.origin(0),
+            gradient_row: g.row(),
+            gradient_image: g.image(),
+            gradient_origin: g.origin(0),
+            seed: self.seed,
+            round: 0,
+            epsilon: radius,
+            alpha: self.alpha,
+            restart: 0,
+            slot_capacity: self.slot_capacity,
+            step: 0,
+        })
     }
 }

@@ -1,7 +1,7 @@
 //! Adaptive average pooling, gradient with respect to the input; see `shaders/average_pool_backward.wgsl`.
 
 use super::average_pool_forward::AveragePool;
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader};
+use super::{BufferId, Dispatch, ImageLayout, Over, shader};
 
 /// Buffers of the backward.
 #[derive(Debug, Clone, Copy)]
@@ -19,22 +19,11 @@ pub struct Buffers {
 impl AveragePool {
     /// The backward dispatch, over lanes, between the given layouts.
     pub fn backward(&self, label: &str, dx: ImageLayout, dy: ImageLayout, b: Buffers) -> Dispatch {
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel {
-                shader: shader::average_pool_backward,
-                entry: "average_pool_backward",
-                constants: self.constants(),
-                access: &[Read, Read, Read, Write],
-            },
-            uniforms: self.uniforms(dx, dy),
-            step: None,
-            buffers: vec![b.lanes, b.batch_sizes, b.dy, b.dx],
-            invocations: dx.row_invocations(self.batch),
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: u64::from(self.batch) * self.terms() * 2,
-            bytes: dx.payload(self.batch) + dy.payload(self.batch),
-        }
+        Dispatch::new(label, shader::average_pool_backward, "average_pool_backward", Over::Lanes, dx.row_invocations(self.batch))
+            .constants(self.constants())
+            .uniforms(self.uniforms(dx, dy))
+            .reads([b.lanes, b.batch_sizes, b.dy])
+            .writes([b.dx])
+            .cost(u64::from(self.batch) * self.terms() * 2, dx.payload(self.batch) + dy.payload(self.batch))
     }
 }

@@ -1,6 +1,6 @@
 //! Adaptive average pooling, forward; see `shaders/average_pool_forward.wgsl`. Also the geometry that both directions share.
 
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, Uniforms, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, ImageLayout, Over, Uniforms, shader, uniforms};
 use crate::net::Shape;
 
 /// An adaptive average pooling layer's geometry.
@@ -57,22 +57,11 @@ impl AveragePool {
 
     /// The forward dispatch, over lanes, between the given layouts.
     pub fn forward(&self, label: &str, x: ImageLayout, y: ImageLayout, b: Buffers) -> Dispatch {
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel {
-                shader: shader::average_pool_forward,
-                entry: "average_pool_forward",
-                constants: self.constants(),
-                access: &[Read, Read, Read, Write],
-            },
-            uniforms: self.uniforms(x, y),
-            step: None,
-            buffers: vec![b.lanes, b.batch_sizes, b.x, b.y],
-            invocations: y.row_invocations(self.batch),
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: u64::from(self.batch) * self.terms(),
-            bytes: x.payload(self.batch) + y.payload(self.batch),
-        }
+        Dispatch::new(label, shader::average_pool_forward, "average_pool_forward", Over::Lanes, y.row_invocations(self.batch))
+            .constants(self.constants())
+            .uniforms(self.uniforms(x, y))
+            .reads([b.lanes, b.batch_sizes, b.x])
+            .writes([b.y])
+            .cost(u64::from(self.batch) * self.terms(), x.payload(self.batch) + y.payload(self.batch))
     }
 }

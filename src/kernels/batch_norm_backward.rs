@@ -1,7 +1,7 @@
 //! Batch normalisation, ReLU and max-pooling, backward; see `shaders/batch_norm_backward.wgsl`.
 
 use super::batch_norm_statistics::{BatchNorm, REDUCTION};
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, ImageLayout, Over, shader, uniforms};
 
 /// Buffers of both stages.
 #[derive(Debug, Clone, Copy)]
@@ -55,40 +55,31 @@ impl BatchNorm {
         let constants = vec![("POOL", self.pool), ("GROUP", self.group()), self.given()];
         let (z_bytes, dy_bytes) = (z.payload(self.batch), dy.payload(self.batch));
         let stages = vec![
-            Dispatch {
-                label: format!("{label} backward, sums"),
-                kernel: Kernel {
-                    shader: shader::batch_norm_backward,
-                    entry: "sums_of_gradients",
-                    constants: constants.clone(),
-                    access: &[Read, Read, Read, Read, Read, Read, Write, Write],
-                },
-                uniforms: uniforms.clone(),
-                step: None,
-                buffers: vec![b.lanes, b.batch_sizes, b.z, b.parameters, b.dy, b.moments, b.sums, b.gradient],
-                invocations: z.blocks() / self.group() * REDUCTION,
-                workgroup: REDUCTION,
-                over: Over::Lanes,
-                flops: self.values() * 7,
-                bytes: z_bytes + dy_bytes + self.sum_bytes(),
-            },
-            Dispatch {
-                label: format!("{label} backward"),
-                kernel: Kernel {
-                    shader: shader::batch_norm_backward,
-                    entry: "data",
-                    constants,
-                    access: &[Read, Read, Read, Read, Read, Read, Write],
-                },
-                uniforms,
-                step: None,
-                buffers: vec![b.lanes, b.batch_sizes, b.z, b.parameters, b.dy, if self.running { b.moments } else { b.sums }, b.dz],
-                invocations: self.batch * z.shape.height.div_ceil(self.pool) * z.blocks(),
-                workgroup: WORKGROUP,
-                over: Over::Lanes,
-                flops: self.values() * 11,
-                bytes: 2 * z_bytes + dy_bytes,
-            },
+            Dispatch::new(
+                format!("{label} backward, sums"),
+                shader::batch_norm_backward,
+                "sums_of_gradients",
+                Over::Lanes,
+                z.blocks() / self.group() * REDUCTION,
+            )
+            .constants(constants.clone())
+            .uniforms(uniforms.clone())
+            .reads([b.lanes, b.batch_sizes, b.z, b.parameters, b.dy, b.moments])
+            .writes([b.sums, b.gradient])
+            .workgroup(REDUCTION)
+            .cost(self.values() * 7, z_bytes + dy_bytes + self.sum_bytes()),
+            Dispatch::new(
+                format!("{label} backward"),
+                shader::batch_norm_backward,
+                "data",
+                Over::Lanes,
+                self.batch * z.shape.height.div_ceil(self.pool) * z.blocks(),
+            )
+            .constants(constants)
+            .uniforms(uniforms)
+            .reads([b.lanes, b.batch_sizes, b.z, b.parameters, b.dy, if self.running { b.moments } else { b.sums }])
+            .writes([b.dz])
+            .cost(self.values() * 11, 2 * z_bytes + dy_bytes),
         ];
         stages.into_iter().skip(usize::from(self.running)).collect()
     }

@@ -1,7 +1,7 @@
 //! Batch normalisation and ReLU of features, each direction in one dispatch; see `shaders/batch_norm_features.wgsl`.
 
 use super::batch_norm_statistics::BatchNorm;
-use super::{Access, Access::*, BufferId, Dispatch, EPSILON, Kernel, Over, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, EPSILON, Over, shader, uniforms};
 
 /// Buffers of both directions.
 #[derive(Debug, Clone, Copy)]
@@ -24,9 +24,10 @@ impl BatchNorm {
     /// # Panics
     /// As [`BatchNorm::features_backward`].
     pub fn features_forward(&self, label: &str, b: Buffers, y: BufferId) -> Dispatch {
-        let bytes = 2 * self.z.payload(self.batch) + self.moment_bytes();
-        let buffers = vec![b.lanes, b.batch_sizes, b.z, b.parameters, b.moments, y];
-        self.features(label, "forward", &[Read, Read, Read, Read, Write, Write], buffers, 1.0, 8, bytes)
+        self.features(label, "forward", 1.0)
+            .reads([b.lanes, b.batch_sizes, b.z, b.parameters])
+            .writes([b.moments, y])
+            .cost(self.values() * 8, 2 * self.z.payload(self.batch) + self.moment_bytes())
     }
 
     /// dγ and dβ in the lanes' `gradient` rows (but for a batch norm that runs on given statistics), and the gradient of the plain linear layer's output in place of that of
@@ -35,27 +36,16 @@ impl BatchNorm {
     /// # Panics
     /// Where z is no row of features ([`BatchNorm::is_features`]).
     pub fn features_backward(&self, label: &str, scale: f32, b: Buffers, dz: BufferId, gradient: BufferId) -> Dispatch {
-        let bytes = 3 * self.z.payload(self.batch) + self.moment_bytes();
-        let buffers = vec![b.lanes, b.batch_sizes, b.z, b.parameters, b.moments, dz, gradient];
-        self.features(label, "backward", &[Read, Read, Read, Read, Read, Write, Write], buffers, scale, 18, bytes)
+        self.features(label, "backward", scale)
+            .reads([b.lanes, b.batch_sizes, b.z, b.parameters, b.moments])
+            .writes([dz, gradient])
+            .cost(self.values() * 18, 3 * self.z.payload(self.batch) + self.moment_bytes())
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn features(
-        &self,
-        label: &str,
-        entry: &'static str,
-        access: &'static [Access],
-        buffers: Vec<BufferId>,
-        scale: f32,
-        flops_per_value: u64,
-        bytes: u64,
-    ) -> Dispatch {
+    fn features(&self, label: &str, entry: &'static str, scale: f32) -> Dispatch {
         assert!(self.is_features(), "{:?} is an image", self.z);
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel { shader: shader::batch_norm_features, entry, constants: vec![self.given()], access },
-            uniforms: uniforms! {
+        Dispatch::new(label, shader::batch_norm_features, entry, Over::Lanes, self.z.blocks()).constants([self.given()]).uniforms(
+            uniforms! {
                 batch: self.batch,
                 blocks: self.z.blocks(),
                 parameter_stride: self.place.stride,
@@ -67,13 +57,6 @@ impl BatchNorm {
                 moment_blocks: self.place.blocks,
                 moment_first: self.place.first,
             },
-            step: None,
-            buffers,
-            invocations: self.z.blocks(),
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: self.values() * flops_per_value,
-            bytes,
-        }
+        )
     }
 }

@@ -1,7 +1,7 @@
 //! Batch normalisation, ReLU and max-pooling, forward; see `shaders/batch_norm_forward.wgsl`.
 
 use super::batch_norm_statistics::BatchNorm;
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, ImageLayout, Over, shader, uniforms};
 
 /// Buffers of the forward.
 #[derive(Debug, Clone, Copy)]
@@ -25,15 +25,9 @@ impl BatchNorm {
     pub fn forward(&self, label: &str, y: ImageLayout, b: Buffers) -> Dispatch {
         let z = &self.z;
         assert!(y.shape.height == z.shape.height / self.pool && y.shape.width == z.shape.width / self.pool, "{y:?} is not what is left");
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel {
-                shader: shader::batch_norm_forward,
-                entry: "batch_norm_forward",
-                constants: vec![("POOL", self.pool)],
-                access: &[Read, Read, Read, Read, Read, Write],
-            },
-            uniforms: uniforms! {
+        Dispatch::new(label, shader::batch_norm_forward, "batch_norm_forward", Over::Lanes, y.row_invocations(self.batch))
+            .constants(vec![("POOL", self.pool)])
+            .uniforms(uniforms! {
                 batch: self.batch,
                 blocks: z.blocks(),
                 height: y.shape.height,
@@ -50,14 +44,9 @@ impl BatchNorm {
                 relu: self.relu,
                 moment_blocks: self.place.blocks,
                 moment_first: self.place.first,
-            },
-            step: None,
-            buffers: vec![b.lanes, b.batch_sizes, b.z, b.moments, b.parameters, b.y],
-            invocations: y.row_invocations(self.batch),
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: self.values() * 4,
-            bytes: z.payload(self.batch) + y.payload(self.batch),
-        }
+            })
+            .reads([b.lanes, b.batch_sizes, b.z, b.moments, b.parameters])
+            .writes([b.y])
+            .cost(self.values() * 4, z.payload(self.batch) + y.payload(self.batch))
     }
 }

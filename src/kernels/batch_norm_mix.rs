@@ -1,6 +1,6 @@
 //! Batch norms prepared for evaluation, the λ-mix of dual ones among them; see `shaders/batch_norm_mix.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, EPSILON, Kernel, Over, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, EPSILON, Over, shader, uniforms};
 use crate::net::NormRow;
 
 /// What the kernel is given.
@@ -43,15 +43,8 @@ impl BatchNormMix {
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         assert!(self.row.norms.tracked || !self.running, "no running statistics are kept");
         let values = u64::from(self.row.blocks) * 4;
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel {
-                shader: shader::batch_norm_mix,
-                entry: "batch_norm_mix",
-                constants: vec![],
-                access: &[Read, Read, Write, Write],
-            },
-            uniforms: uniforms! {
+        Dispatch::new(label, shader::batch_norm_mix, "batch_norm_mix", Over::Lanes, self.row.blocks)
+            .uniforms(uniforms! {
                 blocks: self.row.blocks,
                 stride: self.stride,
                 start: self.start,
@@ -60,14 +53,9 @@ impl BatchNormMix {
                 own_rows: self.own_rows,
                 lambda: self.lambda,
                 epsilon: EPSILON,
-            },
-            step: None,
-            buffers: vec![b.lanes, b.source, b.mixed, b.moments],
-            invocations: self.row.blocks,
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: values * 12,
-            bytes: u64::from(self.row.len()) * 16 + values * 8,
-        }
+            })
+            .reads([b.lanes, b.source])
+            .writes([b.mixed, b.moments])
+            .cost(values * 12, u64::from(self.row.len()) * 16 + values * 8)
     }
 }

@@ -1,7 +1,7 @@
 //! Batch statistics; see `shaders/batch_norm_statistics.wgsl`. Also the geometry that batch norm's kernels share.
 
 use super::conv2d_forward::Conv2dForward;
-use super::{Access::*, BufferId, Dispatch, EPSILON, ImageLayout, Kernel, Over, shader, uniforms};
+use super::{BufferId, Dispatch, EPSILON, ImageLayout, Over, shader, uniforms};
 
 /// Where the values of a batch norm layer lie, in vec4 or records of a channel block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,15 +104,9 @@ impl BatchNorm {
 
     fn reduce(&self, label: &str, entry: &'static str, b: Buffers, tile: (u32, u32), flops: u64, bytes: u64) -> Dispatch {
         let z = &self.z;
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel {
-                shader: shader::batch_norm_statistics,
-                entry,
-                constants: vec![("GROUP", self.group())],
-                access: &[Read, Read, Read, Write],
-            },
-            uniforms: uniforms! {
+        Dispatch::new(label, shader::batch_norm_statistics, entry, Over::Lanes, z.blocks() / self.group() * REDUCTION)
+            .constants(vec![("GROUP", self.group())])
+            .uniforms(uniforms! {
                 batch: self.batch,
                 blocks: z.blocks(),
                 height: z.shape.height,
@@ -125,14 +119,10 @@ impl BatchNorm {
                 tile_width: tile.1,
                 moment_blocks: self.place.blocks,
                 moment_first: self.place.first,
-            },
-            step: None,
-            buffers: vec![b.lanes, b.batch_sizes, b.z, b.moments],
-            invocations: z.blocks() / self.group() * REDUCTION,
-            workgroup: REDUCTION,
-            over: Over::Lanes,
-            flops,
-            bytes,
-        }
+            })
+            .reads([b.lanes, b.batch_sizes, b.z])
+            .writes([b.moments])
+            .workgroup(REDUCTION)
+            .cost(flops, bytes)
     }
 }

@@ -2,9 +2,7 @@
 
 use super::conv2d_forward::Conv2d;
 use super::conv2d_subgroup::Strip;
-use super::{
-    Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, ParameterPlace, Tile, Tuning, Uniforms, WORKGROUP, shader, uniforms,
-};
+use super::{BufferId, Dispatch, ImageLayout, Over, ParameterPlace, Tile, Tuning, shader, uniforms};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -53,28 +51,18 @@ pub struct Step {
     pub alpha: f32,
 }
 
-const ACCESS: &[super::Access] = &[Read, Read, Read, Read, Write];
-
 impl Conv2dBackwardData {
     /// The dispatch, over lanes.
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         let c = &self.conv;
-        let (kernel, uniforms, invocations) = match self.strip() {
-            Some(strip) => self.by_strips(strip),
-            None => self.by_tiles(),
+        let dispatch = match self.strip() {
+            Some(strip) => self.by_strips(label, strip),
+            None => self.by_tiles(label, "conv2d_backward_data"),
         };
-        Dispatch {
-            label: label.into(),
-            kernel,
-            uniforms,
-            step: None,
-            buffers: vec![b.lanes, b.batch_sizes, b.dz, b.parameters, b.dx],
-            invocations,
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: 2 * c.macs(self.batch),
-            bytes: self.dx.payload(self.batch) + self.dz.payload(self.batch) + c.weight_bytes(),
-        }
+        dispatch
+            .reads([b.lanes, b.batch_sizes, b.dz, b.parameters])
+            .writes([b.dx])
+            .cost(2 * c.macs(self.batch), self.dx.payload(self.batch) + self.dz.payload(self.batch) + c.weight_bytes())
     }
 
     /// Whether [`Conv2dBackwardData::attack_step`] is to be had: where the layer's input may be images, of up to four channels.
@@ -88,22 +76,14 @@ impl Conv2dBackwardData {
     /// Where it is not to be had.
     pub fn attack_step(&self, label: &str, b: Buffers, step: &Step) -> Dispatch {
         assert!(self.can_step() && step.images.shape == self.conv.input, "no step of an attack on {:?}", self.conv.input);
-        let (kernel, mut uniforms, invocations) = Conv2dBackwardData { dx: step.images, ..*self }.by_tiles();
-        uniforms.set("channels", step.images.shape.channels);
-        uniforms.set("epsilon", step.epsilon);
-        uniforms.set("alpha", step.alpha);
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel { entry: "attack_step", access: &[Read, Read, Read, Read, Read, Write], ..kernel },
-            uniforms,
-            step: None,
-            buffers: vec![b.lanes, b.batch_sizes, b.dz, b.parameters, step.clean, step.attacked],
-            invocations,
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: 2 * self.conv.macs(self.batch),
-            bytes: 3 * step.images.payload(self.batch) + self.dz.payload(self.batch) + self.conv.weight_bytes(),
-        }
+        let mut dispatch = Conv2dBackwardData { dx: step.images, ..*self }.by_tiles(label, "attack_step");
+        dispatch.uniforms.set("channels", step.images.shape.channels);
+        dispatch.uniforms.set("epsilon", step.epsilon);
+        dispatch.uniforms.set("alpha", step.alpha);
+        dispatch.reads([b.lanes, b.batch_sizes, b.dz, b.parameters, step.clean]).writes([step.attacked]).cost(
+            2 * self.conv.macs(self.batch),
+            3 * step.images.payload(self.batch) + self.dz.payload(self.batch) + self.conv.weight_bytes(),
+        )
     }
 
     /// Rows and columns of the image in cells of stride × stride pixels, aligned with the taps: each is one pixel of dz and what lies
@@ -119,8 +99,8 @@ impl Conv2dBackwardData {
         Strip::new(&self.conv, self.cells(), self.dz.blocks(), 4, self.tuning).filter(Strip::takes_whole_kernel)
     }
 
-    /// Kernel, uniforms and invocations: an invocation a tile.
-    fn by_tiles(&self) -> (Kernel, Uniforms, u32) {
+    /// An invocation a tile.
+    fn by_tiles(&self, label: &str, entry: &'static str) -> Dispatch {
         let c = &self.conv;
         assert!(self.dz.border >= c.gradient_border(), "the stored gradient's border is too narrow");
         let (high, wide) = self.cells();
@@ -159,12 +139,12 @@ impl Conv2dBackwardData {
             epsilon: 0.0,
             alpha: 0.0,
         };
-        let kernel = Kernel { shader: shader::conv2d_backward_data, entry: "conv2d_backward_data", constants, access: ACCESS };
-        (kernel, uniforms, c.stride * tile.invocations(self.batch, high, wide, self.dx.blocks()))
+        let invocations = c.stride * tile.invocations(self.batch, high, wide, self.dx.blocks());
+        Dispatch::new(label, shader::conv2d_backward_data, entry, Over::Lanes, invocations).constants(constants).uniforms(uniforms)
     }
 
-    /// Kernel, uniforms and invocations: a subgroup a strip of dx.
-    fn by_strips(&self, strip: Strip) -> (Kernel, Uniforms, u32) {
+    /// A subgroup a strip of dx.
+    fn by_strips(&self, label: &str, strip: Strip) -> Dispatch {
         let c = &self.conv;
         assert!(self.dz.border >= c.gradient_border(), "the stored gradient's border is too narrow");
         let (_, wide) = self.cells();
@@ -191,8 +171,7 @@ impl Conv2dBackwardData {
         };
         let mut constants = strip.constants(c, wide, self.dz.blocks());
         constants.push(("UNDER_WAY", c.kernel_height.max(c.stride)));
-        let shader = shader::conv2d_subgroup_backward_data;
-        let kernel = Kernel { shader, entry: "conv2d_subgroup_backward_data", constants, access: ACCESS };
-        (kernel, uniforms, strip.invocations(self.batch, self.dx, wide))
+        let (shader, invocations) = (shader::conv2d_subgroup_backward_data, strip.invocations(self.batch, self.dx, wide));
+        Dispatch::new(label, shader, "conv2d_subgroup_backward_data", Over::Lanes, invocations).constants(constants).uniforms(uniforms)
     }
 }

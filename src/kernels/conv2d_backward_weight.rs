@@ -2,9 +2,7 @@
 
 use super::conv2d_forward::Conv2d;
 use super::conv2d_subgroup::WeightStrip;
-use super::{
-    Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, Tuning, Uniforms, WORKGROUP, pixels_per_invocation, shader, uniforms,
-};
+use super::{BufferId, Dispatch, ImageLayout, Over, Shader, Tuning, pixels_per_invocation, shader, uniforms};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -37,8 +35,6 @@ pub struct Buffers {
     /// Out: `[lane][part]` of weights, then bias.
     pub partial: BufferId,
 }
-
-const ACCESS: &[super::Access] = &[Read, Read, Read, Read, Write];
 
 impl Conv2dBackwardWeight {
     /// Kernel rows that one invocation holds: all, or one.
@@ -83,26 +79,22 @@ impl Conv2dBackwardWeight {
     /// The dispatch, over lanes; [`super::sum_partials`] is the second stage.
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         let c = &self.conv;
-        let (kernel, uniforms) = match self.strip() {
-            Some(strip) => self.by_strips(strip),
-            None => self.by_rows(),
+        let dispatch = match self.strip() {
+            Some(strip) => self.by_strips(label, strip),
+            None => self.by_rows(label),
         };
-        Dispatch {
-            label: label.into(),
-            kernel,
-            uniforms,
-            step: None,
-            buffers: vec![b.lanes, b.batch_sizes, b.input, b.dz, b.partial],
-            invocations: self.parts() * self.invocations_per_part(),
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: 2 * c.macs(self.batch),
-            bytes: self.input.payload(self.batch) + self.dz.payload(self.batch) + c.weight_bytes(),
-        }
+        dispatch
+            .reads([b.lanes, b.batch_sizes, b.input, b.dz])
+            .writes([b.partial])
+            .cost(2 * c.macs(self.batch), self.input.payload(self.batch) + self.dz.payload(self.batch) + c.weight_bytes())
     }
 
-    /// Kernel and uniforms: an invocation holds kernel rows of 4 × 4 channels.
-    fn by_rows(&self) -> (Kernel, Uniforms) {
+    fn of_parts(&self, label: &str, shader: Shader, entry: &'static str) -> Dispatch {
+        Dispatch::new(label, shader, entry, Over::Lanes, self.parts() * self.invocations_per_part())
+    }
+
+    /// An invocation holds kernel rows of 4 × 4 channels.
+    fn by_rows(&self, label: &str) -> Dispatch {
         let c = &self.conv;
         // Short rows: here an invocation already holds a whole kernel row of accumulators.
         let pixels = pixels_per_invocation(c.output.width, self.tuning.pixels.min(7));
@@ -132,12 +124,11 @@ impl Conv2dBackwardWeight {
             samples_per_part: self.samples_per_part(),
             partial_stride: self.partial_stride(),
         };
-        let kernel = Kernel { shader: shader::conv2d_backward_weight, entry: "conv2d_backward_weight", constants, access: ACCESS };
-        (kernel, uniforms)
+        self.of_parts(label, shader::conv2d_backward_weight, "conv2d_backward_weight").constants(constants).uniforms(uniforms)
     }
 
-    /// Kernel and uniforms: a subgroup holds all taps of its channels.
-    fn by_strips(&self, strip: WeightStrip) -> (Kernel, Uniforms) {
+    /// A subgroup holds all taps of its channels.
+    fn by_strips(&self, label: &str, strip: WeightStrip) -> Dispatch {
         let c = &self.conv;
         let mut constants = strip.constants(c);
         constants.push(("IN_LANES", c.in_lanes()));
@@ -162,6 +153,6 @@ impl Conv2dBackwardWeight {
             partial_stride: self.partial_stride(),
         };
         let shader = shader::conv2d_subgroup_backward_weight;
-        (Kernel { shader, entry: "conv2d_subgroup_backward_weight", constants, access: ACCESS }, uniforms)
+        self.of_parts(label, shader, "conv2d_subgroup_backward_weight").constants(constants).uniforms(uniforms)
     }
 }

@@ -1,9 +1,7 @@
 //! Convolution, forward; see `shaders/conv2d_forward.wgsl`. Also the convolution's geometry, shared by its three directions.
 
 use super::conv2d_subgroup::Strip;
-use super::{
-    Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, ParameterPlace, Tile, Tuning, Uniforms, WORKGROUP, shader, uniforms,
-};
+use super::{BufferId, Dispatch, ImageLayout, Over, ParameterPlace, Tile, Tuning, shader, uniforms};
 use crate::net::{Shape, positions};
 
 /// A convolution's geometry.
@@ -109,8 +107,6 @@ pub struct Buffers {
     pub parts: BufferId,
 }
 
-const ACCESS: &[super::Access] = &[Read, Read, Read, Read, Write, Write];
-
 impl Conv2dForward {
     /// The part of the output that one invocation computes.
     pub fn tile(&self) -> Tile {
@@ -138,26 +134,18 @@ impl Conv2dForward {
     /// The dispatch, over lanes.
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         let c = &self.conv;
-        let (kernel, uniforms, invocations) = match self.strip() {
-            Some(strip) => self.by_strips(strip),
-            None => self.by_tiles(self.tile()),
+        let dispatch = match self.strip() {
+            Some(strip) => self.by_strips(label, strip),
+            None => self.by_tiles(label, self.tile()),
         };
-        Dispatch {
-            label: label.into(),
-            kernel,
-            uniforms,
-            step: None,
-            buffers: vec![b.lanes, b.batch_sizes, b.input, b.parameters, b.output, b.parts],
-            invocations,
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: 2 * c.macs(self.batch),
-            bytes: self.input.payload(self.batch) + self.output.payload(self.batch) + c.weight_bytes() + self.part_bytes(),
-        }
+        dispatch.reads([b.lanes, b.batch_sizes, b.input, b.parameters]).writes([b.output, b.parts]).cost(
+            2 * c.macs(self.batch),
+            self.input.payload(self.batch) + self.output.payload(self.batch) + c.weight_bytes() + self.part_bytes(),
+        )
     }
 
-    /// Kernel, uniforms and invocations: an invocation a tile.
-    fn by_tiles(&self, tile: Tile) -> (Kernel, Uniforms, u32) {
+    /// An invocation a tile.
+    fn by_tiles(&self, label: &str, tile: Tile) -> Dispatch {
         let c = &self.conv;
         let (segments, bands) = tile.grid(c.output.height, c.output.width);
         let mut constants = vec![("KERNEL_WIDTH", c.kernel_width), ("STRIDE", c.stride), ("IN_LANES", c.in_lanes())];
@@ -185,12 +173,12 @@ impl Conv2dForward {
             has_bias: self.place.bias.is_some(),
             scale: self.scale,
         };
-        let kernel = Kernel { shader: shader::conv2d_forward, entry: "conv2d_forward", constants, access: ACCESS };
-        (kernel, uniforms, tile.invocations(self.batch, c.output.height, c.output.width, self.output.blocks()))
+        let invocations = tile.invocations(self.batch, c.output.height, c.output.width, self.output.blocks());
+        Dispatch::new(label, shader::conv2d_forward, "conv2d_forward", Over::Lanes, invocations).constants(constants).uniforms(uniforms)
     }
 
-    /// Kernel, uniforms and invocations: a subgroup a strip.
-    fn by_strips(&self, strip: Strip) -> (Kernel, Uniforms, u32) {
+    /// A subgroup a strip.
+    fn by_strips(&self, label: &str, strip: Strip) -> Dispatch {
         let c = &self.conv;
         let mut constants = strip.constants(c, c.output.width, self.input.blocks());
         constants.extend(strip.row_constants(c));
@@ -216,7 +204,7 @@ impl Conv2dForward {
             has_bias: self.place.bias.is_some(),
             scale: self.scale,
         };
-        let kernel = Kernel { shader: shader::conv2d_subgroup_forward, entry: "conv2d_subgroup_forward", constants, access: ACCESS };
-        (kernel, uniforms, strip.invocations(self.batch, self.output, c.output.width))
+        let (shader, invocations) = (shader::conv2d_subgroup_forward, strip.invocations(self.batch, self.output, c.output.width));
+        Dispatch::new(label, shader, "conv2d_subgroup_forward", Over::Lanes, invocations).constants(constants).uniforms(uniforms)
     }
 }

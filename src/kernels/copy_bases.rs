@@ -1,6 +1,6 @@
 //! Start of a round: lanes download their bases; see `shaders/copy_bases.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, Over, shader, uniforms};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -25,17 +25,10 @@ pub struct Buffers {
 impl CopyBases {
     /// The dispatch, over lanes.
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel { shader: shader::copy_bases, entry: "copy_bases", constants: vec![], access: &[Read, Read, Write, Write] },
-            uniforms: uniforms! { length: self.length },
-            step: None,
-            buffers: vec![b.lanes, b.server, b.parameters, b.momentum],
-            invocations: self.length,
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: 0,
-            bytes: u64::from(self.length) * 48,
-        }
+        Dispatch::new(label, shader::copy_bases, "copy_bases", Over::Lanes, self.length)
+            .uniforms(uniforms! { length: self.length })
+            .reads([b.lanes, b.server])
+            .writes([b.parameters, b.momentum])
+            .cost(0, u64::from(self.length) * 48)
     }
 }

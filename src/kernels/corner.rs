@@ -1,6 +1,6 @@
 //! Corners of wide networks: taken, added to and averaged; see `shaders/corner.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, Over, shader, uniforms};
 
 /// In a table of places, of values that pad a narrow row.
 pub const NONE: u32 = u32::MAX;
@@ -56,47 +56,30 @@ pub struct SettleBuffers {
 impl Corner {
     /// Copies the corners of wide rows into narrow ones; padding becomes 0.
     pub fn take(&self, label: &str, b: Buffers) -> Dispatch {
-        self.dispatch(label, "take", &[Read, Read, Write], vec![b.places, b.wide, b.narrow], (0, 12))
+        self.dispatch(label, "take", (0, 12)).reads([b.places, b.wide]).writes([b.narrow])
     }
 
     /// Adds narrow rows to the corners of wide ones.
     pub fn add(&self, label: &str, b: Buffers) -> Dispatch {
-        self.dispatch(label, "add", &[Read, Read, Write], vec![b.places, b.narrow, b.wide], (1, 16))
+        self.dispatch(label, "add", (1, 16)).reads([b.places, b.narrow]).writes([b.wide])
     }
 
     /// Adds weighted narrow rows to the corners of sums, and their weights to those of masses.
     pub fn merge(&self, label: &str, b: MergeBuffers) -> Dispatch {
-        let buffers = vec![b.places, b.narrow, b.sum, b.weights, b.mass];
-        self.dispatch(label, "merge", &[Read, Read, Write, Read, Write], buffers, (3, 24))
+        self.dispatch(label, "merge", (3, 24)).reads([b.places, b.narrow]).writes([b.sum]).reads([b.weights]).writes([b.mass])
     }
 
     /// Replaces every value that has a mass by its sum over its mass.
     pub fn settle(&self, label: &str, b: SettleBuffers) -> Dispatch {
         let over_wide = Corner { narrow: self.wide, ..*self };
-        over_wide.dispatch(label, "settle", &[Read, Read, Write], vec![b.sum, b.mass, b.parameters], (1, 16))
+        over_wide.dispatch(label, "settle", (1, 16)).reads([b.sum, b.mass]).writes([b.parameters])
     }
 
     /// A dispatch over narrow rows of so many (operations, bytes) a value.
-    fn dispatch(
-        &self,
-        label: &str,
-        entry: &'static str,
-        access: &'static [super::Access],
-        buffers: Vec<BufferId>,
-        (flops, bytes): (u64, u64),
-    ) -> Dispatch {
+    fn dispatch(&self, label: &str, entry: &'static str, (flops, bytes): (u64, u64)) -> Dispatch {
         let values = u64::from(self.narrow) * 4;
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel { shader: shader::corner, entry, constants: vec![], access },
-            uniforms: uniforms! { length: self.narrow, wide: self.wide * 4 },
-            step: None,
-            buffers,
-            invocations: self.narrow,
-            workgroup: WORKGROUP,
-            over: self.over,
-            flops: values * flops,
-            bytes: values * bytes,
-        }
+        Dispatch::new(label, shader::corner, entry, self.over, self.narrow)
+            .uniforms(uniforms! { length: self.narrow, wide: self.wide * 4 })
+            .cost(values * flops, values * bytes)
     }
 }

@@ -1,6 +1,6 @@
 //! Gradient of an ensemble's loss with respect to its bases' logits; see `shaders/ensemble_gradient.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, Over, shader, uniforms};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -30,28 +30,16 @@ impl EnsembleGradient {
     /// The dispatch, over slots. The uniform `shift` leads from a label to the class whose loss is meant: 0, or that of a target.
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         let values = u64::from(self.batch) * u64::from(self.classes);
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel {
-                shader: shader::ensemble_gradient,
-                entry: "ensemble_gradient",
-                constants: vec![],
-                access: &[Read, Read, Read, Write],
-            },
-            uniforms: uniforms! {
+        Dispatch::new(label, shader::ensemble_gradient, "ensemble_gradient", Over::Slots, self.batch)
+            .uniforms(uniforms! {
                 batch: self.batch,
                 classes: self.classes,
                 blocks: self.classes.div_ceil(4),
                 bases: self.bases,
                 shift: 0,
-            },
-            step: None,
-            buffers: vec![b.batch_sizes, b.logits, b.batch_labels, b.dlogits],
-            invocations: self.batch,
-            workgroup: WORKGROUP,
-            over: Over::Slots,
-            flops: values * u64::from(self.bases + 8),
-            bytes: values * 8 * u64::from(self.bases),
-        }
+            })
+            .reads([b.batch_sizes, b.logits, b.batch_labels])
+            .writes([b.dlogits])
+            .cost(values * u64::from(self.bases + 8), values * 8 * u64::from(self.bases))
     }
 }

@@ -1,6 +1,6 @@
 //! Mixing bases at evaluation; see `shaders/ensemble_mean.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, Over, shader, uniforms};
 
 /// What the kernels are given.
 #[derive(Debug, Clone, Copy)]
@@ -46,35 +46,16 @@ impl EnsembleMean {
         };
         let values = u64::from(self.batch) * u64::from(self.classes);
         [
-            Dispatch {
-                label: label.into(),
-                kernel: Kernel {
-                    shader: shader::ensemble_mean,
-                    entry: "logits",
-                    constants: vec![],
-                    access: &[Read, Read, Read, Read, Write, Write],
-                },
-                uniforms: uniforms.clone(),
-                step: None,
-                buffers: vec![b.batch_sizes, b.logits, b.batch_labels, b.widths, b.mixed, b.outcomes],
-                invocations: self.batch,
-                workgroup: WORKGROUP,
-                over: Over::Slots,
-                flops: values * u64::from(self.bases + 5 * self.widths),
-                bytes: values * 4 * u64::from(self.bases + self.widths),
-            },
-            Dispatch {
-                label: format!("{label}, counters"),
-                kernel: Kernel { shader: shader::ensemble_mean, entry: "count", constants: vec![], access: &[Read, Read, Write] },
-                uniforms,
-                step: None,
-                buffers: vec![b.batch_sizes, b.outcomes, b.totals],
-                invocations: self.widths,
-                workgroup: WORKGROUP,
-                over: Over::Slots,
-                flops: u64::from(self.batch) * u64::from(self.widths) * 2,
-                bytes: u64::from(self.batch) * u64::from(self.widths) * 8,
-            },
+            Dispatch::new(label, shader::ensemble_mean, "logits", Over::Slots, self.batch)
+                .uniforms(uniforms.clone())
+                .reads([b.batch_sizes, b.logits, b.batch_labels, b.widths])
+                .writes([b.mixed, b.outcomes])
+                .cost(values * u64::from(self.bases + 5 * self.widths), values * 4 * u64::from(self.bases + self.widths)),
+            Dispatch::new(format!("{label}, counters"), shader::ensemble_mean, "count", Over::Slots, self.widths)
+                .uniforms(uniforms)
+                .reads([b.batch_sizes, b.outcomes])
+                .writes([b.totals])
+                .cost(u64::from(self.batch) * u64::from(self.widths) * 2, u64::from(self.batch) * u64::from(self.widths) * 8),
         ]
     }
 }

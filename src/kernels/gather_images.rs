@@ -1,6 +1,6 @@
 //! Mini-batches by index from the resident images; see `shaders/gather_images.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, ImageLayout, Over, shader, uniforms};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -67,38 +67,33 @@ impl GatherImages {
         let shape = self.input.shape;
         let payload = u64::from(self.batch) * u64::from(shape.len());
         let augment = self.augment.unwrap_or(Augment { padding: 0, flip: false, rotation: 0.0, seed: 0 });
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel {
-                shader: shader::gather_images,
-                entry: if self.augment.is_some() { "gather_augmented" } else { "gather_images" },
-                constants: vec![],
-                access: &[Read, Read, Read, Read, Write, Write, Write],
-            },
-            uniforms: uniforms! {
-                step: 0,
-                slot_capacity: self.slot_capacity,
-                batch: self.batch,
-                channels: shape.channels,
-                height: shape.height,
-                width: shape.width,
-                out_row: self.input.row(),
-                out_image: self.input.image(),
-                out_origin: self.input.origin(0),
-                images_per_chunk: self.images_per_chunk,
-                seed: augment.seed,
-                round: 0,
-                padding: augment.padding,
-                flip: augment.flip,
-                angles: augment.angles(),
-            },
-            step: Some("step"),
-            buffers: vec![b.schedule, b.images[0], b.images[1], b.labels, b.input, b.batch_labels, b.batch_sizes],
-            invocations: self.batch * (shape.height * shape.width).div_ceil(4),
-            workgroup: WORKGROUP,
-            over: Over::Slots,
-            flops: payload,
-            bytes: payload * 5,
-        }
+        Dispatch::new(
+            label,
+            shader::gather_images,
+            if self.augment.is_some() { "gather_augmented" } else { "gather_images" },
+            Over::Slots,
+            self.batch * (shape.height * shape.width).div_ceil(4),
+        )
+        .uniforms(uniforms! {
+            step: 0,
+            slot_capacity: self.slot_capacity,
+            batch: self.batch,
+            channels: shape.channels,
+            height: shape.height,
+            width: shape.width,
+            out_row: self.input.row(),
+            out_image: self.input.image(),
+            out_origin: self.input.origin(0),
+            images_per_chunk: self.images_per_chunk,
+            seed: augment.seed,
+            round: 0,
+            padding: augment.padding,
+            flip: augment.flip,
+            angles: augment.angles(),
+        })
+        .step("step")
+        .reads([b.schedule, b.images[0], b.images[1], b.labels])
+        .writes([b.input, b.batch_labels, b.batch_sizes])
+        .cost(payload, payload * 5)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::linear_forward::{Buffers, Linear};
 use super::sgd::Sgd;
-use super::{Access, Access::*, BufferId, Dispatch, Kernel, Over, Tuning, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, Over, Tuning, shader, uniforms};
 
 /// Buffers of [`Linear::backward_weight_sgd`].
 #[derive(Debug, Clone, Copy)]
@@ -46,23 +46,22 @@ impl Run {
 impl Linear {
     /// The backward_weight dispatch, over lanes: dw = inputᵀ · dz, db = Σ dz.
     pub fn backward_weight(&self, label: &str, tuning: Tuning, b: Buffers) -> Dispatch {
-        let access = &[Read, Read, Read, Read, Write];
-        self.weight_gradient(label, "to_gradient", access, tuning, [0.0; 3], b.list())
+        self.weight_gradient(label, "to_gradient", tuning, [0.0; 3])
+            .reads([b.lanes, b.batch_sizes, b.input, b.other])
+            .writes([b.output])
+            .cost(self.flops(), self.bytes())
     }
 
     /// The backward_weight and what [`Sgd`] does with it, in one dispatch over lanes. The parameters are changed: nothing of
     /// this step may read the layer's weights afterwards.
     pub fn backward_weight_sgd(&self, label: &str, tuning: Tuning, sgd: &Sgd, b: SgdBuffers) -> Dispatch {
         let settings = [sgd.learning_rate, sgd.momentum, sgd.weight_decay];
-        let buffers = vec![b.lanes, b.batch_sizes, b.input, b.dz, b.momentum, b.parameters];
         let values = u64::from(self.parameters().1) * 4;
         let rows = u64::from(self.batch) * u64::from(self.in_blocks + self.out_blocks) * 16;
-        let access = &[Read, Read, Read, Read, Write, Write];
-        Dispatch {
-            flops: self.flops() + values * 6,
-            bytes: rows + values * 16,
-            ..self.weight_gradient(label, "sgd", access, tuning, settings, buffers)
-        }
+        self.weight_gradient(label, "sgd", tuning, settings)
+            .reads([b.lanes, b.batch_sizes, b.input, b.dz])
+            .writes([b.momentum, b.parameters])
+            .cost(self.flops() + values * 6, rows + values * 16)
     }
 
     /// Start and length of the layer's weights and bias in a row of parameters, in vec4.
@@ -72,15 +71,7 @@ impl Linear {
         (self.place.weight, weights + self.out_blocks)
     }
 
-    fn weight_gradient(
-        &self,
-        label: &str,
-        entry: &'static str,
-        access: &'static [Access],
-        tuning: Tuning,
-        sgd: [f32; 3],
-        buffers: Vec<BufferId>,
-    ) -> Dispatch {
+    fn weight_gradient(&self, label: &str, entry: &'static str, tuning: Tuning, sgd: [f32; 3]) -> Dispatch {
         let [learning_rate, momentum, weight_decay] = sgd;
         let rest = uniforms! {
             in_blocks: self.in_blocks,
@@ -92,34 +83,21 @@ impl Linear {
             momentum: momentum,
             weight_decay: weight_decay,
         };
-        let (kernel, first, invocations) = match Run::new(self, tuning) {
+        let (shader, constants, first, invocations) = match Run::new(self, tuning) {
             Some(run) => {
                 let constants = vec![("OUT_BLOCKS", run.outs), ("SAMPLES", self.batch), ("SUBGROUP", tuning.subgroup)];
-                let kernel = Kernel { shader: shader::linear_subgroup_backward_weight, entry, constants, access };
                 let subgroups = self.in_blocks.div_ceil(run.length) * self.out_blocks.div_ceil(run.outs * tuning.subgroup);
-                (kernel, uniforms! { run: run.length }, subgroups * tuning.subgroup)
+                (shader::linear_subgroup_backward_weight, constants, uniforms! { run: run.length }, subgroups * tuning.subgroup)
             }
             None => {
                 // Layers too narrow for a subgroup share nothing.
                 let shared = self.out_blocks >= tuning.subgroup * tuning.weight_tile.1;
                 let (subgroup, (ins, outs)) = if shared { (tuning.subgroup, tuning.weight_tile) } else { (1, (2, 2)) };
                 let constants = vec![("IN_BLOCKS", ins), ("OUT_BLOCKS", outs), ("SUBGROUP", subgroup)];
-                let kernel = Kernel { shader: shader::linear_backward_weight, entry, constants, access };
                 let invocations = self.in_blocks.div_ceil(ins) * self.out_blocks.div_ceil(outs * subgroup) * subgroup;
-                (kernel, uniforms! { batch: self.batch }, invocations)
+                (shader::linear_backward_weight, constants, uniforms! { batch: self.batch }, invocations)
             }
         };
-        Dispatch {
-            label: label.into(),
-            kernel,
-            uniforms: first.with(rest),
-            step: None,
-            buffers,
-            invocations,
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: self.flops(),
-            bytes: self.bytes(),
-        }
+        Dispatch::new(label, shader, entry, Over::Lanes, invocations).constants(constants).uniforms(first.with(rest))
     }
 }

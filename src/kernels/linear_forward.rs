@@ -1,6 +1,6 @@
 //! Fully connected layer, forward; see `shaders/linear_forward.wgsl`. Also the geometry shared by its three directions.
 
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, ParameterPlace, Tuning, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, Over, ParameterPlace, Tuning, shader, uniforms};
 
 /// A fully connected layer's geometry. Features are counted as stored: padded to multiples of four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,12 +41,6 @@ pub struct Buffers {
     pub output: BufferId,
 }
 
-impl Buffers {
-    pub(super) fn list(&self) -> Vec<BufferId> {
-        vec![self.lanes, self.batch_sizes, self.input, self.other, self.output]
-    }
-}
-
 /// The tile of a linear layer's forward or backward_data over `features` blocks: samples, blocks of features, and
 /// invocations that share loads. Layers too narrow for a subgroup share nothing.
 pub(super) struct LinearTile {
@@ -75,15 +69,9 @@ impl Linear {
     /// The forward dispatch, over lanes: z = scale · (input · w + bias).
     pub fn forward(&self, label: &str, scale: f32, tuning: Tuning, b: Buffers) -> Dispatch {
         let tile = LinearTile::new(self.out_blocks, tuning);
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel {
-                shader: shader::linear_forward,
-                entry: "linear_forward",
-                constants: tile.constants(),
-                access: &[Read, Read, Read, Read, Write],
-            },
-            uniforms: uniforms! {
+        Dispatch::new(label, shader::linear_forward, "linear_forward", Over::Lanes, tile.invocations(self.batch, self.out_blocks))
+            .constants(tile.constants())
+            .uniforms(uniforms! {
                 batch: self.batch,
                 in_blocks: self.in_blocks,
                 out_blocks: self.out_blocks,
@@ -91,14 +79,9 @@ impl Linear {
                 weight: self.place.weight,
                 bias: self.place.bias.expect("a linear layer has a bias"),
                 scale: scale,
-            },
-            step: None,
-            buffers: b.list(),
-            invocations: tile.invocations(self.batch, self.out_blocks),
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: self.flops(),
-            bytes: self.bytes(),
-        }
+            })
+            .reads([b.lanes, b.batch_sizes, b.input, b.other])
+            .writes([b.output])
+            .cost(self.flops(), self.bytes())
     }
 }

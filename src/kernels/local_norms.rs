@@ -1,6 +1,6 @@
 //! Batch norms that stay with the clients; see `shaders/local_norms.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, Over, shader, uniforms};
 
 /// What the kernels are given.
 #[derive(Debug, Clone, Copy)]
@@ -27,26 +27,17 @@ pub struct Buffers {
 impl LocalNorms {
     /// From the store into the lanes' rows; over lanes.
     pub fn take(&self, label: &str, b: Buffers) -> Dispatch {
-        self.dispatch(label, "take", vec![b.lanes, b.store, b.rows])
+        self.dispatch(label, "take").reads([b.lanes, b.store]).writes([b.rows])
     }
 
     /// From the lanes' rows into the store; over lanes, of which no two share a row of the store.
     pub fn keep(&self, label: &str, b: Buffers) -> Dispatch {
-        self.dispatch(label, "keep", vec![b.lanes, b.rows, b.store])
+        self.dispatch(label, "keep").reads([b.lanes, b.rows]).writes([b.store])
     }
 
-    fn dispatch(&self, label: &str, entry: &'static str, buffers: Vec<BufferId>) -> Dispatch {
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel { shader: shader::local_norms, entry, constants: vec![], access: &[Read, Read, Write] },
-            uniforms: uniforms! { length: self.length, stride: self.stride, start: self.start },
-            step: None,
-            buffers,
-            invocations: self.length,
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: 0,
-            bytes: u64::from(self.length) * 32,
-        }
+    fn dispatch(&self, label: &str, entry: &'static str) -> Dispatch {
+        Dispatch::new(label, shader::local_norms, entry, Over::Lanes, self.length)
+            .uniforms(uniforms! { length: self.length, stride: self.stride, start: self.start })
+            .cost(0, u64::from(self.length) * 32)
     }
 }

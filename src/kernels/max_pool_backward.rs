@@ -1,7 +1,7 @@
 //! Max-pooling, gradient with respect to the input; see `shaders/max_pool_backward.wgsl`.
 
 use super::max_pool_forward::MaxPool;
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader};
+use super::{BufferId, Dispatch, ImageLayout, Over, shader};
 
 /// Buffers of the backward.
 #[derive(Debug, Clone, Copy)]
@@ -21,22 +21,11 @@ pub struct Buffers {
 impl MaxPool {
     /// The backward dispatch, over lanes, between the given layouts.
     pub fn backward(&self, label: &str, dx: ImageLayout, dy: ImageLayout, b: Buffers) -> Dispatch {
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel {
-                shader: shader::max_pool_backward,
-                entry: "max_pool_backward",
-                constants: self.constants(),
-                access: &[Read, Read, Read, Read, Write],
-            },
-            uniforms: self.uniforms(dx, dy),
-            step: None,
-            buffers: vec![b.lanes, b.batch_sizes, b.dy, b.indices, b.dx],
-            invocations: dx.row_invocations(self.batch),
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: u64::from(self.batch) * u64::from(self.input.len()),
-            bytes: dx.payload(self.batch) + dy.payload(self.batch) + self.index_bytes(),
-        }
+        Dispatch::new(label, shader::max_pool_backward, "max_pool_backward", Over::Lanes, dx.row_invocations(self.batch))
+            .constants(self.constants())
+            .uniforms(self.uniforms(dx, dy))
+            .reads([b.lanes, b.batch_sizes, b.dy, b.indices])
+            .writes([b.dx])
+            .cost(u64::from(self.batch) * u64::from(self.input.len()), dx.payload(self.batch) + dy.payload(self.batch) + self.index_bytes())
     }
 }

@@ -1,6 +1,6 @@
 //! Max-pooling, forward; see `shaders/max_pool_forward.wgsl`. Also the geometry that both directions share.
 
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, Uniforms, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, ImageLayout, Over, Uniforms, shader, uniforms};
 use crate::net::{Shape, positions};
 
 /// A max-pooling layer's geometry.
@@ -75,22 +75,14 @@ impl MaxPool {
 
     /// The forward dispatch, over lanes, between the given layouts.
     pub fn forward(&self, label: &str, x: ImageLayout, y: ImageLayout, b: Buffers) -> Dispatch {
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel {
-                shader: shader::max_pool_forward,
-                entry: "max_pool_forward",
-                constants: self.constants(),
-                access: &[Read, Read, Read, Write, Write],
-            },
-            uniforms: self.uniforms(x, y),
-            step: None,
-            buffers: vec![b.lanes, b.batch_sizes, b.x, b.y, b.indices],
-            invocations: y.row_invocations(self.batch),
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: u64::from(self.kernel.0 * self.kernel.1) * u64::from(self.batch) * u64::from(self.output.len()),
-            bytes: x.payload(self.batch) + y.payload(self.batch) + self.index_bytes(),
-        }
+        Dispatch::new(label, shader::max_pool_forward, "max_pool_forward", Over::Lanes, y.row_invocations(self.batch))
+            .constants(self.constants())
+            .uniforms(self.uniforms(x, y))
+            .reads([b.lanes, b.batch_sizes, b.x])
+            .writes([b.y, b.indices])
+            .cost(
+                u64::from(self.kernel.0 * self.kernel.1) * u64::from(self.batch) * u64::from(self.output.len()),
+                x.payload(self.batch) + y.payload(self.batch) + self.index_bytes(),
+            )
     }
 }

@@ -144,7 +144,7 @@ pub struct Kernel {
     /// Values for the `const NAME: u32 = …;` lines of the file.
     pub constants: Vec<(&'static str, u32)>,
     /// Access of the storage buffers at bindings 1, 2, …; binding 0 is the uniform block.
-    pub access: &'static [Access],
+    pub access: Vec<Access>,
 }
 
 impl Kernel {
@@ -249,6 +249,65 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
+    /// A call of `entry` with so many invocations along x for each of what z runs over, in workgroups of [`WORKGROUP`]. Its buffers follow in
+    /// binding order, as the calls of [`Dispatch::reads`] and [`Dispatch::writes`] name them.
+    pub(crate) fn new(label: impl Into<String>, shader: Shader, entry: &'static str, over: Over, invocations: u32) -> Dispatch {
+        Dispatch {
+            label: label.into(),
+            kernel: Kernel { shader, entry, constants: Vec::new(), access: Vec::new() },
+            uniforms: Uniforms::default(),
+            step: None,
+            buffers: Vec::new(),
+            invocations,
+            workgroup: WORKGROUP,
+            over,
+            flops: 0,
+            bytes: 0,
+        }
+    }
+
+    /// The variant.
+    fn constants(mut self, constants: impl IntoIterator<Item = (&'static str, u32)>) -> Dispatch {
+        self.kernel.constants = constants.into_iter().collect();
+        self
+    }
+
+    fn uniforms(self, uniforms: Uniforms) -> Dispatch {
+        Dispatch { uniforms, ..self }
+    }
+
+    /// The uniform of this name holds the local step.
+    fn step(self, name: &'static str) -> Dispatch {
+        Dispatch { step: Some(name), ..self }
+    }
+
+    /// The next bindings, which are read.
+    pub(crate) fn reads(self, buffers: impl IntoIterator<Item = BufferId>) -> Dispatch {
+        self.binds(Access::Read, buffers)
+    }
+
+    /// The next bindings, which are written, and may be read.
+    pub(crate) fn writes(self, buffers: impl IntoIterator<Item = BufferId>) -> Dispatch {
+        self.binds(Access::Write, buffers)
+    }
+
+    fn binds(mut self, access: Access, buffers: impl IntoIterator<Item = BufferId>) -> Dispatch {
+        for buffer in buffers {
+            self.kernel.access.push(access);
+            self.buffers.push(buffer);
+        }
+        self
+    }
+
+    fn workgroup(self, workgroup: u32) -> Dispatch {
+        Dispatch { workgroup, ..self }
+    }
+
+    /// Floating-point operations and bytes per lane, slot or base.
+    fn cost(self, flops: u64, bytes: u64) -> Dispatch {
+        Dispatch { flops, bytes, ..self }
+    }
+
     /// Work per lane, slot or base, in floating-point operations: those it does, or what a device does while the bytes move, at ten operations a
     /// byte, as processors and cards alike are balanced; and something for the dispatch itself.
     pub fn work(&self) -> u64 {
@@ -545,7 +604,8 @@ mod tests {
 
     #[test]
     fn shared_loads_are_shuffles() {
-        let kernel = |n| Kernel { shader: shader::linear_forward, entry: "linear_forward", constants: vec![("SUBGROUP", n)], access: &[] };
+        let kernel =
+            |n| Kernel { shader: shader::linear_forward, entry: "linear_forward", constants: vec![("SUBGROUP", n)], access: vec![] };
         assert!(kernel(8).source().contains("subgroupShuffle(value, i)"));
         assert!(kernel(8).source().contains("@builtin(subgroup_invocation_id) rank"));
         assert!(!kernel(1).source().contains("subgroupShuffle"));
@@ -557,7 +617,7 @@ mod tests {
             shader: shader::conv2d_subgroup_forward,
             entry: "conv2d_subgroup_forward",
             constants: vec![("KERNEL_HEIGHT", taps), ("KERNEL_WIDTH", taps), ("UNDER_WAY", taps), ("IN_BLOCKS", 1)],
-            access: &[],
+            access: vec![],
         };
         let source = kernel(3).source();
         assert!(source.contains("{ tap(ky, 2u,") && !source.contains("{ tap(ky, 3u,"));
@@ -568,7 +628,7 @@ mod tests {
 
     #[test]
     fn constants_replace_defaults() {
-        let kernel = Kernel { shader: shader::conv2d_forward, entry: "conv2d_forward", constants: vec![("PIXELS", 3)], access: &[] };
+        let kernel = Kernel { shader: shader::conv2d_forward, entry: "conv2d_forward", constants: vec![("PIXELS", 3)], access: vec![] };
         assert!(kernel.source().contains("const PIXELS: u32 = 3u;"));
         assert!(!kernel.source().contains("const PIXELS: u32 = 7u;"));
     }

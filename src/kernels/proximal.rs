@@ -1,6 +1,6 @@
 //! FedProx's proximal term; see `shaders/proximal.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, Over, shader, uniforms};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -30,17 +30,10 @@ impl Proximal {
     /// The dispatch, over lanes.
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         let values = u64::from(self.length) * 4;
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel { shader: shader::proximal, entry: "proximal", constants: vec![], access: &[Read, Read, Read, Write] },
-            uniforms: uniforms! { length: self.length, stride: self.stride, mu: self.mu },
-            step: None,
-            buffers: vec![b.lanes, b.server, b.parameters, b.gradient],
-            invocations: self.length,
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: values * 3,
-            bytes: values * 16,
-        }
+        Dispatch::new(label, shader::proximal, "proximal", Over::Lanes, self.length)
+            .uniforms(uniforms! { length: self.length, stride: self.stride, mu: self.mu })
+            .reads([b.lanes, b.server, b.parameters])
+            .writes([b.gradient])
+            .cost(values * 3, values * 16)
     }
 }

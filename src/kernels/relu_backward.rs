@@ -1,7 +1,7 @@
 //! Rectification, gradient with respect to the input; see `shaders/relu_backward.wgsl`.
 
 use super::relu_forward::Relu;
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, ImageLayout, Over, shader, uniforms};
 
 /// Buffers of the backward.
 #[derive(Debug, Clone, Copy)]
@@ -21,29 +21,17 @@ pub struct Buffers {
 impl Relu {
     /// The backward dispatch, over lanes, between the given layouts.
     pub fn backward(&self, label: &str, dx: ImageLayout, dy: ImageLayout, b: Buffers) -> Dispatch {
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel {
-                shader: shader::relu_backward,
-                entry: "relu_backward",
-                constants: vec![],
-                access: &[Read, Read, Read, Read, Write],
-            },
-            uniforms: self.uniforms(&[dy, dx]).with(uniforms! {
+        Dispatch::new(label, shader::relu_backward, "relu_backward", Over::Lanes, dx.row_invocations(self.batch))
+            .uniforms(self.uniforms(&[dy, dx]).with(uniforms! {
                 dy_row: dy.row(),
                 dy_image: dy.image(),
                 dy_origin: dy.origin(0),
                 dx_row: dx.row(),
                 dx_image: dx.image(),
                 dx_origin: dx.origin(0),
-            }),
-            step: None,
-            buffers: vec![b.lanes, b.batch_sizes, b.x, b.dy, b.dx],
-            invocations: dx.row_invocations(self.batch),
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: u64::from(self.batch) * u64::from(dx.shape.len()),
-            bytes: dx.payload(self.batch) * 3,
-        }
+            }))
+            .reads([b.lanes, b.batch_sizes, b.x, b.dy])
+            .writes([b.dx])
+            .cost(u64::from(self.batch) * u64::from(dx.shape.len()), dx.payload(self.batch) * 3)
     }
 }

@@ -1,6 +1,6 @@
 //! Rectification, forward; see `shaders/relu_forward.wgsl`. Also what both directions are given.
 
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, Uniforms, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, ImageLayout, Over, Uniforms, shader, uniforms};
 
 /// What the kernels are given.
 #[derive(Debug, Clone, Copy)]
@@ -42,17 +42,10 @@ impl Relu {
 
     /// The forward dispatch, over lanes, writing the layout `y`.
     pub fn forward(&self, label: &str, y: ImageLayout, b: Buffers) -> Dispatch {
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel { shader: shader::relu_forward, entry: "relu_forward", constants: vec![], access: &[Read, Read, Read, Write] },
-            uniforms: self.uniforms(&[y]).with(uniforms! { y_row: y.row(), y_image: y.image(), y_origin: y.origin(0) }),
-            step: None,
-            buffers: vec![b.lanes, b.batch_sizes, b.x, b.y],
-            invocations: y.row_invocations(self.batch),
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: u64::from(self.batch) * u64::from(y.shape.len()),
-            bytes: y.payload(self.batch) * 2,
-        }
+        Dispatch::new(label, shader::relu_forward, "relu_forward", Over::Lanes, y.row_invocations(self.batch))
+            .uniforms(self.uniforms(&[y]).with(uniforms! { y_row: y.row(), y_image: y.image(), y_origin: y.origin(0) }))
+            .reads([b.lanes, b.batch_sizes, b.x])
+            .writes([b.y])
+            .cost(u64::from(self.batch) * u64::from(y.shape.len()), y.payload(self.batch) * 2)
     }
 }

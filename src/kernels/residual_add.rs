@@ -1,6 +1,6 @@
 //! The sum of two images, or a multiple of one; see `shaders/residual_add.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, ImageLayout, Kernel, Over, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, ImageLayout, Over, shader, uniforms};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -41,15 +41,9 @@ impl ResidualAdd {
         let second = self.b.unwrap_or(self.a);
         assert!(self.a.shape == self.y.shape && second.shape == self.y.shape, "{self:?} are of different shapes");
         let sources = 1 + u32::from(self.b.is_some());
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel {
-                shader: shader::residual_add,
-                entry: "residual_add",
-                constants: vec![("SOURCES", sources)],
-                access: &[Read, Read, Read, Read, Write],
-            },
-            uniforms: uniforms! {
+        Dispatch::new(label, shader::residual_add, "residual_add", Over::Lanes, self.y.row_invocations(self.batch))
+            .constants(vec![("SOURCES", sources)])
+            .uniforms(uniforms! {
                 batch: self.batch,
                 blocks: self.y.blocks(),
                 height: self.y.shape.height,
@@ -64,14 +58,12 @@ impl ResidualAdd {
                 y_image: self.y.image(),
                 y_origin: self.y.origin(0),
                 factor: self.factor,
-            },
-            step: None,
-            buffers: vec![b.lanes, b.batch_sizes, b.a, b.b, b.y],
-            invocations: self.y.row_invocations(self.batch),
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: u64::from(self.batch) * u64::from(self.y.shape.len()) * u64::from(sources),
-            bytes: self.y.payload(self.batch) * u64::from(1 + sources),
-        }
+            })
+            .reads([b.lanes, b.batch_sizes, b.a, b.b])
+            .writes([b.y])
+            .cost(
+                u64::from(self.batch) * u64::from(self.y.shape.len()) * u64::from(sources),
+                self.y.payload(self.batch) * u64::from(1 + sources),
+            )
     }
 }

@@ -1,6 +1,6 @@
 //! Running statistics of all batch norms after a training forward; see `shaders/running_statistics.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, Over, shader, uniforms};
 
 /// Share of the newest batch in the running statistics of mode `tracked`: PyTorch's default.
 pub const MOMENTUM: f32 = 0.1;
@@ -22,24 +22,18 @@ impl RunningStatistics {
     /// The dispatch, over lanes, from the `moments` of a forward into the lanes' `rows`.
     pub fn dispatch(&self, label: &str, moments: BufferId, rows: BufferId) -> Dispatch {
         let values = u64::from(self.blocks) * 4;
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel { shader: shader::running_statistics, entry: "running_statistics", constants: vec![], access: &[Read, Write] },
-            uniforms: uniforms! {
+        Dispatch::new(label, shader::running_statistics, "running_statistics", Over::Lanes, self.blocks)
+            .uniforms(uniforms! {
                 blocks: self.blocks,
                 stride: self.stride,
                 mean: self.mean,
                 variance: self.mean + self.blocks,
                 momentum: self.momentum.unwrap_or(-1.0),
                 step: 0,
-            },
-            step: Some("step"),
-            buffers: vec![moments, rows],
-            invocations: self.blocks,
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: values * 6,
-            bytes: values * 24,
-        }
+            })
+            .step("step")
+            .reads([moments])
+            .writes([rows])
+            .cost(values * 6, values * 24)
     }
 }

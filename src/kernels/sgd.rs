@@ -1,6 +1,6 @@
 //! SGD with momentum and weight decay; see `shaders/sgd.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, Over, shader, uniforms};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -37,14 +37,9 @@ impl Sgd {
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         let count = self.length - self.skip.1;
         let values = u64::from(count) * 4;
-        let mut buffers = vec![b.gradient, b.momentum, b.parameters];
-        buffers.extend(b.other);
-        let (entry, access): (_, &[_]) =
-            if b.other.is_some() { ("sgd_of_two", &[Read, Write, Write, Read]) } else { ("sgd", &[Read, Write, Write]) };
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel { shader: shader::sgd, entry, constants: vec![], access },
-            uniforms: uniforms! {
+        let entry = if b.other.is_some() { "sgd_of_two" } else { "sgd" };
+        Dispatch::new(label, shader::sgd, entry, Over::Lanes, count)
+            .uniforms(uniforms! {
                 length: self.length,
                 skip: self.skip.0,
                 skipped: self.skip.1,
@@ -52,14 +47,10 @@ impl Sgd {
                 momentum: self.momentum,
                 weight_decay: self.weight_decay,
                 stride: self.stride,
-            },
-            step: None,
-            bytes: values * 4 * (buffers.len() as u64 + 2),
-            buffers,
-            invocations: count,
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: values * 6,
-        }
+            })
+            .reads([b.gradient])
+            .writes([b.momentum, b.parameters])
+            .reads(b.other)
+            .cost(values * 6, values * 4 * (5 + u64::from(b.other.is_some())))
     }
 }

@@ -1,7 +1,7 @@
 //! The classifier, softmax cross entropy, its gradient and the counters; see `shaders/softmax_cross_entropy.wgsl`.
 
 use super::linear_forward::Linear;
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, Over, WORKGROUP, shader, uniforms};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -44,15 +44,9 @@ impl SoftmaxCrossEntropy {
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         let linear = &self.linear;
         let values = u64::from(linear.batch) * u64::from(self.classes);
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel {
-                shader: shader::softmax_cross_entropy,
-                entry: "softmax_cross_entropy",
-                constants: vec![("CLASSES", self.classes)],
-                access: &[Read, Read, Read, Read, Read, Write, Write, Write],
-            },
-            uniforms: uniforms! {
+        Dispatch::new(label, shader::softmax_cross_entropy, "softmax_cross_entropy", Over::Lanes, WORKGROUP)
+            .constants(vec![("CLASSES", self.classes)])
+            .uniforms(uniforms! {
                 batch: linear.batch,
                 in_blocks: linear.in_blocks,
                 parameter_stride: linear.place.stride,
@@ -61,14 +55,9 @@ impl SoftmaxCrossEntropy {
                 masked: self.masked,
                 summed: self.summed,
                 share: self.share,
-            },
-            step: None,
-            buffers: vec![b.lanes, b.batch_sizes, b.input, b.parameters, b.batch_labels, b.logits, b.dlogits, b.totals],
-            invocations: WORKGROUP,
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: linear.flops() + values * 10,
-            bytes: linear.bytes() + values * 4,
-        }
+            })
+            .reads([b.lanes, b.batch_sizes, b.input, b.parameters, b.batch_labels])
+            .writes([b.logits, b.dlogits, b.totals])
+            .cost(linear.flops() + values * 10, linear.bytes() + values * 4)
     }
 }

@@ -1,6 +1,6 @@
 //! Second stage of a convolution's weight gradient; see `shaders/sum_partials.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, Over, shader, uniforms};
 
 /// What the kernel is given, in vec4.
 #[derive(Debug, Clone, Copy)]
@@ -21,23 +21,16 @@ impl SumPartials {
     /// The dispatch, over lanes.
     pub fn dispatch(&self, label: &str, partial: BufferId, gradient: BufferId) -> Dispatch {
         let values = u64::from(self.length) * 4;
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel { shader: shader::sum_partials, entry: "sum_partials", constants: vec![], access: &[Read, Write] },
-            uniforms: uniforms! {
+        Dispatch::new(label, shader::sum_partials, "sum_partials", Over::Lanes, self.length)
+            .uniforms(uniforms! {
                 length: self.length,
                 parts: self.parts,
                 partial_stride: self.partial_stride,
                 parameter_stride: self.parameter_stride,
                 offset: self.offset,
-            },
-            step: None,
-            buffers: vec![partial, gradient],
-            invocations: self.length,
-            workgroup: WORKGROUP,
-            over: Over::Lanes,
-            flops: values * u64::from(self.parts),
-            bytes: values * 4 * u64::from(self.parts + 1),
-        }
+            })
+            .reads([partial])
+            .writes([gradient])
+            .cost(values * u64::from(self.parts), values * 4 * u64::from(self.parts + 1))
     }
 }

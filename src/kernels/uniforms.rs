@@ -87,8 +87,6 @@ pub(crate) use uniforms;
 
 #[cfg(test)]
 mod tests {
-    use super::Uniforms;
-
     #[test]
     fn a_block_lies_as_in_wgsl() {
         let mut block = uniforms! { batch: 3, relu: true, scale: 0.5, angles: vec![-1, 2, 3, 4] };

@@ -1,6 +1,6 @@
 //! Aggregation per base; see `shaders/weighted_average.wgsl`.
 
-use super::{Access::*, BufferId, Dispatch, Kernel, Over, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, Over, shader, uniforms};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -50,18 +50,11 @@ impl WeightedAverage {
         let values = u64::from(self.length) * 4;
         // The lanes are spread over the bases: their share, for the cost of one base.
         let lanes = u64::from(self.lane_capacity / self.bases.max(1));
-        Dispatch {
-            label: label.into(),
-            kernel: Kernel { shader: shader::weighted_average, entry: "weighted_average", constants: vec![], access: &[Read, Read, Write] },
-            uniforms: uniforms! { length: self.length, stride: self.stride },
-            step: None,
-            buffers: vec![b.members, b.parameters, b.average],
-            invocations: self.length,
-            workgroup: WORKGROUP,
-            over: Over::Fixed(self.bases),
-            flops: values * 2 * lanes,
-            bytes: values * 4 * (lanes + 2),
-        }
+        Dispatch::new(label, shader::weighted_average, "weighted_average", Over::Fixed(self.bases), self.length)
+            .uniforms(uniforms! { length: self.length, stride: self.stride })
+            .reads([b.members, b.parameters])
+            .writes([b.average])
+            .cost(values * 2 * lanes, values * 4 * (lanes + 2))
     }
 }
 

@@ -89,23 +89,12 @@ fn lives(i: usize, spec: &BufferSpec, phases: &[(&'static str, Vec<Dispatch>)]) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kernels::{BufferId, Kernel, Over, Uniforms, shader};
+    use crate::kernels::{BufferId, Over, shader};
     use proptest::prelude::*;
 
     fn dispatch(reads: &[usize], writes: &[usize]) -> Dispatch {
-        let access: Vec<Access> = reads.iter().map(|_| Access::Read).chain(writes.iter().map(|_| Access::Write)).collect();
-        Dispatch {
-            label: String::new(),
-            kernel: Kernel { shader: shader::sgd, entry: "sgd", constants: vec![], access: Vec::leak(access) },
-            uniforms: Uniforms::default(),
-            step: None,
-            buffers: reads.iter().chain(writes).map(|b| BufferId(*b)).collect(),
-            invocations: 1,
-            workgroup: 1,
-            over: Over::Lanes,
-            flops: 0,
-            bytes: 0,
-        }
+        let ids = |list: &[usize]| list.iter().map(|b| BufferId(*b)).collect::<Vec<_>>();
+        Dispatch::new("", shader::sgd, "sgd", Over::Lanes, 1).reads(ids(reads)).writes(ids(writes))
     }
 
     fn buffer(bytes: u64, kept: Kept) -> BufferSpec {
