@@ -199,26 +199,27 @@ async fn training(tracked: bool, tuning: Option<Tuning>) {
         ((n as u32 * layout.image() + layout.origin(0)) as usize + p / 28 * layout.row() as usize + p % 28) * 4 + c
     };
     attacked.iter().enumerate().for_each(|(i, v)| stored[place(i)] = *v as f32);
-    let play = |phases: &[&'static str], step: usize| {
-        let count = program.submit(&bench.gpu, phases, Active { lanes: 1, slots: 1, step: step as u32 });
-        assert!(count > 0, "{phases:?}");
+    let play = |phase, step: usize| {
+        let count = program.submit(&bench.gpu, &[phase], Active { lanes: 1, slots: 1, step: step as u32 });
+        assert!(count > 0, "{phase:?}");
     };
     let read = async |id| {
         let bytes = program.read(&bench.gpu, &[id]).await.expect("read back").remove(0);
         bytemuck::pod_collect_to_vec::<u8, f32>(&bytes)
     };
-    play(&["start"], 0);
+    let (attack, attack_step) = plan.attack.expect("adversarial training");
+    play(plan.start, 0);
     for step in 0..STEPS {
-        play(&["attack"], step);
+        play(attack, step);
         if step == 0 {
             // The attack of the engine itself, all steps: rounding may turn the few gradients around 0.
-            (0..PGD_STEPS).for_each(|_| play(&["attack step"], 0));
+            (0..PGD_STEPS).for_each(|_| play(attack_step, 0));
             let own = read(id).await;
             let same = (0..attacked.len()).filter(|i| (f64::from(own[place(*i)]) - attacked[*i]).abs() < 1e-6).count();
             assert!(same > attacked.len() * 999 / 1000, "{same} of {} values where PyTorch's attack ends", attacked.len());
         }
         program.write(&bench.gpu, id, 0, bytemuck::cast_slice(&stored));
-        play(&["step"], step);
+        play(plan.step, step);
         if step == 0 {
             let gradients = [read(plan.gradient).await, read(plan.adversarial_gradient.expect("two losses")).await];
             let sum: Vec<f32> = gradients[0].iter().zip(&gradients[1]).map(|(a, b)| a + b).collect();

@@ -34,39 +34,37 @@ pub(super) async fn measure(clock: &mut Clock<'_>, limit: Limit) -> Result<Ceili
     let multiply_add = multiply_add(INVOCATIONS, result);
     let copy = copy(COPY_BLOCKS, source, destination);
     let (flops, bytes) = (multiply_add.flops, copy.bytes);
-    plan.phases = vec![
-        ("multiply_add", vec![multiply_add]),
-        ("fill", vec![fill(COPY_BLOCKS, source)]),
-        ("copy", vec![copy]),
-        ("count", vec![count(result)]),
-        ("chain", vec![count(result); CHAIN]),
-    ];
+    let multiply_add = plan.add_phase("multiply_add", vec![multiply_add]);
+    let fill = plan.add_phase("fill", vec![fill(COPY_BLOCKS, source)]);
+    let copy = plan.add_phase("copy", vec![copy]);
+    let chain = plan.add_phase("chain", vec![count(result); CHAIN]);
+    let count = plan.add_phase("count", vec![count(result)]);
     let materials = Materials { lanes: copy_lanes, slots: 1, steps: 1, ..Materials::default() };
     let program = Program::new(gpu, plan, materials).await?;
     let active = |lanes| Active { lanes, slots: 1, step: 0 };
 
-    let commands = |phase: &str, active: Active| {
-        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(phase) });
+    let commands = |phase, active: Active| {
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("ceilings") });
         program.encode(&mut encoder, phase, active);
         encoder.finish()
     };
-    clock.run(commands("fill", active(copy_lanes)))?;
-    let waits = clock.best(async |n| (0..n).map(|_| clock.run(commands("count", active(1)))).sum());
+    clock.run(commands(fill, active(copy_lanes)))?;
+    let waits = clock.best(async |n| (0..n).map(|_| clock.run(commands(count, active(1)))).sum());
     clock.submit = waits.await?;
     let mut z = 1;
-    while clock.run(commands("multiply_add", active(z)))? < FULL && z < MOST_LANES {
+    while clock.run(commands(multiply_add, active(z)))? < FULL && z < MOST_LANES {
         z *= 4;
     }
-    let record = |phase: &'static str, active| {
+    let record = |phase, active| {
         let program = &program;
         move |encoder: &mut wgpu::CommandEncoder| {
             program.encode(encoder, phase, active);
         }
     };
-    let full = clock.each(record("multiply_add", active(z))).await?;
-    let copied = clock.each(record("copy", active(copy_lanes))).await?;
-    let chain = clock.each(record("chain", active(1))).await?;
-    clock.judge_device(&program, "multiply_add", active(z)).await?;
+    let full = clock.each(record(multiply_add, active(z))).await?;
+    let copied = clock.each(record(copy, active(copy_lanes))).await?;
+    let chain = clock.each(record(chain, active(1))).await?;
+    clock.judge_device(&program, multiply_add, active(z)).await?;
     Ok(Ceilings {
         flops_per_second: (flops * u64::from(z)) as f64 / full,
         bytes_per_second: (bytes * u64::from(copy_lanes)) as f64 / copied,

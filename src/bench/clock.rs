@@ -1,6 +1,7 @@
 //! Timing: the host's clock round a submit and a wait, and the device's own where it can be believed.
 
 use crate::gpu::{Active, Gpu, Program, Timestamps};
+use crate::plan::PhaseId;
 use crate::{Error, Result};
 use std::time::Instant;
 
@@ -103,7 +104,7 @@ impl<'a> Clock<'a> {
 
     /// Decides whether the device's clock is to be believed, by a phase that keeps the device busy for as long as it lasts:
     /// a clock that works then agrees with the host's, which sees little more than that.
-    pub async fn judge_device(&mut self, program: &Program, phase: &str, active: Active) -> Result<()> {
+    pub async fn judge_device(&mut self, program: &Program, phase: PhaseId, active: Active) -> Result<()> {
         let Some(timestamps) = Timestamps::new(self.gpu, program.plan.phase(phase).len() as u32) else {
             return Ok(());
         };
@@ -119,7 +120,7 @@ impl<'a> Clock<'a> {
     }
 
     /// The least seconds of each dispatch of a phase.
-    pub async fn dispatches(&self, program: &Program, phase: &str, active: Active) -> Result<Vec<f64>> {
+    pub async fn dispatches(&self, program: &Program, phase: PhaseId, active: Active) -> Result<Vec<f64>> {
         if self.distrust.is_none()
             && let Some(times) = self.dispatches_by_device(program, phase, active).await?
         {
@@ -137,7 +138,7 @@ impl<'a> Clock<'a> {
 
     /// The same by the device's clock, each dispatch after those before it as in a real step; `None` where the times
     /// cannot be right.
-    async fn dispatches_by_device(&self, program: &Program, phase: &str, active: Active) -> Result<Option<Vec<f64>>> {
+    async fn dispatches_by_device(&self, program: &Program, phase: PhaseId, active: Active) -> Result<Option<Vec<f64>>> {
         let count = program.plan.phase(phase).len();
         let Some(timestamps) = Timestamps::new(self.gpu, count as u32) else {
             return Ok(None);
@@ -164,8 +165,8 @@ impl<'a> Clock<'a> {
     }
 
     /// Seconds of one run of a phase by the host's clock, and of each dispatch by the device's.
-    async fn device_times(&self, program: &Program, phase: &str, active: Active, timestamps: &Timestamps) -> Result<(f64, Vec<f64>)> {
-        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(phase) });
+    async fn device_times(&self, program: &Program, phase: PhaseId, active: Active, timestamps: &Timestamps) -> Result<(f64, Vec<f64>)> {
+        let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(program.plan.name(phase)) });
         program.encode_timed(&mut encoder, phase, active, timestamps);
         timestamps.resolve(&mut encoder);
         let commands = encoder.finish();

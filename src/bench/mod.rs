@@ -23,6 +23,7 @@ use crate::engine::{
 use crate::fl::{Attack, Ratio};
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::Tuning;
+use crate::plan::PhaseId;
 use crate::plan::input_gradient::{InputGradientPlan, InputGradientSetting};
 use crate::run::config::NetworkChoice;
 use crate::{Error, Result};
@@ -232,7 +233,7 @@ impl Workload {
     }
 
     /// The program of input gradients for as many of the lanes as fit, and what it has at work.
-    async fn input_gradient(&self, gpu: &Gpu, work: &[ClientWork], lanes: u32) -> Result<(Program, Vec<Active>)> {
+    async fn input_gradient(&self, gpu: &Gpu, work: &[ClientWork], lanes: u32) -> Result<(Program, PhaseId, Vec<Active>)> {
         let o = &self.options;
         let plan_for = |batch, slots| {
             let mut p = InputGradientPlan::new(&InputGradientSetting {
@@ -251,7 +252,7 @@ impl Workload {
         let plan = plan_for(o.batch, most);
         let external = crate::engine::external(&self.images, &self.server, plan.images, plan.labels, plan.server);
         let materials = Materials { lanes: most, slots: most, steps: 1, external, guarded: false };
-        let (lane_table, schedule) = (plan.lanes, plan.schedule);
+        let (lane_table, schedule, phase) = (plan.lanes, plan.schedule, plan.phase);
         let program = Program::new(gpu, plan.plan, materials).await?;
         let wave = workload::first_lanes(work, waves[0].lanes);
         let table: Vec<u32> =
@@ -259,7 +260,7 @@ impl Workload {
         let rows: Vec<u32> = wave.iter().flat_map(|c| std::iter::once(o.batch).chain(c.batches[0].iter().copied())).collect();
         program.write(gpu, lane_table, 0, bytemuck::cast_slice(&table));
         program.write(gpu, schedule, 0, bytemuck::cast_slice(&rows));
-        Ok((program, waves))
+        Ok((program, phase, waves))
     }
 }
 
@@ -350,17 +351,17 @@ impl<'a> CaseBench<'a> {
         let mut table =
             KernelTable { lanes: training.lanes, clients: training.slots, evaluation_lanes: evaluation.lanes, rows: Vec::new() };
         let phases = [
-            (self.trainer.program(), "start", training),
-            (self.trainer.program(), "step", training),
-            (self.trainer.program(), "finish", training),
-            (self.evaluator.program(), "evaluate", evaluation),
+            (self.trainer.program(), self.trainer.plan.start, training),
+            (self.trainer.program(), self.trainer.plan.step, training),
+            (self.trainer.program(), self.trainer.plan.finish, training),
+            (self.evaluator.program(), self.evaluator.phase(), evaluation),
         ];
         for (program, phase, active) in phases {
             let times = self.clock.dispatches(program, phase, active).await?;
             for (dispatch, seconds) in program.plan.phase(phase).iter().zip(times) {
                 let work = Work::of_dispatch(self.ceilings, dispatch, active);
                 table.rows.push(KernelTime {
-                    phase: phase.into(),
+                    phase: program.plan.name(phase).into(),
                     dispatch: dispatch.label.clone(),
                     kernel: format!("{}::{}", dispatch.kernel.shader.name, dispatch.kernel.entry),
                     cost: Cost::new(self.ceilings, work, seconds, 1, 0),
@@ -384,21 +385,28 @@ impl<'a> CaseBench<'a> {
         let steps = u64::from(self.workload.options.steps);
         let slots = self.batches.len() as u32;
         let of_training = |phase| Work::of_waves(self.ceilings, self.trainer.program(), phase, &self.waves);
-        let (start, step_work, finish) = (of_training("start"), of_training("step"), of_training("finish"));
-        let evaluation_work =
-            Work::of_waves(self.ceilings, self.evaluator.program(), "evaluate", &[Active { lanes: slots * bases, slots, step: 0 }]);
+        let (start, step_work, finish) = {
+            let plan = &self.trainer.plan;
+            (of_training(plan.start), of_training(plan.step), of_training(plan.finish))
+        };
+        let evaluation_work = Work::of_waves(
+            self.ceilings,
+            self.evaluator.program(),
+            self.evaluator.phase(),
+            &[Active { lanes: slots * bases, slots, step: 0 }],
+        );
         let round_work = start + step_work * steps + finish;
 
         // Steps as the trainer submits them: one after the other, with no wait between.
         let seconds = self.clock.best(async |n| {
             self.clock.wall(|| {
                 for wave in (0..n).flat_map(|_| &self.waves) {
-                    submit(gpu, self.trainer.program(), "step", *wave);
+                    submit(gpu, self.trainer.program(), self.trainer.plan.step, *wave);
                 }
                 Ok(())
             })
         });
-        let dispatches = self.trainer.program().plan.phase("step").len() * self.waves.len();
+        let dispatches = self.trainer.program().plan.phase(self.trainer.plan.step).len() * self.waves.len();
         let step = Cost::new(self.ceilings, step_work, seconds.await?, dispatches as u64, self.waves.len() as u64);
 
         let offset = Trainer::staging_bytes(self.lanes);
@@ -441,15 +449,15 @@ impl<'a> CaseBench<'a> {
     /// Forward and input gradient of all lanes, and the bytes of its program.
     async fn input_gradient(&self) -> Result<(Cost, u64)> {
         let gpu = self.clock.gpu;
-        let (program, waves) = self.workload.input_gradient(gpu, &self.work, self.lanes).await?;
-        let work = Work::of_waves(self.ceilings, &program, "input gradient", &waves);
+        let (program, phase, waves) = self.workload.input_gradient(gpu, &self.work, self.lanes).await?;
+        let work = Work::of_waves(self.ceilings, &program, phase, &waves);
         let seconds = self.clock.best(async |n| {
             self.clock.wall(|| {
-                (0..n).flat_map(|_| &waves).for_each(|wave| submit(gpu, &program, "input gradient", *wave));
+                (0..n).flat_map(|_| &waves).for_each(|wave| submit(gpu, &program, phase, *wave));
                 Ok(())
             })
         });
-        let dispatches = program.plan.phase("input gradient").len() * waves.len();
+        let dispatches = program.plan.phase(phase).len() * waves.len();
         Ok((Cost::new(self.ceilings, work, seconds.await?, dispatches as u64, waves.len() as u64), program.bytes))
     }
 
@@ -471,23 +479,24 @@ impl<'a> CaseBench<'a> {
             let o = &self.workload.options;
             self.expect(t.samples, o.steps * o.batch, t.loss, "adversarial training")?;
         }
-        let program = trainer.program();
+        let (program, step) = (trainer.program(), trainer.plan.step);
+        let (attack, attack_step) = trainer.plan.attack.expect("adversarial training");
         let of = |phase| Work::of_waves(self.ceilings, program, phase, &waves);
         let count = |phase| (program.plan.phase(phase).len() * waves.len()) as u64;
         let submits = waves.len() as u64;
         let attack_seconds = self.clock.best(async |n| {
             self.clock.wall(|| {
-                (0..n).flat_map(|_| &waves).for_each(|wave| submit(gpu, program, "attack step", *wave));
+                (0..n).flat_map(|_| &waves).for_each(|wave| submit(gpu, program, attack_step, *wave));
                 Ok(())
             })
         });
-        let attack_step = Cost::new(self.ceilings, of("attack step"), attack_seconds.await?, count("attack step"), submits);
+        let attack_cost = Cost::new(self.ceilings, of(attack_step), attack_seconds.await?, count(attack_step), submits);
         // In turn, and as many standard steps at a time as last about as long, so that what else runs on the machine slows both
         // alike: the median of their ratios.
         let adversarial = |wave: &Active| {
-            submit(gpu, program, "attack", *wave);
-            (0..steps).for_each(|_| submit(gpu, program, "attack step", *wave));
-            submit(gpu, program, "step", *wave);
+            submit(gpu, program, attack, *wave);
+            (0..steps).for_each(|_| submit(gpu, program, attack_step, *wave));
+            submit(gpu, program, step, *wave);
         };
         let (mut whole, mut ratios) = (f64::INFINITY, Vec::new());
         for _ in 0..self.workload.options.repeats.max(3) {
@@ -496,18 +505,26 @@ impl<'a> CaseBench<'a> {
                 Ok(())
             })?;
             let standard = self.clock.wall(|| {
-                (0..STANDARD_STEPS).flat_map(|_| &self.waves).for_each(|w| submit(gpu, self.trainer.program(), "step", *w));
+                (0..STANDARD_STEPS).flat_map(|_| &self.waves).for_each(|w| submit(gpu, self.trainer.program(), self.trainer.plan.step, *w));
                 Ok(())
             })?;
             whole = whole.min(one);
             ratios.push(one / standard * f64::from(STANDARD_STEPS));
         }
         ratios.sort_by(f64::total_cmp);
-        let work = of("attack") + of("attack step") * u64::from(steps) + of("step");
-        let dispatches = count("attack") + u64::from(steps) * count("attack step") + count("step");
+        let work = of(attack) + of(attack_step) * u64::from(steps) + of(step);
+        let dispatches = count(attack) + u64::from(steps) * count(attack_step) + count(step);
         let step = Cost::new(self.ceilings, work, whole, dispatches, (u64::from(steps) + 2) * submits);
-        let by_operations = work.flops as f64 / Work::of_waves(self.ceilings, self.trainer.program(), "step", &self.waves).flops as f64;
-        Ok(AdversarialCost { step, attack_step, steps, standard_steps: ratios[ratios.len() / 2], by_operations, bytes: program.bytes })
+        let by_operations =
+            work.flops as f64 / Work::of_waves(self.ceilings, self.trainer.program(), self.trainer.plan.step, &self.waves).flops as f64;
+        Ok(AdversarialCost {
+            step,
+            attack_step: attack_cost,
+            steps,
+            standard_steps: ratios[ratios.len() / 2],
+            by_operations,
+            bytes: program.bytes,
+        })
     }
 
     /// Validation of the paper's 50 clients with 111 images each.
@@ -521,7 +538,7 @@ impl<'a> CaseBench<'a> {
         let full = slots * self.workload.options.batch;
         let images: usize = batches.iter().map(|b| b.images.len()).sum();
         let all = Active { lanes: slots * self.workload.options.bases, slots, step: 0 };
-        let planned = Work::of_waves(self.ceilings, evaluator.program(), "evaluate", &[all]);
+        let planned = Work::of_waves(self.ceilings, evaluator.program(), evaluator.phase(), &[all]);
         let part = |n: u64| (n as f64 * images as f64 / f64::from(full)) as u64;
         let work = Work { flops: part(planned.flops), bytes: part(planned.bytes), floor: planned.floor * images as f64 / f64::from(full) };
         let seconds = self.clock.best(async |n| {
@@ -543,8 +560,8 @@ impl<'a> CaseBench<'a> {
             let mut trainer = self.workload.trainer(gpu, self.waves[0].lanes, Some(*tuning)).await?;
             trainer.round(gpu, &self.workload.server, &wave, 0.0, &self.staging, 0)?;
             self.staging.read(gpu).await?;
-            let times = self.clock.dispatches(trainer.program(), "step", self.waves[0]).await?;
-            for (dispatch, seconds) in trainer.program().plan.phase("step").iter().zip(times) {
+            let times = self.clock.dispatches(trainer.program(), trainer.plan.step, self.waves[0]).await?;
+            for (dispatch, seconds) in trainer.program().plan.phase(trainer.plan.step).iter().zip(times) {
                 let has_variants = ["conv2d", "linear"].iter().any(|p| dispatch.kernel.shader.name.starts_with(p));
                 if !has_variants {
                     continue;
@@ -582,8 +599,8 @@ impl<'a> CaseBench<'a> {
 /// Standard steps that are timed beside an adversarial one.
 const STANDARD_STEPS: u32 = 8;
 
-fn submit(gpu: &Gpu, program: &Program, phase: &str, active: Active) {
-    let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(phase) });
+fn submit(gpu: &Gpu, program: &Program, phase: PhaseId, active: Active) {
+    let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(program.plan.name(phase)) });
     program.encode(&mut encoder, phase, active);
     gpu.submit(encoder);
 }
@@ -683,12 +700,12 @@ mod tests {
             let destination = plan.buffer("destination", Extent::PerLane(100 * 16));
             let mut dispatches = vec![count(counter); 9];
             dispatches.extend([multiply_add(100, result), fill(100, source), copy(100, source, destination)]);
-            plan.phases = vec![("all", dispatches)];
+            let all = plan.add_phase("all", dispatches);
             let materials = Materials { lanes: 3, slots: 1, steps: 1, guarded: true, ..Materials::default() };
             let program = Program::new(&gpu, plan, materials).await.unwrap();
             let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-            program.encode(&mut encoder, "all", Active { lanes: 1, slots: 1, step: 0 });
-            program.encode_some(&mut encoder, "all", Active { lanes: 3, slots: 1, step: 0 }, |i| i > 8);
+            program.encode(&mut encoder, all, Active { lanes: 1, slots: 1, step: 0 });
+            program.encode_some(&mut encoder, all, Active { lanes: 3, slots: 1, step: 0 }, |i| i > 8);
             gpu.submit(encoder);
             let read = program.read(&gpu, &[counter, result, source, destination]).await.unwrap();
             assert_eq!(read[0][..4], 9u32.to_le_bytes());

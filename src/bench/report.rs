@@ -4,6 +4,7 @@ use super::table::Table;
 use crate::fl::Ratio;
 use crate::gpu::{Active, Program};
 use crate::kernels::Dispatch;
+use crate::plan::PhaseId;
 use crate::report::plural;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -131,7 +132,7 @@ impl Work {
     }
 
     /// Of a phase, once for each wave.
-    pub fn of_waves(ceilings: &Ceilings, program: &Program, phase: &str, waves: &[Active]) -> Work {
+    pub fn of_waves(ceilings: &Ceilings, program: &Program, phase: PhaseId, waves: &[Active]) -> Work {
         let dispatches = program.plan.phase(phase);
         waves.iter().flat_map(|w| dispatches.iter().map(|d| Work::of_dispatch(ceilings, d, *w))).fold(Work::default(), Work::add)
     }

@@ -167,7 +167,7 @@ impl Attacker {
             let slots = batches.len() as u64;
             for restart in 0..restarts {
                 let mut encoder = self.encode(gpu, batches, steps, restart);
-                self.program.play(gpu, &mut encoder, "finish", self.active(batches));
+                self.program.play(gpu, &mut encoder, self.plan.finish, self.active(batches));
                 if restart + 1 == restarts {
                     self.program.copy_out(&mut encoder, self.plan.totals, slots * TOTALS_BYTES, staging, offset + first * TOTALS_BYTES);
                     self.program.copy_out(&mut encoder, self.plan.moved, slots * moved_bytes, staging, moved + first * moved_bytes);
@@ -263,7 +263,7 @@ impl Attacker {
         self.program.write(gpu, self.plan.lanes, 0, bytemuck::cast_slice(&lanes));
         let mut encoder = self.encoder(gpu);
         let active = self.active(batches);
-        self.program.play(gpu, &mut encoder, "start", active);
+        self.program.play(gpu, &mut encoder, self.plan.start, active);
         self.steps(gpu, &mut encoder, active, steps);
         encoder
     }
@@ -274,7 +274,7 @@ impl Attacker {
 
     fn steps(&self, gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, active: Active, steps: u32) {
         for _ in 0..steps {
-            self.program.play(gpu, encoder, "step", active);
+            self.program.play(gpu, encoder, self.plan.step, active);
         }
     }
 }

@@ -4,6 +4,7 @@ use super::Rows;
 use crate::Result;
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::net::Network;
+use crate::plan::PhaseId;
 use crate::plan::corner::{CornerPlan, SettlePlan};
 
 /// The corners of all of the server's bases at one width.
@@ -36,7 +37,7 @@ impl Corner {
         let mut external = vec![(plan.wide, server.buffer.clone()), (plan.narrow, own.buffer.clone())];
         match settle {
             Some(settle) => external.extend([(plan.sum, settle.sum.buffer.clone()), (plan.mass, settle.mass.buffer.clone())]),
-            None => plan.plan.phases.retain(|(phase, _)| *phase == "take"),
+            None => plan.plan.keep_first(plan.take),
         }
         let program = Program::new(gpu, plan.plan.clone(), Materials { external, ..Materials::default() }).await?;
         program.write(gpu, plan.places, 0, bytemuck::cast_slice(&table));
@@ -50,7 +51,7 @@ impl Corner {
 
     /// Records that the corners are taken as the server's bases are then. Returns the number of dispatches.
     pub fn take(&self, gpu: &Gpu, encoder: &mut wgpu::CommandEncoder) -> u64 {
-        self.program.play(gpu, encoder, "take", ALL)
+        self.program.play(gpu, encoder, self.plan.take, ALL)
     }
 
     /// The same, submitted at once.
@@ -65,7 +66,7 @@ impl Corner {
     /// there is one merge a submit. Returns the number of dispatches.
     pub(super) fn merge(&self, gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, weights: &[f32]) -> u64 {
         self.program.write(gpu, self.plan.weights, 0, bytemuck::cast_slice(weights));
-        self.program.play(gpu, encoder, "merge", ALL)
+        self.program.play(gpu, encoder, self.plan.merge, ALL)
     }
 }
 
@@ -76,6 +77,7 @@ pub(super) struct Settle {
     /// The sum of their weights.
     mass: Rows,
     program: Program,
+    settle: PhaseId,
 }
 
 impl Settle {
@@ -84,7 +86,7 @@ impl Settle {
         let [sum, mass] = ["sum", "mass"].map(|label| server.like(gpu, label));
         let external = vec![(plan.sum, sum.buffer.clone()), (plan.mass, mass.buffer.clone()), (plan.parameters, server.buffer.clone())];
         let program = Program::new(gpu, plan.plan, Materials { external, ..Materials::default() }).await?;
-        Ok(Settle { sum, mass, program })
+        Ok(Settle { sum, mass, program, settle: plan.settle })
     }
 
     /// Records that sums and masses start at zero.
@@ -95,6 +97,6 @@ impl Settle {
 
     /// Records the average. Returns the number of dispatches.
     pub(super) fn settle(&self, gpu: &Gpu, encoder: &mut wgpu::CommandEncoder) -> u64 {
-        self.program.play(gpu, encoder, "settle", ALL)
+        self.program.play(gpu, encoder, self.settle, ALL)
     }
 }

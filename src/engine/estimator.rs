@@ -123,12 +123,12 @@ pub async fn estimate_statistics(
         };
         let all = active(clients.len(), 0);
         let mut commands = encoder();
-        program.play(gpu, &mut commands, "start", all);
+        program.play(gpu, &mut commands, plan.start, all);
         for step in 0..batches[clients[0]].len() {
             let at_work = clients.iter().take_while(|c| batches[**c].len() > step).count();
-            program.play(gpu, &mut commands, "step", active(at_work, step));
+            program.play(gpu, &mut commands, plan.step, active(at_work, step));
         }
-        program.play(gpu, &mut commands, "finish", all);
+        program.play(gpu, &mut commands, plan.finish, all);
         gpu.submit(commands);
     }
     gpu.check()

@@ -4,9 +4,9 @@ use super::{Batch, Ensemble, ImageStore, Limit, Rows, Staging, Totals, external,
 use crate::Result;
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::net::Network;
-use crate::plan::MIX;
 use crate::plan::evaluate::{EvaluatePlan, EvaluateSetting};
 use crate::plan::train::TOTALS_BYTES;
+use crate::plan::{MIX, PhaseId};
 
 /// Settings of an evaluation.
 #[derive(Debug, Clone)]
@@ -125,6 +125,11 @@ impl Evaluator {
         &self.program
     }
 
+    /// Its phase that evaluates a wave.
+    pub fn phase(&self) -> PhaseId {
+        self.plan.evaluate
+    }
+
     /// Batches of a full wave.
     pub fn slots_per_wave(&self) -> u32 {
         self.slots_per_wave
@@ -187,7 +192,7 @@ impl Evaluator {
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("evaluation") });
         let slots = batches.len() as u32;
         let active = Active { lanes: slots * self.bases.len() as u32, slots, step: 0 };
-        self.dispatches += self.program.play(gpu, &mut encoder, "evaluate", active);
+        self.dispatches += self.program.play(gpu, &mut encoder, self.plan.evaluate, active);
         encoder
     }
 }

@@ -327,7 +327,7 @@ impl Trainer {
         let all = Active { lanes: lanes.len() as u32, slots: clients.len() as u32, step: 0 };
         self.program.clear(&mut encoder, self.plan.totals);
         self.plan.adversarial_totals.iter().for_each(|t| self.program.clear(&mut encoder, *t));
-        self.dispatches += self.program.play(gpu, &mut encoder, "start", all);
+        self.dispatches += self.program.play(gpu, &mut encoder, self.plan.start, all);
         let attack_steps = self.options.adversarial.map_or(0, |a| a.attack.steps());
         for step in 0..steps {
             let still = |c: &usize| work[*c].batches.len() > step;
@@ -336,15 +336,15 @@ impl Trainer {
                 slots: clients.iter().take_while(|c| still(c)).count() as u32,
                 step: step as u32,
             };
-            if self.options.adversarial.is_some() {
-                self.dispatches += self.program.play(gpu, &mut encoder, "attack", active);
+            if let Some((attack, attack_step)) = self.plan.attack {
+                self.dispatches += self.program.play(gpu, &mut encoder, attack, active);
                 for _ in 0..attack_steps {
-                    self.dispatches += self.program.play(gpu, &mut encoder, "attack step", active);
+                    self.dispatches += self.program.play(gpu, &mut encoder, attack_step, active);
                 }
             }
-            self.dispatches += self.program.play(gpu, &mut encoder, "step", active);
+            self.dispatches += self.program.play(gpu, &mut encoder, self.plan.step, active);
         }
-        self.dispatches += self.program.play(gpu, &mut encoder, "finish", all);
+        self.dispatches += self.program.play(gpu, &mut encoder, self.plan.finish, all);
         encoder
     }
 }

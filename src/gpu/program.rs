@@ -2,7 +2,7 @@
 
 use super::{Gpu, Staging, Timestamps};
 use crate::kernels::{BufferId, Dispatch, Over, Uniform};
-use crate::plan::{Extent, Kept, Memory, Plan};
+use crate::plan::{Extent, Kept, Memory, PhaseId, Plan};
 use crate::{Error, Result};
 
 /// Bytes of poison before and after every buffer of a guarded program.
@@ -292,7 +292,7 @@ impl Program {
 
     /// Records a phase. Where a submit would grow too long for the device, what was recorded is submitted in between; on a device that is
     /// traced it is submitted and the phase run dispatch by dispatch. Returns the number of dispatches.
-    pub fn play(&self, gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, phase: &'static str, active: Active) -> u64 {
+    pub fn play(&self, gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, phase: PhaseId, active: Active) -> u64 {
         #[cfg(feature = "native")]
         if gpu.trace {
             let next = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("trace") });
@@ -306,7 +306,7 @@ impl Program {
                 if i > first {
                     dispatches += self.encode_some(encoder, phase, active, |j| (first..i).contains(&j));
                 }
-                let next = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(phase) });
+                let next = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some(self.plan.name(phase)) });
                 gpu.submit(std::mem::replace(encoder, next));
                 first = i;
             }
@@ -318,26 +318,24 @@ impl Program {
     }
 
     /// Plays phases in one submit of their own, for tests that look between. Returns the number of dispatches.
-    pub fn submit(&self, gpu: &Gpu, phases: &[&'static str], active: Active) -> u64 {
+    pub fn submit(&self, gpu: &Gpu, phases: &[PhaseId], active: Active) -> u64 {
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("phases") });
-        let count = phases.iter().map(|p| self.play(gpu, &mut encoder, p, active)).sum();
+        let count = phases.iter().map(|p| self.play(gpu, &mut encoder, *p, active)).sum();
         gpu.submit(encoder);
         count
     }
 
     /// Records a phase. Returns the number of dispatches.
-    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, phase: &str, active: Active) -> u64 {
+    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, phase: PhaseId, active: Active) -> u64 {
         self.encode_some(encoder, phase, active, |_| true)
     }
 
     /// Records those dispatches of a phase, by their place, that `wanted` picks. Returns their number.
-    pub fn encode_some(&self, encoder: &mut wgpu::CommandEncoder, phase: &str, active: Active, wanted: impl Fn(usize) -> bool) -> u64 {
-        let Some(p) = self.plan.phases.iter().position(|(name, _)| *name == phase) else {
-            return 0;
-        };
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(phase), timestamp_writes: None });
+    pub fn encode_some(&self, encoder: &mut wgpu::CommandEncoder, phase: PhaseId, active: Active, wanted: impl Fn(usize) -> bool) -> u64 {
+        let mut pass =
+            encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(self.plan.name(phase)), timestamp_writes: None });
         let mut count = 0;
-        for (_, recorded) in self.recorded[p].iter().enumerate().filter(|(i, _)| wanted(*i)) {
+        for (_, recorded) in self.recorded[phase.index()].iter().enumerate().filter(|(i, _)| wanted(*i)) {
             count += recorded.play(&mut pass, active);
         }
         count
@@ -345,14 +343,12 @@ impl Program {
 
     /// Records every dispatch of a phase in a pass of its own, between timestamps: dispatch `i` is pass `i` of
     /// `timestamps`, which must have room for them. Returns the number of dispatches.
-    pub fn encode_timed(&self, encoder: &mut wgpu::CommandEncoder, phase: &str, active: Active, timestamps: &Timestamps) -> u64 {
-        let Some(p) = self.plan.phases.iter().position(|(name, _)| *name == phase) else {
-            return 0;
-        };
+    pub fn encode_timed(&self, encoder: &mut wgpu::CommandEncoder, phase: PhaseId, active: Active, timestamps: &Timestamps) -> u64 {
         let mut count = 0;
-        for (i, recorded) in self.recorded[p].iter().enumerate() {
+        for (i, recorded) in self.recorded[phase.index()].iter().enumerate() {
             let timestamp_writes = Some(timestamps.writes(i as u32));
-            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(phase), timestamp_writes });
+            let mut pass =
+                encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(self.plan.name(phase)), timestamp_writes });
             count += recorded.play(&mut pass, active);
         }
         count
@@ -363,17 +359,14 @@ impl Program {
     pub(super) fn encode_one_timed(
         &self,
         encoder: &mut wgpu::CommandEncoder,
-        phase: &'static str,
+        phase: PhaseId,
         i: usize,
         active: Active,
         timestamps: &Timestamps,
     ) -> u64 {
-        let Some(recorded) = self.plan.phases.iter().position(|(name, _)| *name == phase).and_then(|p| self.recorded[p].get(i)) else {
-            return 0;
-        };
         let timestamp_writes = Some(timestamps.writes(0));
-        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(phase), timestamp_writes });
-        recorded.play(&mut pass, active)
+        let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor { label: Some(self.plan.name(phase)), timestamp_writes });
+        self.recorded[phase.index()][i].play(&mut pass, active)
     }
 
     /// Reads whole buffers back: for tests and exports, not for a round.

@@ -1,12 +1,13 @@
 //! Tells the time of every dispatch of a real run, one line each.
 
 use super::{Active, Gpu, Program, Timestamps};
+use crate::plan::PhaseId;
 use std::time::Instant;
 
 /// Runs a phase dispatch by dispatch, waiting for each, and tells on standard error what it took: by the device's
 /// timestamps where there are some, else by the host's clock. The same dispatches in the same order as
 /// [`Program::encode`], so the same bits.
-pub(super) fn run(gpu: &Gpu, program: &Program, phase: &'static str, active: Active) -> u64 {
+pub(super) fn run(gpu: &Gpu, program: &Program, phase: PhaseId, active: Active) -> u64 {
     let mut count = 0;
     let timestamps = Timestamps::new(gpu, 1);
     for (i, dispatch) in program.plan.phase(phase).iter().enumerate() {
@@ -30,7 +31,8 @@ pub(super) fn run(gpu: &Gpu, program: &Program, phase: &'static str, active: Act
         let seconds = device.filter(|s| *s > 0.0).unwrap_or(host);
         let z = f64::from(active.count(dispatch.over));
         eprintln!(
-            "trace {phase} {} {:32} {:44} {:6} {:10.3} ms {:9.2} GFLOP/s {:9.2} GB/s",
+            "trace {} {} {:32} {:44} {:6} {:10.3} ms {:9.2} GFLOP/s {:9.2} GB/s",
+            program.plan.name(phase),
             active.step,
             dispatch.label,
             format!("{}::{}", dispatch.kernel.shader.name, dispatch.kernel.entry),

@@ -2,14 +2,14 @@
 //!
 //! A slot is one batch of one client; it has one lane a base, and its images are attacked against the mean logits of all.
 //! The bases are in evaluation mode: no layer correction, batch norm by running statistics or by those of the attacked batch, the
-//! gradient through them, and the λ-mix of dual ones (paper, Algorithm 4; the loss is the plain cross entropy, summed). Phases: `start` once a wave, `step` once
-//! a step, `finish` once a wave: a forward of the attacked images and its counters.
+//! gradient through them, and the λ-mix of dual ones (paper, Algorithm 4; the loss is the plain cross entropy, summed). The end of a wave
+//! is a forward of the attacked images and its counters.
 
 use super::backward::{self, Loss};
 use super::forward::{self, Activation, Setting};
 use super::gathered::{EvaluationNorms, Gathered, Tables};
 use super::train::TOTALS_BYTES;
-use super::{Extent, Plan};
+use super::{Extent, PhaseId, Plan};
 use crate::kernels::attack::{self, AttackImages, By};
 use crate::kernels::ensemble_mean::{self, EnsembleMean};
 use crate::kernels::{BufferId, ImageLayout, Tuning};
@@ -67,6 +67,12 @@ pub struct AttackPlan {
     pub moved: BufferId,
     /// `[slot]` of (loss, correct, samples, 0), each sample's from its worst restart.
     pub totals: BufferId,
+    /// Once a wave and restart.
+    pub start: PhaseId,
+    /// Once a step.
+    pub step: PhaseId,
+    /// Once a wave and restart, at the end.
+    pub finish: PhaseId,
 }
 
 /// Labels of the dispatches that a restart sets words of.
@@ -126,8 +132,10 @@ impl AttackPlan {
         step.push(kernel.step("attack step", buffers));
         let mut finish = f.dispatches;
         finish.extend([logits, kernel.worst(WORST, buffers), count]);
-        plan.phases = vec![("start", vec![g.dispatch, norms, kernel.start(START, buffers)]), ("step", step), ("finish", finish)];
-        AttackPlan { plan, lanes, schedule, images, labels, server, store, widths, attacked: (attacked, layout), moved, totals }
+        let start = plan.add_phase("start", vec![g.dispatch, norms, kernel.start(START, buffers)]);
+        let (step, finish) = (plan.add_phase("step", step), plan.add_phase("finish", finish));
+        let attacked = (attacked, layout);
+        AttackPlan { plan, lanes, schedule, images, labels, server, store, widths, attacked, moved, totals, start, step, finish }
     }
 }
 
@@ -153,7 +161,7 @@ mod tests {
             tuning: Tuning::baseline(),
         };
         let plan = AttackPlan::new(&setting);
-        let step = plan.plan.phase("step");
+        let step = plan.plan.phase(plan.step);
         assert!(step.len() <= 30, "{} dispatches\n{}", step.len(), plan.plan.describe(190, 50));
         let mut shared = plan.plan.clone();
         shared.share_memory();

@@ -1,11 +1,11 @@
 //! The corners of the server's bases: taken before a round or an evaluation, merged after one.
 
-use super::{Extent, Plan};
+use super::{Extent, PhaseId, Plan};
 use crate::kernels::corner::{self, Corner};
 use crate::kernels::{BufferId, Over};
 use crate::net::Network;
 
-/// Corners of all bases at one width. Phases: `take`, `merge`.
+/// Corners of all bases at one width.
 #[derive(Debug, Clone)]
 pub struct CornerPlan {
     /// Buffers and dispatches.
@@ -22,6 +22,10 @@ pub struct CornerPlan {
     pub sum: BufferId,
     /// See `sum`.
     pub mass: BufferId,
+    /// Takes the corners.
+    pub take: PhaseId,
+    /// Merges them.
+    pub merge: PhaseId,
 }
 
 impl CornerPlan {
@@ -34,12 +38,12 @@ impl CornerPlan {
         let kernel = Corner { narrow: narrow.parameter_blocks, wide: wide.parameter_blocks, over: Over::Fixed(bases) };
         let take = kernel.take("take corners", corner::Buffers { places, narrow: narrow_rows, wide: wide_rows });
         let merge = kernel.merge("merge corners", corner::MergeBuffers { places, narrow: narrow_rows, weights, sum, mass });
-        plan.phases = vec![("take", vec![take]), ("merge", vec![merge])];
-        CornerPlan { plan, places, wide: wide_rows, narrow: narrow_rows, weights, sum, mass }
+        let (take, merge) = (plan.add_phase("take", vec![take]), plan.add_phase("merge", vec![merge]));
+        CornerPlan { plan, places, wide: wide_rows, narrow: narrow_rows, weights, sum, mass, take, merge }
     }
 }
 
-/// The end of a merge: every value that somebody held becomes its mean. Phase: `settle`.
+/// The end of a merge: every value that somebody held becomes its mean.
 #[derive(Debug, Clone)]
 pub struct SettlePlan {
     /// Buffers and dispatches.
@@ -50,6 +54,8 @@ pub struct SettlePlan {
     pub mass: BufferId,
     /// The server's bases (external).
     pub parameters: BufferId,
+    /// All of it.
+    pub settle: PhaseId,
 }
 
 impl SettlePlan {
@@ -59,7 +65,7 @@ impl SettlePlan {
         let [sum, mass, parameters] = ["sum", "mass", "server"].map(|label| plan.buffer(label, Extent::External));
         let kernel = Corner { narrow: 0, wide: network.parameter_blocks, over: Over::Fixed(bases) };
         let settle = kernel.settle("settle", corner::SettleBuffers { sum, mass, parameters });
-        plan.phases = vec![("settle", vec![settle])];
-        SettlePlan { plan, sum, mass, parameters }
+        let settle = plan.add_phase("settle", vec![settle]);
+        SettlePlan { plan, sum, mass, parameters, settle }
     }
 }

@@ -1,11 +1,11 @@
 //! Statistics of batch norm, estimated anew for every client and base: forwards in training mode, but without the layer
 //! correction, whose batch statistics are averaged (batch-norm mode `post`).
 //!
-//! A lane is a (client, base) pair. Phases: `start` once a wave, `step` once a batch, `finish` once a wave.
+//! A lane is a (client, base) pair.
 
 use super::forward::{self, NormRows, Setting};
 use super::gathered::{self, Gathered, Tables};
-use super::{Extent, Plan};
+use super::{Extent, PhaseId, Plan};
 use crate::kernels::local_norms::{self, LocalNorms};
 use crate::kernels::running_statistics::RunningStatistics;
 use crate::kernels::{BufferId, Tuning};
@@ -47,6 +47,12 @@ pub struct EstimatePlan {
     pub server: BufferId,
     /// Batch norms of every client and base (external).
     pub store: BufferId,
+    /// Once a wave.
+    pub start: PhaseId,
+    /// Once a batch of every client.
+    pub step: PhaseId,
+    /// Once a wave, at the end.
+    pub finish: PhaseId,
 }
 
 impl EstimatePlan {
@@ -84,8 +90,9 @@ impl EstimatePlan {
         let mut step = vec![g.dispatch];
         step.extend(f.dispatches);
         step.push(statistics.dispatch("running statistics", moments, rows));
-        plan.phases =
-            vec![("start", vec![local.take("take batch norms", b)]), ("step", step), ("finish", vec![local.keep("keep batch norms", b)])];
-        EstimatePlan { plan, lanes, schedule, images, labels, server, store }
+        let start = plan.add_phase("start", vec![local.take("take batch norms", b)]);
+        let step = plan.add_phase("step", step);
+        let finish = plan.add_phase("finish", vec![local.keep("keep batch norms", b)]);
+        EstimatePlan { plan, lanes, schedule, images, labels, server, store, start, step, finish }
     }
 }

@@ -5,7 +5,7 @@
 use super::forward;
 use super::gathered::{EvaluationNorms, Gathered, Tables};
 use super::train::TOTALS_BYTES;
-use super::{Extent, Plan};
+use super::{Extent, PhaseId, Plan};
 use crate::kernels::ensemble_mean::{self, EnsembleMean};
 use crate::kernels::{BufferId, Tuning};
 use crate::net::Network;
@@ -54,6 +54,8 @@ pub struct EvaluatePlan {
     pub mixed: BufferId,
     /// `[slot][width]` of (loss, correct, samples, 0).
     pub totals: BufferId,
+    /// Once for the batches of a wave.
+    pub evaluate: PhaseId,
 }
 
 impl EvaluatePlan {
@@ -81,7 +83,7 @@ impl EvaluatePlan {
         let mut dispatches = vec![g.dispatch, norms];
         dispatches.extend(f.dispatches);
         dispatches.extend(mix);
-        plan.phases = vec![("evaluate", dispatches)];
-        EvaluatePlan { plan, lanes, schedule, images, labels, server, store, widths, mixed, totals }
+        let evaluate = plan.add_phase("evaluate", dispatches);
+        EvaluatePlan { plan, evaluate, lanes, schedule, images, labels, server, store, widths, mixed, totals }
     }
 }

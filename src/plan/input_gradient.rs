@@ -1,14 +1,12 @@
 //! Forward of every lane and the gradient of its summed loss with respect to its input images: what one step of an attack
 //! is made of. The layer correction is off, batch norm uses the batch's statistics and the gradient flows through them,
 //! and the loss is the plain cross entropy.
-//!
-//! Phase: `input gradient`.
 
 use super::backward::{self, Loss};
 use super::forward::{self, Setting};
 use super::gathered::{EvaluationNorms, Gathered, Tables};
 use super::train::TOTALS_BYTES;
-use super::{Extent, Plan};
+use super::{Extent, PhaseId, Plan};
 use crate::kernels::{BufferId, ImageLayout, Tuning};
 use crate::net::Network;
 
@@ -46,6 +44,8 @@ pub struct InputGradientPlan {
     pub totals: BufferId,
     /// Gradient with respect to the images, per lane, and its layout.
     pub input_gradient: (BufferId, ImageLayout),
+    /// All of it.
+    pub phase: PhaseId,
 }
 
 impl InputGradientPlan {
@@ -65,11 +65,11 @@ impl InputGradientPlan {
         let mut dispatches = vec![g.dispatch, norms];
         dispatches.extend(f.dispatches);
         dispatches.extend(b.dispatches);
-        plan.phases = vec![("input gradient", dispatches)];
+        let phase = plan.add_phase("input gradient", dispatches);
         let dx = b.input_gradient.expect("asked for");
         let input_gradient = (dx.buffer, dx.layout);
         let Gathered { lanes, schedule, images, labels, server, .. } = g;
-        InputGradientPlan { plan, lanes, schedule, images, labels, server, totals, input_gradient }
+        InputGradientPlan { plan, lanes, schedule, images, labels, server, totals, input_gradient, phase }
     }
 }
 
@@ -84,7 +84,7 @@ mod tests {
         let tuning = Tuning::baseline();
         let setting = InputGradientSetting { network: &network, batch: 32, images_per_chunk: 1000, slot_capacity: 50, tuning };
         let plan = InputGradientPlan::new(&setting);
-        let dispatches = plan.plan.phase("input gradient");
+        let dispatches = plan.plan.phase(plan.phase);
         assert!(dispatches.len() <= 30, "{} dispatches\n{}", dispatches.len(), plan.plan.describe(190, 50));
         let matmul: u64 =
             dispatches.iter().filter(|d| ["forward", "backward_", "classifier"].iter().any(|p| d.label.contains(p))).map(|d| d.flops).sum();

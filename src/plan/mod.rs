@@ -72,12 +72,23 @@ pub struct BufferSpec {
     pub kept: Kept,
 }
 
-/// Buffers and named phases of dispatches.
+/// A phase of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PhaseId(usize);
+
+impl PhaseId {
+    /// Its place among the plan's phases.
+    pub(crate) fn index(self) -> usize {
+        self.0
+    }
+}
+
+/// Buffers and phases of dispatches.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
     /// The buffers; a [`BufferId`] is an index here.
     pub buffers: Vec<BufferSpec>,
-    /// Dispatches of each phase, in order.
+    /// Name and dispatches of each phase; a [`PhaseId`] is an index here.
     pub phases: Vec<(&'static str, Vec<Dispatch>)>,
     /// Where the buffers lie, once [`Plan::share_memory`] has settled it; else each has its own memory.
     pub shared: Option<Memory>,
@@ -118,6 +129,17 @@ impl Plan {
         self.add(label.into(), Extent::PerLane(layout.bytes(batch)), kept)
     }
 
+    /// Adds a phase: dispatches that are run in this order.
+    pub fn add_phase(&mut self, name: &'static str, dispatches: Vec<Dispatch>) -> PhaseId {
+        self.phases.push((name, dispatches));
+        PhaseId(self.phases.len() - 1)
+    }
+
+    /// Leaves out the phases after this one, which need buffers that there are not.
+    pub(crate) fn keep_first(&mut self, last: PhaseId) {
+        self.phases.truncate(last.0 + 1);
+    }
+
     fn add(&mut self, label: String, extent: Extent, kept: Kept) -> BufferId {
         self.buffers.push(BufferSpec { label, extent, kept });
         BufferId(self.buffers.len() - 1)
@@ -133,13 +155,18 @@ impl Plan {
         self.shared.clone().unwrap_or_else(|| Memory::unshared(&self.buffers))
     }
 
-    /// The dispatches of a phase; none where there is no such phase.
-    pub fn phase(&self, name: &str) -> &[Dispatch] {
-        self.phases.iter().find(|(n, _)| *n == name).map_or(&[], |(_, d)| d)
+    /// The dispatches of a phase.
+    pub fn phase(&self, phase: PhaseId) -> &[Dispatch] {
+        &self.phases[phase.0].1
+    }
+
+    /// The name of a phase.
+    pub fn name(&self, phase: PhaseId) -> &'static str {
+        self.phases[phase.0].0
     }
 
     /// Floating-point operations of a phase over so many lanes and slots.
-    pub fn flops(&self, phase: &str, lanes: u64, slots: u64) -> u64 {
+    pub fn flops(&self, phase: PhaseId, lanes: u64, slots: u64) -> u64 {
         self.phase(phase).iter().map(|d| d.flops * d.over.count(lanes, slots)).sum()
     }
 

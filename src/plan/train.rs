@@ -1,13 +1,12 @@
 //! The local work of a wave of lanes: download the bases, local steps, and the wave's share of the per-base average.
 //!
-//! Phases: `start` once a wave, `step` once a local step, `finish` once a wave. Where a part of the loss is on attacked images (paper,
-//! Algorithm 4), before each step: `attack` once, then `attack step` as often as the attack has steps. Every lane attacks its
-//! images for itself, in evaluation mode, through its adversarial batch norms.
+//! Where a part of the loss is on attacked images (paper, Algorithm 4), every lane attacks its own before each step, in evaluation mode,
+//! through its adversarial batch norms.
 
 use super::backward::{self, Descent, Wanted};
 use super::forward::{self, Activation, Forward, NormRows, Setting};
 use super::gathered::{self, Gathered, Tables};
-use super::{Extent, Plan};
+use super::{Extent, PhaseId, Plan};
 use crate::kernels::adam::{self, Adam};
 use crate::kernels::attack::{self, AttackImages, By};
 use crate::kernels::batch_norm_mix::BatchNormMix;
@@ -143,6 +142,14 @@ pub struct TrainPlan {
     pub learning_rates: Vec<String>,
     /// Activations and gradients by name, for the golden tests: images with their layout, per lane.
     pub named: Vec<(String, BufferId, ImageLayout)>,
+    /// Once a wave.
+    pub start: PhaseId,
+    /// Where a part of the loss is on attacked images, before each local step: once, then as often as the attack has steps.
+    pub attack: Option<(PhaseId, PhaseId)>,
+    /// Once a local step.
+    pub step: PhaseId,
+    /// Once a wave, at the end.
+    pub finish: PhaseId,
 }
 
 /// Bytes of one lane's or one (slot, width)'s counters.
@@ -319,16 +326,19 @@ impl TrainPlan {
             start.push(kernel.take("take local batch norms", b));
             finish.push(kernel.keep("keep local batch norms", b));
         }
-        plan.phases = vec![("start", start)];
-        match attack {
+        let start = plan.add_phase("start", start);
+        let attack = match attack {
             Some(a) => {
                 let mut begin = vec![g.dispatch];
                 begin.extend(a.start);
-                plan.phases.extend([("attack", begin), ("attack step", a.step)]);
+                Some((plan.add_phase("attack", begin), plan.add_phase("attack step", a.step)))
             }
-            None => step.insert(0, g.dispatch),
-        }
-        plan.phases.extend([("step", step), ("finish", finish)]);
+            None => {
+                step.insert(0, g.dispatch);
+                None
+            }
+        };
+        let (step, finish) = (plan.add_phase("step", step), plan.add_phase("finish", finish));
         TrainPlan {
             plan,
             lanes,
@@ -349,6 +359,10 @@ impl TrainPlan {
             corrections,
             learning_rates,
             named,
+            start,
+            attack,
+            step,
+            finish,
         }
     }
 }
@@ -435,8 +449,8 @@ mod tests {
             tuning: Tuning::baseline(),
             keep_gradients: false,
         };
-        let plan = TrainPlan::new(&setting).plan;
-        let step = plan.phase("step");
+        let TrainPlan { plan, step, .. } = TrainPlan::new(&setting);
+        let step = plan.phase(step);
         assert!(step.len() < 40, "{} dispatches\n{}", step.len(), plan.describe(190, 50));
         let matmul: u64 = step.iter().filter(|d| d.label.contains("forward") || d.label.contains("backward_")).map(|d| d.flops).sum();
         // Three directions of every layer but the first convolution's backward_data.
@@ -472,19 +486,19 @@ mod tests {
             tuning: Tuning::baseline(),
             keep_gradients: false,
         };
-        let plan = TrainPlan::new(&setting).plan;
-        let attack = plan.phase("attack step");
+        let TrainPlan { plan, step, attack, .. } = TrainPlan::new(&setting);
+        let attack = plan.phase(attack.unwrap().1);
         assert!(attack.len() < 30, "{} dispatches\n{}", attack.len(), plan.describe(190, 50));
         // The largest linear layer's gradient is of two losses, and stored.
         let standard = TrainSetting { adversarial: None, local_norms: false, ..setting };
         let single = digits(1, 8, 10).unwrap();
-        let standard = TrainPlan::new(&TrainSetting { network: &single, ..standard }).plan;
+        let standard = TrainPlan::new(&TrainSetting { network: &single, ..standard });
         let matmul = |d: &[Dispatch]| -> u64 {
             let is = |d: &&Dispatch| ["forward", "backward_", "classifier"].iter().any(|p| d.label.contains(p));
             d.iter().filter(is).map(|d| d.flops).sum()
         };
-        let exact = 7 * matmul(attack) + matmul(plan.phase("step"));
-        let share = exact as f64 / matmul(standard.phase("step")) as f64;
+        let exact = 7 * matmul(attack) + matmul(plan.phase(step));
+        let share = exact as f64 / matmul(standard.plan.phase(standard.step)) as f64;
         assert!((7.0..7.8).contains(&share), "{share} standard steps");
         let mut shared = TrainPlan::new(&setting).plan;
         shared.share_memory();

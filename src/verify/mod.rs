@@ -132,7 +132,7 @@ pub async fn run_tuned(gpu: &Gpu, case: &dyn Case, tuning: Tuning) -> Result<Out
     let trial = case.trial(tuning);
     let active = trial.active.unwrap_or(Active { lanes: LANES.len() as u32, slots: SLOTS as u32, step: 0 });
     let mut plan = trial.plan;
-    plan.phases = vec![("case", trial.dispatches)];
+    let case = plan.add_phase("case", trial.dispatches);
     if tuning != gpu.tuning() {
         // A row of one workgroup each, where the kernel knows rows: as many as a network has parameters would take long.
         let dispatches = plan.phases.iter_mut().flat_map(|(_, dispatches)| dispatches);
@@ -144,7 +144,7 @@ pub async fn run_tuned(gpu: &Gpu, case: &dyn Case, tuning: Tuning) -> Result<Out
         program.write(gpu, BufferId(i), 0, bytemuck::cast_slice(words));
     }
     let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("case") });
-    program.encode(&mut encoder, "case", active);
+    program.encode(&mut encoder, case, active);
     gpu.submit(encoder);
     let ids: Vec<BufferId> = trial.expected.iter().map(|(id, _)| *id).collect();
     let results = program.read(gpu, &ids).await?;
