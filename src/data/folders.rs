@@ -18,7 +18,7 @@ use crate::{Error, Result};
 /// Most classes: a label is a byte.
 const MAX_CLASSES: usize = 256;
 /// Number of the way in which pictures are decoded: kept pixels of another are not taken.
-const READER: u32 = 2;
+const READER: u32 = 3;
 
 /// The pictures of one domain, with their labels.
 pub(super) struct Folders {

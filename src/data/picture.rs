@@ -92,7 +92,13 @@ fn decode(bytes: &[u8]) -> std::result::Result<DynamicImage, String> {
         image.apply_orientation(orientation);
         Ok(image)
     });
-    image.map_err(|error| plain(&error, format))
+    match image {
+        // The decoder does not look at it.
+        Ok(_) if format == ImageFormat::Png && !checksum_fits(bytes) => {
+            Err("the checksum (Adler-32) of the PNG's pixels is wrong, so the file is damaged; fetch, convert or export it again".into())
+        }
+        image => image.map_err(|error| plain(&error, format)),
+    }
 }
 
 /// The reader with the limits of a picture.
@@ -155,6 +161,29 @@ fn foreign(bytes: &[u8]) -> String {
         () => return "its content is that of no picture; convert or export it again".into(),
     };
     format!("it is {named}; convert or export it again")
+}
+
+/// Whether the checksum behind the pixels of a PNG is theirs; one that is cut off is no harm.
+fn checksum_fits(bytes: &[u8]) -> bool {
+    let mut unpacker = flate2::Decompress::new(true);
+    let mut pixels = vec![0; 1 << 16];
+    let mut at = 8;
+    while let Some((length, kind)) =
+        bytes.get(at..at + 8).map(|head| (u32::from_be_bytes([head[0], head[1], head[2], head[3]]), &head[4..]))
+    {
+        let end = (at + 8).saturating_add(length as usize).min(bytes.len());
+        let mut packed = if kind == b"IDAT" { &bytes[at + 8..end] } else { &[] };
+        while !packed.is_empty() && unpacker.total_out() <= MAX_MEMORY {
+            let before = unpacker.total_in();
+            match unpacker.decompress(packed, &mut pixels, flate2::FlushDecompress::None) {
+                Ok(flate2::Status::StreamEnd) => return true,
+                Ok(_) => packed = &packed[(unpacker.total_in() - before) as usize..],
+                Err(_) => return false,
+            }
+        }
+        at = end.saturating_add(4);
+    }
+    true
 }
 
 /// How a PNG ends, and what is missing if it is the end chunk alone.
@@ -299,6 +328,22 @@ mod tests {
         assert!(short.contains("bytes cannot hold the 12288×12288 pixels of its header; it is cut short or damaged"), "{short}");
     }
 
+    #[test]
+    fn a_png_with_a_wrong_checksum_of_its_pixels_is_refused() {
+        let mut png = encoded(gradient(), ImageFormat::Png);
+        // The end chunk takes 12 bytes, the checksum (CRC) of the chunk before it 4, that of the pixels 4 more.
+        let end = png.len() - 16;
+        png[end - 1] ^= 1;
+        let data = png.windows(4).position(|w| w == b"IDAT").unwrap();
+        let checksum = crc(&png[data..end]).to_be_bytes();
+        png[end..end + 4].copy_from_slice(&checksum);
+        assert_eq!(
+            load_image(&png, 9, 7).unwrap_err().to_string(),
+            "not a readable PNG, JPEG, WebP or BMP picture: the checksum (Adler-32) of the PNG's pixels is wrong, so the file is damaged; \
+             fetch, convert or export it again"
+        );
+    }
+
     fn crc(bytes: &[u8]) -> u32 {
         let mut crc = flate2::Crc::new();
         crc.update(bytes);
@@ -358,14 +403,43 @@ mod tests {
         assert_eq!((&lossy[..3], &lossy[lossy.len() - 3..]), (&[6, 6, 0][..], &[223, 211, 227][..]));
     }
 
+    const DAMAGED: &str = "not a readable PNG, JPEG, WebP or BMP picture: the JPEG is damaged; fetch, convert or export it again";
+
+    #[test]
+    fn a_jpeg_closed_by_an_end_marker_before_its_last_block_is_refused() {
+        let colour = encoded(gradient(), ImageFormat::Jpeg);
+        let grey = encoded(DynamicImage::from(gradient()).into_luma8(), ImageFormat::Jpeg);
+        for (name, bytes) in [("colour", &colour[..]), ("grey", &grey), ("restarts", RESTARTS)] {
+            let whole = load_image(bytes, 9, 7).unwrap();
+            let scan = bytes.windows(2).position(|w| w == [0xff, 0xda]).unwrap();
+            let start = scan + 2 + usize::from(u16::from_be_bytes([bytes[scan + 2], bytes[scan + 3]]));
+            for cut in start..bytes.len() - 2 {
+                let error = load_image(&[&bytes[..cut], &[0xff, 0xd9]].concat(), 9, 7).unwrap_err().to_string();
+                assert_eq!(error, DAMAGED, "{name} up to byte {cut}");
+            }
+            // Bytes behind the last block are no harm.
+            let longer = [&bytes[..bytes.len() - 2], &[0, 1, 2, 0xff, 0xd9]].concat();
+            assert_eq!(load_image(&longer, 9, 7).unwrap(), whole, "{name}");
+        }
+        // Codes that no table has: the first block's are too long.
+        let start = colour.windows(2).position(|w| w == [0xff, 0xda]).unwrap() + 14;
+        let mut garbage = colour.clone();
+        let middle = start..colour.len() - 2;
+        garbage[middle].chunks_mut(2).for_each(|pair| pair.copy_from_slice(&[0xff, 0][..pair.len()]));
+        assert_eq!(load_image(&garbage, 9, 7).unwrap_err().to_string(), DAMAGED);
+        // The marker of a frame that is not decoded, within the blocks.
+        let mut other = colour.clone();
+        other[start + 20..start + 22].copy_from_slice(&[0xff, 0xcd]);
+        assert!(load_image(&other, 9, 7).unwrap_err().to_string().ends_with(CUT));
+    }
+
     #[test]
     fn a_progressive_jpeg_damaged_within_is_refused() {
         // A scan that ends too early, where the decoder would drop all later ones.
         let scan = PROGRESSIVE.windows(2).rposition(|w| w == [0xff, 0xda]).unwrap();
         let mut bytes = PROGRESSIVE.to_vec();
         bytes.drain(scan + 12..bytes.len() - 2);
-        let told = load_image(&bytes, 7, 9).unwrap_err().to_string();
-        assert!(told.ends_with("the JPEG is damaged; fetch, convert or export it again"), "{told}");
+        assert_eq!(load_image(&bytes, 7, 9).unwrap_err().to_string(), DAMAGED);
     }
 
     proptest! {
