@@ -83,6 +83,23 @@ impl Folders {
         Ok(Folders { classes, train, test, validation: count })
     }
 
+    /// That there are training and test pictures.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where the share `test_ratio` of every class is no picture, or all of them.
+    pub fn check_halves(&self, plan: &Plan, test_ratio: f64) -> Result<()> {
+        let (part, how) = match (&self.train[..], &self.test[..]) {
+            ([], _) => ("training", "lower"),
+            (_, []) => ("testing", "raise"),
+            _ => return Ok(()),
+        };
+        Err(Error::Data(format!(
+            "{}: no picture is left for {part}: the share {test_ratio} of each class, in whole pictures, is for testing; add pictures, or \
+             {how} test-ratio",
+            plan.path.display()
+        )))
+    }
+
     /// What the user should know of the split: how the test images were chosen, and classes without training or test images.
     pub fn notes(&self, plan: &Plan, test_ratio: f64) -> Vec<String> {
         let name = &plan.name;
