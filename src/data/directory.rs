@@ -8,7 +8,7 @@ use unicode_normalization::UnicodeNormalization;
 use super::folders::Folders;
 use super::layout::{LAYOUTS, Layout, Plan, Refused, Role, domains, layout};
 use super::source::{Arrays, Source, files_of, merged};
-use super::tree::{Folder, Left, Why, entries, note};
+use super::tree::{Folder, Left, Why, entries, few as names, note};
 use super::unread;
 use super::{Dataset, Domain, ImageSet, Origin, check_room, resize};
 use crate::{Error, Result};
@@ -70,7 +70,7 @@ pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> 
     if dir.is_file() {
         let above = dir.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         return Err(Error::Config(format!(
-            "{}: this is a file: give the folder that it is in, --data-dir {}",
+            "{}: this is a file and not a folder: give the folder that it is in, --data-dir {}",
             dir.display(),
             above.display()
         )));
@@ -124,8 +124,12 @@ pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> 
         let own = classes_of(i)?;
         let Some(both) = merged(&classes, &own) else {
             let few = |c: &[String]| if c.len() > 4 { format!("{}, … ({})", c[..3].join(", "), c.len()) } else { c.join(", ") };
+            // A class folder that was not filled yet is no class.
+            let left = chosen.iter().filter_map(|f| if let Content::Pictures(plan) = &f.content { Some(&plan.left) } else { None });
+            let empty: Vec<String> = left.flatten().filter(|l| l.why == Why::Empty).map(|l| l.path.display().to_string()).collect();
+            let empty = if empty.is_empty() { String::new() } else { format!(" (empty: {})", names(&empty)) };
             return Err(Error::Data(format!(
-                "{}: the classes of {} are {}, those of {name} are {}: choose domains of the same classes with domains",
+                "{}: the classes of {} are {}, those of {name} are {}{empty}: choose domains of the same classes with domains",
                 dir.display(),
                 chosen[0].name,
                 few(&classes),
@@ -265,13 +269,12 @@ fn dark(train: &ImageSet) -> Option<String> {
     const BLACK: u8 = 16;
     let largest = (0..train.len()).map(|i| train.image(i).iter().copied().max().unwrap_or(0));
     let black: Vec<u8> = largest.filter(|&value| value <= BLACK).collect();
-    let most = black.iter().max()?;
-    let advice = match most {
-        0 => "check how they were saved".to_owned(),
-        most => format!("if {most} is white, save 255 / {most} times their values"),
-    };
-    (10 * black.len() >= 9 * train.len())
-        .then(|| format!("{} of {} training images have no value above {most} of 255 and look black; {advice}", black.len(), train.len()))
+    let most = black.iter().copied().max().filter(|&value| value > 0)?;
+    let factor = if most == 1 { "255".to_owned() } else { format!("255 / {most}") };
+    (10 * black.len() >= 9 * train.len()).then(|| {
+        let count = format!("{} of {} training images", black.len(), train.len());
+        format!("{count} have no value above {most} of 255 and look black; if {most} is white, save {factor} times their values")
+    })
 }
 
 /// A note where `dir` is one split of a data set, given as if it were a whole one.
@@ -672,8 +675,7 @@ mod tests {
         assert_eq!(notes(), [""; 0]);
         idx(&dir.path().join("bits/x"), &[0, 1], 1);
         let bits = load_directory(&dir.path().join("bits"), &[], &LoadOptions::new((2, 2))).unwrap().notes;
-        let wanted =
-            "x: 2 of 2 training images have no value above 1 of 255 and look black; if 1 is white, save 255 / 1 times their values";
+        let wanted = "x: 2 of 2 training images have no value above 1 of 255 and look black; if 1 is white, save 255 times their values";
         assert_eq!(bits, [wanted]);
     }
 
@@ -705,6 +707,19 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_class_folder_is_named_where_classes_differ() {
+        let dir = tempfile::tempdir().unwrap();
+        for path in ["p/a/0.png", "p/b/0.png", "p/c/0.png", "q/a/0.png", "q/b/0.png"] {
+            shaded(dir.path(), path, 90);
+        }
+        fs::create_dir(dir.path().join("q/c")).unwrap();
+        assert_eq!(
+            said(dir.path(), &[]),
+            "SET: the classes of p are a, b, c, those of q are a, b (empty: SET/q/c): choose domains of the same classes with domains"
+        );
+    }
+
+    #[test]
     fn folders_that_are_no_domains_are_called_what_they_are() {
         let dir = tempfile::tempdir().unwrap();
         for class in ["cat", "dog"] {
@@ -717,7 +732,10 @@ mod tests {
         }
         assert_eq!(said(dir.path(), &["train/emu"]), format!("SET: there is no domain \"train/emu\"; choose from: {own}"));
         let file = said(&dir.path().join("train/cat/0.png"), &[]);
-        assert_eq!(file, format!("SET: this is a file: give the folder that it is in, --data-dir {}/train/cat", dir.path().display()));
+        assert_eq!(
+            file,
+            format!("SET: this is a file and not a folder: give the folder that it is in, --data-dir {}/train/cat", dir.path().display())
+        );
     }
 
     #[test]

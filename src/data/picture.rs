@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::Cursor;
+use std::ops::Range;
 
 use image::error::{ImageError, LimitErrorKind};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, Rgb, RgbImage};
@@ -85,6 +86,12 @@ fn decode(bytes: &[u8]) -> std::result::Result<DynamicImage, String> {
         End::Cut => return Err(CUT.into()),
         End::Damaged => return Err("the JPEG is damaged; fetch, convert or export it again".into()),
     }
+    let first = if format == ImageFormat::Bmp { first_colour(bytes) } else { None };
+    if let Some((colour, palette)) = &first {
+        let mut changed = bytes.to_vec();
+        xor_each(&mut changed[palette.clone()], &[colour[0], colour[1], colour[2], 0]);
+        reader = ImageReader::with_format(Cursor::new(Cow::Owned(changed)), format);
+    }
     let mut decoder = limited(reader).into_decoder().map_err(|error| plain(&error, format))?;
     let orientation = decoder.orientation();
     let image = orientation.and_then(|orientation| {
@@ -97,8 +104,27 @@ fn decode(bytes: &[u8]) -> std::result::Result<DynamicImage, String> {
         Ok(_) if format == ImageFormat::Png && !checksum_fits(bytes) => {
             Err("the checksum (Adler-32) of the PNG's pixels is wrong, so the file is damaged; fetch, convert or export it again".into())
         }
-        image => image.map_err(|error| plain(&error, format)),
+        image => {
+            let image = image.map_err(|error| plain(&error, format))?;
+            let Some(([blue, green, red], _)) = first else { return Ok(image) };
+            let mut image = image.into_rgb8();
+            xor_each(&mut image, &[red, green, blue]);
+            Ok(image.into())
+        }
     }
+}
+
+/// The first colour (blue, green, red) of a run-length coded BMP, and where its colours are. Runs may skip pixels, which have this colour.
+/// The decoder leaves them black; so it decodes all colours xor the first one, which makes that black, and the result is put right.
+fn first_colour(bytes: &[u8]) -> Option<([u8; 3], Range<usize>)> {
+    let number = |at: usize| bytes.get(at..at + 4).and_then(|rest| rest.first_chunk()).map(|n| u32::from_le_bytes(*n) as usize);
+    let (header, end) = (number(14)?, number(10)?.min(bytes.len()));
+    let start = header.checked_add(14).filter(|start| matches!(number(30), Some(1 | 2)) && start + 4 <= end)?;
+    Some((*bytes[start..].first_chunk()?, start..end))
+}
+
+fn xor_each(bytes: &mut [u8], with: &[u8]) {
+    bytes.iter_mut().zip(with.iter().cycle()).for_each(|(byte, other)| *byte ^= other);
 }
 
 /// The reader with the limits of a picture.
@@ -401,6 +427,19 @@ mod tests {
         // The first and last pixel as Pillow reads them.
         let lossy = load_image(LOSSY_WEBP, 7, 9).unwrap();
         assert_eq!((&lossy[..3], &lossy[lossy.len() - 3..]), (&[6, 6, 0][..], &[223, 211, 227][..]));
+    }
+
+    #[test]
+    fn pixels_that_runs_skip_have_the_first_colour() {
+        // 4×2 pixels in 8 bits, from the bottom: three of colour 1 and the end of the line; one of colour 2, a jump of two to the right, and
+        // one of colour 1.
+        let runs = [3, 1, 0, 0, 1, 2, 0, 2, 2, 0, 1, 1, 0, 1];
+        let colours = [[50, 60, 70, 0], [1, 2, 3, 0], [200, 100, 0, 0]].concat();
+        let header = [40_u32, 4, 2, 1 | 8 << 16, 1, runs.len() as u32, 0, 0, 3, 0].map(u32::to_le_bytes).concat();
+        let start = 14 + 40 + 12_u32;
+        let bmp = [b"BM", &(start + 14).to_le_bytes()[..], &[0; 4], &start.to_le_bytes(), &header, &colours, &runs].concat();
+        let (first, one, two) = ([70, 60, 50], [3, 2, 1], [0, 100, 200]);
+        assert_eq!(load_image(&bmp, 2, 4).unwrap(), [two, first, first, one, one, one, one, first].concat());
     }
 
     const DAMAGED: &str = "not a readable PNG, JPEG, WebP or BMP picture: the JPEG is damaged; fetch, convert or export it again";
