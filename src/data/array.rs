@@ -200,8 +200,10 @@ impl<'a> Array<'a> {
                 .map(|i| {
                     let row = |k: usize| value(i * strides[0] + k * strides[1]);
                     let marked: Vec<usize> = (0..classes).filter(|&k| row(k) == 1.0).collect();
+                    let other = (0..classes).any(|k| row(k) != 0.0 && row(k) != 1.0);
                     match marked[..] {
-                        _ if (0..classes).any(|k| row(k) != 0.0 && row(k) != 1.0) => Err(bad(
+                        _ if count == 1 && (other || marked.len() != 1) => Err(self.lying(file, classes)),
+                        _ if other => Err(bad(
                             file,
                             format_args!("shape is {:?} and row {i} holds more than 0 and 1; save one class number an image", self.shape),
                         )),
@@ -217,8 +219,14 @@ impl<'a> Array<'a> {
                     }
                 })
                 .collect(),
+            [1, count] if count > 256 => Err(self.lying(file, count)),
             _ => Err(bad(file, format_args!("shape is {:?}, but labels must be a single row: one class number an image", self.shape))),
         }
+    }
+
+    /// Labels as MATLAB's rows come to Python.
+    fn lying(&self, file: &str, count: usize) -> crate::Error {
+        bad(file, format_args!("shape is {:?}, a single row of {count} numbers, but labels are N or N×1; save labels.ravel()", self.shape))
     }
 
     /// The bytes of an array of rows of `len` elements, row by row; further axes count as part of a row.
@@ -417,8 +425,12 @@ mod tests {
         assert_eq!(array(">i4", &[2, 2], false, &[0, 0, 0, 7, 9, 9, 9, 9, 0, 0, 0, 4, 1, 1, 1, 1]).first_column("f").unwrap(), [7, 4]);
         let told = |descr: &str, shape: &[usize], data: &[u8]| array(descr, shape, false, data).labels("f").unwrap_err().to_string();
         assert!(told("|u1", &[2, 3], &[0, 0, 1, 1, 1, 0]).contains("row 1 marks 2 of 3 classes: these are multi-label data"));
-        assert!(told("|u1", &[1, 3], &[0, 0, 0]).contains("row 0 marks 0 of 3 classes"));
-        assert!(told("|u1", &[1, 3], &[0, 2, 0]).contains("row 0 holds more than 0 and 1"));
+        assert!(told("|u1", &[2, 3], &[0, 0, 0, 0, 0, 1]).contains("row 0 marks 0 of 3 classes"));
+        assert!(told("|u1", &[2, 3], &[0, 2, 0, 0, 0, 1]).contains("row 0 holds more than 0 and 1"));
+        let lying = |n: usize| format!("f: shape is [1, {n}], a single row of {n} numbers, but labels are N or N×1; save labels.ravel()");
+        for row in [&[0, 2, 1][..], &[0, 1, 1], &[0; 300]] {
+            assert_eq!(told("|u1", &[1, row.len()], row), lying(row.len()));
+        }
         assert!(told("|i1", &[1], &[0xff]).contains("row 0: label -1 is not among 0 to 255"));
         assert!(told("<f4", &[1], &f32s(&[0.5])).contains("row 0: label 0.5 is no whole number"));
         assert!(told("<U1", &[1], &[65, 0, 0, 0]).contains("that is text, but labels must be integers; number the classes"));

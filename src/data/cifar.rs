@@ -281,9 +281,18 @@ fn class_names(version: Version, names: Option<(String, Vec<u8>)>) -> Result<Vec
     } else {
         String::from_utf8_lossy(&bytes).lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect()
     };
+    let unusable = |(i, name): (usize, &String)| match () {
+        () if name.trim().is_empty() => Some((i, "empty")),
+        () if name.contains(char::is_control) => Some((i, "no text: it holds control characters")),
+        () if found[..i].contains(name) => Some((i, "that of an earlier class, too")),
+        () => None,
+    };
     match found.len() {
         0 if version == Binary10 => class_names(version, None),
-        n if n == wanted => Ok(found),
+        n if n == wanted => match found.iter().enumerate().find_map(unusable) {
+            None => Ok(found),
+            Some((i, why)) => Err(bad(&file, format_args!("the name of class {i} is {why}; fetch it again, or remove it"))),
+        },
         n => Err(bad(&file, format_args!("it names {n} classes, and the set has {wanted}; fetch it again, or remove it"))),
     }
 }
@@ -414,6 +423,13 @@ mod tests {
         assert_eq!(class_names(Python10, Some(("m".into(), python_names("label_names", &ten)))).unwrap(), ten);
         let told = class_names(Binary10, Some(("batches.meta.txt".into(), b"a\nb\n\n".to_vec()))).unwrap_err().to_string();
         assert_eq!(told, "batches.meta.txt: it names 2 classes, and the set has 10; fetch it again, or remove it");
+        for (name, what) in
+            [("\u{1b}[2J", "no text: it holds control characters"), ("class 1", "that of an earlier class, too"), ("", "empty")]
+        {
+            let names = [&ten[..3], &[name], &ten[4..]].concat();
+            let told = class_names(Python10, Some(("batches.meta".into(), python_names("label_names", &names)))).unwrap_err().to_string();
+            assert_eq!(told, format!("batches.meta: the name of class 3 is {what}; fetch it again, or remove it"));
+        }
         let told = class_names(Python100, Some(("meta".into(), python_names("label_names", &ten)))).unwrap_err().to_string();
         assert!(told.contains("meta: it has no list fine_label_names (keys: label_names)"), "{told}");
     }

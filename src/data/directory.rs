@@ -8,9 +8,9 @@ use unicode_normalization::UnicodeNormalization;
 use super::folders::Folders;
 use super::layout::{LAYOUTS, Layout, Plan, Refused, Role, domains, layout};
 use super::source::{Arrays, Source, files_of, merged};
-use super::tree::{Folder, Left, Why, entries, note};
+use super::tree::{Folder, Left, Why, entries, few as names, note};
 use super::unread;
-use super::{Dataset, Domain, Origin, check_room, resize};
+use super::{Dataset, Domain, ImageSet, Origin, check_room, resize};
 use crate::{Error, Result};
 
 /// The paper's order (budgets rise along it), each domain followed by what may stand in for it; others follow by name.
@@ -67,33 +67,47 @@ struct Found {
 pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> Result<Dataset> {
     let size = options.size;
     check_room(0, size)?;
-    let Here { found, left: beside, refused } = find(dir)?;
+    if dir.is_file() {
+        let above = dir.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        return Err(Error::Config(format!(
+            "{}: this is a file and not a folder: give the folder that it is in, --data-dir {}",
+            dir.display(),
+            above.display()
+        )));
+    }
+    let Here { found, left: beside, refused, mut notes } = find(dir)?;
     // One that is not asked for does not keep the others from being read.
-    let asked = |refused: &&(Refused, Error)| match domains {
-        [] => found.is_empty() || !refused.0.deeper,
-        names => names.contains(&refused.0.name),
+    let wanted: Vec<String> = domains.iter().map(|name| name.nfc().collect()).collect();
+    let asked = |refused: &Refused| match &wanted[..] {
+        [] => found.is_empty() || !refused.deeper,
+        names => names.contains(&refused.name),
     };
-    if let Some(at) = refused.iter().position(|one| asked(&one)) {
-        return Err(refused.into_iter().nth(at).map_or_else(|| nothing(dir), |(_, error)| error));
+    if let Some(at) = refused.iter().position(asked) {
+        return Err(refused.into_iter().nth(at).map_or_else(|| nothing(dir), |refused| refused.error));
     }
     if found.is_empty() {
         return Err(nothing(dir));
     }
+    let twice = |i: usize| found[..i].iter().any(|other| other.name == found[i].name);
+    if let Some(i) = (0..found.len()).find(|&i| twice(i) && (wanted.is_empty() || wanted.contains(&found[i].name))) {
+        return Err(Error::Data(format!(
+            "{}: two folders have the name {}, in composed and in decomposed characters (Unicode NFC and NFD), which look the same: \
+             rename one of them, or move its content to the other",
+            dir.display(),
+            found[i].name
+        )));
+    }
     let chosen: Vec<&Found> = if domains.is_empty() {
         found.iter().collect()
     } else {
-        let by_name = |name: &String| {
-            let composed: String = name.nfc().collect();
-            found.iter().find(|f| f.name == composed).ok_or_else(|| unknown(dir, name, &found))
-        };
-        domains.iter().map(by_name).collect::<Result<_>>()?
+        let by_name = |name: &String| found.iter().find(|f| f.name == *name).ok_or_else(|| unknown(dir, name, &found));
+        wanted.iter().map(by_name).collect::<Result<_>>()?
     };
     for (i, Found { name, .. }) in chosen.iter().enumerate() {
         if chosen[..i].iter().any(|other| other.name == *name) {
             return Err(Error::Config(format!("domain {name} is named twice; name it once")));
         }
     }
-    let mut notes = Vec::new();
     let pictures: Vec<Option<Folders>> = chosen
         .iter()
         .map(|domain| match &domain.content {
@@ -110,8 +124,12 @@ pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> 
         let own = classes_of(i)?;
         let Some(both) = merged(&classes, &own) else {
             let few = |c: &[String]| if c.len() > 4 { format!("{}, … ({})", c[..3].join(", "), c.len()) } else { c.join(", ") };
+            // A class folder that was not filled yet is no class.
+            let left = chosen.iter().filter_map(|f| if let Content::Pictures(plan) = &f.content { Some(&plan.left) } else { None });
+            let empty: Vec<String> = left.flatten().filter(|l| l.why == Why::Empty).map(|l| l.path.display().to_string()).collect();
+            let empty = if empty.is_empty() { String::new() } else { format!(" (empty: {})", names(&empty)) };
             return Err(Error::Data(format!(
-                "{}: the classes of {} are {}, those of {name} are {}: choose domains of the same classes with domains",
+                "{}: the classes of {} are {}, those of {name} are {}{empty}: choose domains of the same classes with domains",
                 dir.display(),
                 chosen[0].name,
                 few(&classes),
@@ -121,9 +139,14 @@ pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> 
         classes = both;
     }
     if classes.len() < 2 {
+        let advice = match chosen[0].content {
+            Content::Arrays(..) => "give labels of two classes or more, or choose other domains with domains".to_owned(),
+            Content::Pictures(_) => {
+                format!("put the pictures of each class into a folder of its own, or choose other domains with domains; {LAYOUTS}")
+            }
+        };
         return Err(Error::Data(format!(
-            "{}: {} has one class only, {}, and there is nothing to tell apart: put the pictures of each class into a folder of its own, \
-             or choose other domains with domains; {LAYOUTS}",
+            "{}: {} has one class only, {}, and there is nothing to tell apart: {advice}",
             dir.display(),
             chosen[0].name,
             classes.join(", ")
@@ -137,13 +160,14 @@ pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> 
             (Content::Pictures(plan), Some(folders)) => {
                 images += folders.len();
                 check_room(images, size)?;
+                folders.check_halves(plan, options.test_ratio)?;
                 let (train, test) = folders.load(size, options.cache.as_deref())?;
                 notes.extend(plan.notes.iter().cloned().chain(folders.notes(plan, options.test_ratio)));
                 notes.extend(note(name, &domain.path, &plan.left));
                 (train, test, folders.validation)
             }
             (Content::Arrays(source, left), _) => {
-                let Arrays { train, test, validation, notes: own } = source.read()?;
+                let Arrays { train, test, validation, notes: own } = source.read(&classes)?;
                 notes.extend(own.into_iter().map(|note| format!("{name}: {note}")));
                 images += train.labels.len() + test.labels.len();
                 check_room(images, size)?;
@@ -152,11 +176,12 @@ pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> 
             }
             _ => continue,
         };
+        notes.extend(dark(&train).map(|note| format!("{name}: {note}")));
         loaded.push(Domain { name: name.clone(), origin, train, test, validation });
     }
     notes.extend(note(&dir.display().to_string(), dir, &beside));
     notes.extend(not_read(beside.iter().map(|left| &left.path)));
-    notes.extend(refused.iter().map(|(folder, error)| format!("left out: {}: {error}", folder.name)));
+    notes.extend(refused.iter().map(|folder| format!("left out: {}: {}", folder.name, folder.error)));
     notes.extend(part_of_split(dir, &found));
     let name = dir.file_name().map_or(Cow::Borrowed("data"), |n| n.to_string_lossy());
     Ok(Dataset { notes, ..Dataset::new(name, classes, loaded)? })
@@ -168,8 +193,9 @@ struct Here {
     found: Vec<Found>,
     /// What is part of none of them.
     left: Vec<Left>,
-    /// Folders that hold data but are no domains as they are, with what is wrong.
-    refused: Vec<(Refused, Error)>,
+    /// Folders that hold data but are no domains as they are.
+    refused: Vec<Refused>,
+    notes: Vec<String>,
 }
 
 /// Looks for the domains of `dir`.
@@ -180,17 +206,17 @@ fn find(dir: &Path) -> Result<Here> {
         match Source::find(&folder.path) {
             Ok(Some(source)) => arrays.push(of_arrays(folder, source)),
             Ok(None) => {}
-            Err(error) => refused.push((Refused { name: folder.name.clone(), why: String::new(), deeper: false }, error)),
+            Err(error) => refused.push(Refused { name: folder.name.clone(), error, deeper: false }),
         }
     }
-    let Layout { plans, left, refused: more } = if arrays.is_empty() && refused.is_empty() {
+    let Layout { plans, left, refused: more, notes } = if arrays.is_empty() && refused.is_empty() {
         let own = Source::find(dir);
         let pictures = layout(&tree).map_err(Error::Data);
         match own {
             // Pictures beside the arrays of the only domain are left out.
             Ok(Some(source)) if !pictures.as_ref().is_ok_and(|l| l.plans.iter().any(|p| p.classes().len() > 1)) => {
                 let found = vec![Found { name: own_name(dir), ..of_arrays(&tree, source) }];
-                return Ok(Here { found, left: Vec::new(), refused });
+                return Ok(Here { found, left: Vec::new(), refused, notes: Vec::new() });
             }
             Ok(Some(source)) => {
                 let file = source.files().first().map(|f| f.display().to_string()).unwrap_or_default();
@@ -203,7 +229,7 @@ fn find(dir: &Path) -> Result<Here> {
             _ => pictures?,
         }
     } else {
-        let free = |f: &&Folder| arrays.iter().all(|a: &Found| a.path != f.path) && refused.iter().all(|(r, _)| r.name != f.name);
+        let free = |f: &&Folder| arrays.iter().all(|a: &Found| a.path != f.path) && refused.iter().all(|r| r.name != f.name);
         let (with, without): (Vec<&Folder>, Vec<&Folder>) = tree.folders.iter().filter(free).partition(|f| f.has_pictures());
         let mut layout = domains(&with);
         layout.left.extend(tree.left.iter().cloned());
@@ -211,10 +237,7 @@ fn find(dir: &Path) -> Result<Here> {
         layout.left.extend(without.iter().flat_map(|f| f.all_left()));
         layout
     };
-    refused.extend(more.into_iter().map(|r| {
-        let error = Error::Data(r.why.clone());
-        (r, error)
-    }));
+    refused.extend(more);
     let mut found = arrays;
     found.extend(plans.into_iter().map(|plan| {
         let name = if plan.path == dir && plan.name == tree.name { own_name(dir) } else { plan.name.clone() };
@@ -222,7 +245,7 @@ fn find(dir: &Path) -> Result<Here> {
     }));
     let rank = |found: &Found| ORDER.iter().position(|o| *o == found.name.to_lowercase()).unwrap_or(ORDER.len());
     found.sort_by(|a, b| (rank(a), &a.path, &a.name).cmp(&(rank(b), &b.path, &b.name)));
-    Ok(Here { found, left, refused })
+    Ok(Here { found, left, refused, notes })
 }
 
 /// A domain of arrays, with all other files of its folder.
@@ -238,6 +261,20 @@ fn of_arrays(folder: &Folder, source: Source) -> Found {
 fn own_name(dir: &Path) -> String {
     let name = dir.canonicalize().ok().and_then(|d| Some(d.file_name()?.to_str()?.nfc().collect()));
     name.unwrap_or_else(|| "pictures".into())
+}
+
+/// A note where nearly all training images look black, as pictures of masks do, or of numbers from 0 to 16.
+fn dark(train: &ImageSet) -> Option<String> {
+    /// Largest value that is hardly seen.
+    const BLACK: u8 = 16;
+    let largest = (0..train.len()).map(|i| train.image(i).iter().copied().max().unwrap_or(0));
+    let black: Vec<u8> = largest.filter(|&value| value <= BLACK).collect();
+    let most = black.iter().copied().max().filter(|&value| value > 0)?;
+    let factor = if most == 1 { "255".to_owned() } else { format!("255 / {most}") };
+    (10 * black.len() >= 9 * train.len()).then(|| {
+        let count = format!("{} of {} training images", black.len(), train.len());
+        format!("{count} have no value above {most} of 255 and look black; if {most} is white, save {factor} times their values")
+    })
 }
 
 /// A note where `dir` is one split of a data set, given as if it were a whole one.
@@ -280,23 +317,68 @@ fn nothing(dir: &Path) -> Error {
             let above = dir.parent().filter(|p| !p.as_os_str().is_empty()).map(|p| format!(", or give the folder above, {}", p.display()));
             format!("put the pictures of each class into a folder of its own{}; {LAYOUTS}", above.unwrap_or_default())
         }
-        None => format!("put each domain into a folder of its own (mnist/, usps/, …), pictures into a folder per class; {LAYOUTS}"),
+        None => match arrays_like(&tree) {
+            Some(wanted) => format!("{wanted}; see datasets/README.md for all files that are read"),
+            None => format!("put each domain into a folder of its own (mnist/, usps/, …), pictures into a folder per class; {LAYOUTS}"),
+        },
     };
     let inside: Vec<String> = tree.folders.iter().take(3).map(|f| format!("; {}/ holds {}", f.name, f.listing())).collect();
     let unread = not_read_in(std::iter::once(dir).chain(tree.folders.iter().map(|f| f.path.as_path())));
     Error::Data(format!("{}: no sub-folder holds a data set (found {}{}): {what}{unread}", dir.display(), tree.listing(), inside.concat()))
 }
 
+/// The files of arrays that those in a folder, and in the folders in it, come nearest to, and what they must be called.
+fn arrays_like(tree: &Folder) -> Option<&'static str> {
+    let files = std::iter::once(tree).chain(&tree.folders).flat_map(|folder| &folder.left);
+    let names: Vec<String> = files.filter_map(|left| Some(left.path.file_name()?.to_str()?.to_lowercase())).collect();
+    let any = |fits: &dyn Fn(&str) -> bool| names.iter().any(|name| fits(name));
+    let holds = |words: &'static [&str]| move |name: &str| words.iter().any(|word| name.contains(word));
+    match () {
+        () if any(&holds(&[".npy", ".npz"])) => Some(
+            "NumPy files are read by their names: train_images.npy, train_labels.npy, test_images.npy and test_labels.npy, or one data.npz \
+             of these arrays",
+        ),
+        () if any(&holds(&["ubyte", "idx1", "idx3"])) || (any(&holds(&["images"])) && any(&holds(&["labels"]))) => Some(
+            "files in MNIST's format are read by their names: train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and \
+             t10k-labels-idx1-ubyte, plain or with .gz",
+        ),
+        () if any(&holds(&["usps", "zip.t"])) => {
+            Some("USPS is read from zip.train and zip.test (plain or with .gz), or from usps and usps.t (plain or with .bz2)")
+        }
+        () if any(&holds(&["optdigits"])) => Some("optical digits are read from optdigits.tra and optdigits.tes, plain or with .gz"),
+        () if any(&holds(&["32x32"])) => Some("SVHN is read from train_32x32.mat and test_32x32.mat"),
+        () if any(&holds(&["train_x.bin", "test_x.bin", "unlabeled_x.bin", "stl10"])) => Some(
+            "STL-10's binary files are not read: load them in Python (rows of 3×96×96 bytes, columns first) and save them with numpy.savez as \
+             data.npz with train_images, train_labels, test_images and test_labels",
+        ),
+        () if any(&holds(&["_batch", "cifar"])) => Some(
+            "CIFAR-10 is read from data_batch_1.bin … and test_batch.bin, from data_batch_1 … and test_batch (the Python version), or from the \
+             archive under its published name, cifar-10-binary.tar.gz or cifar-10-python.tar.gz",
+        ),
+        () => None,
+    }
+}
+
 /// A domain of this name was not found.
 fn unknown(dir: &Path, name: &str, found: &[Found]) -> Error {
     let choose = format!("choose from: {}", found.iter().map(|f| f.name.as_str()).collect::<Vec<_>>().join(", "));
-    let single = Path::new(name).components().count() == 1 && !name.starts_with('.');
-    match Folder::scan(&dir.join(name)) {
-        Ok(folder) if single => Error::Config(format!(
+    let folder = dir.join(name);
+    let holds = |f: &&Found| match &f.content {
+        Content::Pictures(plan) => plan.pictures.iter().any(|p| p.path.starts_with(&folder)),
+        Content::Arrays(source, _) => source.files().iter().any(|file| file.starts_with(&folder)),
+    };
+    let inside = !name.split('/').any(|part| part == "..");
+    match Folder::scan(&folder) {
+        Ok(_) if let Some(whole) = found.iter().find(holds).filter(|_| inside) => Error::Config(format!(
+            "{}: this folder is a part of the domain {} and no domain itself; {choose}",
+            folder.display(),
+            whole.name
+        )),
+        Ok(scanned) if Path::new(name).components().count() == 1 && !name.starts_with('.') => Error::Config(format!(
             "{}: the folder holds no data that can be read (found {}): see datasets/README.md for the files that are; {choose}{}",
-            folder.path.display(),
-            folder.listing(),
-            not_read_in(std::iter::once(folder.path.as_path()))
+            folder.display(),
+            scanned.listing(),
+            not_read_in(std::iter::once(folder.as_path()))
         )),
         _ => Error::Config(format!("{}: there is no domain {name:?}; {choose}", dir.display())),
     }
@@ -513,7 +595,7 @@ mod tests {
     fn picture(dir: &Path, path: &str) {
         let path = dir.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        image::RgbImage::new(3, 3).save(path).unwrap();
+        image::RgbImage::from_pixel(3, 3, image::Rgb([99; 3])).save(path).unwrap();
     }
 
     #[test]
@@ -553,6 +635,144 @@ mod tests {
                 format!("{name}: class Cat has no test images: names that differ in letter case are different classes")
             ]
         );
+    }
+
+    fn said(dir: &Path, names: &[&str]) -> String {
+        load_directory(dir, &named(names), &LoadOptions::new((2, 2))).unwrap_err().to_string().replace(dir.to_str().unwrap(), "SET")
+    }
+
+    fn shaded(dir: &Path, path: &str, shade: u8) {
+        let path = dir.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        image::RgbImage::from_pixel(2, 2, image::Rgb([0, shade, 0])).save(path).unwrap();
+    }
+
+    /// An IDX set with one image of 2×2 per label, all of one shade.
+    fn idx(dir: &Path, labels: &[u8], shade: u8) {
+        let count = labels.len() as u32;
+        for half in ["train", "t10k"] {
+            let images = [[0x0803, count, 2, 2].map(u32::to_be_bytes).concat(), vec![shade; 4 * labels.len()]].concat();
+            put(dir, &format!("{half}-images-idx3-ubyte"), &images);
+            put(dir, &format!("{half}-labels-idx1-ubyte"), &[[0x0801, count].map(u32::to_be_bytes).concat(), labels.to_vec()].concat());
+        }
+    }
+
+    #[test]
+    fn images_that_look_black_are_noted() {
+        let dir = tempfile::tempdir().unwrap();
+        for i in 0..10 {
+            shaded(dir.path(), &format!("set/a/{i}.png"), 16);
+            shaded(dir.path(), &format!("set/b/{i}.png"), 3);
+        }
+        let notes = || load_directory(&dir.path().join("set"), &[], &LoadOptions::new((2, 2))).unwrap().notes;
+        assert_eq!(
+            notes(),
+            [
+                "set: 16 of 16 training images have no value above 16 of 255 and look black; if 16 is white, save 255 / 16 times their values"
+            ]
+        );
+        (0..4).for_each(|i| shaded(dir.path(), &format!("set/a/{i}.png"), 200));
+        assert_eq!(notes(), [""; 0]);
+        idx(&dir.path().join("bits/x"), &[0, 1], 1);
+        let bits = load_directory(&dir.path().join("bits"), &[], &LoadOptions::new((2, 2))).unwrap().notes;
+        let wanted = "x: 2 of 2 training images have no value above 1 of 255 and look black; if 1 is white, save 255 times their values";
+        assert_eq!(bits, [wanted]);
+    }
+
+    #[test]
+    fn classes_that_a_domain_lacks_are_noted_when_domains_are_merged() {
+        let dir = tempfile::tempdir().unwrap();
+        idx(&dir.path().join("few"), &[0, 1], 90);
+        idx(&dir.path().join("more"), &[0, 1, 2, 3], 90);
+        let set = load_directory(dir.path(), &[], &LoadOptions::new((2, 2))).unwrap();
+        assert_eq!(set.notes, ["few: classes 2, 3 have no image"]);
+    }
+
+    #[test]
+    fn one_class_of_arrays_and_a_split_without_pictures_have_advice() {
+        let dir = tempfile::tempdir().unwrap();
+        idx(&dir.path().join("x"), &[0, 0], 90);
+        assert_eq!(
+            said(dir.path(), &[]),
+            "SET: x has one class only, 0, and there is nothing to tell apart: give labels of two classes or more, or choose other domains \
+             with domains"
+        );
+        let dir = tempfile::tempdir().unwrap();
+        ["a/0.png", "b/0.png"].iter().for_each(|p| shaded(dir.path(), p, 90));
+        assert_eq!(
+            said(dir.path(), &[]),
+            "SET: no picture is left for testing: the share 0.2 of each class, in whole pictures, is for testing; add pictures, or raise \
+             test-ratio"
+        );
+    }
+
+    #[test]
+    fn an_empty_class_folder_is_named_where_classes_differ() {
+        let dir = tempfile::tempdir().unwrap();
+        for path in ["p/a/0.png", "p/b/0.png", "p/c/0.png", "q/a/0.png", "q/b/0.png"] {
+            shaded(dir.path(), path, 90);
+        }
+        fs::create_dir(dir.path().join("q/c")).unwrap();
+        assert_eq!(
+            said(dir.path(), &[]),
+            "SET: the classes of p are a, b, c, those of q are a, b (empty: SET/q/c): choose domains of the same classes with domains"
+        );
+    }
+
+    #[test]
+    fn folders_that_are_no_domains_are_called_what_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        for class in ["cat", "dog"] {
+            ["train", "test"].iter().for_each(|split| shaded(dir.path(), &format!("{split}/{class}/0.png"), 90));
+        }
+        let own = own_name(dir.path());
+        for part in ["train", "train/cat"] {
+            let wanted = format!("SET/{part}: this folder is a part of the domain {own} and no domain itself; choose from: {own}");
+            assert_eq!(said(dir.path(), &[part]), wanted);
+        }
+        assert_eq!(said(dir.path(), &["train/emu"]), format!("SET: there is no domain \"train/emu\"; choose from: {own}"));
+        let file = said(&dir.path().join("train/cat/0.png"), &[]);
+        assert_eq!(
+            file,
+            format!("SET: this is a file and not a folder: give the folder that it is in, --data-dir {}/train/cat", dir.path().display())
+        );
+    }
+
+    #[test]
+    fn names_of_domains_that_look_the_same_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        for domain in ["\u{e9}t\u{e9}", "e\u{301}te\u{301}", "winter"] {
+            ["a/0.png", "a/1.png", "b/0.png", "b/1.png", "a/2.png", "b/2.png"]
+                .iter()
+                .for_each(|p| shaded(dir.path(), &format!("{domain}/{p}"), 90));
+        }
+        let wanted = "SET: two folders have the name \u{e9}t\u{e9}, in composed and in decomposed characters (Unicode NFC and NFD), which look \
+                      the same: rename one of them, or move its content to the other";
+        assert_eq!(said(dir.path(), &[]), wanted);
+        assert_eq!(said(dir.path(), &["e\u{301}te\u{301}"]), wanted);
+        assert_eq!(load_directory(dir.path(), &named(&["winter"]), &LoadOptions::new((2, 2))).unwrap().domains.len(), 1);
+    }
+
+    #[test]
+    fn files_that_are_nearly_a_known_set_are_answered_with_its_names() {
+        for (files, wanted) in [
+            (
+                &["x/images.npy", "x/labels.npy"][..],
+                "train_images.npy, train_labels.npy, test_images.npy and test_labels.npy, or one data.npz",
+            ),
+            (&["x/train-images-idx3-ubyte (1).gz"], "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and"),
+            (&["x/train_images", "x/train_labels"], "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and"),
+            (&["usps.train", "usps.test"], "USPS is read from zip.train and zip.test"),
+            (&["x/optdigits.train"], "optical digits are read from optdigits.tra and optdigits.tes"),
+            (&["stl10_binary/train_X.bin", "stl10_binary/train_y.bin"], "STL-10's binary files are not read: load them in Python"),
+            (&["x/data_batch_1.txt"], "CIFAR-10 is read from data_batch_1.bin"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            files.iter().for_each(|file| put(dir.path(), file, b"1"));
+            let said = said(dir.path(), &[]);
+            assert!(said.starts_with("SET: no sub-folder holds a data set (found ") && said.contains(wanted), "{said}");
+            assert!(said.contains("see datasets/README.md for all files that are read") && !said.contains(LAYOUTS), "{said}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::{Error, Result};
 /// Most classes: a label is a byte.
 const MAX_CLASSES: usize = 256;
 /// Number of the way in which pictures are decoded: kept pixels of another are not taken.
-const READER: u32 = 2;
+const READER: u32 = 3;
 
 /// The pictures of one domain, with their labels.
 pub(super) struct Folders {
@@ -81,6 +81,23 @@ impl Folders {
         let count = validation.len();
         train.append(&mut validation);
         Ok(Folders { classes, train, test, validation: count })
+    }
+
+    /// That there are training and test pictures.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where the share `test_ratio` of every class is no picture, or all of them.
+    pub fn check_halves(&self, plan: &Plan, test_ratio: f64) -> Result<()> {
+        let (part, how) = match (&self.train[..], &self.test[..]) {
+            ([], _) => ("training", "lower"),
+            (_, []) => ("testing", "raise"),
+            _ => return Ok(()),
+        };
+        Err(Error::Data(format!(
+            "{}: no picture is left for {part}: the share {test_ratio} of each class, in whole pictures, is for testing; add pictures, or \
+             {how} test-ratio",
+            plan.path.display()
+        )))
     }
 
     /// What the user should know of the split: how the test images were chosen, and classes without training or test images.

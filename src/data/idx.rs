@@ -61,6 +61,8 @@ fn zip(path: &Path) -> Result<ZipArchive<BufReader<File>>> {
 #[derive(Debug)]
 pub(super) struct Set {
     kind: Kind,
+    /// Whether the folder's name alone says that it is EMNIST's.
+    by_folder: bool,
     /// Images and labels for training, then for testing.
     files: [Place; 4],
 }
@@ -213,7 +215,9 @@ impl Set {
             let [a, b, c, d] = files;
             Some([a?, b?, c?, d?])
         });
-        Ok(files.map(|files| Set { kind: Kind::of(&chosen, domain), files }))
+        let kind = Kind::of(&chosen, domain);
+        let by_folder = matches!(kind, Kind::Emnist(_)) && !chosen.contains("emnist");
+        Ok(files.map(|files| Set { kind, by_folder, files }))
     }
 
     /// The files that are used.
@@ -278,7 +282,11 @@ impl Set {
         };
         let [train_images, train_labels, test_images, test_labels] = &self.files;
         let (train, test) = (split(train_images, train_labels)?, split(test_images, test_labels)?);
-        Ok(Arrays { train, test, validation: 0, notes: Vec::new() })
+        // Of files that do not say so themselves.
+        let told = self
+            .by_folder
+            .then(|| "taken for EMNIST by its folder's name, so rows and columns are exchanged; rename the folder if it is not".into());
+        Ok(Arrays { train, test, validation: 0, notes: told.into_iter().collect() })
     }
 }
 
@@ -411,6 +419,20 @@ mod tests {
         std::fs::write(dir.path().join("gzip.zip"), writer.finish().unwrap().into_inner()).unwrap();
         let read = find(dir.path(), "emnist-letters").unwrap().unwrap().read().unwrap();
         assert_eq!((read.train.labels, &read.test.images.pixels[..]), (vec![4], &[0, 3, 1, 4, 2, 5][..]));
+    }
+
+    #[test]
+    fn emnist_known_by_its_folder_alone_is_noted() {
+        let dir = tempfile::tempdir().unwrap();
+        put(dir.path(), [0, 1, 2, 3].map(|i| published("", i)).each_ref().map(String::as_str), &[0, 1], &[1, 1]);
+        let notes = |folder: &str| find(dir.path(), folder).unwrap().unwrap().read().unwrap().notes;
+        assert_eq!(
+            notes("emnist-digits"),
+            ["taken for EMNIST by its folder's name, so rows and columns are exchanged; rename the folder if it is not"]
+        );
+        assert_eq!(notes("digits"), [""; 0]);
+        put(dir.path(), emnist("digits").each_ref().map(String::as_str), &[0, 1], &[1, 1]);
+        assert_eq!(notes("emnist-digits"), [""; 0]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Whether a JPEG file is whole.
 //!
-//! The decoder paints what is missing grey, and drops all scans of a progressive picture after one that it cannot read. A whole file ends
-//! with a marker; one without it may lack this marker alone, and only counting the coded blocks shows that (ITU-T T.81, annexes E to G).
-//! Nothing is decoded to pixels here.
+//! The decoder paints what is missing grey, and drops all scans of a progressive picture after one that it cannot read. An end marker
+//! shows nothing: programs that repair or send pictures put one behind a file that is cut short, and a whole file may lack it. So the
+//! coded blocks are counted (ITU-T T.81, annexes E to G). Nothing is decoded to pixels here.
 
 /// How a picture's file ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub(super) enum End {
     Unmarked,
     /// Before the end of the picture.
     Cut,
-    /// With the end marker, though a scan of a progressive picture cannot be read to its end.
+    /// With the end marker, though a scan has too few blocks or cannot be read, or a colour has none.
     Damaged,
 }
 
@@ -22,20 +22,21 @@ const MOST_SCANS: usize = 100;
 
 /// How the JPEG file `bytes` ends. Pictures that are not decoded anyway (arithmetic coding, lossless, too large) count as [`End::Marked`].
 pub(super) fn end(bytes: &[u8]) -> End {
-    let walk = || Walk { bytes, at: 2, progressive: false, whole: false };
+    let walk = || Walk { bytes, at: 2, tables: false };
     let mut first = walk();
     match first.markers(None) {
         None => End::Cut,
-        Some(Stop::Marker) if !first.progressive => End::Marked,
         Some(Stop::Foreign) => End::Marked,
+        // A frame of a film (MJPEG): it is decoded with tables that are not in the file.
+        Some(Stop::Marker) if !first.tables => End::Marked,
         // Once more, now with the blocks counted.
         Some(stop) => {
-            let mut second = walk();
-            match (stop, second.markers(Some(Frame::default()))) {
-                (Stop::Data, Some(_)) if second.whole => End::Unmarked,
+            let mut frame = Frame::default();
+            match (stop, walk().markers(Some(&mut frame))) {
+                (Stop::Data, Some(_)) if frame.rest == 0 && frame.complete() => End::Unmarked,
                 (Stop::Data, _) => End::Cut,
-                (_, Some(_)) => End::Marked,
-                (_, None) => End::Damaged,
+                (_, Some(_)) if frame.begun() => End::Marked,
+                (_, _) => End::Damaged,
             }
         }
     }
@@ -54,15 +55,14 @@ enum Stop {
 struct Walk<'a> {
     bytes: &'a [u8],
     at: usize,
-    progressive: bool,
-    /// Where blocks are counted: whether the last scan completes the picture.
-    whole: bool,
+    /// Whether the file has tables of codes.
+    tables: bool,
 }
 
 impl Walk<'_> {
     /// Follows the markers; with a `frame`, counts the blocks of each scan. `None` where the file ends within a segment, or a scan has
     /// fewer blocks than the picture.
-    fn markers(&mut self, mut frame: Option<Frame>) -> Option<Stop> {
+    fn markers(&mut self, mut frame: Option<&mut Frame>) -> Option<Stop> {
         let mut scans = 0;
         loop {
             // Bytes between segments are skipped, as other decoders do.
@@ -74,20 +74,20 @@ impl Walk<'_> {
             match marker {
                 0xd9 => return Some(Stop::Marker),
                 0x01 | 0xd0..=0xd8 => continue,
-                0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => return Some(Stop::Foreign),
+                0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => return (scans == 0).then_some(Stop::Foreign),
                 _ => {}
             }
             let length = usize::from(u16::from_be_bytes([*self.bytes.get(self.at)?, *self.bytes.get(self.at + 1)?]));
             let segment = self.bytes.get(self.at + 2..self.at + length.max(2))?;
             self.at += length.max(2);
             if matches!(marker, 0xc0..=0xc2) {
-                self.progressive |= marker == 0xc2;
                 let sides = [segment.get(1..3)?, segment.get(3..5)?].map(|s| u32::from(s[0]) << 8 | u32::from(s[1]));
                 // Refused for its size by the decoder.
                 if sides.iter().any(|side| *side > super::picture::MAX_SIDE) {
                     return Some(Stop::Foreign);
                 }
             }
+            self.tables |= marker == 0xc4;
             if let Some(frame) = &mut frame {
                 match marker {
                     0xc0..=0xc2 => frame.start(segment, marker == 0xc2)?,
@@ -105,8 +105,7 @@ impl Walk<'_> {
                     let coded = &data[..length.unwrap_or(data.len())];
                     // Half an end marker.
                     let coded = if length.is_none() { coded.strip_suffix(&[0xff]).unwrap_or(coded) } else { coded };
-                    let rest = frame.scan(segment, coded)?;
-                    self.whole = rest == 0 && frame.complete();
+                    frame.scan(segment, coded)?;
                     if scans > MOST_SCANS {
                         return None;
                     }
@@ -136,6 +135,8 @@ struct Frame {
     ac: [Option<Huffman>; 4],
     /// Units between restarts; 0 for none.
     interval: usize,
+    /// Bytes of the last scan behind its blocks.
+    rest: usize,
 }
 
 /// A colour component.
@@ -202,8 +203,13 @@ impl Frame {
         !self.parts.is_empty() && self.parts.iter().all(|p| p.missing.iter().all(|m| *m == Some(0)))
     }
 
-    /// Goes through the blocks of one scan; returns how many bytes of `data` are left, `None` if they are too few.
-    fn scan(&mut self, header: &[u8], data: &[u8]) -> Option<usize> {
+    /// Whether something of every component has come. A progressive picture need not bring all its bits.
+    fn begun(&self) -> bool {
+        !self.parts.is_empty() && self.parts.iter().all(|p| p.missing[0].is_some())
+    }
+
+    /// Goes through the blocks of one scan; `None` if `data` are too few for them.
+    fn scan(&mut self, header: &[u8], data: &[u8]) -> Option<()> {
         let count = usize::from(*header.first()?);
         let tail = header.get(1 + 2 * count..4 + 2 * count)?;
         let (from, to, high, low) = if self.progressive { (tail[0], tail[1], tail[2] >> 4, tail[2] & 15) } else { (0, 63, 0, 0) };
@@ -253,7 +259,8 @@ impl Frame {
                 }
             }
         }
-        Some(data.len() - bits.at)
+        self.rest = data.len() - bits.at + usize::from(bits.count / 8);
+        Some(())
     }
 }
 
@@ -276,6 +283,8 @@ impl Band {
             let symbol = bits.symbol(table)?;
             let (mut zeros, size) = (u32::from(symbol >> 4), symbol & 15);
             if size == 0 && zeros < 15 {
+                // Only progressive scans end several blocks at once.
+                let zeros = if self.from == 0 { 0 } else { zeros };
                 self.run = (1 << zeros) + bits.take(zeros as u8)?;
                 break;
             }
@@ -320,18 +329,26 @@ impl Band {
 struct Huffman {
     lengths: [(u32, u32, usize); 16],
     symbols: Vec<u8>,
+    /// For each byte, the length and the symbol of the code that it begins with; length 0 where the code is longer.
+    short: [(u8, u8); 256],
 }
 
 impl Huffman {
     fn new(counts: &[u8], symbols: &[u8]) -> Huffman {
-        let mut lengths = [(0, 0, 0); 16];
+        let (mut lengths, mut short) = ([(0, 0, 0); 16], [(0, 0); 256]);
         let (mut code, mut place) = (0, 0);
-        for (entry, &count) in lengths.iter_mut().zip(counts) {
+        for (length, (entry, &count)) in (1..).zip(lengths.iter_mut().zip(counts)) {
             *entry = (code, u32::from(count), place);
+            for (code, &symbol) in (code..).zip(&symbols[place..place + usize::from(count)]) {
+                if length <= 8 {
+                    let first = (code as usize) << (8 - length);
+                    short.iter_mut().skip(first).take(1 << (8 - length)).for_each(|entry| *entry = (length as u8, symbol));
+                }
+            }
             code = (code + u32::from(count)) << 1;
             place += usize::from(count);
         }
-        Huffman { lengths, symbols: symbols.to_vec() }
+        Huffman { lengths, symbols: symbols.to_vec(), short }
     }
 }
 
@@ -350,21 +367,32 @@ impl Bits<'_> {
             return None;
         }
         while self.count < n {
-            let byte = *self.data.get(self.at)?;
-            self.at += 1;
-            if byte == 0xff {
-                // A byte of ones is followed by a zero.
-                (*self.data.get(self.at)? == 0).then_some(())?;
-                self.at += 1;
-            }
-            self.held = self.held << 8 | u32::from(byte);
-            self.count += 8;
+            self.fill()?;
         }
         self.count -= n;
         Some(self.held >> self.count & ((1 << n) - 1))
     }
 
+    /// Adds a byte to those held; `None` at the end and at a marker.
+    fn fill(&mut self) -> Option<()> {
+        let byte = *self.data.get(self.at)?;
+        // A byte of ones is followed by a zero.
+        let stuffed = byte == 0xff;
+        (!stuffed || *self.data.get(self.at + 1)? == 0).then_some(())?;
+        self.at += 1 + usize::from(stuffed);
+        self.held = self.held << 8 | u32::from(byte);
+        self.count += 8;
+        Some(())
+    }
+
     fn symbol(&mut self, table: &Huffman) -> Option<u8> {
+        if self.count >= 8 || self.fill().is_some() {
+            let (length, symbol) = table.short[(self.held >> (self.count - 8) & 255) as usize];
+            if length > 0 {
+                self.count -= length;
+                return Some(symbol);
+            }
+        }
         let mut code = 0;
         for (first, count, place) in table.lengths {
             code = code << 1 | self.take(1)?;
@@ -377,6 +405,7 @@ impl Bits<'_> {
 
     /// Leaves the rest of the byte, and the restart marker that must follow.
     fn restart(&mut self) -> Option<()> {
+        (self.count < 8).then_some(())?;
         self.count = 0;
         while *self.data.get(self.at)? == 0xff && *self.data.get(self.at + 1)? == 0xff {
             self.at += 1;

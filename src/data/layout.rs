@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::tree::{Folder, Left, Why, few};
+use crate::Error;
 
 /// The layouts, for messages.
 pub(super) const LAYOUTS: &str = "known layouts: CLASS/PICTURE, train|val|test/CLASS/PICTURE and CLASS/train|val|test/PICTURE, \
@@ -48,27 +49,55 @@ impl Role {
         ROLES.into_iter().find(|role| role.words().contains(&name.as_str()))
     }
 
-    /// The role that a name such as `training_set`, `val2017` or `seg_test` hints at.
-    fn hinted(name: &str) -> Option<Role> {
-        let name = name.to_lowercase();
-        let mut words = name.split(|c: char| !c.is_alphabetic()).map(|w| w.strip_suffix("set").unwrap_or(w));
-        words.find_map(Role::of)
-    }
-
     /// The role in a name and what else is in it: `seg_train` and `seg_test`, or `trainA` and `testA`, differ in the role alone.
     fn within(name: &str) -> Option<(Role, String)> {
-        let mut spaced = String::new();
-        for c in name.chars() {
-            if c.is_uppercase() && spaced.ends_with(char::is_lowercase) {
-                spaced.push(' ');
-            }
-            spaced.push(c);
-        }
-        let words: Vec<&str> = spaced.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).collect();
-        let of = |word: &str| Role::of(word.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('s'));
+        let mut words = words(name);
+        let of = |word: &String| {
+            let word = word.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('s');
+            Role::of(word.strip_suffix("set").unwrap_or(word))
+        };
         let at = words.iter().position(|word| of(word).is_some())?;
-        Some((of(words[at])?, [&words[..at], &words[at + 1..]].concat().join(" ").to_lowercase()))
+        Some((of(&words.remove(at))?, words.join(" ")))
     }
+}
+
+/// The words of a name such as `photo_test`, `photo-test` or `photoTest`, in lower case.
+fn words(name: &str) -> Vec<String> {
+    let mut spaced = String::new();
+    for c in name.chars() {
+        if c.is_uppercase() && spaced.ends_with(char::is_lowercase) {
+            spaced.push(' ');
+        }
+        spaced.push(c);
+    }
+    spaced.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(str::to_lowercase).collect()
+}
+
+/// Short forms of splits' names, which are other words in other languages and fields.
+const SHORT: [&str; 10] = ["tr", "trn", "te", "ts", "tst", "va", "vl", "vali", "dev", "eval"];
+
+/// Folders that may be meant as splits, though their names do not say so; `what` they are taken for: classes or domains.
+fn hints(folders: &[&Folder], what: &str) -> Vec<String> {
+    let Some(above) = folders.first().and_then(|f| f.path.parent()) else { return Vec::new() };
+    let beside = |folder: &&Folder| {
+        let (role, rest) = Role::within(&folder.name).filter(|(role, rest)| *role != Role::Train && !rest.is_empty())?;
+        let base = folders.iter().find(|f| words(&f.name).join(" ") == rest)?;
+        let (base, name, split) = (&base.name, &folder.name, role.words()[0]);
+        Some(format!(
+            "{}: {base}/ and {name}/ are taken for {what}; if {name}/ is the {split} split of {base}/, move them to {base}/train/ and \
+             {base}/{split}/",
+            above.display()
+        ))
+    };
+    let mut notes: Vec<String> = folders.iter().filter_map(beside).collect();
+    if folders.len() > 1 && folders.iter().all(|f| SHORT.contains(&f.name.to_lowercase().as_str())) {
+        notes.push(format!(
+            "{}: {} are taken for {what}; if they are splits of one data set, rename them to train, val and test",
+            above.display(),
+            names(folders)
+        ));
+    }
+    notes
 }
 
 /// A picture, its class and what it is for.
@@ -118,16 +147,19 @@ impl Plan {
         for empty in folder.folders.iter().filter(|f| !f.has_pictures()) {
             let left = empty.all_left();
             if left.iter().any(|l| l.why.is_picture()) {
-                let names: Vec<String> = left.iter().filter_map(|l| Some(l.path.file_name()?.to_string_lossy().into_owned())).collect();
-                return Err(format!(
-                    "{}: there is no readable picture (found {}): put PNG, JPEG, WebP or BMP pictures there, or remove the folder",
-                    empty.path.display(),
-                    few(&names)
-                ));
+                return Err(no_picture(empty));
             }
             self.left.extend(left);
         }
         Ok(())
+    }
+
+    /// A folder for a class without one picture, here or in another of these folders of classes, is a mistake.
+    fn check_classes(&self, parents: &[&Folder]) -> Result<(), String> {
+        let known: BTreeSet<&str> = self.pictures.iter().map(|p| p.class.as_str()).collect();
+        let mut empty = parents.iter().flat_map(|p| &p.folders).filter(|f| !f.has_pictures() && !known.contains(f.name.as_str()));
+        let holds_files = |f: &&Folder| f.all_left().iter().any(|l| l.why != Why::Empty);
+        empty.find(holds_files).map_or(Ok(()), |folder| Err(no_picture(folder)))
     }
 
     fn done(mut self) -> Plan {
@@ -135,6 +167,15 @@ impl Plan {
         self.pictures.sort_by(|a, b| (&a.class, a.role, &a.path).cmp(&(&b.class, b.role, &b.path)));
         self
     }
+}
+
+fn no_picture(folder: &Folder) -> String {
+    let names: Vec<String> = folder.all_left().iter().filter_map(|l| Some(l.path.file_name()?.to_string_lossy().into_owned())).collect();
+    format!(
+        "{}: there is no readable picture (found {}): put PNG, JPEG, WebP or BMP pictures there, or remove the folder",
+        folder.path.display(),
+        few(&names)
+    )
 }
 
 /// How a folder can be read.
@@ -149,23 +190,24 @@ pub(super) enum Shape {
 }
 
 /// A folder that is no domain as it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Refused {
     pub name: String,
     /// What is wrong and what to do.
-    pub why: String,
+    pub error: Error,
     /// Whether its data begin one level further down, so that it is no domain of this folder at all.
     pub deeper: bool,
 }
 
 /// What the folders of pictures in a folder of data are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(super) struct Layout {
     pub plans: Vec<Plan>,
     /// What is no part of any domain.
     pub left: Vec<Left>,
     /// They matter where they are asked for by name, or all domains are.
     pub refused: Vec<Refused>,
+    pub notes: Vec<String>,
 }
 
 /// The domains of a folder of data.
@@ -175,7 +217,7 @@ pub(super) struct Layout {
 pub(super) fn layout(root: &Folder) -> Result<Layout, String> {
     match shape(root)? {
         Shape::One(plan) => return Ok(Layout { plans: vec![plan], ..Layout::default() }),
-        Shape::Many(plans, left) => return Ok(Layout { plans, left, refused: Vec::new() }),
+        Shape::Many(plans, left) => return Ok(Layout { plans, left, ..Layout::default() }),
         Shape::Unknown => {}
     }
     let mut rest = Plan::of(root);
@@ -188,7 +230,7 @@ pub(super) fn layout(root: &Folder) -> Result<Layout, String> {
 /// Those of `folders` that are domains, and the content of the others as left out.
 pub(super) fn domains(folders: &[&Folder]) -> Layout {
     let (mut plans, mut others, mut left, mut refused) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut refuse = |folder: &Folder, why: String, deeper| refused.push(Refused { name: folder.name.clone(), why, deeper });
+    let mut refuse = |folder: &Folder, why, deeper| refused.push(Refused { name: folder.name.clone(), error: Error::Data(why), deeper });
     for folder in folders {
         match shape(folder) {
             Ok(Shape::One(plan)) => plans.push(plan),
@@ -206,6 +248,11 @@ pub(super) fn domains(folders: &[&Folder]) -> Layout {
                 Ok(plan) => plans.push(plan),
                 Err(why) => refuse(folder, why, false),
             }
+        } else if let Some(inner) = passed(folder) {
+            match inner {
+                Ok(plan) => plans.push(plan),
+                Err(why) => refuse(folder, why, false),
+            }
         } else if kids.iter().any(|kid| !matches!(shape(kid), Ok(Shape::Unknown))) {
             refuse(folder, too_high(folder), true);
         } else {
@@ -213,7 +260,30 @@ pub(super) fn domains(folders: &[&Folder]) -> Layout {
         }
     }
     plans.sort_by(|a, b| a.path.cmp(&b.path));
-    Layout { plans, left, refused }
+    let found: Vec<&Folder> = folders.iter().filter(|f| plans.iter().any(|p| p.path == f.path)).copied().collect();
+    let notes = hints(&found, "domains");
+    Layout { plans, left, refused, notes }
+}
+
+/// The domain in a folder that holds one folder alone, at any depth, as in Office-31's `DOMAIN/images/CLASS`.
+fn passed(folder: &Folder) -> Option<Result<Plan, String>> {
+    let (mut inner, mut above) = (folder, Vec::new());
+    while let [one] = inner.kids()[..]
+        && inner.pictures.is_empty()
+        && !one.kids().is_empty()
+    {
+        above.push(inner);
+        inner = one;
+    }
+    let named = |mut plan: Plan| {
+        above.iter().try_for_each(|passed| plan.leave_rest(passed))?;
+        Ok(Plan { name: folder.name.clone(), path: folder.path.clone(), ..plan })
+    };
+    match shape(inner) {
+        Ok(Shape::One(plan)) => Some(named(plan)),
+        Ok(_) => None,
+        Err(why) => Some(Err(why)),
+    }
 }
 
 fn too_high(folder: &Folder) -> String {
@@ -226,8 +296,8 @@ fn too_high(folder: &Folder) -> String {
 /// A message for a folder that can be read in two ways, or in none though its names are those of splits.
 pub(super) fn shape(folder: &Folder) -> Result<Shape, String> {
     let kids = folder.kids();
-    let hints: BTreeSet<Role> = kids.iter().filter_map(|k| Role::hinted(&k.name)).collect();
-    if hints.len() > 1 && kids.iter().all(|k| Role::hinted(&k.name).is_some()) && kids.iter().any(|k| Role::of(&k.name).is_none()) {
+    let roles: Vec<Role> = kids.iter().filter_map(|k| Some(Role::within(&k.name)?.0)).collect();
+    if roles.len() == kids.len() && roles.iter().any(|r| *r != roles[0]) && kids.iter().any(|k| Role::of(&k.name).is_none()) {
         return Err(format!(
             "{}: {} look like the splits of one data set: rename them to train, val and test; {LAYOUTS}",
             folder.path.display(),
@@ -243,7 +313,7 @@ pub(super) fn shape(folder: &Folder) -> Result<Shape, String> {
     }
     let (roled, others): (Vec<&Folder>, Vec<&Folder>) = kids.iter().partition(|k| Role::of(&k.name).is_some());
     let flat = |f: &&Folder| f.kids().is_empty();
-    let mut notes = Vec::new();
+    let mut notes = hints(&kids, "classes");
     match &roled[..] {
         [] => {}
         // A class may be called so: trains, for example, beside other vehicles.
@@ -312,10 +382,14 @@ fn hidden_splits<'a>(kids: &[&'a Folder]) -> Option<Vec<&'a Folder>> {
 /// The names of the folders in several folders, where they are the same, and more than one.
 fn alike(folders: &[&Folder]) -> Option<String> {
     let inner: Vec<BTreeSet<String>> = folders.iter().map(|f| inner_names(f)).collect();
-    let same = inner.len() > 1 && inner[0].len() > 1 && inner.iter().all(|names| *names == inner[0]);
     // Splits are refused as such.
-    let same = same && !inner[0].iter().any(|name| Role::of(name).is_some());
+    let same = same(&inner) && !inner[0].iter().any(|name| Role::of(name).is_some());
     same.then(|| few(&inner[0].iter().collect::<Vec<_>>()))
+}
+
+/// Whether these sets, at least two, hold the same names, at least two.
+fn same(sets: &[BTreeSet<String>]) -> bool {
+    sets.len() > 1 && sets[0].len() > 1 && sets.iter().all(|names| *names == sets[0])
 }
 
 /// What folders of pictures beside folders of folders are.
@@ -332,11 +406,10 @@ fn mixed(direct: &[&Folder], deep: &[&Folder]) -> Option<Mixed> {
     let has_split = |k: &&Folder| k.kids().iter().any(|inner| Role::of(&inner.name).is_some());
     let inner: Vec<BTreeSet<String>> = deep.iter().map(|k| inner_names(k)).collect();
     let outer: BTreeSet<String> = direct.iter().map(|k| k.name.clone()).collect();
-    let alike = inner.len() > 1 && inner[0].len() > 1 && inner.iter().all(|names| *names == inner[0]);
     let shared = inner.iter().enumerate().any(|(i, a)| inner[..i].iter().any(|b| !a.is_disjoint(b)));
     match () {
         () if deep.is_empty() => None,
-        () if alike && direct.len() == 1 => Some(Mixed::Domains),
+        () if same(&inner) && direct.len() == 1 => Some(Mixed::Domains),
         () if deep.iter().any(has_split) || shared || inner.iter().any(|names| !names.is_disjoint(&outer)) => Some(Mixed::Unclear),
         () if direct.len() == 1 && inner.iter().any(|names| names.len() > 1) => Some(Mixed::Unclear),
         () => None,
@@ -356,6 +429,7 @@ fn classes(folder: &Folder, kids: &[&Folder], notes: Vec<String>) -> Result<Plan
     let mut plan = Plan { notes, ..Plan::of(folder) };
     plan.leave_rest(folder)?;
     kids.iter().for_each(|kid| plan.add(&kid.name, Role::Train, kid));
+    plan.check_classes(&[folder])?;
     Ok(plan.done())
 }
 
@@ -378,6 +452,7 @@ fn split_classes(folder: &Folder, kids: &[&Folder]) -> Result<Plan, String> {
         }
     }
     plan.trains = true;
+    plan.check_classes(&[folder])?;
     if !plan.pictures.iter().any(|p| p.role == Role::Train) {
         return Err(no_training(folder, &kids[0].kids()));
     }
@@ -439,9 +514,10 @@ fn split(folder: &Folder, roled: &[&Folder], others: &[&Folder]) -> Result<Shape
     }
     match splits_hold_domains(folder, &parts)? {
         false => {
-            for (role, part) in parts {
-                part.kids().into_iter().for_each(|class| rest.add(&class.name, role, class));
+            for (role, part) in &parts {
+                part.kids().into_iter().for_each(|class| rest.add(&class.name, *role, class));
             }
+            rest.check_classes(&parts.iter().map(|(_, part)| *part).collect::<Vec<_>>())?;
             rest.trains = true;
             let of = |role| rest.pictures.iter().filter(|p| p.role == role).map(|p| p.class.as_str()).collect::<BTreeSet<_>>();
             let train = of(Role::Train);
@@ -455,13 +531,16 @@ fn split(folder: &Folder, roled: &[&Folder], others: &[&Folder]) -> Result<Shape
         }
         true => {
             let mut plans: BTreeMap<String, Plan> = BTreeMap::new();
+            let mut folders: BTreeMap<String, Vec<&Folder>> = BTreeMap::new();
             for (role, part) in parts {
                 for domain in part.kids() {
                     let plan = plans.entry(domain.name.clone()).or_insert_with(|| Plan::of(domain));
                     plan.leave_rest(domain)?;
                     domain.kids().into_iter().for_each(|class| plan.add(&class.name, role, class));
+                    folders.entry(domain.name.clone()).or_default().push(domain);
                 }
             }
+            plans.iter().try_for_each(|(name, plan)| plan.check_classes(&folders[name]))?;
             if let Some(plan) = plans.values().find(|plan| plan.pictures.iter().all(|p| p.role != Role::Train)) {
                 return Err(format!("{at}: the domain {} has no pictures in train: put them there, or remove it", plan.name));
             }
@@ -480,9 +559,9 @@ fn splits_hold_domains(folder: &Folder, parts: &[(Role, &Folder)]) -> Result<boo
         direct |= !kid.pictures.is_empty();
         inner.entry(kid.name.clone()).or_default().extend(inner_names(kid));
     }
-    let sets: Vec<&BTreeSet<String>> = inner.values().collect();
-    let alike = sets.len() > 1 && sets[0].len() > 1 && sets.iter().all(|set| *set == sets[0]);
-    if direct && !alike {
+    let found = few(&inner.keys().collect::<Vec<_>>());
+    let sets: Vec<BTreeSet<String>> = inner.into_values().collect();
+    if direct && !same(&sets) {
         return Ok(false);
     }
     if direct {
@@ -490,7 +569,7 @@ fn splits_hold_domains(folder: &Folder, parts: &[(Role, &Folder)]) -> Result<boo
             "{}: in its splits, pictures lie right in {} beside folders of the same names: it is not clear whether they are domains or \
              classes: move those pictures away, or those folders; {LAYOUTS}",
             folder.path.display(),
-            few(&inner.keys().collect::<Vec<_>>())
+            found
         ));
     }
     if sets.iter().enumerate().all(|(i, a)| sets[..i].iter().all(|b| a.is_disjoint(b))) {
@@ -503,7 +582,7 @@ fn splits_hold_domains(folder: &Folder, parts: &[(Role, &Folder)]) -> Result<boo
     Err(format!(
         "{}: in its splits, {} hold folders of partly the same names: it is not clear whether they are domains or classes; {LAYOUTS}",
         folder.path.display(),
-        few(&inner.keys().collect::<Vec<_>>())
+        found
     ))
 }
 
@@ -543,8 +622,8 @@ mod tests {
     }
 
     fn read(dir: &tempfile::TempDir) -> Result<(Vec<Plan>, Vec<Left>), String> {
-        let Layout { plans, left, refused } = layout(&Folder::scan(&dir.path().join("set")).unwrap())?;
-        refused.into_iter().next().map_or(Ok((plans, left)), |refused| Err(refused.why))
+        let Layout { plans, left, refused, .. } = layout(&Folder::scan(&dir.path().join("set")).unwrap())?;
+        refused.into_iter().next().map_or(Ok((plans, left)), |refused| Err(refused.error.to_string()))
     }
 
     /// Each picture as `domain class role path`, sorted; or the message, without the path of the folder.
@@ -676,9 +755,78 @@ mod tests {
             "SET/fish: there is no readable picture (found 0.gif): put PNG, JPEG, WebP or BMP pictures there, or remove the folder"
         );
         assert_eq!(
-            one(&["inner/a/cat/0.png", "inner/a/dog/0.png"]),
+            one(&["inner/a/cat/0.png", "inner/a/dog/0.png", "inner/b/cat/0.png", "inner/b/dog/0.png"]),
             "SET/inner: the data set begins one level further down: give --data-dir SET/inner"
         );
+    }
+
+    #[test]
+    fn a_class_without_a_picture_is_refused() {
+        let text = "there is no readable picture (found a.txt): put PNG, JPEG, WebP or BMP pictures there, or remove the folder";
+        let hidden = "there is no readable picture (found .gitkeep): put PNG, JPEG, WebP or BMP pictures there, or remove the folder";
+        let domains = ["p/cat/0.png", "p/dog/0.png", "q/cat/0.png", "q/dog/0.png"];
+        assert_eq!(told(&["cat/0.png", "dog/0.png", "emu/a.txt"]), [format!("SET/emu: {text}")]);
+        assert_eq!(told(&["cat/0.png", "dog/0.png", "emu/.gitkeep"]), [format!("SET/emu: {hidden}")]);
+        assert_eq!(told(&[&domains[..], &["q/emu/a.txt"]].concat()), [format!("SET/q/emu: {text}")]);
+        assert_eq!(told(&["train/cat/0.png", "train/emu/a.txt", "test/cat/0.png"]), [format!("SET/train/emu: {text}")]);
+        assert_eq!(told(&["cat/train/0.png", "cat/test/0.png", "emu/train/a.txt"]), [format!("SET/emu: {text}")]);
+        let split: Vec<String> = ["train", "test"].iter().flat_map(|s| domains.map(|d| format!("{s}/{d}"))).collect();
+        let split: Vec<&str> = split.iter().map(String::as_str).chain(["test/p/emu/a.txt"]).collect();
+        assert_eq!(told(&split), [format!("SET/test/p/emu: {text}")]);
+        // Its pictures may be in another split, and what lies beside domains and splits is no class.
+        assert_eq!(told(&["train/cat/0.png", "train/dog/0.png", "val/cat/1.png", "val/dog/.gitkeep"]).len(), 3);
+        assert_eq!(told(&[&domains[..], &["docs/a.txt"]].concat()).len(), 4);
+        assert_eq!(told(&["train/cat/0.png", "test/cat/0.png", "docs/a.txt"]).len(), 2);
+    }
+
+    #[test]
+    fn a_folder_that_holds_one_folder_alone_is_passed_through() {
+        let both = |domain: &str| ["cat", "dog"].map(|class| format!("{domain}/{class}/0.png"));
+        let read = |paths: &[[String; 2]]| told(&paths.iter().flatten().map(String::as_str).collect::<Vec<_>>());
+        let of = |name: &str, domain: &str| ["cat", "dog"].map(|class| format!("{name} {class} Train {domain}/{class}/0.png"));
+        let (art, photo, deep) = (of("art", "art/images"), of("photo", "photo"), of("deep", "deep/a/b"));
+        assert_eq!(read(&[both("art/images"), both("photo")]), [art.clone(), photo].concat());
+        assert_eq!(read(&[both("art/images"), both("deep/a/b")]), [art, deep].concat());
+        let dir = tree(&["art/images/cat/0.png", "art/images/dog/0.png", "art/about.txt", "art/images/list.txt"]);
+        let left: Vec<_> = super::tests::read(&dir).unwrap().0[0].left.iter().map(|l| l.path.clone()).collect();
+        let root = dir.path().join("set/art");
+        assert_eq!(left, [root.join("images/list.txt"), root.join("about.txt")]);
+        // With splits below.
+        assert_eq!(
+            told(&["art/images/train/cat/0.png", "art/images/test/cat/1.png", "photo/train/cat/0.png"]),
+            ["art cat Train art/images/train/cat/0.png", "art cat Test art/images/test/cat/1.png", "photo cat Train photo/train/cat/0.png"]
+        );
+    }
+
+    #[test]
+    fn folders_that_may_be_splits_are_named() {
+        let notes = |paths: &[&str]| {
+            let dir = tree(paths);
+            let root = dir.path().join("set");
+            let Layout { plans, notes, .. } = layout(&Folder::scan(&root).unwrap()).unwrap();
+            let all = plans.into_iter().flat_map(|plan| plan.notes).chain(notes);
+            all.map(|note| note.replace(root.to_str().unwrap(), "SET")).collect::<Vec<_>>()
+        };
+        let both = |domain: &str| [format!("{domain}/cat/0.png"), format!("{domain}/dog/0.png")];
+        let of =
+            |domains: &[&str]| notes(&domains.iter().flat_map(|d| both(d)).collect::<Vec<_>>().iter().map(|p| &p[..]).collect::<Vec<_>>());
+        assert_eq!(
+            of(&["photo", "photo_test", "sketch"]),
+            [
+                "SET: photo/ and photo_test/ are taken for domains; if photo_test/ is the test split of photo/, move them to photo/train/ and \
+                 photo/test/"
+            ]
+        );
+        assert_eq!(
+            notes(&["photo/0.png", "valPhoto/0.png"]),
+            ["SET: photo/ and valPhoto/ are taken for classes; if valPhoto/ is the val split of photo/, move them to photo/train/ and \
+                 photo/val/"]
+        );
+        assert_eq!(
+            of(&["tr", "TE"]),
+            ["SET: TE/, tr/ are taken for domains; if they are splits of one data set, rename them to train, val and test"]
+        );
+        assert_eq!(of(&["photo", "sketch", "te"]), [""; 0]);
     }
 
     #[test]
@@ -709,7 +857,7 @@ mod tests {
             "__MACOSX/cat/._0.png",
             "Thumbs.db",
             "loose.png",
-            "notes/a.txt",
+            "cat/a.txt",
         ]);
         let root = dir.path().join("set");
         fs::create_dir(root.join("bird")).unwrap();
@@ -727,7 +875,7 @@ mod tests {
             "set: 12 left out: 2 hidden (.ipynb_checkpoints/x.png, cat/._0.png); 3 made by the operating system (Thumbs.db, \
              __MACOSX/cat/._0.png, cat/desktop.ini); 1 link to a missing file (cat/1.png); 1 link to a folder above it (cat/up); \
              1 picture in another format than PNG, JPEG, WebP or BMP (dog/1.gif); 1 picture without a picture's ending such as .png or .jpg \
-             (cat/3); 1 picture outside the class folders (loose.png); 1 empty folder (bird); 1 not a picture (notes/a.txt)"
+             (cat/3); 1 picture outside the class folders (loose.png); 1 empty folder (bird); 1 not a picture (cat/a.txt)"
         );
     }
 

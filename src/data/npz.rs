@@ -241,8 +241,8 @@ fn parse(file: &str, arrays: &mut dyn Named) -> Result<Arrays> {
     if let Some(validation) = validation {
         train.append(file, validation)?;
     }
-    if train.images.pixels.iter().all(|&p| p <= 1) {
-        notes.push("no training pixel is above 1 of 255, so all images are black; if 1 is white, save 255 * x".into());
+    if train.images.pixels.iter().all(|&p| p == 0) {
+        notes.push("all training images are black; check how they were saved".into());
     }
     Ok(Arrays { train, test, validation: kept, notes })
 }
@@ -399,9 +399,9 @@ mod tests {
         assert_eq!(read.train.images.pixels, [10, 11, 20, 21, 30, 31]);
         // ChestMNIST has 14 findings an image.
         let many = npz_file(&[
-            ("train_images", images(&[10, 11])),
+            ("train_images", images(&[10, 11, 20, 21])),
             ("test_images", images(&[40, 41])),
-            ("train_labels", npy_file("|u1", "(1, 14)", &[0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])),
+            ("train_labels", npy_file("|u1", "(2, 14)", &[[0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], [1; 14]].concat())),
             ("test_labels", labels(&[2])),
         ]);
         assert_says(&told(&many), &["array train_labels", "row 0 marks 2 of 14 classes: these are multi-label data"]);
@@ -456,8 +456,8 @@ mod tests {
         assert_says(&told_with("train_images", npy_file("|O", "(3,)", &[0; 24])), &["its elements are Python objects"]);
         let unit = npy_file("<f4", "(1, 2, 2, 3)", &[1_f32; 12].map(f32::to_le_bytes).concat());
         assert_says(&told_with("test_images", unit), &["array test_images: its pixels go from 0 to 1, but those of", "to 255"]);
-        let dark = read(&npz_file(&[&[("train_images", npy_file("|u1", "(3, 2, 2, 3)", &[1; 36]))], &good_npz()[1..]].concat())).unwrap();
-        assert_eq!(dark.notes, ["no training pixel is above 1 of 255, so all images are black; if 1 is white, save 255 * x"]);
+        let black = read(&npz_file(&[&[("train_images", npy_file("|u1", "(3, 2, 2, 3)", &[0; 36]))], &good_npz()[1..]].concat())).unwrap();
+        assert_eq!(black.notes, ["all training images are black; check how they were saved"]);
     }
 
     #[test]

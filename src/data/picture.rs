@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::Cursor;
+use std::ops::Range;
 
 use image::error::{ImageError, LimitErrorKind};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, Rgb, RgbImage};
@@ -85,6 +86,12 @@ fn decode(bytes: &[u8]) -> std::result::Result<DynamicImage, String> {
         End::Cut => return Err(CUT.into()),
         End::Damaged => return Err("the JPEG is damaged; fetch, convert or export it again".into()),
     }
+    let first = if format == ImageFormat::Bmp { first_colour(bytes) } else { None };
+    if let Some((colour, palette)) = &first {
+        let mut changed = bytes.to_vec();
+        xor_each(&mut changed[palette.clone()], &[colour[0], colour[1], colour[2], 0]);
+        reader = ImageReader::with_format(Cursor::new(Cow::Owned(changed)), format);
+    }
     let mut decoder = limited(reader).into_decoder().map_err(|error| plain(&error, format))?;
     let orientation = decoder.orientation();
     let image = orientation.and_then(|orientation| {
@@ -92,7 +99,32 @@ fn decode(bytes: &[u8]) -> std::result::Result<DynamicImage, String> {
         image.apply_orientation(orientation);
         Ok(image)
     });
-    image.map_err(|error| plain(&error, format))
+    match image {
+        // The decoder does not look at it.
+        Ok(_) if format == ImageFormat::Png && !checksum_fits(bytes) => {
+            Err("the checksum (Adler-32) of the PNG's pixels is wrong, so the file is damaged; fetch, convert or export it again".into())
+        }
+        image => {
+            let image = image.map_err(|error| plain(&error, format))?;
+            let Some(([blue, green, red], _)) = first else { return Ok(image) };
+            let mut image = image.into_rgb8();
+            xor_each(&mut image, &[red, green, blue]);
+            Ok(image.into())
+        }
+    }
+}
+
+/// The first colour (blue, green, red) of a run-length coded BMP, and where its colours are. Runs may skip pixels, which have this colour.
+/// The decoder leaves them black; so it decodes all colours xor the first one, which makes that black, and the result is put right.
+fn first_colour(bytes: &[u8]) -> Option<([u8; 3], Range<usize>)> {
+    let number = |at: usize| bytes.get(at..at + 4).and_then(|rest| rest.first_chunk()).map(|n| u32::from_le_bytes(*n) as usize);
+    let (header, end) = (number(14)?, number(10)?.min(bytes.len()));
+    let start = header.checked_add(14).filter(|start| matches!(number(30), Some(1 | 2)) && start + 4 <= end)?;
+    Some((*bytes[start..].first_chunk()?, start..end))
+}
+
+fn xor_each(bytes: &mut [u8], with: &[u8]) {
+    bytes.iter_mut().zip(with.iter().cycle()).for_each(|(byte, other)| *byte ^= other);
 }
 
 /// The reader with the limits of a picture.
@@ -155,6 +187,29 @@ fn foreign(bytes: &[u8]) -> String {
         () => return "its content is that of no picture; convert or export it again".into(),
     };
     format!("it is {named}; convert or export it again")
+}
+
+/// Whether the checksum behind the pixels of a PNG is theirs; one that is cut off is no harm.
+fn checksum_fits(bytes: &[u8]) -> bool {
+    let mut unpacker = flate2::Decompress::new(true);
+    let mut pixels = vec![0; 1 << 16];
+    let mut at = 8;
+    while let Some((length, kind)) =
+        bytes.get(at..at + 8).map(|head| (u32::from_be_bytes([head[0], head[1], head[2], head[3]]), &head[4..]))
+    {
+        let end = (at + 8).saturating_add(length as usize).min(bytes.len());
+        let mut packed = if kind == b"IDAT" { &bytes[at + 8..end] } else { &[] };
+        while !packed.is_empty() && unpacker.total_out() <= MAX_MEMORY {
+            let before = unpacker.total_in();
+            match unpacker.decompress(packed, &mut pixels, flate2::FlushDecompress::None) {
+                Ok(flate2::Status::StreamEnd) => return true,
+                Ok(_) => packed = &packed[(unpacker.total_in() - before) as usize..],
+                Err(_) => return false,
+            }
+        }
+        at = end.saturating_add(4);
+    }
+    true
 }
 
 /// How a PNG ends, and what is missing if it is the end chunk alone.
@@ -299,6 +354,22 @@ mod tests {
         assert!(short.contains("bytes cannot hold the 12288×12288 pixels of its header; it is cut short or damaged"), "{short}");
     }
 
+    #[test]
+    fn a_png_with_a_wrong_checksum_of_its_pixels_is_refused() {
+        let mut png = encoded(gradient(), ImageFormat::Png);
+        // The end chunk takes 12 bytes, the checksum (CRC) of the chunk before it 4, that of the pixels 4 more.
+        let end = png.len() - 16;
+        png[end - 1] ^= 1;
+        let data = png.windows(4).position(|w| w == b"IDAT").unwrap();
+        let checksum = crc(&png[data..end]).to_be_bytes();
+        png[end..end + 4].copy_from_slice(&checksum);
+        assert_eq!(
+            load_image(&png, 9, 7).unwrap_err().to_string(),
+            "not a readable PNG, JPEG, WebP or BMP picture: the checksum (Adler-32) of the PNG's pixels is wrong, so the file is damaged; \
+             fetch, convert or export it again"
+        );
+    }
+
     fn crc(bytes: &[u8]) -> u32 {
         let mut crc = flate2::Crc::new();
         crc.update(bytes);
@@ -359,13 +430,55 @@ mod tests {
     }
 
     #[test]
+    fn pixels_that_runs_skip_have_the_first_colour() {
+        // 4×2 pixels in 8 bits, from the bottom: three of colour 1 and the end of the line; one of colour 2, a jump of two to the right, and
+        // one of colour 1.
+        let runs = [3, 1, 0, 0, 1, 2, 0, 2, 2, 0, 1, 1, 0, 1];
+        let colours = [[50, 60, 70, 0], [1, 2, 3, 0], [200, 100, 0, 0]].concat();
+        let header = [40_u32, 4, 2, 1 | 8 << 16, 1, runs.len() as u32, 0, 0, 3, 0].map(u32::to_le_bytes).concat();
+        let start = 14 + 40 + 12_u32;
+        let bmp = [b"BM", &(start + 14).to_le_bytes()[..], &[0; 4], &start.to_le_bytes(), &header, &colours, &runs].concat();
+        let (first, one, two) = ([70, 60, 50], [3, 2, 1], [0, 100, 200]);
+        assert_eq!(load_image(&bmp, 2, 4).unwrap(), [two, first, first, one, one, one, one, first].concat());
+    }
+
+    const DAMAGED: &str = "not a readable PNG, JPEG, WebP or BMP picture: the JPEG is damaged; fetch, convert or export it again";
+
+    #[test]
+    fn a_jpeg_closed_by_an_end_marker_before_its_last_block_is_refused() {
+        let colour = encoded(gradient(), ImageFormat::Jpeg);
+        let grey = encoded(DynamicImage::from(gradient()).into_luma8(), ImageFormat::Jpeg);
+        for (name, bytes) in [("colour", &colour[..]), ("grey", &grey), ("restarts", RESTARTS)] {
+            let whole = load_image(bytes, 9, 7).unwrap();
+            let scan = bytes.windows(2).position(|w| w == [0xff, 0xda]).unwrap();
+            let start = scan + 2 + usize::from(u16::from_be_bytes([bytes[scan + 2], bytes[scan + 3]]));
+            for cut in start..bytes.len() - 2 {
+                let error = load_image(&[&bytes[..cut], &[0xff, 0xd9]].concat(), 9, 7).unwrap_err().to_string();
+                assert_eq!(error, DAMAGED, "{name} up to byte {cut}");
+            }
+            // Bytes behind the last block are no harm.
+            let longer = [&bytes[..bytes.len() - 2], &[0, 1, 2, 0xff, 0xd9]].concat();
+            assert_eq!(load_image(&longer, 9, 7).unwrap(), whole, "{name}");
+        }
+        // Codes that no table has: the first block's are too long.
+        let start = colour.windows(2).position(|w| w == [0xff, 0xda]).unwrap() + 14;
+        let mut garbage = colour.clone();
+        let middle = start..colour.len() - 2;
+        garbage[middle].chunks_mut(2).for_each(|pair| pair.copy_from_slice(&[0xff, 0][..pair.len()]));
+        assert_eq!(load_image(&garbage, 9, 7).unwrap_err().to_string(), DAMAGED);
+        // The marker of a frame that is not decoded, within the blocks.
+        let mut other = colour.clone();
+        other[start + 20..start + 22].copy_from_slice(&[0xff, 0xcd]);
+        assert!(load_image(&other, 9, 7).unwrap_err().to_string().ends_with(CUT));
+    }
+
+    #[test]
     fn a_progressive_jpeg_damaged_within_is_refused() {
         // A scan that ends too early, where the decoder would drop all later ones.
         let scan = PROGRESSIVE.windows(2).rposition(|w| w == [0xff, 0xda]).unwrap();
         let mut bytes = PROGRESSIVE.to_vec();
         bytes.drain(scan + 12..bytes.len() - 2);
-        let told = load_image(&bytes, 7, 9).unwrap_err().to_string();
-        assert!(told.ends_with("the JPEG is damaged; fetch, convert or export it again"), "{told}");
+        assert_eq!(load_image(&bytes, 7, 9).unwrap_err().to_string(), DAMAGED);
     }
 
     proptest! {

@@ -140,11 +140,11 @@ impl Source {
         })
     }
 
-    /// All images and labels.
+    /// All images and labels, with notes of those of `classes` that have none.
     ///
     /// # Errors
     /// [`Error::Data`] naming the file and what is wrong in it; [`Error::Io`].
-    pub fn read(&self) -> Result<Arrays> {
+    pub fn read(&self, classes: &[String]) -> Result<Arrays> {
         let both = |[train, test]: &[PathBuf; 2], split: &dyn Fn(&str, &[u8]) -> Result<RawSet>| {
             let split = |path: &PathBuf| split(&path.display().to_string(), &load(path)?);
             Ok::<_, Error>(Arrays { train: split(train)?, test: split(test)?, validation: 0, notes: Vec::new() })
@@ -166,7 +166,7 @@ impl Source {
             Source::Numpy(store) => store.read()?,
             Source::Cifar(set) => set.read()?,
         };
-        arrays.notes.extend(missing_classes(&self.classes()?, &arrays));
+        arrays.notes.extend(missing_classes(classes, &arrays));
         Ok(arrays)
     }
 }
@@ -297,11 +297,11 @@ mod tests {
         load_directory(dir, &[], &LoadOptions::new((8, 8)))
     }
 
-    /// An IDX set with one black image of 2×2 per label.
+    /// An IDX set with one grey image of 2×2 per label.
     fn put_idx(dir: &Path, train: &[u8], test: &[u8]) {
         for (half, labels) in [("train", train), ("t10k", test)] {
             let count = labels.len() as u32;
-            let images = [[0x0803, count, 2, 2].map(u32::to_be_bytes).concat(), vec![0; 4 * labels.len()]].concat();
+            let images = [[0x0803, count, 2, 2].map(u32::to_be_bytes).concat(), vec![99; 4 * labels.len()]].concat();
             put(dir, &format!("{half}-images-idx3-ubyte"), &images);
             put(dir, &format!("{half}-labels-idx1-ubyte"), &[[0x0801, count].map(u32::to_be_bytes).concat(), labels.to_vec()].concat());
         }

@@ -1,6 +1,7 @@
 //! Text tables of what is in a data set and of what every client holds.
 
 use super::Dataset;
+use crate::error::OneLine;
 
 /// What one client holds: a row of [`class_table`].
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -87,7 +88,7 @@ pub fn describe(dataset: &Dataset) -> String {
     let (domains, classes) = (dataset.domains.len(), dataset.classes.len());
     let mut text = format!(
         "{}: {domains} domain{}, {classes} classes, images {height}×{width} RGB\n\n",
-        dataset.name,
+        OneLine(&dataset.name),
         if domains == 1 { "" } else { "s" }
     );
     let mut head = ["domain", "origin", "split"].map(Cell::left).to_vec();
@@ -108,6 +109,7 @@ pub fn describe(dataset: &Dataset) -> String {
     text
 }
 
+/// Names are those of files, so a cell is one line of plain characters.
 #[derive(Clone)]
 struct Cell {
     text: String,
@@ -115,12 +117,12 @@ struct Cell {
 }
 
 impl Cell {
-    fn left(text: impl Into<String>) -> Self {
-        Self { text: text.into(), right: false }
+    fn left(text: impl AsRef<str>) -> Self {
+        Self { text: OneLine(text.as_ref()).to_string(), right: false }
     }
 
-    fn right(text: impl Into<String>) -> Self {
-        Self { text: text.into(), right: true }
+    fn right(text: impl AsRef<str>) -> Self {
+        Self { text: OneLine(text.as_ref()).to_string(), right: true }
     }
 
     /// A number; a dot for 0, so that missing classes are seen at once.
@@ -208,6 +210,15 @@ all     2 clients              201 203 205   · 209 211 213 215 217 219  1893 22
         assert_eq!(table.lines().count(), 1 + 1 + 6 + 1 + 3, "\n{table}");
         assert!(table.lines().all(|line| line.chars().count() <= 100));
         assert!(table.lines().nth(3).unwrap().trim_start().starts_with("val"));
+    }
+
+    #[test]
+    fn names_cannot_steer_the_terminal() {
+        let mut row = rows().remove(0);
+        row.domain = "a\u{1b}[2J\nb".into();
+        let table = class_table(&[row], &["c\u{7}d".into()], Splits::Train);
+        assert_eq!(table.lines().count(), 1 + 1 + 1 + 1 + 1, "\n{table}");
+        assert!(table.contains("a\u{fffd}[2J b") && table.contains("c\u{fffd}d") && !table.contains('\u{1b}'), "\n{table}");
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub(super) fn reason(path: &Path) -> Option<String> {
     } else if ends(&[".csv", ".tsv"]) {
         "is a table"
     } else if ends(&[".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar"]) {
-        return Some("is an archive of another kind than those that are read: unpack it there".into());
+        return Some("is an archive that is not looked into here: unpack it if its content is wanted".into());
     } else if ends(&[".xz", ".zst"]) {
         return Some("is compressed in a way that is not read: unpack it there".into());
     } else {
@@ -96,7 +96,7 @@ mod tests {
         assert!(told("train_32x32.mat", &matlab).starts_with("is a MATLAB 7.3 (HDF5) file, which is not read: load it in Python"));
         assert!(told("usps.h5", b"\x89HDF\r\n\x1a\n").starts_with("is an HDF5 file"));
         assert!(told("train.parquet", b"PAR1").starts_with("is a Parquet file"));
-        assert!(told("MNIST.ZIP", b"PK").contains("unpack it there"));
+        assert_eq!(told("MNIST.ZIP", b"PK"), "is an archive that is not looked into here: unpack it if its content is wanted");
         assert!(told("a.tfrecord-00000-of-00001", b"").starts_with("is a TFRecord file"));
         assert!(told("a.npz", b"version https://git-lfs.github.com/spec/v1").starts_with("is a git-lfs pointer"));
         assert_eq!(told("README.md", b"# Data"), "");
