@@ -3,8 +3,7 @@
 use super::pipelines::Pipelines;
 use crate::kernels::{Traits, Tuning};
 use crate::{Error, Result};
-use std::cell::Cell;
-use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// How to open a GPU.
@@ -73,10 +72,10 @@ pub struct Gpu {
     pub(super) trace: bool,
     failure: Arc<Mutex<Option<String>>>,
     lost: Arc<Mutex<Option<String>>>,
-    pub(super) pipelines: Rc<Pipelines>,
-    counts: Rc<Cell<Counts>>,
+    pub(super) pipelines: Arc<Pipelines>,
+    counts: Arc<Mutex<Counts>>,
     /// Work recorded by [`Program::play`](super::Program::play) since the last submit.
-    pending: Rc<Cell<u64>>,
+    pending: Arc<AtomicU64>,
 }
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -229,7 +228,7 @@ impl Gpu {
             keep(&kept, text.clone());
             keep(&of_loss, text);
         });
-        let pipelines = Rc::new(Pipelines::new(&device, &info, options.pipeline_cache.as_deref()));
+        let pipelines = Arc::new(Pipelines::new(&device, &info, options.pipeline_cache.as_deref()));
         Ok(Gpu {
             device,
             queue,
@@ -242,8 +241,8 @@ impl Gpu {
             failure,
             lost,
             pipelines,
-            counts: Rc::default(),
-            pending: Rc::default(),
+            counts: Arc::default(),
+            pending: Arc::default(),
         })
     }
 
@@ -297,29 +296,30 @@ impl Gpu {
 
     /// What was asked of the device so far, over all clones.
     pub fn counts(&self) -> Counts {
-        self.counts.get()
+        *self.counts.lock().expect("no panic while held")
     }
 
     /// Adds to the counts.
     pub(super) fn count(&self, dispatches: u64, submits: u64, readbacks: u64) {
-        let c = self.counts.get();
-        self.counts.set(Counts { dispatches: c.dispatches + dispatches, submits: c.submits + submits, readbacks: c.readbacks + readbacks });
+        let mut c = self.counts.lock().expect("no panic while held");
+        *c = Counts { dispatches: c.dispatches + dispatches, submits: c.submits + submits, readbacks: c.readbacks + readbacks };
     }
 
     /// Whether a submit of what was recorded and of so much more work would grow too long.
     pub(super) fn is_full_with(&self, work: u64) -> bool {
-        self.pending.get() > 0 && self.pending.get() + work > work_per_submit(self.info.device_type)
+        let pending = self.pending.load(Ordering::Relaxed);
+        pending > 0 && pending + work > work_per_submit(self.info.device_type)
     }
 
     /// Notes work as recorded.
     pub(super) fn take_on(&self, work: u64) {
-        self.pending.set(self.pending.get() + work);
+        self.pending.fetch_add(work, Ordering::Relaxed);
     }
 
     /// Submits what was recorded.
     pub(crate) fn submit(&self, encoder: wgpu::CommandEncoder) {
         self.count(0, 1, 0);
-        self.pending.set(0);
+        self.pending.store(0, Ordering::Relaxed);
         self.queue.submit([encoder.finish()]);
     }
 
@@ -337,6 +337,14 @@ impl Gpu {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_device_and_what_runs_on_it_go_to_another_thread() {
+        fn goes<T: Send>() {}
+        goes::<Gpu>();
+        goes::<crate::gpu::Program>();
+        goes::<crate::run::Federation>();
+    }
 
     #[test]
     fn slow_devices_are_given_little_at_a_time() {

@@ -3,10 +3,9 @@
 
 use super::Gpu;
 use crate::kernels::{Access, Kernel};
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A bind group layout and the pipeline layout over it.
 struct Layout {
@@ -22,8 +21,8 @@ pub(super) struct Pipeline {
 
 /// The pipelines of a device.
 pub(super) struct Pipelines {
-    made: RefCell<HashMap<Kernel, Rc<Pipeline>>>,
-    layouts: RefCell<HashMap<Vec<Access>, Rc<Layout>>>,
+    made: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
+    layouts: Mutex<HashMap<Vec<Access>, Arc<Layout>>>,
     /// The driver's cache and the file that it is kept in.
     cache: Option<(wgpu::PipelineCache, PathBuf)>,
 }
@@ -41,7 +40,7 @@ impl Pipelines {
             let cache = unsafe { device.create_pipeline_cache(&descriptor) };
             Some((cache, path))
         });
-        Pipelines { made: RefCell::default(), layouts: RefCell::default(), cache }
+        Pipelines { made: Mutex::default(), layouts: Mutex::default(), cache }
     }
 
     /// Writes the driver's cache for the next run: to a file of another name first, so that a reader finds all or nothing.
@@ -66,21 +65,26 @@ impl Pipelines {
     fn save(&self) {}
 }
 
+/// What a lock holds. A thread that ended in a panic leaves whole maps behind: they only grow, by one entry at a time.
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Gpu {
     /// Compiles those of the kernels that have not been yet, natively several at once.
     pub(super) fn compile<'a>(&self, kernels: impl Iterator<Item = &'a Kernel>) {
         let mut missing: Vec<&Kernel> = Vec::new();
         for kernel in kernels {
-            if !self.pipelines.made.borrow().contains_key(kernel) && !missing.contains(&kernel) {
+            if !held(&self.pipelines.made).contains_key(kernel) && !missing.contains(&kernel) {
                 missing.push(kernel);
             }
         }
         if missing.is_empty() {
             return;
         }
-        let work: Vec<(&Kernel, Rc<Layout>)> = missing.into_iter().map(|k| (k, self.layout(&k.access))).collect();
+        let work: Vec<(&Kernel, Arc<Layout>)> = missing.into_iter().map(|k| (k, self.layout(&k.access))).collect();
         let cache = self.pipelines.cache.as_ref().map(|(cache, _)| cache);
-        let job = |(kernel, layout): &(&Kernel, Rc<Layout>)| Job {
+        let job = |(kernel, layout): &(&Kernel, Arc<Layout>)| Job {
             device: self.device.clone(),
             kernel: (*kernel).clone(),
             layout: layout.pipeline.clone(),
@@ -90,20 +94,20 @@ impl Gpu {
         let compiled = run(work.iter().map(job).collect());
         for ((kernel, layout), pipeline) in work.iter().zip(compiled) {
             let pipeline = Pipeline { pipeline, bind_group_layout: layout.bind_group.clone() };
-            self.pipelines.made.borrow_mut().insert((*kernel).clone(), Rc::new(pipeline));
+            held(&self.pipelines.made).insert((*kernel).clone(), Arc::new(pipeline));
         }
         self.pipelines.save();
     }
 
     /// The compiled kernel.
-    pub(super) fn pipeline(&self, kernel: &Kernel) -> Rc<Pipeline> {
+    pub(super) fn pipeline(&self, kernel: &Kernel) -> Arc<Pipeline> {
         self.compile(std::iter::once(kernel));
-        self.pipelines.made.borrow()[kernel].clone()
+        held(&self.pipelines.made)[kernel].clone()
     }
 
     /// Binding 0: the uniform block at a dynamic offset; 1, 2, …: storage buffers.
-    fn layout(&self, access: &[Access]) -> Rc<Layout> {
-        if let Some(found) = self.pipelines.layouts.borrow().get(access) {
+    fn layout(&self, access: &[Access]) -> Arc<Layout> {
+        if let Some(found) = held(&self.pipelines.layouts).get(access) {
             return found.clone();
         }
         let entry = |binding, ty, dynamic| wgpu::BindGroupLayoutEntry {
@@ -123,8 +127,8 @@ impl Gpu {
             bind_group_layouts: &[Some(&bind_group)],
             immediate_size: 0,
         });
-        let made = Rc::new(Layout { bind_group, pipeline });
-        self.pipelines.layouts.borrow_mut().insert(access.to_vec(), made.clone());
+        let made = Arc::new(Layout { bind_group, pipeline });
+        held(&self.pipelines.layouts).insert(access.to_vec(), made.clone());
         made
     }
 }

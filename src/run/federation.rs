@@ -14,7 +14,7 @@ use crate::engine::{
 use crate::fl::{Client, Cut, Deck, Ratio, RoundPlan, Selection, Warning, batches, plan_round};
 use crate::gpu::Gpu;
 use crate::{Error, Result};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Where a federation begins.
 #[derive(Debug, Clone)]
@@ -43,7 +43,7 @@ pub struct Federation {
     /// The server's ensemble.
     pub model: Model,
     /// The data set on the GPU.
-    pub images: Rc<Images>,
+    pub images: Arc<Images>,
     /// Rounds trained so far.
     pub rounds_done: usize,
     /// The best round so far.
@@ -180,14 +180,14 @@ impl Federation {
     }
 
     async fn alone(gpu: Gpu, dataset: &Dataset, start: Start) -> Result<Federation> {
-        let images = Rc::new(Images::new(&gpu, dataset, start.config.network(dataset.classes.len())?.input)?);
+        let images = Arc::new(Images::new(&gpu, dataset, start.config.network(dataset.classes.len())?.input)?);
         let mut federation = Federation::start(&gpu, dataset, &images, start, 1).await?;
         federation.training = Some(Training::new(&[&federation]).await?);
         Ok(federation)
     }
 
     /// One of so many federations that are trained together, without the program of its training.
-    pub(super) async fn start(gpu: &Gpu, dataset: &Dataset, images: &Rc<Images>, start: Start, together: usize) -> Result<Federation> {
+    pub(super) async fn start(gpu: &Gpu, dataset: &Dataset, images: &Arc<Images>, start: Start, together: usize) -> Result<Federation> {
         let config = start.config;
         let Some((checkpoint, file)) = start.checkpoint else {
             let mut model = initial_model(gpu, dataset, &config)?;
@@ -223,7 +223,7 @@ impl Federation {
     async fn with_model(
         gpu: &Gpu,
         dataset: &Dataset,
-        images: &Rc<Images>,
+        images: &Arc<Images>,
         config: TrainConfig,
         model: Model,
         deck: Deck,

@@ -11,7 +11,7 @@ use crate::engine::{Adversarial, GroupSetting, GroupWork, LaneGroups, Narrower, 
 use crate::fl::{Cut, Ratio};
 use crate::gpu::Gpu;
 use crate::{Error, Result};
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Federations on one device that are trained together.
 pub struct Together {
@@ -40,7 +40,7 @@ impl Together {
                 )));
             }
         }
-        let images = Rc::new(Images::new(gpu, dataset, first.config.network(dataset.classes.len())?.input)?);
+        let images = Arc::new(Images::new(gpu, dataset, first.config.network(dataset.classes.len())?.input)?);
         let (together, mut runs) = (starts.len(), Vec::new());
         for start in starts {
             runs.push(Federation::start(gpu, dataset, &images, start, together).await?);
