@@ -195,7 +195,7 @@ fn every_variant_in_use_is_valid_and_bound_as_declared() {
             let network_of_half = architecture.corner(numerator, 2 * denominator, 10).expect("a corner");
             let half = Narrower { network: network_of_half, scale: 2.0, label: "half".into() };
             let slimmable = TrainSetting { narrower: std::slice::from_ref(&half), ..train };
-            let corners = CornerPlan::new(&network, &half.network, 8).plan;
+            let corners = CornerPlan::new(&network, &half.network, 8, true).plan;
             let plans = [
                 TrainPlan::new(&slimmable).plan,
                 corners,

@@ -33,11 +33,10 @@ impl Corner {
     pub(super) async fn merged_by(gpu: &Gpu, wide: &Network, server: &Rows, narrow: Network, settle: Option<&Settle>) -> Result<Corner> {
         let table = wide.corner_table(&narrow)?;
         let own = Rows::of_bases(gpu, &narrow, server.count)?;
-        let mut plan = CornerPlan::new(wide, &narrow, server.count);
+        let plan = CornerPlan::new(wide, &narrow, server.count, settle.is_some());
         let mut external = vec![(plan.wide, server.buffer.clone()), (plan.narrow, own.buffer.clone())];
-        match settle {
-            Some(settle) => external.extend([(plan.sum, settle.sum.buffer.clone()), (plan.mass, settle.mass.buffer.clone())]),
-            None => plan.plan.keep_first(plan.take),
+        if let Some((merge, settle)) = plan.merge.zip(settle) {
+            external.extend([(merge.sum, settle.sum.buffer.clone()), (merge.mass, settle.mass.buffer.clone())]);
         }
         let program = Program::new(gpu, plan.plan.clone(), Materials { external, ..Materials::default() }).await?;
         program.write(gpu, plan.places, 0, bytemuck::cast_slice(&table));
@@ -62,11 +61,12 @@ impl Corner {
         dispatches
     }
 
-    /// Records that the corners are added to the server's sums with these weights, one a base; the weights are written at once, so
+    /// Records that the corners are added to the sums of their average with these weights, one a base; the weights are written at once, so
     /// there is one merge a submit. Returns the number of dispatches.
     pub(super) fn merge(&self, gpu: &Gpu, encoder: &mut wgpu::CommandEncoder, weights: &[f32]) -> u64 {
-        self.program.write(gpu, self.plan.weights, 0, bytemuck::cast_slice(weights));
-        self.program.play(gpu, encoder, self.plan.merge, ALL)
+        let merge = self.plan.merge.expect("a corner that is trained is made with its average");
+        self.program.write(gpu, merge.weights, 0, bytemuck::cast_slice(weights));
+        self.program.play(gpu, encoder, merge.phase, ALL)
     }
 }
 

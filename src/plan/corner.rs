@@ -16,30 +16,41 @@ pub struct CornerPlan {
     pub wide: BufferId,
     /// Their corners (external).
     pub narrow: BufferId,
-    /// Weight of each base's corner in the merge.
+    /// Takes the corners.
+    pub take: PhaseId,
+    /// What merges them, where that is wanted.
+    pub merge: Option<Merge>,
+}
+
+/// Corners added to sums.
+#[derive(Debug, Clone, Copy)]
+pub struct Merge {
+    /// Weight of each base's corner.
     pub weights: BufferId,
     /// Sums and masses in the form of the server's bases (external).
     pub sum: BufferId,
     /// See `sum`.
     pub mass: BufferId,
-    /// Takes the corners.
-    pub take: PhaseId,
-    /// Merges them.
-    pub merge: PhaseId,
+    /// All of it.
+    pub phase: PhaseId,
 }
 
 impl CornerPlan {
-    /// The plan for so many bases.
-    pub fn new(wide: &Network, narrow: &Network, bases: u32) -> CornerPlan {
+    /// The plan for so many bases; where they are to be `merged`, with what that takes.
+    pub fn new(wide: &Network, narrow: &Network, bases: u32, merged: bool) -> CornerPlan {
         let mut plan = Plan::default();
         let places = plan.buffer("places", Extent::Fixed(u64::from(narrow.parameter_blocks) * 16));
-        let weights = plan.buffer("weights", Extent::Fixed(u64::from(bases) * 4));
-        let [wide_rows, narrow_rows, sum, mass] = ["server", "corners", "sum", "mass"].map(|label| plan.buffer(label, Extent::External));
+        let [wide_rows, narrow_rows] = ["server", "corners"].map(|label| plan.buffer(label, Extent::External));
         let kernel = Corner { narrow: narrow.parameter_blocks, wide: wide.parameter_blocks, over: Over::Fixed(bases) };
         let take = kernel.take("take corners", corner::Buffers { places, narrow: narrow_rows, wide: wide_rows });
-        let merge = kernel.merge("merge corners", corner::MergeBuffers { places, narrow: narrow_rows, weights, sum, mass });
-        let (take, merge) = (plan.add_phase("take", vec![take]), plan.add_phase("merge", vec![merge]));
-        CornerPlan { plan, places, wide: wide_rows, narrow: narrow_rows, weights, sum, mass, take, merge }
+        let take = plan.add_phase("take", vec![take]);
+        let merge = merged.then(|| {
+            let weights = plan.buffer("weights", Extent::Fixed(u64::from(bases) * 4));
+            let [sum, mass] = ["sum", "mass"].map(|label| plan.buffer(label, Extent::External));
+            let merge = kernel.merge("merge corners", corner::MergeBuffers { places, narrow: narrow_rows, weights, sum, mass });
+            Merge { weights, sum, mass, phase: plan.add_phase("merge", vec![merge]) }
+        });
+        CornerPlan { plan, places, wide: wide_rows, narrow: narrow_rows, take, merge }
     }
 }
 

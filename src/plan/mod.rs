@@ -135,11 +135,6 @@ impl Plan {
         PhaseId(self.phases.len() - 1)
     }
 
-    /// Leaves out the phases after this one, which need buffers that there are not.
-    pub(crate) fn keep_first(&mut self, last: PhaseId) {
-        self.phases.truncate(last.0 + 1);
-    }
-
     fn add(&mut self, label: String, extent: Extent, kept: Kept) -> BufferId {
         self.buffers.push(BufferSpec { label, extent, kept });
         BufferId(self.buffers.len() - 1)
