@@ -602,7 +602,7 @@ impl Model {
         let list: Vec<Batch> = list.into_iter().map(|images| Batch { client, images }).collect();
         let mut logits = Vec::new();
         for part in self.parts(gpu, &settings.widths).await? {
-            let limit = Limit { batch: "--context", ..settings.limit };
+            let limit = Limit { batch: "context", ..settings.limit };
             let ensemble = self.ensemble(settings.lambda, &settings.order)?;
             let options = EvaluateOptions { limit, ..settings.evaluation(&part, ensemble, list.len() as u32) };
             let mut evaluator = Evaluator::new(gpu, part.network(), part.server(), &store, options).await?;
@@ -708,7 +708,7 @@ impl TestSettings {
     }
 
     fn limit(&self) -> Limit {
-        Limit { batch: "--eval-batch-size", ..self.limit }
+        Limit { batch: "eval-batch-size", ..self.limit }
     }
 }
 
