@@ -1,11 +1,12 @@
 //! `splitmix sweep`
 
+use super::arguments::time;
 use super::train::{Begin, Extras, Ready, ready, train, watch_for_interrupts};
-use super::{effective, print, table};
+use super::{effective, print, read_data, table};
 use crate::report::{PAGE, Run, TEST, difference, groups, page};
 use crate::run::run_dir::{CONFIG, RunDir, folder_of, write_atomically};
-use crate::run::written::{expanded, line_of, one_line, read_text};
-use crate::run::{TrainConfig, TrainOverrides};
+use crate::run::written::{expanded, misspelled, read_text};
+use crate::run::{TrainConfig, TrainOverrides, model};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroUsize;
@@ -20,15 +21,15 @@ pub(super) struct Args {
     /// Folder with the data sets, where the runs have data = directory.
     #[arg(long)]
     data_dir: Option<PathBuf>,
-    /// Only say which runs there are, and how far they are.
+    /// List the runs and their progress, then exit.
     #[arg(long)]
     list: bool,
-    /// Train at most so many runs together, their lanes in the same dispatches: such as differ in seed or clients-per-round only. It does
-    /// not change results. 1: one after the other.
+    /// Runs that are trained together at most, their lanes in the same dispatches: only runs that differ in nothing but seed and
+    /// clients-per-round are. It does not change results. 1: one after the other.
     #[arg(long, value_name = "RUNS", default_value = "8")]
     together: NonZeroUsize,
-    /// Stop after the round in which this much time has gone: 90m, 2h, 1day 6h. The same command goes on.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    /// Stop after the round in which this much time has passed: 90m, 2h, 1day 6h. Run the same command to resume.
+    #[arg(long, value_name = "TIME", value_parser = time)]
     max_time: Option<Duration>,
 }
 
@@ -50,8 +51,8 @@ const MOST_RUNS: usize = 10_000;
 impl Sweep {
     /// Reads the TOML text of a sweep; the error has no file's name.
     fn parse(text: &str) -> std::result::Result<Sweep, String> {
-        let broken = |e: toml::de::Error| format!("line {}: {}", line_of(text, e.span().map_or(0, |s| s.start)), one_line(e.message()));
-        let mut keys: toml::Table = toml::from_str(text).map_err(broken)?;
+        let broken = |(line, what): (usize, String)| format!("line {line}: {what}");
+        let mut keys: toml::Table = toml::from_str(text).map_err(|e| broken(misspelled(text, &e)))?;
         let mut path = |key: &str| match keys.remove(key) {
             None => Ok(None),
             Some(toml::Value::String(path)) if !path.is_empty() => expanded(path.into()).map(Some).map_err(|e| format!("{key} = {e}")),
@@ -124,10 +125,12 @@ pub(super) async fn run(args: Args) -> Result<()> {
         return print(&table(&rows));
     }
     eprint!("{}", table(&rows));
+    let unfinished = || configs.iter().filter(|c| State::of(c) != State::Finished);
+    check_data(unfinished())?;
     let interrupted = watch_for_interrupts()?;
     let began = Instant::now();
     let (mut failed, mut stopped) = (Vec::new(), Vec::new());
-    let mut waiting = sets(configs.iter().filter(|c| State::of(c) != State::Finished), args.together.get())?;
+    let mut waiting = sets(unfinished(), args.together.get())?;
     while let Some(set) = waiting.pop_front() {
         let Some((ready, set)) = prepare(set, &mut waiting, &mut failed).await else {
             continue;
@@ -161,7 +164,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     if !stopped.is_empty() || !waiting.is_empty() {
         let place = if stopped.is_empty() { format!("with {done}") } else { format!("in {}", stopped.join(", ")) };
         let data = args.data_dir.map_or(String::new(), |folder| format!(" --data-dir {}", folder.display()));
-        return Err(Error::Interrupted(format!("stopped {place}; go on with: splitmix sweep {}{data}", args.file.display())));
+        return Err(Error::Interrupted(format!("stopped {place}; resume with: splitmix sweep {}{data}", args.file.display())));
     }
     match failed.into_iter().next() {
         Some((name, error)) => {
@@ -195,13 +198,36 @@ fn check_saved(config: &TrainConfig, file: &Path) -> Result<()> {
     }
 }
 
+/// Checks before the first run that the data of every run can be read and dealt to its clients.
+fn check_data<'a>(configs: impl Iterator<Item = &'a TrainConfig>) -> Result<()> {
+    let source = |c: &TrainConfig| -> Result<_> {
+        let input = c.network.architecture()?.input;
+        Ok((c.data, c.data_dir.clone(), c.clients_file.clone(), c.domains.clone(), c.test_ratio.to_bits(), input))
+    };
+    let mut read = None;
+    for config in configs {
+        let named = |e: Error| match e.exit_code() {
+            2 => Error::Config(format!("{}: {e}", config.out.display())),
+            _ => e,
+        };
+        let wanted = source(config)?;
+        let dataset = match read.take() {
+            Some((before, dataset)) if before == wanted => dataset,
+            _ => read_data(config).map_err(named)?,
+        };
+        model::partition(&dataset, config).map_err(named)?;
+        read = Some((wanted, dataset));
+    }
+    Ok(())
+}
+
 /// Notes that a run failed: the other runs are worth having without it.
 fn fail(failed: &mut Vec<(String, Error)>, name: String, error: Error) {
     eprintln!("{name}: {error}");
     failed.push((name, error));
 }
 
-/// Runs in sets that are trained together, at most so many in each, as equal as can be; the order is that of each set's first.
+/// Runs in sets that are trained together, at most `most` in each, as equal as can be; the order is that of each set's first.
 fn sets<'a>(configs: impl Iterator<Item = &'a TrainConfig>, most: usize) -> Result<VecDeque<Vec<&'a TrainConfig>>> {
     let mut like: Vec<Vec<&TrainConfig>> = Vec::new();
     for config in configs {
@@ -280,7 +306,7 @@ fn configurations(file: &Path, data_dir: Option<&Path>) -> Result<Vec<TrainConfi
         let text = read_text(&path, "cannot read the configuration")?;
         // Its errors name its own lines.
         TrainConfig::from_toml(&text, &path)?;
-        common = toml::from_str(&text).map_err(|e| Error::Config(format!("{}: {}", path.display(), one_line(e.message()))))?;
+        common = toml::from_str(&text).map_err(|e| Error::Config(format!("{}: {}", path.display(), e.message())))?;
     }
     common.extend(sweep.options.clone());
     let mut configs: Vec<TrainConfig> = Vec::new();
@@ -316,7 +342,7 @@ fn configurations(file: &Path, data_dir: Option<&Path>) -> Result<Vec<TrainConfi
         }
     }
     if configs.is_empty() {
-        return Err(wrong(&"it has no run: add a [[grid]] with lists of values, such as seed = [1, 2, 3]"));
+        return Err(wrong(&"it has no run: add a [[grid]] with lists of values, for example seed = [1, 2, 3]"));
     }
     Ok(configs)
 }
@@ -401,6 +427,16 @@ mod tests {
             }
         }
         assert!(count >= 11, "{count} sweeps");
+    }
+
+    #[test]
+    fn data_that_cannot_be_dealt_is_refused_before_the_first_run() {
+        let configs = of("out = \"s\"\n[[grid]]\nclients-per-domain = [1, 100000]").unwrap();
+        check_data(configs[..1].iter()).unwrap();
+        let error = check_data(configs.iter()).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        let told = error.to_string();
+        assert!(told.starts_with("s/clients-per-domain-100000: domain ") && told.contains("lower clients-per-domain"), "{told}");
     }
 
     #[test]
