@@ -756,6 +756,8 @@ fn images_are_dealt_by_the_partition_that_is_named() {
         fail(splitmix(&["data"]).args(option), 2, &[&words]);
     }
     fail(&mut splitmix(&["data", "--imbalance-factor", "1e30"]), 2, &["imbalance-factor = 1e30", "from 1 to 1e9"]);
+    let (_, notes) = dealt(&["--lr", "0.1", "--rounds", "3", "--seed", "2"]);
+    assert_eq!(notes, "note: --rounds, --lr: no effect on what data shows\n");
 }
 
 #[test]
@@ -767,7 +769,7 @@ fn arguments_that_cannot_be_are_refused_in_one_line() {
     };
     refused(&["train", "--epochs", "3"], "--epochs: splitmix train has no such option: did you mean --local-epochs?");
     refused(&["train", "--flip", "maybe"], "--flip maybe: it must be true or false");
-    refused(&["predict"], "splitmix predict needs IMAGE...: add what is missing; splitmix predict --help explains it");
+    refused(&["predict"], "predict needs IMAGE...: add what is missing; splitmix predict --help explains it");
     refused(&["eval", "none", "--attack", "fgsm,fgsm"], "--attack: fgsm is there twice: leave one out");
     refused(&["train", "--train-attack", "fgsm,pgd-2"], "--train-attack: one attack is wanted, and \"fgsm,pgd-2\" names 2: write fgsm");
     let text = succeed(&mut splitmix(&["train", "--help"]));
@@ -1047,6 +1049,16 @@ fn clients_may_be_named_in_a_file() {
     fail(&mut splitmix(&["train", "--data", "csv", "--out", &path("x")]), 2, &["clients-file"]);
     let both = ["--clients-file", &path("moved.csv"), "--percent", "0.5", "--out", &path("x")];
     fail(splitmix(&["train"]).args(both), 2, &["percent = 0.5: the clients file says who has which images: leave it out"]);
+    let split = "client,image,class,split\na,0.png,x,train\na,1.png,y,train\na,2.png,x,validation\na,3.png,y,test\n";
+    std::fs::write(path("split.csv"), split).expect("written");
+    let done = output(&mut splitmix(&["data", "--clients", "--clients-file", &path("split.csv"), "--validation-ratio", "0.3"]));
+    let (table, notes) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    let counts = |line: &str| line.split_whitespace().map(String::from).collect::<Vec<_>>();
+    assert!(table.lines().any(|line| counts(line) == ["validation", "1", "1", "·"]), "{table}");
+    assert!(
+        notes.contains("note: validation-ratio has no effect on split: the data set has a validation split of its own there"),
+        "{notes}"
+    );
     for command in ["train", "data"] {
         let option = ["--clients-file", &path("moved.csv"), "--clients-per-domain", "4"];
         fail(splitmix(&[command]).args(option), 2, &["--clients-per-domain: the clients file says who has which images: leave it out"]);
@@ -1084,6 +1096,8 @@ fn a_sweep_trains_what_is_not_yet_trained() {
         command
     };
     assert_eq!(succeed(&mut sweep(&["--list"])).matches("to do").count(), 3);
+    let done = output(&mut sweep(&["--list", "--data-dir", "digits"]));
+    assert_eq!(String::from_utf8_lossy(&done.stderr), "note: --data-dir has no effect: no run of the sweep has data = directory\n");
     let more = ["--max-time", "0s", "--data-dir", "digits"];
     fail(&mut sweep(&more), 130, &["stopped in", "splitmix sweep", "sweep.toml --data-dir digits"]);
     assert!(succeed(&mut sweep(&["--list"])).contains("begun"));

@@ -82,7 +82,8 @@ pub(super) fn refusal(error: &clap::Error, arguments: impl IntoIterator<Item = O
         }
         ErrorKind::MissingRequiredArgument => {
             let missing: Vec<String> = list(ContextKind::InvalidArg);
-            format!("{called} needs {}: add what is missing; {called} --help explains it", missing.join(" and "))
+            let command = called.trim_start_matches("splitmix ");
+            format!("{command} needs {}: add what is missing; {called} --help explains it", missing.join(" and "))
         }
         _ => {
             let text = error.to_string();
@@ -199,9 +200,9 @@ mod tests {
             ("sweep x.toml --max-time 1", format!("--max-time: \"1\" {time}")),
             ("data fetch mnist --timeout never", format!("--timeout: \"never\" {time}")),
             ("train --resume --config x", "--resume: it cannot be combined with --config FILE: leave one of them out".into()),
-            ("predict", "splitmix predict needs IMAGE...: add what is missing; splitmix predict --help explains it".into()),
-            ("import", "splitmix import needs --to FILE and FILE: add what is missing; splitmix import --help explains it".into()),
-            ("eval --page x.html", "splitmix eval needs --grid: add what is missing; splitmix eval --help explains it".into()),
+            ("predict", "predict needs IMAGE...: add what is missing; splitmix predict --help explains it".into()),
+            ("import", "import needs --to FILE and FILE: add what is missing; splitmix import --help explains it".into()),
+            ("eval --page x.html", "eval needs --grid: add what is missing; splitmix eval --help explains it".into()),
         ] {
             assert_eq!(refused(arguments), said);
         }

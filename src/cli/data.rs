@@ -59,6 +59,12 @@ struct FetchArgs {
     timeout: Duration,
 }
 
+/// Options of a training that decide which images there are.
+const READ: [&str; 6] = ["data", "domains", "data-dir", "clients-file", "test-ratio", "network"];
+
+/// Options that the clients depend on, besides those that deal images.
+const OF_CLIENTS: [&str; 7] = ["validation-ratio", "seed", "method", "base-width", "width", "budgets", "batch-size"];
+
 fn fetch_set(args: FetchArgs) -> Result<()> {
     let sources = sources();
     let Some(name) = &args.name else {
@@ -112,11 +118,15 @@ pub(super) fn run(args: Args) -> Result<()> {
     args.sheet.iter().try_for_each(|file| check_output(file))?;
     let given = args.options.given();
     let config = configuration(args.config.as_deref(), args.options)?;
-    if let Some(key) = given.iter().find(|key| !args.clients && (DEALING.contains(&key.as_str()) || *key == "validation-ratio")) {
+    let deals = |key: &&String| DEALING.contains(&key.as_str()) || *key == "validation-ratio";
+    if let Some(key) = given.iter().find(|key| !args.clients && deals(key)) {
         return Err(Error::Config(format!("--{key} is about the images of each client, which only --clients shows: add --clients")));
     }
-    if args.clients {
-        config.unused_dealing().iter().for_each(note);
+    config.unused_dealing().iter().for_each(note);
+    let shows = |key: &str| READ.contains(&key) || args.clients && (DEALING.contains(&key) || OF_CLIENTS.contains(&key));
+    let others: Vec<String> = given.iter().filter(|key| !shows(key)).map(|key| format!("--{key}")).collect();
+    if !others.is_empty() {
+        note(format!("{}: no effect on what data shows{}", others.join(", "), if args.clients { "" } else { " without --clients" }));
     }
     let dataset = load_data(&config)?;
     print(&describe(&dataset))?;

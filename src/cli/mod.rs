@@ -242,7 +242,7 @@ fn check_output(file: &Path) -> Result<()> {
         return Err(Error::Config(format!("{} is a folder: name a file", file.display())));
     }
     if !folder.is_dir() {
-        return Err(Error::Config(format!("{}: the folder {} does not exist: make it, or name another", file.display(), folder.display())));
+        return Err(Error::Config(format!("{}: there is no folder {}: make it, or name another", file.display(), folder.display())));
     }
     Ok(())
 }

@@ -128,7 +128,7 @@ options! {
         /// them.
         ["Method", num_args = 0..=1, default_missing_value = "true"] local_bn: bool = false;
         /// Share of attacked images in the training loss, in [0, 1]. 0: standard training; between 0 and 1: adversarial
-        /// training with dual batch norms, mixed at test time with `eval --lambda`; 1: attacked images only.
+        /// training with dual batch norms, mixed at test time (the lambda of eval); 1: attacked images only.
         ["Method"] lambda_train: f64 = 0.0;
         /// Attack of the adversarial training and of its validation: pgd-STEPS or fgsm in a ball of 8/255; -epsN: of N/255.
         ["Method"] train_attack: Attack = Attack::TRAINING;
@@ -749,7 +749,7 @@ impl TrainConfig {
         warnings
     }
 
-    /// Options for dealing images that have no effect with the others.
+    /// Options about the images and their clients that have no effect with the others.
     pub fn unused_dealing(&self) -> Vec<String> {
         let (default, csv) = (TrainConfig::default(), self.data == DataSource::Csv);
         let share = self.smallest_share;
@@ -762,7 +762,11 @@ impl TrainConfig {
         } else if share != default.smallest_share && !self.equal_steps() {
             unused.push(("smallest-share", share, "it is for partition = dirichlet or sizes, and for classes with dirichlet"));
         }
-        unused.into_iter().map(|(key, own, why)| format!("{key} = {own} has no effect: {why}")).collect()
+        let mut unused: Vec<String> = unused.into_iter().map(|(key, own, why)| format!("{key} = {own} has no effect: {why}")).collect();
+        if self.data == DataSource::Embedded && self.test_ratio != default.test_ratio {
+            unused.push(format!("test-ratio = {} has no effect: the images inside the program have a test split", self.test_ratio));
+        }
+        unused
     }
 
     /// Random changes to training images, if there are any.
@@ -1353,6 +1357,7 @@ mod tests {
             "base-width = 1/4: it has no effect with fedavg",
         );
         warned(|c| (c.method, c.budgets) = (MethodName::FedAvg, "8-2".parse().unwrap()), "budgets = 8-2: it has no effect with fedavg");
+        warned(|c| c.test_ratio = 0.3, "test-ratio = 0.3 has no effect: the images inside the program have a test split");
         warned(|c| c.smallest_share = 5, "smallest-share = 5 has no effect: it is for partition = dirichlet or sizes");
         let file = |c: &mut TrainConfig| (c.data, c.clients_file) = (DataSource::Csv, Some("c.csv".into()));
         for (change, word) in [

@@ -102,7 +102,11 @@ pub fn partition(dataset: &Dataset, config: &TrainConfig) -> Result<Partition> {
     let (settings, algorithm) = (config.partition_settings()?, config.algorithm());
     if !dataset.clients.is_empty() {
         let given: Vec<Given> = dataset.clients.iter().map(holding).collect();
-        return crate::fl::partition::given(&given, &settings, &*algorithm);
+        let mut all = crate::fl::partition::given(&given, &settings, &*algorithm)?;
+        if config.validation_ratio != TrainConfig::default().validation_ratio && given.iter().all(|c| !c.validation.is_empty()) {
+            all.warnings.push(Warning::RatioUnused { domains: dataset.domains.iter().map(|d| d.name.clone()).collect() });
+        }
+        return Ok(all);
     }
     let labels = dataset.domains.iter().map(|d| DomainLabels {
         name: d.name.clone(),

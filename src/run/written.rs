@@ -97,9 +97,15 @@ pub(crate) fn misspelled(text: &str, error: &toml::de::Error) -> (usize, String)
             let items: Vec<String> = list.split(',').map(str::trim).filter(|part| !part.is_empty()).map(item).collect();
             format!("a list has brackets, and text in it has quotes: write {key} = [{}]", items.join(", "))
         }
+        None if is_name && value.contains('=') && !value.contains(quotes) && !value.starts_with('{') => {
+            "write each option on its own line".into()
+        }
         None if TrainConfig::keys().contains(&key) && !value.starts_with('{') => wanted(&key, &toml::Value::from(plain)),
         None if is_name && !plain.is_empty() && !value.starts_with('{') && plain.parse::<f64>().is_err() => {
             format!("text needs quotes: write {key} = {}", quoted(plain))
+        }
+        _ if error.message().starts_with("string values must be quoted") => {
+            format!("text needs quotes: write {}", quoted(written.trim_end_matches(',')))
         }
         _ => format!("{}: write each line as key = value, with text in quotes", error.message()),
     };
@@ -150,7 +156,7 @@ fn wanted(key: &str, value: &toml::Value) -> String {
 /// An option's default as it is written on the command line, or an example where it has none; nothing for another command's own option.
 pub(crate) fn example_of(key: &str) -> Option<String> {
     let (_, kind) = KINDS.iter().find(|(name, _)| name.replace('_', "-") == key)?;
-    let default = default_of(key, kind);
+    let default = if *kind == "bool" { "true".into() } else { default_of(key, kind) };
     let plain = default.trim_matches(['[', ']', '"']);
     Some(if plain.is_empty() { "NAME".into() } else { plain.into() })
 }
@@ -322,6 +328,8 @@ mod tests {
                 format!("my.toml, line 2: {line}: {said}")
             );
         }
+        assert_eq!(wrong("rounds = 5 lr = 3"), "my.toml, line 1: rounds = 5 lr = 3: write each option on its own line");
+        assert_eq!(wrong("widths = [\n  1/8,\n]"), "my.toml, line 2: 1/8,: text needs quotes: write \"1/8\"");
         assert_eq!(
             wrong("rounds = 1\nlr = 0.1\nrounds = 2"),
             "my.toml, line 3: rounds is set twice, the first time in line 1: leave one of them out"
