@@ -207,19 +207,13 @@ fn effective(mut config: TrainConfig) -> Result<TrainConfig> {
     config.validate()
 }
 
-/// The data set that a configuration names, its domains in the requested order; what is unusual about it goes to standard error.
+/// The data set that a configuration names, its domains in the requested order.
 fn load_data(config: &TrainConfig) -> Result<Dataset> {
-    let dataset = read_data(config)?;
-    dataset.notes.iter().for_each(note);
-    Ok(dataset)
-}
-
-fn read_data(config: &TrainConfig) -> Result<Dataset> {
     let wanted = &config.domains.0;
     let [_, height, width] = config.network.architecture()?.input;
     let cache = cache_folder().map(|folder| folder.join("images"));
     let options = sets::LoadOptions { size: (height, width), test_ratio: config.test_ratio, cache };
-    match (config.data, &config.data_dir) {
+    let dataset = match (config.data, &config.data_dir) {
         (DataSource::Directory, Some(folder)) => sets::load_directory(folder, wanted, &options),
         (DataSource::Directory, None) => Err(Error::Config("data = directory: name the folder with data-dir".into())),
         (DataSource::Csv, _) => {
@@ -227,7 +221,9 @@ fn read_data(config: &TrainConfig) -> Result<Dataset> {
             sets::load_clients(file, &options)
         }
         (DataSource::Embedded, _) => sets::embedded()?.with_domains(wanted)?.resized((height, width)),
-    }
+    }?;
+    dataset.notes.iter().for_each(note);
+    Ok(dataset)
 }
 
 /// Says on standard error what is unusual. Names that files hold are in it, so it is made one line of plain characters.

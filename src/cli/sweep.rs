@@ -2,7 +2,8 @@
 
 use super::arguments::time;
 use super::train::{Begin, Extras, Ready, ready, train, watch_for_interrupts};
-use super::{effective, note, print, read_data, table};
+use super::{effective, load_data, note, print, table};
+use crate::data::Dataset;
 use crate::report::{PAGE, Run, TEST, difference, groups, page};
 use crate::run::config::DataSource;
 use crate::run::run_dir::{CONFIG, RunDir, folder_of, write_atomically};
@@ -130,13 +131,13 @@ pub(super) async fn run(args: Args) -> Result<()> {
     }
     eprint!("{}", table(&rows));
     let unfinished = || configs.iter().filter(|c| State::of(c) != State::Finished);
-    check_data(unfinished())?;
+    let mut read = check_data(unfinished())?;
     let interrupted = watch_for_interrupts()?;
     let began = Instant::now();
     let (mut failed, mut stopped) = (Vec::new(), Vec::new());
     let mut waiting = sets(unfinished(), args.together.get())?;
     while let Some(set) = waiting.pop_front() {
-        let Some((ready, set)) = prepare(set, &mut waiting, &mut failed).await else {
+        let Some((ready, set)) = prepare(set, &mut read, &mut waiting, &mut failed).await else {
             continue;
         };
         let left = args.max_time.map(|most| most.saturating_sub(began.elapsed()));
@@ -202,27 +203,35 @@ fn check_saved(config: &TrainConfig, file: &Path) -> Result<()> {
     }
 }
 
-/// Checks before the first run that the data of every run can be read and dealt to its clients.
-fn check_data<'a>(configs: impl Iterator<Item = &'a TrainConfig>) -> Result<()> {
-    let source = |c: &TrainConfig| -> Result<_> {
-        let input = c.network.architecture()?.input;
-        Ok((c.data, c.data_dir.clone(), c.clients_file.clone(), c.domains.clone(), c.test_ratio.to_bits(), input))
-    };
-    let mut read = None;
+/// The options of a run that say which data it reads, and the data.
+type Read<'a> = (&'a TrainConfig, Dataset);
+
+/// Whether two runs read the same data.
+fn same_data(a: &TrainConfig, b: &TrainConfig) -> Result<bool> {
+    let places = |c: &TrainConfig| (c.data, c.data_dir.clone(), c.clients_file.clone(), c.domains.clone(), c.test_ratio.to_bits());
+    Ok(places(a) == places(b) && a.network.architecture()?.input == b.network.architecture()?.input)
+}
+
+/// Checks before the first run that the data of every run can be read and dealt to its clients. Returns what was read last.
+fn check_data<'a>(configs: impl Iterator<Item = &'a TrainConfig>) -> Result<Option<Read<'a>>> {
+    let mut read: Option<Read> = None;
     for config in configs {
         let named = |e: Error| match e.exit_code() {
             2 => Error::Config(format!("{}: {e}", config.out.display())),
             _ => e,
         };
-        let wanted = source(config)?;
         let dataset = match read.take() {
-            Some((before, dataset)) if before == wanted => dataset,
-            _ => read_data(config).map_err(named)?,
+            Some((before, dataset)) if same_data(before, config)? => dataset,
+            // What was read before must not take memory meanwhile.
+            other => {
+                drop(other);
+                load_data(config).map_err(named)?
+            }
         };
         model::partition(&dataset, config).map_err(named)?;
-        read = Some((wanted, dataset));
+        read = Some((config, dataset));
     }
-    Ok(())
+    Ok(read)
 }
 
 /// Notes that a run failed: the other runs are worth having without it.
@@ -254,10 +263,11 @@ fn sets<'a>(configs: impl Iterator<Item = &'a TrainConfig>, most: usize) -> Resu
     Ok(like.into_iter().flat_map(parts).collect())
 }
 
-/// Prepares a set of runs. Returns it with the runs' names; nothing where it is to be tried in parts, which then wait first, or every
+/// Prepares a set of runs, on the data that was read if they have that. Returns it with the runs' names; nothing where it is to be tried in parts, which then wait first, or every
 /// run failed, as one does that cannot be taken up again.
 async fn prepare<'a>(
     set: Vec<&'a TrainConfig>,
+    read: &mut Option<Read<'a>>,
     waiting: &mut VecDeque<Vec<&'a TrainConfig>>,
     failed: &mut Vec<(String, Error)>,
 ) -> Option<(Ready, Vec<String>)> {
@@ -288,7 +298,11 @@ async fn prepare<'a>(
         return None;
     }
     let names: Vec<String> = taken.iter().map(|config| config.out.display().to_string()).collect();
-    match ready(runs).await {
+    let read = match read.take() {
+        Some((before, dataset)) if same_data(before, taken[0]).unwrap_or(false) => Some(dataset),
+        _ => None,
+    };
+    match ready(runs, read).await {
         Ok(ready) => return Some((ready, names)),
         // They may not fit together, or one of them may be at fault.
         Err(error) if taken.len() > 1 => {
@@ -436,7 +450,7 @@ mod tests {
     #[test]
     fn data_that_cannot_be_dealt_is_refused_before_the_first_run() {
         let configs = of("out = \"s\"\n[[grid]]\nclients-per-domain = [1, 100000]").unwrap();
-        let error = check_data(configs.iter()).unwrap_err();
+        let error = check_data(configs.iter()).map(|_| ()).unwrap_err();
         assert_eq!(error.exit_code(), 2);
         let told = error.to_string();
         assert!(told.starts_with("s/clients-per-domain-100000: domain ") && told.contains("lower clients-per-domain"), "{told}");

@@ -68,7 +68,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     };
     let extras = Extras { max_time: args.max_time, tensorboard: args.tensorboard, no_table: args.no_table };
     let interrupted = watch_for_interrupts()?;
-    let ends = train(ready(vec![Begin { config, resumed }]).await?, &extras, &interrupted).await?;
+    let ends = train(ready(vec![Begin { config, resumed }], None).await?, &extras, &interrupted).await?;
     ends.into_iter().collect()
 }
 
@@ -93,8 +93,8 @@ pub(super) struct Ready {
     folders: Vec<Option<RunDir>>,
 }
 
-/// Opens the adapter and prepares the training of runs that go together.
-pub(super) async fn ready(mut runs: Vec<Begin>) -> Result<Ready> {
+/// Opens the adapter and prepares the training of runs that go together, on their data if that is read already.
+pub(super) async fn ready(mut runs: Vec<Begin>, read: Option<Dataset>) -> Result<Ready> {
     let Some(config) = runs.first().map(|run| run.config.clone()) else {
         return Err(Error::Config("no run to train is named".into()));
     };
@@ -104,7 +104,7 @@ pub(super) async fn ready(mut runs: Vec<Begin>) -> Result<Ready> {
         let begun = run.resumed.as_ref().is_some_and(|(_, checkpoint)| checkpoint.is_some());
         inits.push(if begun { None } else { init(&mut run.config)? });
     }
-    let dataset = load_data(&config)?;
+    let dataset = read.map_or_else(|| load_data(&config), Ok)?;
     let gpu = open_gpu(config.adapter.clone(), config.checked_shaders).await?;
     eprintln!("adapter: {}", gpu.describe());
     let (mut starts, mut folders) = (Vec::new(), Vec::new());
