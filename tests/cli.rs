@@ -757,7 +757,7 @@ fn images_are_dealt_by_the_partition_that_is_named() {
     }
     fail(&mut splitmix(&["data", "--imbalance-factor", "1e30"]), 2, &["imbalance-factor = 1e30", "from 1 to 1e9"]);
     let (_, notes) = dealt(&["--lr", "0.1", "--rounds", "3", "--seed", "2"]);
-    assert_eq!(notes, "note: --rounds, --lr: no effect on what data shows\n");
+    assert_eq!(notes, "note: --rounds, --lr: no effect on what this command shows\n");
 }
 
 #[test]

@@ -126,7 +126,7 @@ pub(super) fn run(args: Args) -> Result<()> {
     let shows = |key: &str| READ.contains(&key) || args.clients && (DEALING.contains(&key) || OF_CLIENTS.contains(&key));
     let others: Vec<String> = given.iter().filter(|key| !shows(key)).map(|key| format!("--{key}")).collect();
     if !others.is_empty() {
-        note(format!("{}: no effect on what data shows{}", others.join(", "), if args.clients { "" } else { " without --clients" }));
+        note(format!("{}: no effect on what this command shows", others.join(", ")));
     }
     let dataset = load_data(&config)?;
     print(&describe(&dataset))?;

@@ -43,7 +43,8 @@ pub(super) struct Args {
     /// The page that --grid writes; grid.html beside the model when not given.
     #[arg(long, value_name = "FILE", requires = "grid")]
     page: Option<PathBuf>,
-    /// Which bases a width takes first: `own`, as they are numbered, or `accuracy`, the best on the validation images (at the first lambda).
+    /// Which bases a width takes first: `own`, as they are numbered, or `accuracy`, the best on the validation images at the first
+    /// lambda.
     #[arg(long, default_value = "own", ignore_case = true)]
     order: Order,
     /// Test at most this many images of every client, spread evenly over its own: attacking all images is slow.

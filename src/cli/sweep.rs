@@ -263,8 +263,8 @@ fn sets<'a>(configs: impl Iterator<Item = &'a TrainConfig>, most: usize) -> Resu
     Ok(like.into_iter().flat_map(parts).collect())
 }
 
-/// Prepares a set of runs, on the data that was read if they have that. Returns it with the runs' names; nothing where it is to be tried in parts, which then wait first, or every
-/// run failed, as one does that cannot be taken up again.
+/// Prepares a set of runs, on the data that was read if they have that. Returns it with the runs' names; nothing where it is to be tried
+/// in parts, which then wait first, or every run failed, as one does that cannot be taken up again.
 async fn prepare<'a>(
     set: Vec<&'a TrainConfig>,
     read: &mut Option<Read<'a>>,
