@@ -38,7 +38,7 @@ fn fail(command: &mut Command, code: i32, words: &[&str]) {
     let text = String::from_utf8_lossy(&done.stderr);
     assert_eq!(done.status.code(), Some(code), "{text}");
     let last = text.trim_end().lines().last().unwrap_or_default();
-    assert!(last.starts_with("splitmix: ") || text.contains("error: "), "not told as the program tells errors: {text}");
+    assert!(last.starts_with("splitmix: "), "not told as the program tells errors: {text}");
     for word in words {
         assert!(text.contains(word), "{word:?} is missing in: {text}");
     }
@@ -460,7 +460,7 @@ fn an_adversarial_run_is_resumed_tested_at_any_lambda_mixed_and_used() {
     assert!(done.status.success() && told.contains("bases by validation accuracy"), "{told}");
     let text = String::from_utf8_lossy(&done.stdout);
     assert!(text.contains("2 base(s), 7528 parameters") && text.contains("million multiply–adds") && onnx.exists(), "{text}");
-    fail(&mut mix(&client), 2, &["is there already"]);
+    fail(&mut mix(&client), 2, &["exists already"]);
     let file = mixed.to_string_lossy().to_string();
     let text = succeed(&mut splitmix(&["eval", &file]));
     assert!(text.contains("1/32") && !text.contains("1/64"), "{text}");
@@ -495,7 +495,7 @@ fn corners_are_trained_side_by_side_and_tested_at_any_width() {
         let whole = path(method);
         let done = output(&mut corners(&whole, &[]));
         let told = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success() && told.contains("1 + 1 lanes a wave"), "{told}");
+        assert!(done.status.success() && told.contains("1 + 1 lanes per wave"), "{told}");
         let text = String::from_utf8_lossy(&done.stdout);
         assert!(text.contains("\n1/64 ") && text.contains("\n1/32 "), "{text}");
 
@@ -745,10 +745,36 @@ fn images_are_dealt_by_the_partition_that_is_named() {
     assert!(notes.lines().any(|line| line.starts_with("note: no client has ") && line.contains("training images of mnist")), "{notes}");
     let refused = |more: &[&str], words: &[&str]| fail(splitmix(&["data", "--clients"]).args(more), 2, words);
     refused(&["--partition", "dirichlet"], &["partition = dirichlet: it needs alpha"]);
-    refused(&["--partition", "dirichlet", "--dirichlet", "0.1"], &["write alpha in its place"]);
+    refused(&["--partition", "dirichlet", "--dirichlet", "0.1"], &["write alpha instead"]);
     refused(&["--alpha", "0.1"], &["add one of these"]);
     refused(&["--partition", "label"], &["\"label\" is not a partition"]);
     refused(&["--partition", "dirichlet", "--alpha", "1", "--smallest-share", "99999"], &["too few for 4 clients of at least 99999"]);
+    assert_eq!(rule(&["--partition", "IID"]), rule(&[]), "in any letter case");
+    // Without the clients these have no effect.
+    for option in [["--partition", "shards"], ["--imbalance-factor", "10"], ["--clients-per-domain", "100000000"], ["--percent", "0.5"]] {
+        let words = format!("{} is about the images of each client, which only --clients shows: add --clients", option[0]);
+        fail(splitmix(&["data"]).args(option), 2, &[&words]);
+    }
+    fail(&mut splitmix(&["data", "--imbalance-factor", "1e30"]), 2, &["imbalance-factor = 1e30", "from 1 to 1e9"]);
+    let (_, notes) = dealt(&["--lr", "0.1", "--rounds", "3", "--seed", "2"]);
+    assert_eq!(notes, "note: --rounds, --lr: no effect on what this command shows\n");
+}
+
+#[test]
+fn arguments_that_cannot_be_are_refused_in_one_line() {
+    let refused = |arguments: &[&str], line: &str| {
+        let done = output(&mut splitmix(arguments));
+        assert_eq!(done.status.code(), Some(2));
+        assert_eq!((String::from_utf8_lossy(&done.stderr), done.stdout.len()), (format!("splitmix: {line}\n").into(), 0));
+    };
+    refused(&["train", "--epochs", "3"], "--epochs: splitmix train has no such option: did you mean --local-epochs?");
+    refused(&["train", "--flip", "maybe"], "--flip maybe: it must be true or false");
+    refused(&["predict"], "predict needs IMAGE...: add what is missing; splitmix predict --help explains it");
+    refused(&["eval", "none", "--attack", "fgsm,fgsm"], "--attack: fgsm is there twice: leave one out");
+    refused(&["train", "--train-attack", "fgsm,pgd-2"], "--train-attack: one attack is wanted, and \"fgsm,pgd-2\" names 2: write fgsm");
+    let text = succeed(&mut splitmix(&["train", "--help"]));
+    assert!(text.contains("--local-epochs"), "{text}");
+    assert!(succeed(&mut splitmix(&["--version"])).starts_with("splitmix "));
 }
 
 #[test]
@@ -830,10 +856,10 @@ fn a_model_is_tested_where_its_data_is_and_a_lesser_grid_replaces_none() {
     succeed(&mut grid(&[]));
     let (whole, page) = (kept(), std::fs::read(path("run/grid.html")).expect("a page"));
     for lesser in [&["--images-per-client", "4"][..], &["--widths", "1/32"], &["--attack", "fgsm"]] {
-        fail(&mut grid(lesser), 2, &["grid.json is not written over", "--page"]);
+        fail(&mut grid(lesser), 2, &["grid.json is not overwritten", "--page"]);
     }
     let done = output(&mut grid(&["--images-per-client", "4", "--json", &text("four.json")]));
-    assert!(done.status.success() && String::from_utf8_lossy(&done.stderr).contains("stays as it is"), "{done:?}");
+    assert!(done.status.success() && String::from_utf8_lossy(&done.stderr).contains("stays unchanged"), "{done:?}");
     let last = text("run/last.safetensors");
     fail(&mut splitmix(&["eval", &last, "--grid", "--attack", "pgd-1"]), 2, &["not the best round"]);
     assert_eq!((kept(), std::fs::read(path("run/grid.html")).expect("a page")), (whole.clone(), page));
@@ -1022,7 +1048,21 @@ fn clients_may_be_named_in_a_file() {
     assert!(text.contains("Ulm") && text.contains("Kiel"), "{text}");
     fail(&mut splitmix(&["train", "--data", "csv", "--out", &path("x")]), 2, &["clients-file"]);
     let both = ["--clients-file", &path("moved.csv"), "--percent", "0.5", "--out", &path("x")];
-    fail(splitmix(&["train"]).args(both), 2, &["percent", "leave it out"]);
+    fail(splitmix(&["train"]).args(both), 2, &["percent = 0.5: the clients file says who has which images: leave it out"]);
+    let split = "client,image,class,split\na,0.png,x,train\na,1.png,y,train\na,2.png,x,validation\na,3.png,y,test\n";
+    std::fs::write(path("split.csv"), split).expect("written");
+    let done = output(&mut splitmix(&["data", "--clients", "--clients-file", &path("split.csv"), "--validation-ratio", "0.3"]));
+    let (table, notes) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    let counts = |line: &str| line.split_whitespace().map(String::from).collect::<Vec<_>>();
+    assert!(table.lines().any(|line| counts(line) == ["validation", "1", "1", "·"]), "{table}");
+    assert!(
+        notes.contains("note: validation-ratio has no effect on split: the data set has a validation split of its own there"),
+        "{notes}"
+    );
+    for command in ["train", "data"] {
+        let option = ["--clients-file", &path("moved.csv"), "--clients-per-domain", "4"];
+        fail(splitmix(&[command]).args(option), 2, &["--clients-per-domain: the clients file says who has which images: leave it out"]);
+    }
 }
 
 #[test]
@@ -1056,6 +1096,8 @@ fn a_sweep_trains_what_is_not_yet_trained() {
         command
     };
     assert_eq!(succeed(&mut sweep(&["--list"])).matches("to do").count(), 3);
+    let done = output(&mut sweep(&["--list", "--data-dir", "digits"]));
+    assert_eq!(String::from_utf8_lossy(&done.stderr), "note: --data-dir has no effect: no run of the sweep has data = directory\n");
     let more = ["--max-time", "0s", "--data-dir", "digits"];
     fail(&mut sweep(&more), 130, &["stopped in", "splitmix sweep", "sweep.toml --data-dir digits"]);
     assert!(succeed(&mut sweep(&["--list"])).contains("begun"));
@@ -1158,7 +1200,7 @@ fn runs_that_are_trained_together_are_the_same_to_the_bit_as_alone() {
         std::fs::write(&file, text.replace("rounds = 3", "rounds = 3, wave-lanes = 5")).expect("written");
         command
     };
-    fail(&mut with_waves("stopped"), 130, &["stopped in", "seed-1, ", "splitmix sweep", "up to 5 lanes a wave"]);
+    fail(&mut with_waves("stopped"), 130, &["stopped in", "seed-1, ", "splitmix sweep", "up to 5 lanes per wave"]);
     let list = succeed(splitmix(&["sweep", "--list"]).arg(path("stopped.toml")));
     assert_eq!((list.matches("begun").count(), list.matches("to do").count()), (3, 3), "{list}");
     // One of them is a round ahead: the others catch up with it.
@@ -1325,5 +1367,5 @@ fn parameters_of_other_programs_are_imported_or_refused_by_what_is_wrong() {
         2,
         &["inside the program, so --data-dir has no effect"],
     );
-    fail(&mut splitmix(&["eval", &text("plain.safetensors"), "--attack", ""]), 2, &["attack: no value is given"]);
+    fail(&mut splitmix(&["eval", &text("plain.safetensors"), "--attack", ""]), 2, &["attack: it has no value"]);
 }

@@ -25,7 +25,7 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 0.0)]
     lambda: f64,
     /// Which bases are taken first: `own`, as they are numbered, or `accuracy`, the best on the validation images.
-    #[arg(long, default_value = "own")]
+    #[arg(long, default_value = "own", ignore_case = true)]
     order: Order,
     /// Client whose batch norms are taken, as `splitmix data` names it, where clients have their own (local-bn, or bn-mode post).
     #[arg(long, value_name = "NAME")]

@@ -102,7 +102,11 @@ pub fn partition(dataset: &Dataset, config: &TrainConfig) -> Result<Partition> {
     let (settings, algorithm) = (config.partition_settings()?, config.algorithm());
     if !dataset.clients.is_empty() {
         let given: Vec<Given> = dataset.clients.iter().map(holding).collect();
-        return crate::fl::partition::given(&given, &settings, &*algorithm);
+        let mut all = crate::fl::partition::given(&given, &settings, &*algorithm)?;
+        if config.validation_ratio != TrainConfig::default().validation_ratio && given.iter().all(|c| !c.validation.is_empty()) {
+            all.warnings.push(Warning::RatioUnused { domains: dataset.domains.iter().map(|d| d.name.clone()).collect() });
+        }
+        return Ok(all);
     }
     let labels = dataset.domains.iter().map(|d| DomainLabels {
         name: d.name.clone(),
@@ -602,7 +606,7 @@ impl Model {
         let list: Vec<Batch> = list.into_iter().map(|images| Batch { client, images }).collect();
         let mut logits = Vec::new();
         for part in self.parts(gpu, &settings.widths).await? {
-            let limit = Limit { batch: "--context", ..settings.limit };
+            let limit = Limit { batch: "context", ..settings.limit };
             let ensemble = self.ensemble(settings.lambda, &settings.order)?;
             let options = EvaluateOptions { limit, ..settings.evaluation(&part, ensemble, list.len() as u32) };
             let mut evaluator = Evaluator::new(gpu, part.network(), part.server(), &store, options).await?;
@@ -708,7 +712,7 @@ impl TestSettings {
     }
 
     fn limit(&self) -> Limit {
-        Limit { batch: "--eval-batch-size", ..self.limit }
+        Limit { batch: "eval-batch-size", ..self.limit }
     }
 }
 
