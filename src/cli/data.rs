@@ -69,6 +69,9 @@ fn fetch_set(args: FetchArgs) -> Result<()> {
         let how = "bring other sets yourself, in the formats of datasets/README.md";
         return Err(Error::Config(format!("{name:?} is no data set that can be fetched: choose {}; {how}", names.join(", "))));
     };
+    if args.timeout.is_zero() {
+        return Err(Error::Config("--timeout 0s: it must be above 0: write for example --timeout 30s".into()));
+    }
     let origin = match (args.url, args.from) {
         (Some(url), _) => Origin::Mirror(url),
         (None, Some(path)) => Origin::Path(path),
