@@ -1,6 +1,7 @@
 //! Text tables of what is in a data set and of what every client holds.
 
 use super::Dataset;
+use crate::error::OneLine;
 
 /// What one client holds: a row of [`class_table`].
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -87,7 +88,7 @@ pub fn describe(dataset: &Dataset) -> String {
     let (domains, classes) = (dataset.domains.len(), dataset.classes.len());
     let mut text = format!(
         "{}: {domains} domain{}, {classes} classes, images {height}×{width} RGB\n\n",
-        dataset.name,
+        OneLine(&dataset.name),
         if domains == 1 { "" } else { "s" }
     );
     let mut head = ["domain", "origin", "split"].map(Cell::left).to_vec();
@@ -115,12 +116,12 @@ struct Cell {
 }
 
 impl Cell {
-    fn left(text: impl Into<String>) -> Self {
-        Self { text: text.into(), right: false }
+    fn left(text: impl AsRef<str>) -> Self {
+        Self { text: OneLine(text.as_ref()).to_string(), right: false }
     }
 
-    fn right(text: impl Into<String>) -> Self {
-        Self { text: text.into(), right: true }
+    fn right(text: impl AsRef<str>) -> Self {
+        Self { text: OneLine(text.as_ref()).to_string(), right: true }
     }
 
     /// A number; a dot for 0, so that missing classes are seen at once.
@@ -208,6 +209,21 @@ all     2 clients              201 203 205   · 209 211 213 215 217 219  1893 22
         assert_eq!(table.lines().count(), 1 + 1 + 6 + 1 + 3, "\n{table}");
         assert!(table.lines().all(|line| line.chars().count() <= 100));
         assert!(table.lines().nth(3).unwrap().trim_start().starts_with("val"));
+    }
+
+    #[test]
+    fn names_of_files_neither_end_the_line_nor_steer_the_terminal() {
+        let mut row = rows().remove(0);
+        (row.name, row.domain) = ("a\nb".into(), "\x1b[31mred".into());
+        let classes = ["\x1b[2J".to_string(), "\tx".into()];
+        let table = class_table(&[row], &classes, Splits::Train);
+        let lines: Vec<&str> = table.lines().collect();
+        assert!(lines.len() == 5 && lines[2].starts_with("a b  "), "{table}");
+        assert!(!table.contains(|c: char| c.is_control() && c != '\n'), "{table:?}");
+        let set = ImageSet { height: 1, width: 1, pixels: vec![0; 6], labels: vec![0, 1] };
+        let domain = Domain { name: "d\x07".into(), origin: Origin::Genuine, train: set.clone(), test: set, validation: 0 };
+        let text = describe(&Dataset::new("of\x1b", classes.to_vec(), vec![domain]).unwrap());
+        assert!(text.contains("d\u{fffd}  ") && !text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
     }
 
     #[test]
