@@ -225,9 +225,9 @@ options! {
 /// Most images of a batch.
 const LARGEST_BATCH: usize = 65_536;
 
-/// Options that cannot change what is learnt, and may differ when a run is resumed.
+/// Options that cannot change what is learnt, and may differ when a run is resumed. The test comes after the last round.
 const FREE_ON_RESUME: &[&str] =
-    &["out", "data-dir", "clients-file", "adapter", "memory-limit", "wave-lanes", "checked-shaders", "checkpoint-every"];
+    &["out", "data-dir", "clients-file", "adapter", "memory-limit", "wave-lanes", "checked-shaders", "checkpoint-every", "eval-batch-size"];
 
 /// Options that runs may differ in that are trained together: their lanes go through the same dispatches.
 const FREE_TOGETHER: &[&str] = &["seed", "out", "clients-per-round"];
@@ -1102,6 +1102,7 @@ mod file {
             self.out = place("out", self.out)?;
             self.data_dir = self.data_dir.map(|path| place("data-dir", path)).transpose()?;
             self.clients_file = self.clients_file.map(|path| place("clients-file", path)).transpose()?;
+            self.init = self.init.map(|path| place("init", path)).transpose()?;
             self.network = self.network.read()?;
             Ok(self)
         }
@@ -1538,6 +1539,7 @@ mod tests {
             c.out = "elsewhere".into();
             c.adapter = Some("llvmpipe".into());
             c.wave_lanes = Some(7);
+            c.eval_batch_size = 16;
         });
         same.unwrap().check_resume(&saved).unwrap();
         let message = valid(|c| c.lr = 0.1).unwrap().check_resume(&saved).unwrap_err().to_string();
