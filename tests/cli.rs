@@ -373,6 +373,56 @@ fn a_test_that_does_not_fit_the_adapter_is_refused_before_the_training() {
     assert!(!out.exists(), "nothing was trained");
 }
 
+#[test]
+fn a_run_that_lacks_its_test_may_be_tested_in_smaller_batches() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    succeed(&mut training(&out, &["--rounds", "1"]));
+    let (trained, test) = (tensors(&out.join("last.safetensors")), out.join("test.json"));
+    std::fs::remove_file(&test).expect("removed");
+    let done = output(&mut splitmix(&["train", "--resume", "--eval-batch-size", "50", "--out", &out.display().to_string()]));
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}");
+    assert!(said.contains("note: eval-batch-size is 50 and was 400: with batch statistics it is part of the test's result"), "{said}");
+    assert_eq!(tensors(&out.join("last.safetensors")), trained);
+    let config = std::fs::read_to_string(out.join("config.toml")).expect("a configuration");
+    assert!(config.contains("eval-batch-size = 50\n"), "{config}");
+    // eval takes the same batch.
+    let best = std::fs::read(out.join("best.safetensors")).expect("a checkpoint");
+    assert!(test.is_file() && String::from_utf8_lossy(&best).contains("\\\"eval-batch-size\\\":50,"));
+}
+
+#[test]
+fn a_run_is_not_resumed_on_a_domain_of_another_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    for domain in ["mnist", "optdigits"] {
+        std::fs::create_dir_all(data.join(domain)).expect("made");
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets").join(domain);
+        for file in std::fs::read_dir(from).expect("a data set").flatten() {
+            std::fs::copy(file.path(), data.join(domain).join(file.file_name())).expect("copied");
+        }
+    }
+    let out = folder.path().join("run").display().to_string();
+    let mut train = splitmix(&["train", "--data-dir", &data.display().to_string(), "--clients-per-domain", "1", "--rounds", "1"]);
+    succeed(train.args(["--train-per-domain", "60", "--base-width", "1/64", "--budgets", "64-32", "--batch-size", "8", "--out", &out]));
+    std::fs::rename(data.join("optdigits"), data.join("scans")).expect("renamed");
+    let told = "its domain optdigits is now called scans, with the same images (rename it back)";
+    fail(&mut splitmix(&["train", "--resume", "--out", &out]), 2, &[told]);
+}
+
+#[test]
+fn the_checkpoint_to_begin_with_may_be_at_home() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("run.toml"), "init = \"~/start.safetensors\"\n").expect("written");
+    for arguments in [["--config", &path("run.toml")], ["--no-table", "--init=~/start.safetensors"]] {
+        let mut train = splitmix(&["train", "--out", &path("run")]);
+        train.args(arguments).env("HOME", folder.path());
+        fail(&mut train, 2, &[&format!("{} is not there: name a checkpoint", path("start.safetensors"))]);
+    }
+}
+
 /// Mesa's layer would look for a desktop that no run needs, and libwayland print an "error:" of it.
 #[test]
 fn nothing_is_told_of_a_missing_desktop() {
@@ -1319,10 +1369,63 @@ fn parameters_of_other_programs_are_imported_or_refused_by_what_is_wrong() {
         succeed(&mut import("wrapped", &format!("{prefix}safetensors"), &tracked));
         assert_eq!(tensors(&path(&format!("{prefix}safetensors"))), tensors(&path("plain.safetensors")), "{prefix}");
     }
+    // Other prefixes are left out with a note, also where they are mixed, as long as every tensor is then found once.
+    let noted = |from: &str, to: &str| {
+        let done = output(&mut import(from, to, &tracked));
+        let said = String::from_utf8_lossy(&done.stderr).to_string();
+        assert!(done.status.success(), "{said}");
+        assert_eq!(tensors(&path(to)), tensors(&path("plain.safetensors")), "{said}");
+        said
+    };
     save(&path("wrapped"), &wrapped("encoder."));
-    let beside =
-        "the file has encoder.bn1.bias, encoder.bn1.running_mean, encoder.bn1.running_var and 29 more where 0.conv1.weight, 0.conv1.bias, ";
-    fail(&mut import("wrapped", "x", &tracked), 2, &["wrapped: no tensor 0.conv1.weight", beside]);
+    assert_eq!(
+        noted("wrapped", "encoder.safetensors"),
+        "note: prefixes are left out of the tensors' names: encoder.conv1.weight is taken as conv1.weight\n"
+    );
+    let of_parts = |name: &String| match name {
+        name if name.starts_with("fc3") => name.replace("fc3.", "_orig_mod.fc3."),
+        name => format!("backbone.{name}"),
+    };
+    save(&path("parts"), &plain.iter().map(|(name, tensor)| (of_parts(name), tensor.clone())).collect());
+    assert!(
+        noted("parts", "parts.safetensors")
+            .contains(": _orig_mod.fc3.weight is taken as fc3.weight, backbone.conv1.weight is taken as conv1.weight")
+    );
+    let mut headless = wrapped("encoder.");
+    headless.retain(|name, _| !name.contains("fc3"));
+    save(&path("headless"), &headless);
+    fail(
+        &mut import("headless", "x", &tracked),
+        2,
+        &[
+            "headless: no tensor 0.fc3.weight: the file has no other tensors where 0.fc3.weight, 0.fc3.bias are wanted; with the prefix \"encoder.\" \
+             left out, 30 of the 32 wanted tensors are found",
+        ],
+    );
+    // The copy under a prefix of another program's is left out beside the network itself.
+    save(&path("copy"), &plain.clone().into_iter().chain(wrapped("ema.")).collect());
+    let done = output(&mut import("copy", "copy.safetensors", &tracked));
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(said.contains("note: 22 tensors are not used: ema.bn1.bias, ema.bn1.weight, ema.bn2.bias and 19 more\n"), "{said}");
+    assert_eq!(tensors(&path("copy.safetensors")), tensors(&path("plain.safetensors")));
+    let both: BTreeMap<_, _> = wrapped("teacher.").into_iter().chain(wrapped("student.")).collect();
+    save(&path("both"), &both);
+    fail(
+        &mut import("both", "x", &tracked),
+        2,
+        &["both: the network is there twice, as student.conv1.weight and as teacher.conv1.weight: leave one"],
+    );
+
+    // The data that the checkpoint will name is checked.
+    fail(&mut import("plain", "x", &["--domains", "nope"]), 2, &["domains: the embedded data has no \"nope\"; it has mnist, optdigits"]);
+    let datasets = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets").display().to_string();
+    fail(
+        &mut import("plain", "x", &["--data-dir", &datasets, "--domains", "mnist,nope"]),
+        2,
+        &["there is no domain \"nope\"; choose from: mnist, optdigits"],
+    );
+    fail(&mut import("plain", "x", &["--data-dir", &text("nowhere")]), 2, &["nowhere: there is no such file or folder"]);
+    fail(&mut import("plain", "x", &["--clients-file", &text("nowhere.csv")]), 2, &["nowhere.csv: there is no such file"]);
 
     // What is not used is counted.
     let done = output(&mut import("plain", "batch.safetensors", &[]));
@@ -1359,9 +1462,38 @@ fn parameters_of_other_programs_are_imported_or_refused_by_what_is_wrong() {
     let predict = |model: &str| splitmix(&["predict", &picture, "--model", &text(model)]);
     assert!(succeed(&mut predict("plain.safetensors")).contains('%'));
     changed("fc3.weight", &|(_, values)| values.fill(3e38));
-    succeed(&mut import("changed", "huge.safetensors", &tracked));
+    fail(&mut import("changed", "x", &tracked), 2, &["tensor fc3.weight holds 3e38 at index 0, too large to compute with"]);
+    let mut huge = plain.clone();
+    for name in ["fc2.weight", "fc3.weight"] {
+        huge.get_mut(name).expect("a tensor").1.fill(1e19);
+    }
+    save(&path("huge"), &huge);
+    succeed(&mut import("huge", "huge.safetensors", &tracked));
     fail(&mut predict("huge.safetensors"), 2, &["the model's answers reach"]);
     fail(&mut splitmix(&["eval", &text("huge.safetensors"), "--images-per-client", "4"]), 2, &["the model's answers reach"]);
+    fail(
+        &mut splitmix(&["mix", &text("huge.safetensors"), "--to", &text("mixed"), "--onnx", &text("mixed.onnx")]),
+        2,
+        &["huge.safetensors: the model's answers reach", "nothing is written"],
+    );
+    assert!(!path("mixed").exists() && !path("mixed.onnx").exists());
+    succeed(&mut splitmix(&["mix", &text("plain.safetensors"), "--to", &text("mixed"), "--onnx", &text("mixed.onnx")]));
+
+    // What is asked for beyond what there is.
+    fail(predict("plain.safetensors").args(["--top", "0"]), 2, &["0 is not in 1.."]);
+    let said = |command: &mut Command| {
+        let done = output(command);
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8_lossy(&done.stderr).to_string()
+    };
+    assert!(
+        said(predict("plain.safetensors").args(["--top", "11"])).contains("note: top = 11: the model knows 10 classes, and all of them")
+    );
+    let wide = ["--context", "99999", "--domain", "optdigits"];
+    assert!(
+        said(predict("batch.safetensors").args(wide))
+            .contains("note: context = 99999: the data has 597 test images for it, and all of them are used")
+    );
     fail(
         &mut splitmix(&["eval", &text("plain.safetensors"), "--data-dir", "/tmp"]),
         2,

@@ -78,7 +78,7 @@ fn fetch_set(args: FetchArgs) -> Result<()> {
         return Err(Error::Config(format!("{name:?} is not a data set that can be fetched: choose {}; {how}", names.join(", "))));
     };
     if args.timeout.is_zero() {
-        return Err(Error::Config("--timeout 0s: no answer comes in no time: write for example --timeout 30s".into()));
+        return Err(Error::Config("--timeout 0s: it must be above 0: write for example --timeout 30s".into()));
     }
     let origin = match (args.url, args.from) {
         (Some(url), _) => Origin::Mirror(url),

@@ -258,7 +258,7 @@ fn percent(value: Option<f64>) -> String {
 
 /// An aligned table: the first column to the left, the others to the right.
 fn table(rows: &[Vec<String>]) -> String {
-    // Names that files hold are in it.
+    // Names that files hold are in the cells.
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| OneLine(cell).to_string()).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|cell| cell.chars().count()).max().unwrap_or(0);

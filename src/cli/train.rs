@@ -5,8 +5,10 @@ use super::eval::open_model;
 use super::{configuration, effective, load_data, note, open_gpu, percent, print, table};
 use crate::data::{ClientRow, Splits, class_table};
 use crate::data::{Dataset, Domain, ImageSet};
+use crate::error::OneLine;
 use crate::fl::Client;
 use crate::report::{CLIENTS, Clients, PAGE, Run, TEST, groups, page};
+use crate::run::config::BnMode;
 use crate::run::run_dir::{BEST, LAST, read_checkpoint, write_atomically};
 use crate::run::tensorboard::TensorBoard;
 use crate::run::{Checkpoint, Federation, Report, Resumed, RoundCost, RoundOutcome, RunDir, Start, Together, TrainConfig, TrainOverrides};
@@ -24,7 +26,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Continue the run in --out from its last checkpoint, bit for bit as if it had not stopped. With a larger --rounds, a finished run
-    /// continues, too: from the next round on its learning-rate schedule spreads over the new number of rounds.
+    /// continues, too: from the next round on its learning-rate schedule spreads over the new number of rounds. --eval-batch-size may
+    /// differ: it concerns only the test.
     #[arg(long, conflicts_with = "config")]
     resume: bool,
     /// Stop after the round in which this much time has passed, with a checkpoint to resume from: 90m, 2h, 1day 6h; 0s: after one round.
@@ -56,8 +59,11 @@ pub(super) async fn run(args: Args) -> Result<()> {
         config.out = path;
         let config = effective(config.with_files()?)?;
         config.check_resume(&saved)?;
-        if done == saved.rounds {
-            eprintln!("note: all {done} rounds are trained: the test is repeated; to train on, write a larger --rounds");
+        if config.eval_batch_size != saved.eval_batch_size && config.bn_mode == BnMode::Batch {
+            note(format!(
+                "eval-batch-size is {} and was {}: with batch statistics it is part of the test's result",
+                config.eval_batch_size, saved.eval_batch_size
+            ));
         }
         resumed = Some((run_dir, checkpoint));
         config
@@ -276,7 +282,12 @@ impl Running {
 async fn finish(federation: &mut Federation, dataset: &Dataset, run_dir: &RunDir) -> Result<()> {
     let best = run_dir.path().join(BEST);
     if best.exists() {
-        let checkpoint: Checkpoint = read_checkpoint(&best)?;
+        let mut checkpoint: Checkpoint = read_checkpoint(&best)?;
+        if checkpoint.header.config.eval_batch_size != federation.config.eval_batch_size {
+            // A resume changed it, and `eval` is to find what this test finds.
+            checkpoint.header.config.eval_batch_size = federation.config.eval_batch_size;
+            run_dir.save_best(checkpoint.clone())?;
+        }
         federation.load_bases(checkpoint, &best.display().to_string())?;
     } else {
         // No client has validation images: the last round stands for the best.
@@ -351,7 +362,7 @@ fn introduce(together: &Together, dataset: &Dataset, with_table: bool) {
     let network = &f.model.network;
     let c = &f.config;
     let domains: Vec<String> = dataset.domains.iter().map(|d| d.title()).collect();
-    eprintln!("data: {} — {}", dataset.name, domains.join(", "));
+    eprintln!("data: {}", OneLine(&format!("{} — {}", dataset.name, domains.join(", "))));
     eprintln!(
         "method: {}; {} base(s) of width {} of {} ({} parameters, {:.2} million multiply–adds each)\n{}",
         c.method,
@@ -407,7 +418,7 @@ fn introduce(together: &Together, dataset: &Dataset, with_table: bool) {
         }
         let rounds = match f.rounds_done {
             done if done == c.rounds => {
-                format!("all {done} rounds are trained: the test is repeated; --rounds N with a larger N trains on")
+                format!("all {done} rounds are trained: the test is repeated; to train on, write a larger --rounds")
             }
             done => format!("rounds {}–{}", done + 1, c.rounds),
         };

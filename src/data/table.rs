@@ -230,12 +230,18 @@ all     2 clients              201 203 205   · 209 211 213 215 217 219  1893 22
     }
 
     #[test]
-    fn names_cannot_steer_the_terminal() {
+    fn names_of_files_neither_end_the_line_nor_steer_the_terminal() {
         let mut row = rows().remove(0);
-        row.domain = "a\u{1b}[2J\nb".into();
-        let table = class_table(&[row], &["c\u{7}d".into()], Splits::Train);
-        assert_eq!(table.lines().count(), 1 + 1 + 1 + 1 + 1, "\n{table}");
-        assert!(table.contains("a\u{fffd}[2J b") && table.contains("c\u{fffd}d") && !table.contains('\u{1b}'), "\n{table}");
+        (row.name, row.domain) = ("a\nb".into(), "\x1b[31mred".into());
+        let classes = ["\x1b[2J".to_string(), "\tx".into()];
+        let table = class_table(&[row], &classes, Splits::Train);
+        let lines: Vec<&str> = table.lines().collect();
+        assert!(lines.len() == 5 && lines[2].starts_with("a b  "), "{table}");
+        assert!(!table.contains(|c: char| c.is_control() && c != '\n'), "{table:?}");
+        let set = ImageSet { height: 1, width: 1, pixels: vec![0; 6], labels: vec![0, 1] };
+        let domain = Domain { name: "d\x07".into(), origin: Origin::Genuine, train: set.clone(), test: set, validation: 0 };
+        let text = describe(&Dataset::new("of\x1b", classes.to_vec(), vec![domain]).unwrap());
+        assert!(text.contains("d\u{fffd}  ") && !text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
     }
 
     #[test]

@@ -234,9 +234,9 @@ const MOST_ROUNDS: usize = 1_000_000;
 /// Most images of a batch.
 const LARGEST_BATCH: usize = 65_536;
 
-/// Options that cannot change what is learnt, and may differ when a run is resumed.
+/// Options that cannot change what is learnt, and may differ when a run is resumed. The test comes after the last round.
 const FREE_ON_RESUME: &[&str] =
-    &["out", "data-dir", "clients-file", "adapter", "memory-limit", "wave-lanes", "checked-shaders", "checkpoint-every"];
+    &["out", "data-dir", "clients-file", "adapter", "memory-limit", "wave-lanes", "checked-shaders", "checkpoint-every", "eval-batch-size"];
 
 /// Options that say how images are dealt to clients: without effect where a file names each client's images.
 pub const DEALING: [&str; 14] = [
@@ -1188,6 +1188,7 @@ mod file {
             self.out = place("out", self.out)?;
             self.data_dir = self.data_dir.map(|path| place("data-dir", path)).transpose()?;
             self.clients_file = self.clients_file.map(|path| place("clients-file", path)).transpose()?;
+            self.init = self.init.map(|path| place("init", path)).transpose()?;
             self.network = self.network.read()?;
             Ok(self)
         }
@@ -1660,6 +1661,7 @@ mod tests {
             c.out = "elsewhere".into();
             c.adapter = Some("llvmpipe".into());
             c.wave_lanes = Some(7);
+            c.eval_batch_size = 16;
         });
         same.unwrap().check_resume(&saved).unwrap();
         let message = valid(|c| c.lr = 0.1).unwrap().check_resume(&saved).unwrap_err().to_string();

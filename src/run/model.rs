@@ -504,6 +504,7 @@ impl Model {
             evaluator.set_bases(&self.server, &[base]);
             evaluator.submit(gpu, &list, &staging, 0)?;
             let totals = evaluator.totals(&staging.read(gpu).await?);
+            check_finite(totals[..list.len()].iter().flatten().map(|t| t.loss))?;
             let per_client = per_client(clients.len(), 1, &list, &totals[..list.len()]);
             let accuracies: Vec<Option<f64>> = per_client.iter().map(|t| (t[0].samples > 0).then(|| t[0].accuracy())).collect();
             let mean = selection::mean(&accuracies)
