@@ -81,6 +81,20 @@ impl Display for OneLine<'_> {
     }
 }
 
+/// An option as its user writes it: `--batch-size` on the command line, `batchSize` in a browser.
+pub(crate) fn option_name(key: &str) -> String {
+    option_of(key, cfg!(target_arch = "wasm32"))
+}
+
+fn option_of(key: &str, browser: bool) -> String {
+    let capital = |part: &str| part[..1].to_ascii_uppercase() + &part[1..];
+    match key.split_once('-').filter(|_| browser) {
+        Some((first, rest)) => first.to_string() + &rest.split('-').map(capital).collect::<String>(),
+        None if browser => key.into(),
+        None => format!("--{key}"),
+    }
+}
+
 /// Whether a path is at fault where the system says this, and not the machine.
 fn is_of_the_path(kind: ErrorKind) -> bool {
     matches!(
@@ -104,7 +118,7 @@ fn reason(source: &io::Error) -> String {
         ErrorKind::PermissionDenied => "permission denied: check who may read and write it".into(),
         ErrorKind::IsADirectory => "it is a folder: name a file".into(),
         ErrorKind::NotADirectory => "this path, or a part of it, is a file and not a folder: check the path".into(),
-        ErrorKind::AlreadyExists => "a file of this name is there already: name another".into(),
+        ErrorKind::AlreadyExists => "a file of this name exists already: name another".into(),
         ErrorKind::InvalidFilename => "the name is too long or has characters that are not allowed: name another".into(),
         _ => source.to_string(),
     }
@@ -125,6 +139,12 @@ mod tests {
         assert!(long.starts_with("name éé") && long.ends_with("éé: choose another") && long.contains("é … é"), "{long}");
         assert_eq!(long.chars().count(), 4003);
         assert_eq!(Error::Data("x".repeat(4000)).to_string(), "x".repeat(4000));
+    }
+
+    #[test]
+    fn an_option_has_the_name_that_its_user_writes() {
+        assert_eq!(["memory-limit", "lr"].map(option_name), ["--memory-limit", "--lr"]);
+        assert_eq!(["memory-limit", "eval-batch-size", "lr"].map(|key| option_of(key, true)), ["memoryLimit", "evalBatchSize", "lr"]);
     }
 
     #[test]

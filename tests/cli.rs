@@ -38,7 +38,7 @@ fn fail(command: &mut Command, code: i32, words: &[&str]) {
     let text = String::from_utf8_lossy(&done.stderr);
     assert_eq!(done.status.code(), Some(code), "{text}");
     let last = text.trim_end().lines().last().unwrap_or_default();
-    assert!(last.starts_with("splitmix: ") || text.contains("error: "), "not told as the program tells errors: {text}");
+    assert!(last.starts_with("splitmix: "), "not told as the program tells errors: {text}");
     for word in words {
         assert!(text.contains(word), "{word:?} is missing in: {text}");
     }
@@ -373,6 +373,56 @@ fn a_test_that_does_not_fit_the_adapter_is_refused_before_the_training() {
     assert!(!out.exists(), "nothing was trained");
 }
 
+#[test]
+fn a_run_that_lacks_its_test_may_be_tested_in_smaller_batches() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    succeed(&mut training(&out, &["--rounds", "1"]));
+    let (trained, test) = (tensors(&out.join("last.safetensors")), out.join("test.json"));
+    std::fs::remove_file(&test).expect("removed");
+    let done = output(&mut splitmix(&["train", "--resume", "--eval-batch-size", "50", "--out", &out.display().to_string()]));
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}");
+    assert!(said.contains("note: eval-batch-size is 50 and was 400: with batch statistics it is part of the test's result"), "{said}");
+    assert_eq!(tensors(&out.join("last.safetensors")), trained);
+    let config = std::fs::read_to_string(out.join("config.toml")).expect("a configuration");
+    assert!(config.contains("eval-batch-size = 50\n"), "{config}");
+    // eval takes the same batch.
+    let best = std::fs::read(out.join("best.safetensors")).expect("a checkpoint");
+    assert!(test.is_file() && String::from_utf8_lossy(&best).contains("\\\"eval-batch-size\\\":50,"));
+}
+
+#[test]
+fn a_run_is_not_resumed_on_a_domain_of_another_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("data");
+    for domain in ["mnist", "optdigits"] {
+        std::fs::create_dir_all(data.join(domain)).expect("made");
+        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets").join(domain);
+        for file in std::fs::read_dir(from).expect("a data set").flatten() {
+            std::fs::copy(file.path(), data.join(domain).join(file.file_name())).expect("copied");
+        }
+    }
+    let out = folder.path().join("run").display().to_string();
+    let mut train = splitmix(&["train", "--data-dir", &data.display().to_string(), "--clients-per-domain", "1", "--rounds", "1"]);
+    succeed(train.args(["--train-per-domain", "60", "--base-width", "1/64", "--budgets", "64-32", "--batch-size", "8", "--out", &out]));
+    std::fs::rename(data.join("optdigits"), data.join("scans")).expect("renamed");
+    let told = "its domain optdigits is now called scans, with the same images (rename it back)";
+    fail(&mut splitmix(&["train", "--resume", "--out", &out]), 2, &[told]);
+}
+
+#[test]
+fn the_checkpoint_to_begin_with_may_be_at_home() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("run.toml"), "init = \"~/start.safetensors\"\n").expect("written");
+    for arguments in [["--config", &path("run.toml")], ["--no-table", "--init=~/start.safetensors"]] {
+        let mut train = splitmix(&["train", "--out", &path("run")]);
+        train.args(arguments).env("HOME", folder.path());
+        fail(&mut train, 2, &[&format!("{} is not there: name a checkpoint", path("start.safetensors"))]);
+    }
+}
+
 /// Mesa's layer would look for a desktop that no run needs, and libwayland print an "error:" of it.
 #[test]
 fn nothing_is_told_of_a_missing_desktop() {
@@ -460,7 +510,7 @@ fn an_adversarial_run_is_resumed_tested_at_any_lambda_mixed_and_used() {
     assert!(done.status.success() && told.contains("bases by validation accuracy"), "{told}");
     let text = String::from_utf8_lossy(&done.stdout);
     assert!(text.contains("2 base(s), 7528 parameters") && text.contains("million multiply–adds") && onnx.exists(), "{text}");
-    fail(&mut mix(&client), 2, &["is there already"]);
+    fail(&mut mix(&client), 2, &["exists already"]);
     let file = mixed.to_string_lossy().to_string();
     let text = succeed(&mut splitmix(&["eval", &file]));
     assert!(text.contains("1/32") && !text.contains("1/64"), "{text}");
@@ -495,7 +545,7 @@ fn corners_are_trained_side_by_side_and_tested_at_any_width() {
         let whole = path(method);
         let done = output(&mut corners(&whole, &[]));
         let told = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success() && told.contains("1 + 1 lanes a wave"), "{told}");
+        assert!(done.status.success() && told.contains("1 + 1 lanes per wave"), "{told}");
         let text = String::from_utf8_lossy(&done.stdout);
         assert!(text.contains("\n1/64 ") && text.contains("\n1/32 "), "{text}");
 
@@ -745,10 +795,36 @@ fn images_are_dealt_by_the_partition_that_is_named() {
     assert!(notes.lines().any(|line| line.starts_with("note: no client has ") && line.contains("training images of mnist")), "{notes}");
     let refused = |more: &[&str], words: &[&str]| fail(splitmix(&["data", "--clients"]).args(more), 2, words);
     refused(&["--partition", "dirichlet"], &["partition = dirichlet: it needs alpha"]);
-    refused(&["--partition", "dirichlet", "--dirichlet", "0.1"], &["write alpha in its place"]);
+    refused(&["--partition", "dirichlet", "--dirichlet", "0.1"], &["write alpha instead"]);
     refused(&["--alpha", "0.1"], &["add one of these"]);
     refused(&["--partition", "label"], &["\"label\" is not a partition"]);
     refused(&["--partition", "dirichlet", "--alpha", "1", "--smallest-share", "99999"], &["too few for 4 clients of at least 99999"]);
+    assert_eq!(rule(&["--partition", "IID"]), rule(&[]), "in any letter case");
+    // Without the clients these have no effect.
+    for option in [["--partition", "shards"], ["--imbalance-factor", "10"], ["--clients-per-domain", "100000000"], ["--percent", "0.5"]] {
+        let words = format!("{} is about the images of each client, which only --clients shows: add --clients", option[0]);
+        fail(splitmix(&["data"]).args(option), 2, &[&words]);
+    }
+    fail(&mut splitmix(&["data", "--imbalance-factor", "1e30"]), 2, &["imbalance-factor = 1e30", "from 1 to 1e9"]);
+    let (_, notes) = dealt(&["--lr", "0.1", "--rounds", "3", "--seed", "2"]);
+    assert_eq!(notes, "note: --rounds, --lr: no effect on what this command shows\n");
+}
+
+#[test]
+fn arguments_that_cannot_be_are_refused_in_one_line() {
+    let refused = |arguments: &[&str], line: &str| {
+        let done = output(&mut splitmix(arguments));
+        assert_eq!(done.status.code(), Some(2));
+        assert_eq!((String::from_utf8_lossy(&done.stderr), done.stdout.len()), (format!("splitmix: {line}\n").into(), 0));
+    };
+    refused(&["train", "--epochs", "3"], "--epochs: splitmix train has no such option: did you mean --local-epochs?");
+    refused(&["train", "--flip", "maybe"], "--flip maybe: it must be true or false");
+    refused(&["predict"], "predict needs IMAGE...: add what is missing; splitmix predict --help explains it");
+    refused(&["eval", "none", "--attack", "fgsm,fgsm"], "--attack: fgsm is there twice: leave one out");
+    refused(&["train", "--train-attack", "fgsm,pgd-2"], "--train-attack: one attack is wanted, and \"fgsm,pgd-2\" names 2: write fgsm");
+    let text = succeed(&mut splitmix(&["train", "--help"]));
+    assert!(text.contains("--local-epochs"), "{text}");
+    assert!(succeed(&mut splitmix(&["--version"])).starts_with("splitmix "));
 }
 
 #[test]
@@ -830,10 +906,10 @@ fn a_model_is_tested_where_its_data_is_and_a_lesser_grid_replaces_none() {
     succeed(&mut grid(&[]));
     let (whole, page) = (kept(), std::fs::read(path("run/grid.html")).expect("a page"));
     for lesser in [&["--images-per-client", "4"][..], &["--widths", "1/32"], &["--attack", "fgsm"]] {
-        fail(&mut grid(lesser), 2, &["grid.json is not written over", "--page"]);
+        fail(&mut grid(lesser), 2, &["grid.json is not overwritten", "--page"]);
     }
     let done = output(&mut grid(&["--images-per-client", "4", "--json", &text("four.json")]));
-    assert!(done.status.success() && String::from_utf8_lossy(&done.stderr).contains("stays as it is"), "{done:?}");
+    assert!(done.status.success() && String::from_utf8_lossy(&done.stderr).contains("stays unchanged"), "{done:?}");
     let last = text("run/last.safetensors");
     fail(&mut splitmix(&["eval", &last, "--grid", "--attack", "pgd-1"]), 2, &["not the best round"]);
     assert_eq!((kept(), std::fs::read(path("run/grid.html")).expect("a page")), (whole.clone(), page));
@@ -1022,7 +1098,21 @@ fn clients_may_be_named_in_a_file() {
     assert!(text.contains("Ulm") && text.contains("Kiel"), "{text}");
     fail(&mut splitmix(&["train", "--data", "csv", "--out", &path("x")]), 2, &["clients-file"]);
     let both = ["--clients-file", &path("moved.csv"), "--percent", "0.5", "--out", &path("x")];
-    fail(splitmix(&["train"]).args(both), 2, &["percent", "leave it out"]);
+    fail(splitmix(&["train"]).args(both), 2, &["percent = 0.5: the clients file says who has which images: leave it out"]);
+    let split = "client,image,class,split\na,0.png,x,train\na,1.png,y,train\na,2.png,x,validation\na,3.png,y,test\n";
+    std::fs::write(path("split.csv"), split).expect("written");
+    let done = output(&mut splitmix(&["data", "--clients", "--clients-file", &path("split.csv"), "--validation-ratio", "0.3"]));
+    let (table, notes) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+    let counts = |line: &str| line.split_whitespace().map(String::from).collect::<Vec<_>>();
+    assert!(table.lines().any(|line| counts(line) == ["validation", "1", "1", "·"]), "{table}");
+    assert!(
+        notes.contains("note: validation-ratio has no effect on split: the data set has a validation split of its own there"),
+        "{notes}"
+    );
+    for command in ["train", "data"] {
+        let option = ["--clients-file", &path("moved.csv"), "--clients-per-domain", "4"];
+        fail(splitmix(&[command]).args(option), 2, &["--clients-per-domain: the clients file says who has which images: leave it out"]);
+    }
 }
 
 #[test]
@@ -1056,6 +1146,8 @@ fn a_sweep_trains_what_is_not_yet_trained() {
         command
     };
     assert_eq!(succeed(&mut sweep(&["--list"])).matches("to do").count(), 3);
+    let done = output(&mut sweep(&["--list", "--data-dir", "digits"]));
+    assert_eq!(String::from_utf8_lossy(&done.stderr), "note: --data-dir has no effect: no run of the sweep has data = directory\n");
     let more = ["--max-time", "0s", "--data-dir", "digits"];
     fail(&mut sweep(&more), 130, &["stopped in", "splitmix sweep", "sweep.toml --data-dir digits"]);
     assert!(succeed(&mut sweep(&["--list"])).contains("begun"));
@@ -1158,7 +1250,7 @@ fn runs_that_are_trained_together_are_the_same_to_the_bit_as_alone() {
         std::fs::write(&file, text.replace("rounds = 3", "rounds = 3, wave-lanes = 5")).expect("written");
         command
     };
-    fail(&mut with_waves("stopped"), 130, &["stopped in", "seed-1, ", "splitmix sweep", "up to 5 lanes a wave"]);
+    fail(&mut with_waves("stopped"), 130, &["stopped in", "seed-1, ", "splitmix sweep", "up to 5 lanes per wave"]);
     let list = succeed(splitmix(&["sweep", "--list"]).arg(path("stopped.toml")));
     assert_eq!((list.matches("begun").count(), list.matches("to do").count()), (3, 3), "{list}");
     // One of them is a round ahead: the others catch up with it.
@@ -1277,10 +1369,63 @@ fn parameters_of_other_programs_are_imported_or_refused_by_what_is_wrong() {
         succeed(&mut import("wrapped", &format!("{prefix}safetensors"), &tracked));
         assert_eq!(tensors(&path(&format!("{prefix}safetensors"))), tensors(&path("plain.safetensors")), "{prefix}");
     }
+    // Other prefixes are left out with a note, also where they are mixed, as long as every tensor is then found once.
+    let noted = |from: &str, to: &str| {
+        let done = output(&mut import(from, to, &tracked));
+        let said = String::from_utf8_lossy(&done.stderr).to_string();
+        assert!(done.status.success(), "{said}");
+        assert_eq!(tensors(&path(to)), tensors(&path("plain.safetensors")), "{said}");
+        said
+    };
     save(&path("wrapped"), &wrapped("encoder."));
-    let beside =
-        "the file has encoder.bn1.bias, encoder.bn1.running_mean, encoder.bn1.running_var and 29 more where 0.conv1.weight, 0.conv1.bias, ";
-    fail(&mut import("wrapped", "x", &tracked), 2, &["wrapped: no tensor 0.conv1.weight", beside]);
+    assert_eq!(
+        noted("wrapped", "encoder.safetensors"),
+        "note: prefixes are left out of the tensors' names: encoder.conv1.weight is taken as conv1.weight\n"
+    );
+    let of_parts = |name: &String| match name {
+        name if name.starts_with("fc3") => name.replace("fc3.", "_orig_mod.fc3."),
+        name => format!("backbone.{name}"),
+    };
+    save(&path("parts"), &plain.iter().map(|(name, tensor)| (of_parts(name), tensor.clone())).collect());
+    assert!(
+        noted("parts", "parts.safetensors")
+            .contains(": _orig_mod.fc3.weight is taken as fc3.weight, backbone.conv1.weight is taken as conv1.weight")
+    );
+    let mut headless = wrapped("encoder.");
+    headless.retain(|name, _| !name.contains("fc3"));
+    save(&path("headless"), &headless);
+    fail(
+        &mut import("headless", "x", &tracked),
+        2,
+        &[
+            "headless: no tensor 0.fc3.weight: the file has no other tensors where 0.fc3.weight, 0.fc3.bias are wanted; with the prefix \"encoder.\" \
+             left out, 30 of the 32 wanted tensors are found",
+        ],
+    );
+    // The copy under a prefix of another program's is left out beside the network itself.
+    save(&path("copy"), &plain.clone().into_iter().chain(wrapped("ema.")).collect());
+    let done = output(&mut import("copy", "copy.safetensors", &tracked));
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(said.contains("note: 22 tensors are not used: ema.bn1.bias, ema.bn1.weight, ema.bn2.bias and 19 more\n"), "{said}");
+    assert_eq!(tensors(&path("copy.safetensors")), tensors(&path("plain.safetensors")));
+    let both: BTreeMap<_, _> = wrapped("teacher.").into_iter().chain(wrapped("student.")).collect();
+    save(&path("both"), &both);
+    fail(
+        &mut import("both", "x", &tracked),
+        2,
+        &["both: the network is there twice, as student.conv1.weight and as teacher.conv1.weight: leave one"],
+    );
+
+    // The data that the checkpoint will name is checked.
+    fail(&mut import("plain", "x", &["--domains", "nope"]), 2, &["domains: the embedded data has no \"nope\"; it has mnist, optdigits"]);
+    let datasets = Path::new(env!("CARGO_MANIFEST_DIR")).join("datasets").display().to_string();
+    fail(
+        &mut import("plain", "x", &["--data-dir", &datasets, "--domains", "mnist,nope"]),
+        2,
+        &["there is no domain \"nope\"; choose from: mnist, optdigits"],
+    );
+    fail(&mut import("plain", "x", &["--data-dir", &text("nowhere")]), 2, &["nowhere: there is no such file or folder"]);
+    fail(&mut import("plain", "x", &["--clients-file", &text("nowhere.csv")]), 2, &["nowhere.csv: there is no such file"]);
 
     // What is not used is counted.
     let done = output(&mut import("plain", "batch.safetensors", &[]));
@@ -1317,13 +1462,42 @@ fn parameters_of_other_programs_are_imported_or_refused_by_what_is_wrong() {
     let predict = |model: &str| splitmix(&["predict", &picture, "--model", &text(model)]);
     assert!(succeed(&mut predict("plain.safetensors")).contains('%'));
     changed("fc3.weight", &|(_, values)| values.fill(3e38));
-    succeed(&mut import("changed", "huge.safetensors", &tracked));
+    fail(&mut import("changed", "x", &tracked), 2, &["tensor fc3.weight holds 3e38 at index 0, too large to compute with"]);
+    let mut huge = plain.clone();
+    for name in ["fc2.weight", "fc3.weight"] {
+        huge.get_mut(name).expect("a tensor").1.fill(1e19);
+    }
+    save(&path("huge"), &huge);
+    succeed(&mut import("huge", "huge.safetensors", &tracked));
     fail(&mut predict("huge.safetensors"), 2, &["the model's answers reach"]);
     fail(&mut splitmix(&["eval", &text("huge.safetensors"), "--images-per-client", "4"]), 2, &["the model's answers reach"]);
+    fail(
+        &mut splitmix(&["mix", &text("huge.safetensors"), "--to", &text("mixed"), "--onnx", &text("mixed.onnx")]),
+        2,
+        &["huge.safetensors: the model's answers reach", "nothing is written"],
+    );
+    assert!(!path("mixed").exists() && !path("mixed.onnx").exists());
+    succeed(&mut splitmix(&["mix", &text("plain.safetensors"), "--to", &text("mixed"), "--onnx", &text("mixed.onnx")]));
+
+    // What is asked for beyond what there is.
+    fail(predict("plain.safetensors").args(["--top", "0"]), 2, &["0 is not in 1.."]);
+    let said = |command: &mut Command| {
+        let done = output(command);
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8_lossy(&done.stderr).to_string()
+    };
+    assert!(
+        said(predict("plain.safetensors").args(["--top", "11"])).contains("note: top = 11: the model knows 10 classes, and all of them")
+    );
+    let wide = ["--context", "99999", "--domain", "optdigits"];
+    assert!(
+        said(predict("batch.safetensors").args(wide))
+            .contains("note: context = 99999: the data has 597 test images for it, and all of them are used")
+    );
     fail(
         &mut splitmix(&["eval", &text("plain.safetensors"), "--data-dir", "/tmp"]),
         2,
         &["inside the program, so --data-dir has no effect"],
     );
-    fail(&mut splitmix(&["eval", &text("plain.safetensors"), "--attack", ""]), 2, &["attack: no value is given"]);
+    fail(&mut splitmix(&["eval", &text("plain.safetensors"), "--attack", ""]), 2, &["attack: it has no value"]);
 }

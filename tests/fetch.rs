@@ -181,7 +181,7 @@ fn a_file_is_whole_or_not_there_whatever_the_server_does() {
         let text = error.to_string();
         assert!(text.contains(word) && text.contains("--url") && text.contains("--from"), "{text}");
         assert!(began.elapsed() < Duration::from_secs(10), "{text}");
-        if *kept == u64::MAX {
+        if [0, u64::MAX].contains(kept) {
             assert_eq!(names(folder.path()), Vec::<String>::new(), "{text}");
         } else {
             assert_eq!(names(folder.path()), ["numbers.bin.part"], "{text}");
@@ -224,12 +224,21 @@ fn addresses_are_tried_in_turn_and_files_of_this_machine_are_checked() {
     fetch(&both, &Origin::Path(at("a/numbers.bin")), &at("d"), wait, &mut { quiet }).expect("the file itself");
     std::fs::write(at("other"), b"other").expect("written");
     let told = fetch(&both, &Origin::Path(at("other")), &at("e"), wait, &mut { quiet }).expect_err("another file").to_string();
-    assert!(told.contains("SHA-256") && names(&at("e")).is_empty(), "{told}");
+    assert!(told.contains("SHA-256") && told.contains("stays where it is; name the published file with --from"), "{told}");
+    assert_eq!(std::fs::read(at("other")).expect("there"), b"other");
+    // Neither an empty file nor a folder for it is left.
+    assert!(!at("e").exists());
+    std::fs::create_dir(at("e")).expect("made");
     std::fs::write(at("longer"), [content(), vec![0]].concat()).expect("written");
     let told = fetch(&both, &Origin::Path(at("longer")), &at("e"), wait, &mut { quiet }).expect_err("a longer file").to_string();
     assert!(told.contains("longer than the published file") && names(&at("e")).is_empty(), "{told}");
     let told = fetch(&both, &Origin::Path(at("nowhere")), &at("e"), wait, &mut { quiet }).expect_err("no file").to_string();
-    assert!(told.contains("nowhere"), "{told}");
+    assert!(told.contains("nowhere") && names(&at("e")).is_empty(), "{told}");
+    for address in ["ftp://example.org/mnist", "example.org/mnist", "file:///data", "http://", "http://a b/", ""] {
+        let error = fetch(&both, &Origin::Mirror(address.into()), &at("f"), wait, &mut { quiet }).expect_err("no address");
+        let told = format!("--url {address}: it must be the http or https address of a folder that has the files, for example ");
+        assert!(error.exit_code() == 2 && error.to_string().starts_with(&told) && !at("f").exists(), "{error}");
+    }
     // A folder that cannot be: a file is in its place.
     assert!(matches!(fetch(&both, &Origin::Authors, &at("other"), wait, &mut { quiet }), Err(Error::Io { .. })));
 }

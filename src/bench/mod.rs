@@ -87,7 +87,7 @@ impl BenchOptions {
             return fail("0 lanes have nothing to measure: ask for 1 or more");
         }
         if self.lanes.is_empty() && self.kernels_at == 0 {
-            return fail("nothing is asked for: give at least one number of lanes");
+            return fail("nothing to measure: give at least one number of lanes");
         }
         if self.batch < 2 {
             return fail("the batch size must be at least 2: batch norm normalises over the batch");

@@ -28,7 +28,7 @@ pub(super) struct Args {
     #[arg(long)]
     base_width: Option<Ratio>,
     /// Most timings of which the best is taken.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=MOST_REPEATS))]
     repeats: Option<u32>,
     /// Time the convolutions and linear layers with every variant of their kernels, too.
     #[arg(long)]
@@ -40,7 +40,7 @@ pub(super) struct Args {
     #[arg(long)]
     memory_limit: Option<ByteSize>,
     /// Lanes trained at once at most.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=MOST_LANES))]
     wave_lanes: Option<u32>,
     /// Write the report to this file as JSON.
     #[arg(long, value_name = "FILE")]
@@ -48,6 +48,9 @@ pub(super) struct Args {
     #[command(flatten)]
     adapter: AdapterArgs,
 }
+
+/// More would not end within a day.
+const MOST_REPEATS: i64 = 1_000_000;
 
 /// More have nothing to tell, and their lists alone would fill the memory.
 const MOST_LANES: i64 = 65_536;

@@ -1,10 +1,12 @@
 //! `splitmix data`
 
+use super::arguments::time;
 use super::train::{client_rows, unused_images};
 use super::{check_output, configuration, data_folder_of_environment, load_data, note, print, table};
 use crate::data::contact_sheet;
 use crate::data::fetch::{Origin, fetch, sources};
 use crate::data::{Splits, class_table, describe};
+use crate::run::config::DEALING;
 use crate::run::run_dir::write_atomically;
 use crate::run::{TrainOverrides, model};
 use crate::{Error, Result};
@@ -24,7 +26,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     sheet: Option<PathBuf>,
     /// Samples of each class on the sheet, 1 to 20.
-    #[arg(long, default_value_t = 6)]
+    #[arg(long, default_value_t = 6, requires = "sheet", value_parser = clap::value_parser!(u32).range(1..=20))]
     samples: u32,
     /// TOML file with the options of a training; flags win.
     #[arg(long, value_name = "FILE")]
@@ -41,21 +43,27 @@ enum Action {
 
 #[derive(clap::Args)]
 struct FetchArgs {
-    /// Data set; without one, those there are.
+    /// Data set; without a name, the sets are listed.
     name: Option<String>,
     /// Folder of data sets, in which the set has a folder of its own: $SPLITMIX_DATA, or else `data`, when not given.
     #[arg(long, value_name = "FOLDER")]
     to: Option<PathBuf>,
-    /// Address of a folder that has the files, in place of the authors'.
+    /// Address of a folder that has the files, instead of the authors'.
     #[arg(long, conflicts_with = "from")]
     url: Option<String>,
-    /// Copy the files from this machine: the folder that has them, or the file where there is but one. They are checked all the same.
+    /// Copy the files from this machine: the folder that has them, or a single file. Checksums are still verified.
     #[arg(long, value_name = "PATH")]
     from: Option<PathBuf>,
     /// Longest wait for an answer or for the next bytes.
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
     timeout: Duration,
 }
+
+/// Options of a training that decide which images there are.
+const READ: [&str; 6] = ["data", "domains", "data-dir", "clients-file", "test-ratio", "network"];
+
+/// Options that the clients depend on, besides those that deal images.
+const OF_CLIENTS: [&str; 7] = ["validation-ratio", "seed", "method", "base-width", "width", "budgets", "batch-size"];
 
 fn fetch_set(args: FetchArgs) -> Result<()> {
     let sources = sources();
@@ -66,9 +74,12 @@ fn fetch_set(args: FetchArgs) -> Result<()> {
     };
     let Some(source) = sources.iter().find(|s| s.name == *name) else {
         let names: Vec<&str> = sources.iter().map(|s| s.name.as_str()).collect();
-        let how = "bring other sets yourself, in the formats of datasets/README.md";
-        return Err(Error::Config(format!("{name:?} is no data set that can be fetched: choose {}; {how}", names.join(", "))));
+        let how = "for other sets, use --data-dir with your own files (formats: datasets/README.md)";
+        return Err(Error::Config(format!("{name:?} is not a data set that can be fetched: choose {}; {how}", names.join(", "))));
     };
+    if args.timeout.is_zero() {
+        return Err(Error::Config("--timeout 0s: it must be above 0: write for example --timeout 30s".into()));
+    }
     let origin = match (args.url, args.from) {
         (Some(url), _) => Origin::Mirror(url),
         (None, Some(path)) => Origin::Path(path),
@@ -105,7 +116,18 @@ pub(super) fn run(args: Args) -> Result<()> {
         return fetch_set(args);
     }
     args.sheet.iter().try_for_each(|file| check_output(file))?;
+    let given = args.options.given();
     let config = configuration(args.config.as_deref(), args.options)?;
+    let deals = |key: &&String| DEALING.contains(&key.as_str()) || *key == "validation-ratio";
+    if let Some(key) = given.iter().find(|key| !args.clients && deals(key)) {
+        return Err(Error::Config(format!("--{key} is about the images of each client, which only --clients shows: add --clients")));
+    }
+    config.unused_dealing().iter().for_each(note);
+    let shows = |key: &str| READ.contains(&key) || args.clients && (DEALING.contains(&key) || OF_CLIENTS.contains(&key));
+    let others: Vec<String> = given.iter().filter(|key| !shows(key)).map(|key| format!("--{key}")).collect();
+    if !others.is_empty() {
+        note(format!("{}: no effect on what this command shows", others.join(", ")));
+    }
     let dataset = load_data(&config)?;
     print(&describe(&dataset))?;
     if args.clients {

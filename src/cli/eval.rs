@@ -19,34 +19,35 @@ pub(super) struct Args {
     /// A checkpoint, or the folder of a run (its best round).
     #[arg(default_value = "runs/train")]
     model: PathBuf,
-    /// Widths to mix, separated by commas, such as 1/8,3/8,1. Any multiple of the base width; those of training when not
+    /// Widths to mix, separated by commas, for example 1/8,3/8,1. Any multiple of the base width; those of training when not
     /// given.
     #[arg(long)]
     widths: Option<Widths>,
     /// Images in a test batch; with batch statistics it is part of the result. As in training when not given.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(3..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(3..=65_536))]
     eval_batch_size: Option<u32>,
     /// Test the same images after these attacks, too, separated by commas: fgsm or pgd-STEPS in a ball of 8/255; then, as
-    /// wanted, -epsN for N/255, -restartsN, -targeted; such as fgsm,pgd-20,pgd-20-eps16-restarts5. Each width is attacked
-    /// for itself.
+    /// wanted, -epsN for N/255, -restartsN, -targeted; for example fgsm,pgd-20,pgd-20-eps16-restarts5. Each width is attacked
+    /// separately.
     #[arg(long, value_name = "ATTACKS")]
     attack: Option<List<Attack>>,
     /// Share of the adversarial batch norms in [0, 1], for a model of adversarial training: 0 is the clean one alone, 1 the
     /// adversarial. Several, separated by commas, are tested one after the other. 0 when not given.
     #[arg(long, value_name = "LAMBDAS")]
     lambda: Option<List<f64>>,
-    /// Every width at every lambda (0,0.2,0.5,0.8,1 when not given), on images as they are and attacked (by pgd-20 when not
+    /// Every width at every lambda (0,0.2,0.5,0.8,1 when not given), on clean and attacked images (by pgd-20 when not
     /// given), with a page that shows robust against standard accuracy. Of a run's best round it is kept in the run's folder, for
-    /// `splitmix report`, unless the one kept there has more images, widths, lambdas or attacks.
+    /// `splitmix report`, unless the one stored there has more images, widths, lambdas or attacks.
     #[arg(long)]
     grid: bool,
     /// The page that --grid writes; grid.html beside the model when not given.
     #[arg(long, value_name = "FILE", requires = "grid")]
     page: Option<PathBuf>,
-    /// Which bases a width takes first: `own`, as they are numbered, or `accuracy`, the best on the validation images.
-    #[arg(long, default_value = "own")]
+    /// Which bases a width takes first: `own`, as they are numbered, or `accuracy`, the best on the validation images at the first
+    /// lambda.
+    #[arg(long, default_value = "own", ignore_case = true)]
     order: Order,
-    /// Test at most this many images of every client, spread evenly over its own: attacks on all take long.
+    /// Test at most this many images of every client, spread evenly over its own: attacking all images is slow.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
     images_per_client: Option<u32>,
     /// Show every client's accuracy, too.
@@ -73,7 +74,7 @@ pub(super) struct PlaceArgs {
     /// Adapter: its index in `splitmix devices` or a part of its name; the fastest when not given.
     #[arg(long)]
     adapter: Option<String>,
-    /// GPU memory to use at most, such as 2GiB.
+    /// GPU memory to use at most, for example 2GiB.
     #[arg(long)]
     memory_limit: Option<ByteSize>,
     /// Keep the run-time bounds checks in the shaders.
@@ -164,7 +165,7 @@ pub(super) enum Order {
 /// Opens a model of this path, with its file, and what it was trained on.
 pub(super) async fn open(path: &Path, place: &PlaceArgs, widths: Option<&[Ratio]>) -> Result<(PathBuf, Trained)> {
     if widths.is_some_and(<[Ratio]>::is_empty) {
-        return Err(Error::Config("widths: no value is given: say --widths 1/8,1 or leave it out".into()));
+        return Err(Error::Config("widths: it has no value: write --widths 1/8,1 or leave it out".into()));
     }
     let (file, checkpoint) = open_model(path)?;
     let config = place.apply(checkpoint.header.config.clone())?;
@@ -229,12 +230,15 @@ impl Asked<'_> {
         let kept = std::fs::read(file.with_file_name(report::GRID)).ok()?;
         // One that is damaged is not worth keeping.
         let kept: Grid = serde_json::from_slice(&kept).ok()?;
-        (!self.covers(&kept)).then_some("the grid there has images, widths, lambdas or attacks that this one would lack")
+        (!self.covers(&kept)).then_some("the grid there has images, widths, lambdas or attacks that this one lacks")
     }
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
     args.json.iter().chain(&args.page).try_for_each(|file| check_output(file))?;
+    args.lambda.iter().try_for_each(|all| check_distinct("lambda", &all.0))?;
+    args.attack.iter().try_for_each(|all| check_distinct("attack", &all.0))?;
+    args.widths.iter().try_for_each(|all| check_distinct("widths", &all.0))?;
     let (file, trained) = open(&args.model, &args.place, args.widths.as_ref().map(|w| w.0.as_slice())).await?;
     let clients = &trained.clients_with_tests(args.images_per_client.map(|n| n as usize));
     let Trained { config, gpu, model, dataset, images, .. } = &trained;
@@ -243,12 +247,12 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let default = if args.grid && model.network.norms.dual { GRID.to_vec() } else { vec![0.0] };
     let lambdas = args.lambda.map_or(default, |l| l.0);
     let Some(first) = lambdas.first() else {
-        return Err(Error::Config("lambda: no value is given: say --lambda 0.5 or leave it out".into()));
+        return Err(Error::Config("lambda: it has no value: write --lambda 0.5 or leave it out".into()));
     };
     lambdas.iter().try_for_each(|l| model.check_lambda(*l))?;
     let default = if args.grid { vec!["pgd-20".parse::<Attack>()?] } else { Vec::new() };
     if args.attack.as_ref().is_some_and(|attacks| attacks.0.is_empty()) {
-        return Err(Error::Config("attack: no value is given: say --attack fgsm,pgd-20 or leave it out".into()));
+        return Err(Error::Config("attack: it has no value: write --attack fgsm,pgd-20 or leave it out".into()));
     }
     let attacks = args.attack.map_or(default, |a| a.0);
     let (mut kept, mut page) = (None, args.page);
@@ -260,11 +264,11 @@ pub(super) async fn run(args: Args) -> Result<()> {
             // Told before the hours that it takes.
             Some(why) if page.is_none() && args.json.is_none() => {
                 return Err(Error::Config(format!(
-                    "{} is not written over: {why}: name other files with --page and --json",
+                    "{} is not overwritten: {why}: name other files with --page and --json",
                     grid_file.display()
                 )));
             }
-            Some(why) => eprintln!("note: {} stays as it is: {why}", grid_file.display()),
+            Some(why) => eprintln!("note: {} stays unchanged: {why}", grid_file.display()),
             None => {
                 page = page.or_else(|| Some(file.with_file_name(GRID_PAGE)));
                 kept = in_run.then_some(grid_file);
@@ -272,6 +276,11 @@ pub(super) async fn run(args: Args) -> Result<()> {
         }
     }
     let order = order_of(&trained, args.order, *first).await?;
+    if !order.is_empty() && model.network.norms.dual && lambdas.len() > 1 {
+        eprintln!(
+            "note: --order accuracy: the order of lambda {first} is used at every lambda; for the order of each, test them one by one"
+        );
+    }
     let settings = TestSettings { widths, lambda: 0.0, order, batch, limit: config.limit() };
     for attack in &attacks {
         model.check_attack(gpu, images, clients, &settings, *attack).await?;
@@ -323,6 +332,14 @@ pub(super) async fn run(args: Args) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Checks that no value of an option is there twice: it would be tested twice.
+fn check_distinct<T: PartialEq + std::fmt::Display>(option: &str, values: &[T]) -> Result<()> {
+    match values.iter().enumerate().find(|(i, value)| values[..*i].contains(value)) {
+        Some((_, twice)) => Err(Error::Config(format!("--{option}: {twice} is there twice: leave one out"))),
+        None => Ok(()),
+    }
 }
 
 /// Why robust accuracies are not to be trusted, if anything says so: one line for the model, and one for each attack without effect.

@@ -1,8 +1,10 @@
 //! `splitmix import`
 
 use super::{check_new, configuration, note, print};
+use crate::data as sets;
 use crate::net::TensorKind;
 use crate::run::checkpoint::{import, imported_classes, tensor_name};
+use crate::run::config::DataSource;
 use crate::run::model::wanted_tensors;
 use crate::run::run_dir::write_atomically;
 use crate::run::{Checkpoint, Header, TrainConfig, TrainOverrides};
@@ -41,6 +43,19 @@ fn classes_of(bytes: &[u8], file: &Path, config: &TrainConfig) -> Result<usize> 
     }
 }
 
+/// Checks that the data which the checkpoint will name is there: `eval` and others take it.
+fn check_data(config: &TrainConfig) -> Result<()> {
+    let domains = &config.domains.0;
+    match (config.data, &config.data_dir, &config.clients_file) {
+        (DataSource::Embedded, ..) if !domains.is_empty() => sets::embedded()?.with_domains(domains).map(|_| ()),
+        (DataSource::Directory, Some(folder), _) => sets::check_domains(folder, domains),
+        (DataSource::Csv, _, Some(file)) if !file.exists() => {
+            Err(Error::Config(format!("clients-file = {}: there is no such file: check the path", file.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn run(args: Args) -> Result<()> {
     let config = configuration(args.config.as_deref(), args.options)?;
     if config.local_bn {
@@ -48,6 +63,7 @@ pub(super) fn run(args: Args) -> Result<()> {
     }
     let algorithm = config.algorithm();
     check_new(&args.to)?;
+    check_data(&config)?;
     if args.file.is_dir() {
         return Err(Error::Config(format!("{} is a folder: name the safetensors file in it", args.file.display())));
     }

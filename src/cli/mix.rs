@@ -3,12 +3,13 @@
 use super::eval::{Order, PlaceArgs, open, order_of};
 use super::{check_new, print};
 use crate::fl::Ratio;
-use crate::run::Trained;
 use crate::run::config::BnMode;
 use crate::run::mix::Choice;
+use crate::run::model::{Model, TestSettings};
 use crate::run::onnx::to_onnx;
 use crate::run::run_dir::{folder_of, write_atomically};
 use crate::run::trained::client_number;
+use crate::run::{Checkpoint, Trained};
 use crate::{Error, Result};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -25,7 +26,7 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 0.0)]
     lambda: f64,
     /// Which bases are taken first: `own`, as they are numbered, or `accuracy`, the best on the validation images.
-    #[arg(long, default_value = "own")]
+    #[arg(long, default_value = "own", ignore_case = true)]
     order: Order,
     /// Client whose batch norms are taken, as `splitmix data` names it, where clients have their own (local-bn, or bn-mode post).
     #[arg(long, value_name = "NAME")]
@@ -48,7 +49,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
             return Err(Error::Config(format!("{} is named for both files: name another with --onnx", onnx.display())));
         }
     }
-    let (_, trained) = open(&args.model, &args.place, args.width.as_ref().map(std::slice::from_ref)).await?;
+    let (file, trained) = open(&args.model, &args.place, args.width.as_ref().map(std::slice::from_ref)).await?;
     let Trained { gpu, model, clients, header, .. } = &trained;
     let width = match (args.width, trained.widths().last()) {
         (Some(width), _) => width,
@@ -60,6 +61,10 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let order = order_of(&trained, args.order, args.lambda).await?;
     let choice = Choice { width, lambda: args.lambda, order, client: client.zip(args.client.clone()) };
     let mixed = model.mix(gpu, header, &choice).await?;
+    check_answers(&trained, &mixed, width).await.map_err(|error| match error {
+        Error::Data(what) => Error::Data(format!("{}: {what}; nothing is written", file.display())),
+        other => other,
+    })?;
     let network = mixed.header.network()?;
     let onnx = args.onnx.as_ref().map(|_| to_onnx(&network, &mixed)).transpose()?;
     write_atomically(&args.to, &mixed.to_bytes()?)?;
@@ -85,6 +90,15 @@ pub(super) async fn run(args: Args) -> Result<()> {
         text += &format!("onnx: {}\n", path.display());
     }
     print(&text)
+}
+
+/// Checks on a few test images of every client that the answers of a mixed model are finite.
+async fn check_answers(trained: &Trained, mixed: &Checkpoint, width: Ratio) -> Result<()> {
+    const IMAGES: usize = 4;
+    let Trained { gpu, images, config, .. } = trained;
+    let model = Model::from_checkpoint(gpu, mixed.clone(), "the mixed model")?;
+    let settings = TestSettings { widths: vec![width], lambda: 0.0, order: Vec::new(), batch: IMAGES, limit: config.limit() };
+    model.test(gpu, images, &trained.clients_with_tests(Some(IMAGES)), &settings).await.map(|_| ())
 }
 
 /// Whether two files that are not there yet would be one.

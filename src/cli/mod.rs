@@ -17,7 +17,7 @@ mod web;
 use crate::data::{self as sets, Dataset};
 use crate::error::OneLine;
 use crate::gpu::{Gpu, GpuOptions};
-use crate::run::config::DataSource;
+use crate::run::config::{DEALING, DataSource};
 use crate::run::written::expanded;
 use crate::run::{TrainConfig, TrainOverrides};
 use crate::{Error, Result};
@@ -33,10 +33,10 @@ use std::process::ExitCode;
     version,
     after_help = "Exit codes: 0 done, 1 run-time failure, 2 usage, configuration or data, 130 interrupted \
                   or out of time.\n\
-                  Environment: SPLITMIX_DATA is the folder of data sets where --data-dir is not given and a model's own is not there, \
-                  SPLITMIX_ADAPTER the adapter where --adapter is not, SPLITMIX_CACHE the folder that compiled kernels and resized pictures are kept in (empty: \
-                  nowhere). \
-                  SPLITMIX_TRACE=1 tells the time of every dispatch on standard error."
+                  Environment: SPLITMIX_DATA is the folder of data sets if --data-dir is not given and a model's own does not exist, \
+                  SPLITMIX_ADAPTER the adapter if --adapter is not given, SPLITMIX_CACHE the folder for compiled kernels and resized pictures (empty: \
+                  none is kept). \
+                  SPLITMIX_TRACE=1 prints the duration of each dispatch to standard error."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -84,7 +84,10 @@ pub fn main() -> ExitCode {
     let command = arguments::prepared(Cli::command().mut_subcommand("train", crate::run::config::show_defaults));
     let cli = match command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
-        Err(error) => arguments::explained(error).exit(),
+        Err(error) => match arguments::refusal(&error, std::env::args_os()) {
+            Some(error) => return failed(&error),
+            None => error.exit(),
+        },
     };
     let done = pollster::block_on(async {
         match cli.command {
@@ -104,11 +107,14 @@ pub fn main() -> ExitCode {
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("splitmix: {error}");
-            ExitCode::from(error.exit_code())
-        }
+        Err(error) => failed(&error),
     }
+}
+
+/// Every error is reported here, so that all have the same form.
+fn failed(error: &Error) -> ExitCode {
+    eprintln!("splitmix: {error}");
+    ExitCode::from(error.exit_code())
 }
 
 /// Starts the program anew where Mesa's Vulkan layer would print an "error:" of libwayland's about a missing desktop, which no run needs:
@@ -184,7 +190,13 @@ fn configuration(file: Option<&Path>, mut flags: TrainOverrides) -> Result<Train
     if flags.clients_file.is_some() && flags.data.is_none() {
         flags.data = Some(DataSource::Csv);
     }
-    effective(TrainConfig::load(file, flags)?)
+    let given = flags.given();
+    let config = effective(TrainConfig::load(file, flags)?)?;
+    // Also where the value is the default, which the configuration cannot tell from an option that is not given.
+    match given.into_iter().find(|key| config.data == DataSource::Csv && DEALING.contains(&key.as_str())) {
+        Some(key) => Err(Error::Config(format!("--{key}: the clients file says who has which images: leave it out"))),
+        None => Ok(config),
+    }
 }
 
 /// Fills in the environment's data folder, then validates.
@@ -195,7 +207,7 @@ fn effective(mut config: TrainConfig) -> Result<TrainConfig> {
     config.validate()
 }
 
-/// The data set that a configuration names, its domains in the order asked for.
+/// The data set that a configuration names, its domains in the requested order.
 fn load_data(config: &TrainConfig) -> Result<Dataset> {
     let wanted = &config.domains.0;
     let [_, height, width] = config.network.architecture()?.input;
@@ -234,7 +246,7 @@ fn check_output(file: &Path) -> Result<()> {
 /// The same of a file that must not be there yet; a device or a pipe may.
 fn check_new(file: &Path) -> Result<()> {
     if file.is_file() {
-        return Err(Error::Config(format!("{} is there already: name another file", file.display())));
+        return Err(Error::Config(format!("{} exists already: name another file", file.display())));
     }
     check_output(file)
 }
@@ -246,7 +258,7 @@ fn percent(value: Option<f64>) -> String {
 
 /// An aligned table: the first column to the left, the others to the right.
 fn table(rows: &[Vec<String>]) -> String {
-    // Names that files hold are in it.
+    // Names that files hold are in the cells.
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| OneLine(cell).to_string()).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|cell| cell.chars().count()).max().unwrap_or(0);

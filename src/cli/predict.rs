@@ -1,7 +1,7 @@
 //! `splitmix predict`
 
 use super::eval::{PlaceArgs, open};
-use super::{print, table};
+use super::{note, print, table};
 use crate::data::{Dataset, load_image, load_inverted, read_picture};
 use crate::run::config::Widths;
 use crate::{Error, Result};
@@ -35,8 +35,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "NAME")]
     domain: Option<String>,
     /// Likeliest classes to show.
-    #[arg(long, default_value_t = 3)]
-    top: usize,
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    top: u32,
     #[command(flatten)]
     place: PlaceArgs,
 }
@@ -69,6 +69,9 @@ pub(super) async fn run(args: Args) -> Result<()> {
         eprintln!("hint: {hint}");
     }
     let context = trained.context(args.context, args.domain.as_deref())?;
+    if let Some(wanted) = args.context.filter(|wanted| *wanted > context.count()) {
+        note(format!("context = {wanted}: the data has {} test images for it, and all of them are used", context.count()));
+    }
     let mut probabilities = vec![Vec::new(); widths.len()];
     let at_once = pictures_at_once(trained.gpu.largest_binding(), trained.model.network.input.len().into(), context.count());
     for some in pictures.chunks(at_once) {
@@ -76,7 +79,11 @@ pub(super) async fn run(args: Args) -> Result<()> {
         probabilities.iter_mut().zip(of_some).for_each(|(all, some)| all.extend(some));
     }
 
-    let top = args.top.min(trained.dataset.classes.len());
+    let classes = trained.dataset.classes.len();
+    if args.top as usize > classes {
+        note(format!("top = {}: the model knows {classes} classes, and all of them are shown", args.top));
+    }
+    let top = classes.min(args.top as usize);
     let mut rows = vec![vec!["picture".to_string(), "width".to_string()]];
     rows[0].extend((1..=top).map(|n| format!("{n}.")));
     for (i, path) in names.iter().enumerate() {

@@ -1,11 +1,14 @@
 //! `splitmix sweep`
 
+use super::arguments::time;
 use super::train::{Begin, Extras, Ready, ready, train, watch_for_interrupts};
-use super::{effective, note, print, table};
+use super::{effective, load_data, note, print, table};
+use crate::data::Dataset;
 use crate::report::{PAGE, Run, TEST, difference, groups, page};
+use crate::run::config::DataSource;
 use crate::run::run_dir::{CONFIG, Resumed, RunDir, folder_of, write_atomically};
-use crate::run::written::{expanded, line_of, one_line, read_text};
-use crate::run::{TrainConfig, TrainOverrides};
+use crate::run::written::{expanded, misspelled, read_text};
+use crate::run::{TrainConfig, TrainOverrides, model};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroUsize;
@@ -20,15 +23,15 @@ pub(super) struct Args {
     /// Folder with the data sets, where the runs have data = directory.
     #[arg(long)]
     data_dir: Option<PathBuf>,
-    /// Only say which runs there are, and how far they are.
+    /// List the runs and their progress, then exit.
     #[arg(long)]
     list: bool,
-    /// Train at most so many runs together, their lanes in the same dispatches: such as differ in seed or clients-per-round only. It does
-    /// not change results. 1: one after the other.
+    /// Runs that are trained together at most, their lanes in the same dispatches: only runs that differ in nothing but seed and
+    /// clients-per-round are. It does not change results. 1: one after the other.
     #[arg(long, value_name = "RUNS", default_value = "8")]
     together: NonZeroUsize,
-    /// Stop after the round in which this much time has gone: 90m, 2h, 1day 6h. The same command goes on.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    /// Stop after the round in which this much time has passed: 90m, 2h, 1day 6h. Run the same command to resume.
+    #[arg(long, value_name = "TIME", value_parser = time)]
     max_time: Option<Duration>,
 }
 
@@ -50,8 +53,8 @@ const MOST_RUNS: usize = 10_000;
 impl Sweep {
     /// Reads the TOML text of a sweep; the error has no file's name.
     fn parse(text: &str) -> std::result::Result<Sweep, String> {
-        let broken = |e: toml::de::Error| format!("line {}: {}", line_of(text, e.span().map_or(0, |s| s.start)), one_line(e.message()));
-        let mut keys: toml::Table = toml::from_str(text).map_err(broken)?;
+        let broken = |(line, what): (usize, String)| format!("line {line}: {what}");
+        let mut keys: toml::Table = toml::from_str(text).map_err(|e| broken(misspelled(text, &e)))?;
         let mut path = |key: &str| match keys.remove(key) {
             None => Ok(None),
             Some(toml::Value::String(path)) if !path.is_empty() => expanded(path.into()).map(Some).map_err(|e| format!("{key} = {e}")),
@@ -117,6 +120,9 @@ impl State {
 pub(super) async fn run(args: Args) -> Result<()> {
     let configs = configurations(&args.file, args.data_dir.as_deref())?;
     configs.iter().try_for_each(|config| check_saved(config, &args.file))?;
+    if args.data_dir.is_some() && !configs.iter().any(|config| config.data == DataSource::Directory) {
+        note("--data-dir has no effect: no run of the sweep has data = directory");
+    }
     let out = configs[0].out.parent().unwrap_or(Path::new(".")).to_path_buf();
     let mut rows = vec![vec!["run".to_string(), "state".to_string()]];
     rows.extend(configs.iter().map(|c| vec![c.out.display().to_string(), State::of(c).told().into()]));
@@ -124,12 +130,14 @@ pub(super) async fn run(args: Args) -> Result<()> {
         return print(&table(&rows));
     }
     eprint!("{}", table(&rows));
+    let unfinished = || configs.iter().filter(|c| State::of(c) != State::Finished);
+    let mut read = check_data(unfinished())?;
     let interrupted = watch_for_interrupts()?;
     let began = Instant::now();
     let (mut failed, mut stopped) = (Vec::new(), Vec::new());
-    let mut waiting = sets(configs.iter().filter(|c| State::of(c) != State::Finished), args.together.get())?;
+    let mut waiting = sets(unfinished(), args.together.get())?;
     while let Some(set) = waiting.pop_front() {
-        let Some((ready, set)) = prepare(set, &mut waiting, &mut failed).await else {
+        let Some((ready, set)) = prepare(set, &mut read, &mut waiting, &mut failed).await else {
             continue;
         };
         let left = args.max_time.map(|most| most.saturating_sub(began.elapsed()));
@@ -161,7 +169,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     if !stopped.is_empty() || !waiting.is_empty() {
         let place = if stopped.is_empty() { format!("with {done}") } else { format!("in {}", stopped.join(", ")) };
         let data = args.data_dir.map_or(String::new(), |folder| format!(" --data-dir {}", folder.display()));
-        return Err(Error::Interrupted(format!("stopped {place}; go on with: splitmix sweep {}{data}", args.file.display())));
+        return Err(Error::Interrupted(format!("stopped {place}; resume with: splitmix sweep {}{data}", args.file.display())));
     }
     match failed.into_iter().next() {
         Some((name, error)) => {
@@ -195,13 +203,44 @@ fn check_saved(config: &TrainConfig, file: &Path) -> Result<()> {
     }
 }
 
+/// The options of a run that say which data it reads, and the data.
+type Read<'a> = (&'a TrainConfig, Dataset);
+
+/// Whether two runs read the same data.
+fn same_data(a: &TrainConfig, b: &TrainConfig) -> Result<bool> {
+    let places = |c: &TrainConfig| (c.data, c.data_dir.clone(), c.clients_file.clone(), c.domains.clone(), c.test_ratio.to_bits());
+    Ok(places(a) == places(b) && a.network.architecture()?.input == b.network.architecture()?.input)
+}
+
+/// Checks before the first run that the data of every run can be read and dealt to its clients. Returns what was read last.
+fn check_data<'a>(configs: impl Iterator<Item = &'a TrainConfig>) -> Result<Option<Read<'a>>> {
+    let mut read: Option<Read> = None;
+    for config in configs {
+        let named = |e: Error| match e.exit_code() {
+            2 => Error::Config(format!("{}: {e}", config.out.display())),
+            _ => e,
+        };
+        let dataset = match read.take() {
+            Some((before, dataset)) if same_data(before, config)? => dataset,
+            // What was read before must not take memory meanwhile.
+            other => {
+                drop(other);
+                load_data(config).map_err(named)?
+            }
+        };
+        model::partition(&dataset, config).map_err(named)?;
+        read = Some((config, dataset));
+    }
+    Ok(read)
+}
+
 /// Notes that a run failed: the other runs are worth having without it.
 fn fail(failed: &mut Vec<(String, Error)>, name: String, error: Error) {
     eprintln!("{name}: {error}");
     failed.push((name, error));
 }
 
-/// Runs in sets that are trained together, at most so many in each, as equal as can be; the order is that of each set's first.
+/// Runs in sets that are trained together, at most `most` in each, as equal as can be; the order is that of each set's first.
 fn sets<'a>(configs: impl Iterator<Item = &'a TrainConfig>, most: usize) -> Result<VecDeque<Vec<&'a TrainConfig>>> {
     let mut like: Vec<Vec<&TrainConfig>> = Vec::new();
     for config in configs {
@@ -224,10 +263,11 @@ fn sets<'a>(configs: impl Iterator<Item = &'a TrainConfig>, most: usize) -> Resu
     Ok(like.into_iter().flat_map(parts).collect())
 }
 
-/// Prepares a set of runs. Returns it with the runs' names; nothing where it is to be tried in parts, which then wait first, or every
-/// run failed, as one does that cannot be taken up again.
+/// Prepares a set of runs, on the data that was read if they have that. Returns it with the runs' names; nothing where it is to be tried
+/// in parts, which then wait first, or every run failed, as one does that cannot be taken up again.
 async fn prepare<'a>(
     set: Vec<&'a TrainConfig>,
+    read: &mut Option<Read<'a>>,
     waiting: &mut VecDeque<Vec<&'a TrainConfig>>,
     failed: &mut Vec<(String, Error)>,
 ) -> Option<(Ready, Vec<String>)> {
@@ -259,7 +299,11 @@ async fn prepare<'a>(
         return None;
     }
     let names: Vec<String> = taken.iter().map(|config| config.out.display().to_string()).collect();
-    match ready(runs).await {
+    let read = match read.take() {
+        Some((before, dataset)) if same_data(before, taken[0]).unwrap_or(false) => Some(dataset),
+        _ => None,
+    };
+    match ready(runs, read).await {
         Ok(ready) => return Some((ready, names)),
         // They may not fit together, or one of them may be at fault.
         Err(error) if taken.len() > 1 => {
@@ -281,7 +325,7 @@ fn configurations(file: &Path, data_dir: Option<&Path>) -> Result<Vec<TrainConfi
         let text = read_text(&path, "cannot read the configuration")?;
         // Its errors name its own lines.
         TrainConfig::from_toml(&text, &path)?;
-        common = toml::from_str(&text).map_err(|e| Error::Config(format!("{}: {}", path.display(), one_line(e.message()))))?;
+        common = toml::from_str(&text).map_err(|e| Error::Config(format!("{}: {}", path.display(), e.message())))?;
     }
     common.extend(sweep.options.clone());
     let mut configs: Vec<TrainConfig> = Vec::new();
@@ -306,7 +350,7 @@ fn configurations(file: &Path, data_dir: Option<&Path>) -> Result<Vec<TrainConfi
             let out = sweep.out.join(name(&combination));
             options.insert("out".into(), toml::Value::String(out.display().to_string()));
             let mut config = TrainConfig::from_table(&options).and_then(TrainConfig::with_files).map_err(|e| wrong(&e))?;
-            if let Some(folder) = data_dir.filter(|_| config.data == crate::run::config::DataSource::Directory) {
+            if let Some(folder) = data_dir.filter(|_| config.data == DataSource::Directory) {
                 config.data_dir = Some(folder.to_path_buf());
             }
             let config = effective(config).map_err(|e| Error::Config(format!("{}: {e}", out.display())))?;
@@ -317,7 +361,7 @@ fn configurations(file: &Path, data_dir: Option<&Path>) -> Result<Vec<TrainConfi
         }
     }
     if configs.is_empty() {
-        return Err(wrong(&"it has no run: add a [[grid]] with lists of values, such as seed = [1, 2, 3]"));
+        return Err(wrong(&"it has no run: add a [[grid]] with lists of values, for example seed = [1, 2, 3]"));
     }
     Ok(configs)
 }
@@ -402,6 +446,15 @@ mod tests {
             }
         }
         assert!(count >= 11, "{count} sweeps");
+    }
+
+    #[test]
+    fn data_that_cannot_be_dealt_is_refused_before_the_first_run() {
+        let configs = of("out = \"s\"\n[[grid]]\nclients-per-domain = [1, 100000]").unwrap();
+        let error = check_data(configs.iter()).map(|_| ()).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        let told = error.to_string();
+        assert!(told.starts_with("s/clients-per-domain-100000: domain ") && told.contains("lower clients-per-domain"), "{told}");
     }
 
     #[test]

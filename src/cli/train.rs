@@ -1,11 +1,14 @@
 //! `splitmix train`
 
+use super::arguments::time;
 use super::eval::open_model;
 use super::{configuration, effective, load_data, note, open_gpu, percent, print, table};
 use crate::data::{ClientRow, Splits, class_table};
 use crate::data::{Dataset, Domain, ImageSet};
+use crate::error::OneLine;
 use crate::fl::Client;
 use crate::report::{CLIENTS, Clients, PAGE, Run, TEST, groups, page};
+use crate::run::config::BnMode;
 use crate::run::run_dir::{BEST, LAST, read_checkpoint, write_atomically};
 use crate::run::tensorboard::TensorBoard;
 use crate::run::{Checkpoint, Federation, Report, Resumed, RoundCost, RoundOutcome, RunDir, Start, Together, TrainConfig, TrainOverrides};
@@ -23,11 +26,12 @@ pub(super) struct Args {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Continue the run in --out from its last checkpoint, bit for bit as if it had not stopped. With a larger --rounds, a finished run
-    /// continues, too: from the next round on its learning-rate schedule spreads over the new number of rounds.
+    /// continues, too: from the next round on its learning-rate schedule spreads over the new number of rounds. --eval-batch-size may
+    /// differ: it concerns only the test.
     #[arg(long, conflicts_with = "config")]
     resume: bool,
-    /// Stop after the round in which this much time has gone, with a checkpoint to resume from: 90m, 2h, 1day 6h.
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    /// Stop after the round in which this much time has passed, with a checkpoint to resume from: 90m, 2h, 1day 6h; 0s: after one round.
+    #[arg(long, value_name = "TIME", value_parser = time)]
     max_time: Option<Duration>,
     /// Write the metrics as TensorBoard event files, too, to tensorboard/ in the run's folder.
     #[arg(long)]
@@ -55,6 +59,12 @@ pub(super) async fn run(args: Args) -> Result<()> {
         config.out = path;
         let config = effective(config.with_files()?)?;
         config.check_resume(&saved)?;
+        if config.eval_batch_size != saved.eval_batch_size && config.bn_mode == BnMode::Batch {
+            note(format!(
+                "eval-batch-size is {} and was {}: with batch statistics it is part of the test's result",
+                config.eval_batch_size, saved.eval_batch_size
+            ));
+        }
         resumed = Some((run_dir, checkpoint));
         config
     } else {
@@ -65,7 +75,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     };
     let extras = Extras { max_time: args.max_time, tensorboard: args.tensorboard, no_table: args.no_table };
     let interrupted = watch_for_interrupts()?;
-    let ends = train(ready(vec![Begin { config, resumed }]).await?, &extras, &interrupted).await?;
+    let ends = train(ready(vec![Begin { config, resumed }], None).await?, &extras, &interrupted).await?;
     ends.into_iter().collect()
 }
 
@@ -90,10 +100,10 @@ pub(super) struct Ready {
     folders: Vec<Option<RunDir>>,
 }
 
-/// Opens the adapter and prepares the training of runs that go together.
-pub(super) async fn ready(mut runs: Vec<Begin>) -> Result<Ready> {
+/// Opens the adapter and prepares the training of runs that go together, on their data if that is read already.
+pub(super) async fn ready(mut runs: Vec<Begin>, read: Option<Dataset>) -> Result<Ready> {
     let Some(config) = runs.first().map(|run| run.config.clone()) else {
-        return Err(Error::Config("there is no run to train".into()));
+        return Err(Error::Config("no run to train is named".into()));
     };
     // Before the slow part.
     let mut inits = Vec::new();
@@ -101,7 +111,7 @@ pub(super) async fn ready(mut runs: Vec<Begin>) -> Result<Ready> {
         let begun = run.resumed.as_ref().is_some_and(|(_, checkpoint)| checkpoint.is_some());
         inits.push(if begun { None } else { init(&mut run.config)? });
     }
-    let dataset = load_data(&config)?;
+    let dataset = read.map_or_else(|| load_data(&config), Ok)?;
     let gpu = open_gpu(config.adapter.clone(), config.checked_shaders).await?;
     eprintln!("adapter: {}", gpu.describe());
     let (mut starts, mut folders) = (Vec::new(), Vec::new());
@@ -125,7 +135,7 @@ fn init(config: &mut TrainConfig) -> Result<Option<(Checkpoint, String)>> {
     let found = format!("{:08x}", crc.sum());
     if let Some(wanted) = config.init_checksum.as_ref().filter(|wanted| !wanted.eq_ignore_ascii_case(&found)) {
         return Err(Error::Config(format!(
-            "init = {}: its checksum is {found}, and init-checksum says {wanted}: this is another file; bring the one of then, or leave \
+            "init = {}: its checksum is {found}, and init-checksum says {wanted}: this is another file: name the original one, or leave \
              init-checksum out",
             file.display()
         )));
@@ -181,7 +191,7 @@ pub(super) async fn train(ready: Ready, extras: &Extras, interrupted: &AtomicBoo
             runs.iter().flatten().for_each(|run| run.progress.finish());
             let interrupted = |(run, f): (Result<Running>, &Federation)| {
                 Err(Error::Interrupted(format!(
-                    "stopped after round {} of {}; go on with: splitmix train --resume --out {}",
+                    "stopped after round {} of {}; resume with: splitmix train --resume --out {}",
                     f.rounds_done,
                     f.config.rounds,
                     run?.folder.path().display()
@@ -272,7 +282,12 @@ impl Running {
 async fn finish(federation: &mut Federation, dataset: &Dataset, run_dir: &RunDir) -> Result<()> {
     let best = run_dir.path().join(BEST);
     if best.exists() {
-        let checkpoint: Checkpoint = read_checkpoint(&best)?;
+        let mut checkpoint: Checkpoint = read_checkpoint(&best)?;
+        if checkpoint.header.config.eval_batch_size != federation.config.eval_batch_size {
+            // A resume changed it, and `eval` is to find what this test finds.
+            checkpoint.header.config.eval_batch_size = federation.config.eval_batch_size;
+            run_dir.save_best(checkpoint.clone())?;
+        }
         federation.load_bases(checkpoint, &best.display().to_string())?;
     } else {
         // No client has validation images: the last round stands for the best.
@@ -347,7 +362,7 @@ fn introduce(together: &Together, dataset: &Dataset, with_table: bool) {
     let network = &f.model.network;
     let c = &f.config;
     let domains: Vec<String> = dataset.domains.iter().map(|d| d.title()).collect();
-    eprintln!("data: {} — {}", dataset.name, domains.join(", "));
+    eprintln!("data: {}", OneLine(&format!("{} — {}", dataset.name, domains.join(", "))));
     eprintln!(
         "method: {}; {} base(s) of width {} of {} ({} parameters, {:.2} million multiply–adds each)\n{}",
         c.method,
@@ -403,12 +418,12 @@ fn introduce(together: &Together, dataset: &Dataset, with_table: bool) {
         }
         let rounds = match f.rounds_done {
             done if done == c.rounds => {
-                format!("all {done} rounds are trained: the test is repeated; --rounds N with a larger N trains on")
+                format!("all {done} rounds are trained: the test is repeated; to train on, write a larger --rounds")
             }
             done => format!("rounds {}–{}", done + 1, c.rounds),
         };
         eprintln!(
-            "federation: {} clients, up to {} lanes a wave; {rounds}; run folder {}",
+            "federation: {} clients, up to {} lanes per wave; {rounds}; run folder {}",
             f.clients.len(),
             lanes.join(" + "),
             f.config.out.display()
@@ -429,7 +444,7 @@ impl Progress {
         let label = if name.is_empty() { name } else { format!("{name}: ") };
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = bars.add(ProgressBar::new(f.config.rounds as u64));
-            let style = ProgressStyle::with_template("{prefix}{bar:24} round {pos}/{len} {msg} ({elapsed} gone, {eta} left)");
+            let style = ProgressStyle::with_template("{prefix}{bar:24} round {pos}/{len} {msg} ({elapsed} elapsed, {eta} left)");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.set_prefix(label.clone());
             bar.set_position(f.rounds_done as u64);
@@ -455,7 +470,7 @@ impl Progress {
             None => {
                 let gone = self.start.elapsed().as_secs_f64();
                 let left = gone / (f.rounds_done - self.first).max(1) as f64 * (f.config.rounds - f.rounds_done) as f64;
-                eprintln!("{}round {}/{} {text} ({gone:.0} s gone, {left:.0} s left)", self.label, f.rounds_done, f.config.rounds);
+                eprintln!("{}round {}/{} {text} ({gone:.0} s elapsed, {left:.0} s left)", self.label, f.rounds_done, f.config.rounds);
             }
         }
     }
@@ -478,6 +493,6 @@ pub(super) fn watch_for_interrupts() -> Result<Arc<AtomicBool>> {
         }
         eprintln!("\nstopping after this round and its checkpoint (interrupt again to stop at once)");
     })
-    .map_err(|error| Error::Gpu(format!("interrupts cannot be watched for: {error}")))?;
+    .map_err(|error| Error::Gpu(format!("interrupts (Ctrl-C) cannot be caught: {error}")))?;
     Ok(asked)
 }

@@ -187,6 +187,19 @@ pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> 
     Ok(Dataset { notes, ..Dataset::new(name, classes, loaded)? })
 }
 
+/// Checks that these domains are in `dir`, or that the folder is there where none is named, without reading images.
+///
+/// # Errors
+/// [`Error::Config`] for a domain that is not there, with those that are; else as [`load_directory`].
+pub fn check_domains(dir: &Path, domains: &[String]) -> Result<()> {
+    if domains.is_empty() {
+        return Folder::scan(dir).map(|_| ());
+    }
+    let found = find(dir)?.found;
+    let is_there = |name: &&String| found.iter().any(|f| f.name == name.nfc().collect::<String>());
+    domains.iter().find(|name| !is_there(name)).map_or(Ok(()), |name| Err(unknown(dir, name, &found)))
+}
+
 /// What is in a folder of data.
 struct Here {
     /// The domains in the order in which they are taken.

@@ -178,7 +178,7 @@ pub fn sources() -> Vec<Source> {
         source(
             "svhn",
             "SVHN, 73 257 and 26 032 cropped house numbers (Netzer et al.)",
-            "for non-commercial use",
+            "for non-commercial use only",
             &["http://ufldl.stanford.edu/housenumbers"],
             md5(&[("train_32x32.mat", "e26dedcc434d2e4c54c9b2d4a06d8373"), ("test_32x32.mat", "eb5a983be6a315427106f1b164d9cef3")]),
         ),
@@ -236,11 +236,11 @@ pub fn sources() -> Vec<Source> {
 /// wait for an answer or for the next bytes; `told` is called with each file's name, the bytes that are here, and how many there are, if
 /// that is known.
 ///
-/// What has come of a file that is not yet whole is kept beside its place, with `.part` at its end, and gone on with.
+/// What has come of a file that is not yet whole is kept beside its place, with `.part` at its end, and resumed.
 ///
 /// # Errors
 /// [`Error::Network`] where no address gives a file, with what each said; [`Error::Data`] for a file that is not the one that was
-/// published; [`Error::Config`] where another fetch into the folder is under way; [`Error::Io`] where nothing can be written.
+/// published; [`Error::Config`] where another fetch into the folder is under way, and for an address that is none; [`Error::Io`] where nothing can be written.
 pub fn fetch(
     source: &Source,
     origin: &Origin,
@@ -252,6 +252,10 @@ pub fn fetch(
         let path = path.to_path_buf();
         move |source| Error::Io { action, path, source }
     };
+    if let Origin::Mirror(address) = origin {
+        check_address(address)?;
+    }
+    let made = !folder.exists();
     std::fs::create_dir_all(folder).map_err(io("cannot make the folder", folder))?;
     let mut whole = Vec::new();
     for file in &source.files {
@@ -274,27 +278,70 @@ pub fn fetch(
         let part = folder.join(format!("{}.part", file.name));
         let mut kept = OpenOptions::new().create(true).append(true).open(&part).map_err(io("cannot write", &part))?;
         alone(kept.try_lock(), &part)?;
-        let from = match origin {
-            Origin::Path(path) => copy(path, file, &part, &mut kept, told)?,
-            Origin::Mirror(address) => download(std::slice::from_ref(address), file, &part, &mut kept, stall, told)?,
-            Origin::Authors => download(&source.addresses, file, &part, &mut kept, stall, told)?,
-        };
-        kept.sync_all().map_err(io("cannot write", &part))?;
-        let found = file.checksum.of(&part)?;
-        if found != file.checksum.digits() {
-            std::fs::remove_file(&part).map_err(io("cannot remove", &part))?;
-            return Err(Error::Data(format!(
-                "{} from {from}: its {} is {found}, that of the published file is {}: it is another file, or was damaged on its way, and was \
-                 removed; try again, or name another address with --url or a copy of yours with --from",
-                file.name,
-                file.checksum.name(),
-                file.checksum.digits()
-            )));
-        }
+        fetch_file(source, file, origin, &part, &mut kept, stall, told).inspect_err(|_| {
+            // Nothing is no download to resume.
+            if std::fs::metadata(&part).is_ok_and(|data| data.len() == 0) {
+                let _ = std::fs::remove_file(&part);
+            }
+            if made {
+                // Only where it is empty.
+                let _ = std::fs::remove_dir(folder);
+            }
+        })?;
         std::fs::rename(&part, &place).map_err(io("cannot name", &place))?;
         whole.push(place);
     }
     Ok(whole)
+}
+
+/// Refuses what is no address of a folder on the network.
+fn check_address(address: &str) -> Result<()> {
+    let uri = address.replace("{}", "file").parse::<ureq::http::Uri>().ok();
+    match uri.as_ref().and_then(|uri| uri.scheme_str()) {
+        Some("http" | "https") => Ok(()),
+        _ => Err(Error::Config(format!(
+            "--url {address}: it must be the http or https address of a folder that has the files, for example https://example.org/mnist; for a \
+             folder on this machine, use --from"
+        ))),
+    }
+}
+
+/// Makes the file `part`, held open in `kept`, the published one.
+fn fetch_file(
+    source: &Source,
+    file: &SourceFile,
+    origin: &Origin,
+    part: &Path,
+    kept: &mut File,
+    stall: Duration,
+    told: &mut dyn FnMut(&str, u64, Option<u64>),
+) -> Result<()> {
+    let from = match origin {
+        Origin::Path(path) => copy(path, file, part, kept, told)?,
+        Origin::Mirror(address) => download(std::slice::from_ref(address), file, part, kept, stall, told)?,
+        Origin::Authors => download(&source.addresses, file, part, kept, stall, told)?,
+    };
+    kept.sync_all().map_err(|source| Error::Io { action: "cannot write", path: part.to_path_buf(), source })?;
+    let found = file.checksum.of(part)?;
+    if found == file.checksum.digits() {
+        return Ok(());
+    }
+    std::fs::remove_file(part).map_err(|source| Error::Io { action: "cannot remove", path: part.to_path_buf(), source })?;
+    let what = match origin {
+        Origin::Path(_) => {
+            "it is another file, or damaged, and stays where it is; name the published file with --from, or leave --from out"
+        }
+        _ => {
+            "it is another file, or was damaged on its way, and is not kept; try again, or name another address with --url or a copy of yours \
+             with --from"
+        }
+    };
+    Err(Error::Data(format!(
+        "{} from {from}: its {} is {found}, that of the published file is {}: {what}",
+        file.name,
+        file.checksum.name(),
+        file.checksum.digits()
+    )))
 }
 
 /// Whether a file that was to be locked is this fetch's alone.
@@ -383,8 +430,8 @@ fn download(
     }
     said.dedup();
     Err(Error::Network(format!(
-        "{} could not be fetched: {}; the same command goes on with what has come; or name another address with --url, or a copy of yours \
-         with --from",
+        "{} could not be fetched: {}; run the same command again to resume, or name another address with --url, or a copy of yours with \
+         --from",
         file.name,
         said.join("; ")
     )))

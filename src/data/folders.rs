@@ -1,5 +1,6 @@
 //! The pictures of a domain: their split, and their pixels, resized once and kept.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
@@ -111,16 +112,7 @@ impl Folders {
         }
         let trained = &self.train[..self.train.len() - self.validation];
         for (part, pictures) in [("training", trained), ("test", &self.test[..])] {
-            let none = |label: &usize| !pictures.iter().any(|(_, l)| usize::from(*l) == *label);
-            let without: Vec<usize> = (0..self.classes.len()).filter(none).collect();
-            if without.is_empty() || pictures.is_empty() {
-                continue;
-            }
-            let names: Vec<&String> = without.iter().map(|label| &self.classes[*label]).collect();
-            let cased = |name: &&String| self.classes.iter().any(|c| c != *name && c.to_lowercase() == name.to_lowercase());
-            let hint = if names.iter().any(cased) { ": names that differ in letter case are different classes" } else { "" };
-            let (class, has) = if names.len() == 1 { ("class", "has") } else { ("classes", "have") };
-            notes.push(format!("{name}: {class} {} {has} no {part} images{hint}", few(&names)));
+            notes.extend(without_images(name, &self.classes, part, pictures.iter().map(|(_, label)| *label)));
         }
         notes
     }
@@ -157,6 +149,19 @@ impl Folders {
         };
         Ok((set(train, &self.train), set(test, &self.test)))
     }
+}
+
+/// Which classes none of these labels has, in words; `None` where each has one, or there are no labels at all.
+pub(super) fn without_images(name: &str, classes: &[String], part: &str, labels: impl Iterator<Item = u8>) -> Option<String> {
+    let there: BTreeSet<usize> = labels.map(usize::from).collect();
+    let names: Vec<&String> = classes.iter().enumerate().filter(|(label, _)| !there.contains(label)).map(|(_, name)| name).collect();
+    if there.is_empty() || names.is_empty() {
+        return None;
+    }
+    let cased = |name: &&String| classes.iter().any(|c| c != *name && c.to_lowercase() == name.to_lowercase());
+    let hint = if names.iter().any(cased) { ": names that differ in letter case are different classes" } else { "" };
+    let (class, has) = if names.len() == 1 { ("class", "has") } else { ("classes", "have") };
+    Some(format!("{name}: {class} {} {has} no {part} images{hint}", few(&names)))
 }
 
 /// What `decode` makes of the bytes of a picture's file.

@@ -57,7 +57,7 @@ use crate::{Error, Result};
 #[cfg(feature = "native")]
 pub use clients_csv::load_clients;
 #[cfg(feature = "native")]
-pub use directory::{LoadOptions, load_directory};
+pub use directory::{LoadOptions, check_domains, load_directory};
 pub use embedded::embedded;
 #[cfg(feature = "native")]
 pub(crate) use folders::read_picture;

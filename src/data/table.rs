@@ -81,8 +81,8 @@ pub fn class_table(rows: &[ClientRow], classes: &[String], splits: Splits) -> St
     aligned(&lines, &rules)
 }
 
-/// What is in a data set: image size, classes, and for every domain its origin and both splits' images by class. Each
-/// line ends in a line feed.
+/// What is in a data set: image size, classes, and for every domain its origin and its splits' images by class; the validation split only
+/// where the data has one. Each line ends in a line feed.
 pub fn describe(dataset: &Dataset) -> String {
     let (height, width) = dataset.image_size();
     let (domains, classes) = (dataset.domains.len(), dataset.classes.len());
@@ -95,18 +95,35 @@ pub fn describe(dataset: &Dataset) -> String {
     head.push(Cell::right("images"));
     head.extend(dataset.classes.iter().map(|class| Cell::right(class.chars().take(5).collect::<String>())));
     let mut lines = vec![head];
-    for domain in &dataset.domains {
+    for (number, domain) in dataset.domains.iter().enumerate() {
         let origin = domain.origin.to_string();
-        for (split, set) in [("train", &domain.train), ("test", &domain.test)] {
+        let validation = validation_counts(dataset, number);
+        let train = domain.train.class_counts(classes).iter().zip(&validation).map(|(all, kept)| all.saturating_sub(*kept)).collect();
+        for (split, counts) in [("train", train), ("validation", validation), ("test", domain.test.class_counts(classes))] {
+            let images = counts.iter().sum();
+            if split == "validation" && images == 0 {
+                continue;
+            }
             let named = if split == "train" { [domain.name.as_str(), &origin, split] } else { ["", "", split] };
             let mut line = named.map(Cell::left).to_vec();
-            line.push(Cell::count(set.len()));
-            line.extend(set.class_counts(classes).into_iter().map(Cell::count));
+            line.push(Cell::count(images));
+            line.extend(counts.into_iter().map(Cell::count));
             lines.push(line);
         }
     }
     text.push_str(&aligned(&lines, &[1]));
     text
+}
+
+/// Images of each class that the data itself keeps for validation: of a domain's validation split, or as a file of clients says.
+fn validation_counts(dataset: &Dataset, number: usize) -> Vec<usize> {
+    let domain = &dataset.domains[number];
+    let labels = &domain.train.labels;
+    let mut counts = vec![0; dataset.classes.len()];
+    let own = labels[labels.len() - domain.validation..].iter();
+    let named = dataset.clients.iter().filter(|client| client.domain == number).flat_map(|client| &client.validation);
+    own.chain(named.map(|image| &labels[*image as usize])).for_each(|label| counts[usize::from(*label)] += 1);
+    counts
 }
 
 /// Names are those of files, so a cell is one line of plain characters.
@@ -171,7 +188,7 @@ fn aligned(lines: &[Vec<Cell>], rules: &[usize]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Domain, ImageSet, Origin, digit_names};
+    use super::super::{Domain, Holding, ImageSet, Origin, digit_names};
     use super::*;
 
     fn rows() -> Vec<ClientRow> {
@@ -213,12 +230,18 @@ all     2 clients              201 203 205   · 209 211 213 215 217 219  1893 22
     }
 
     #[test]
-    fn names_cannot_steer_the_terminal() {
+    fn names_of_files_neither_end_the_line_nor_steer_the_terminal() {
         let mut row = rows().remove(0);
-        row.domain = "a\u{1b}[2J\nb".into();
-        let table = class_table(&[row], &["c\u{7}d".into()], Splits::Train);
-        assert_eq!(table.lines().count(), 1 + 1 + 1 + 1 + 1, "\n{table}");
-        assert!(table.contains("a\u{fffd}[2J b") && table.contains("c\u{fffd}d") && !table.contains('\u{1b}'), "\n{table}");
+        (row.name, row.domain) = ("a\nb".into(), "\x1b[31mred".into());
+        let classes = ["\x1b[2J".to_string(), "\tx".into()];
+        let table = class_table(&[row], &classes, Splits::Train);
+        let lines: Vec<&str> = table.lines().collect();
+        assert!(lines.len() == 5 && lines[2].starts_with("a b  "), "{table}");
+        assert!(!table.contains(|c: char| c.is_control() && c != '\n'), "{table:?}");
+        let set = ImageSet { height: 1, width: 1, pixels: vec![0; 6], labels: vec![0, 1] };
+        let domain = Domain { name: "d\x07".into(), origin: Origin::Genuine, train: set.clone(), test: set, validation: 0 };
+        let text = describe(&Dataset::new("of\x1b", classes.to_vec(), vec![domain]).unwrap());
+        assert!(text.contains("d\u{fffd}  ") && !text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
     }
 
     #[test]
@@ -249,6 +272,32 @@ a       genuine    train        3   2   1
                    test         1   ·   1
 longer  generated  train        3   2   1
                    test         1   ·   1
+"
+        );
+    }
+
+    #[test]
+    fn validation_images_are_not_counted_as_training_images() {
+        let set = |labels: Vec<u8>| ImageSet { height: 1, width: 1, pixels: vec![0; 3 * labels.len()], labels };
+        let split = Domain { name: "a".into(), origin: Origin::Genuine, train: set(vec![0, 0, 1, 1]), test: set(vec![1]), validation: 1 };
+        let shared = Domain { name: "b".into(), validation: 0, ..split.clone() };
+        let mut dataset = Dataset::new("demo", vec!["x".into(), "y".into()], vec![split, shared]).unwrap();
+        let client =
+            |name: &str, train: Vec<u32>, validation: Vec<u32>| Holding { name: name.into(), domain: 1, train, validation, test: vec![] };
+        dataset.clients = vec![client("m", vec![1], vec![0]), client("n", vec![3], vec![2])];
+        assert_eq!(
+            describe(&dataset),
+            "\
+demo: 2 domains, 2 classes, images 1×1 RGB
+
+domain  origin   split        images   x   y
+────────────────────────────────────────────
+a       genuine  train             3   2   1
+                 validation        1   ·   1
+                 test              1   ·   1
+b       genuine  train             2   1   1
+                 validation        2   1   1
+                 test              1   ·   1
 "
         );
     }

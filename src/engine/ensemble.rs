@@ -42,7 +42,7 @@ impl Ensemble {
     pub(super) fn first(&self, bases: u32, network: &Network, server: &Rows) -> Result<Vec<u32>> {
         let all: Vec<u32> = if self.order.is_empty() { (0..server.count).collect() } else { self.order.clone() };
         if bases == 0 || bases as usize > all.len() {
-            return Err(Error::Config(format!("{bases} bases asked for, but the model has {}: ask for 1 to {0}", all.len())));
+            return Err(Error::Config(format!("{bases} bases are requested, but the model has {}: choose 1 to {0}", all.len())));
         }
         if let Some(base) = all.iter().find(|b| **b >= server.count) {
             return Err(Error::Config(format!("base {base} is in the order, but the model's bases are 0 to {}", server.count - 1)));

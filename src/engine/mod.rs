@@ -25,6 +25,7 @@ pub use images::ImageStore;
 pub use rows::{LocalNorms, Rows};
 pub use trainer::{Adversarial, Augment, ClientWork, Narrower, Optimizer, TrainOptions, Trainer};
 
+use crate::error::option_name;
 use crate::fl::batches::SMALLEST_BATCH;
 use crate::gpu::Gpu;
 use crate::kernels::BufferId;
@@ -38,14 +39,14 @@ pub struct Limit {
     pub memory: Option<u64>,
     /// Most lanes of a wave; `None` is as many as fit.
     pub lanes: Option<u32>,
-    /// The option that sets the images of a batch, to be advised where one does not fit.
+    /// The key of the option that sets the images of a batch, to be advised where one does not fit.
     pub batch: &'static str,
 }
 
 impl Default for Limit {
     /// What the program takes where nothing is set, in batches of training.
     fn default() -> Limit {
-        Limit { memory: None, lanes: None, batch: "--batch-size" }
+        Limit { memory: None, lanes: None, batch: "batch-size" }
     }
 }
 
@@ -162,11 +163,12 @@ fn too_large(capacity: Capacity, option: &str, footprint: &dyn Fn(u32) -> Footpr
         false => format!("a buffer of {:.1} MB, and this adapter binds at most {:.1} MB", mb(buffer), mb(capacity.binding)),
         true => format!("{:.1} MB, and the memory limit leaves {:.1} MB for it", mb(all), mb(capacity.memory)),
     };
+    let (memory, option) = (option_name("memory-limit"), option_name(option));
     let advice = match (largest(capacity), largest(Capacity { memory: u64::MAX, ..capacity })) {
-        (Some(fits), _) if binds => format!("raise --memory-limit, or lower {option} to {fits}"),
+        (Some(fits), _) if binds => format!("raise {memory}, or lower {option} to {fits}"),
         (Some(fits), _) => format!("lower {option} to {fits}"),
-        (None, Some(fits)) if fits == batch => "raise --memory-limit".into(),
-        (None, Some(fits)) => format!("raise --memory-limit, and lower {option} to {fits}"),
+        (None, Some(fits)) if fits == batch => format!("raise {memory}"),
+        (None, Some(fits)) => format!("raise {memory}, and lower {option} to {fits}"),
         (None, None) => "no batch fits: choose narrower bases, a smaller network or another adapter".into(),
     };
     format!("a batch of {batch} images needs {what}: {advice}")
@@ -187,7 +189,7 @@ mod tests {
         let told = |binding, memory, batch| {
             let capacity = Capacity { binding, memory, lanes: None };
             assert_eq!(footprint(batch).slots_that_fit(capacity, 1), 0);
-            too_large(capacity, "--eval-batch-size", &footprint, batch, 1)
+            too_large(capacity, "eval-batch-size", &footprint, batch, 1)
         };
         const MB: u64 = 1_000_000;
         assert_eq!(

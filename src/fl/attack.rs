@@ -69,7 +69,7 @@ impl Attack {
             return Err(Error::Config(format!("an attack's radius is given in 1/255 and lies between 0 and 255, not {}", self.epsilon)));
         }
         if self.restarts == 0 {
-            return Err(Error::Config("an attack with no try attacks nothing: give it 1 restart or more".into()));
+            return Err(Error::Config("restarts must be at least 1".into()));
         }
         Ok(self)
     }
@@ -163,11 +163,13 @@ impl Attack {
                 nearest / 255.0
             ));
         }
+        // A number too large to be held is named by none.
+        let not = |count: u32| if count == u32::MAX { "no more".into() } else { format!("not {count}") };
         if !(1..=MOST).contains(&self.steps()) {
-            return wrong(format!("an attack takes 1 to {MOST} steps, not {}: write pgd-7 or pgd-20", self.steps()));
+            return wrong(format!("an attack takes 1 to {MOST} steps, {}: write pgd-7 or pgd-20", not(self.steps())));
         }
         if !(1..=MOST).contains(&self.restarts) {
-            return wrong(format!("an attack has 1 to {MOST} restarts, not {}: write -restarts5", self.restarts));
+            return wrong(format!("an attack has 1 to {MOST} restarts, {}: write -restarts5", not(self.restarts)));
         }
         if self.is_fgsm() && !self.targeted && self.restarts > 1 {
             return wrong(format!(
@@ -220,8 +222,9 @@ fn radius(text: &str) -> Option<f32> {
     digits.then(|| text.parse().ok())?
 }
 
-/// The attack that a name in another spelling means: `PGD20`, `pgd_20_eps_8`, the authors' `LinfPGD20_eps16`.
-fn respelled(name: &str) -> Option<Attack> {
+/// The attack that a name in another spelling means: `PGD20`, `pgd_20_eps_8`, the authors' `LinfPGD20_eps16`; and how it is written, with
+/// its radius where the name has one.
+fn respelled(name: &str) -> Option<(Attack, String)> {
     let mut attack = Attack { steps: None, ..Attack::TRAINING };
     let (mut pgd, mut key, mut rest) = (None, "", name);
     let mut seen = Vec::new();
@@ -235,6 +238,7 @@ fn respelled(name: &str) -> Option<Attack> {
         let (token, after) = rest.split_at(length);
         rest = after;
         match (token, first.is_ascii_digit(), key) {
+            ("fgsm" | "pgd" | "linfpgd", ..) if pgd.is_some() => return None,
             ("fgsm", ..) => pgd = Some(false),
             ("pgd" | "linfpgd", ..) => pgd = Some(true),
             ("linf" | "l", ..) => {}
@@ -255,7 +259,15 @@ fn respelled(name: &str) -> Option<Attack> {
             _ => {}
         }
     }
-    (key.is_empty() && pgd? == attack.steps.is_some()).then_some(attack)
+    if !key.is_empty() || pgd? != attack.steps.is_some() {
+        return None;
+    }
+    let mut right = attack.to_string();
+    if attack.epsilon == EPSILON && seen.iter().any(|key| key.starts_with("eps")) {
+        let (kind, rest) = right.split_at(right.find("-restarts").or_else(|| right.find("-targeted")).unwrap_or(right.len()));
+        right = format!("{kind}-eps{EPSILON}{rest}");
+    }
+    Some((attack, right))
 }
 
 fn unknown(name: &str) -> Error {
@@ -273,8 +285,14 @@ impl FromStr for Attack {
         match parsed(&lower) {
             Some(attack) => attack.meant(lower.contains("/255")),
             None => {
-                let meant = respelled(&lower).ok_or_else(|| unknown(name))?.meant(lower.contains("/255"))?;
-                Err(Error::Config(format!("no attack is called {name:?}: write {meant}")))
+                // Where several may be named, each is read separately.
+                let parts: Vec<&str> = name.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+                if let [first, _, ..] = parts.as_slice() {
+                    return Err(Error::Config(format!("one attack is wanted, and {name:?} names {}: write {first}", parts.len())));
+                }
+                let (meant, right) = respelled(&lower).ok_or_else(|| unknown(name))?;
+                meant.meant(lower.contains("/255"))?;
+                Err(Error::Config(format!("no attack is called {name:?}: write {right}")))
             }
         }
     }
@@ -339,8 +357,20 @@ mod tests {
 
     #[test]
     fn other_names_are_refused() {
-        for name in ["", "pgd", "pgd-", "pgd-x", "fgsm-7", "pgd-7-eps", "pgd-7-epsNaN", "pgd-7-epsinf", "pgd-7-x", "pgd-7-eps1-eps2", "cw"]
-        {
+        for name in [
+            "",
+            "pgd",
+            "pgd-",
+            "pgd-x",
+            "fgsm-7",
+            "pgd-7-eps",
+            "pgd-7-epsNaN",
+            "pgd-7-epsinf",
+            "pgd-7-x",
+            "pgd-7-eps1-eps2",
+            "cw",
+            "fgsm pgd-7",
+        ] {
             let message = name.parse::<Attack>().unwrap_err().to_string();
             assert!(message.starts_with(&format!("no attack is called {name:?}: write fgsm or pgd-STEPS")), "{message}");
             assert!(Attack::recorded(name).is_err(), "{name:?}");
@@ -359,7 +389,9 @@ mod tests {
             ("fgsm-eps256", "from 1 to 255, not 256: -eps8 is 8/255"),
             ("pgd-0", "an attack takes 1 to 10000 steps, not 0: write pgd-7 or pgd-20"),
             ("pgd-10001", "1 to 10000 steps, not 10001"),
-            ("pgd-99999999999", "1 to 10000 steps"),
+            ("pgd-99999999999", "an attack takes 1 to 10000 steps, no more: write pgd-7 or pgd-20"),
+            ("pgd-7-restarts99999999999", "1 to 10000 restarts, no more: write -restarts5"),
+            ("fgsm,pgd-2", "one attack is wanted, and \"fgsm,pgd-2\" names 2: write fgsm"),
             ("pgd-7-restarts0", "1 to 10000 restarts, not 0: write -restarts5"),
             ("fgsm-restarts5", "remove -restarts5, or write pgd-20-restarts5"),
         ] {
@@ -379,6 +411,8 @@ mod tests {
             ("pgd--1", "pgd-1"),
             ("pgd-7-eps-4", "pgd-7-eps4"),
             ("pgd-7-eps=4/255", "pgd-7-eps4"),
+            ("pgd-2-eps=8", "pgd-2-eps8"),
+            ("pgd_20_eps_8_restarts_3_targeted", "pgd-20-eps8-restarts3-targeted"),
             ("LinfPGD20_eps16", "pgd-20-eps16"),
             ("fgsm_eps4", "fgsm-eps4"),
             ("fgsm-epsilon4", "fgsm-eps4"),

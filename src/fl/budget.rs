@@ -216,8 +216,8 @@ impl Budgets {
     pub fn parse(text: &str) -> Result<Budgets> {
         let wrong = |what: String| {
             Error::Config(format!(
-                "budgets \"{text}\": {what}; accepted are groups such as 8-4-2-1 (P means width 1/P, PdQ means Q/P, \
-                 as in 4-2-4d3-1) and lnS_M such as ln0.5_0.4 (log-normal with shape S and scale M)"
+                "\"{text}\": {what}; write groups such as 8-4-2-1 (P means width 1/P, PdQ means Q/P, \
+                 as in 4-2-4d3-1) or lnS_M such as ln0.5_0.4 (log-normal with shape S and scale M)"
             ))
         };
         if let Some(law) = text.strip_prefix("ln") {

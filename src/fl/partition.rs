@@ -243,8 +243,8 @@ impl fmt::Display for Warning {
             Warning::Untrained { trained, network } => {
                 return write!(
                     f,
-                    "no client with a budget above {trained} trains: the network, of width {network}, keeps its first values outside the \
-                     corner of width {trained}, and models wider than that are not trained whole; more images for clients of larger budgets, \
+                    "no client with a budget above {trained} trains: the network, of width {network}, keeps its initial values outside the \
+                     corner of width {trained}, and models wider than that are not fully trained; more images for clients of larger budgets, \
                      or smaller budgets, avoid this"
                 );
             }
@@ -258,7 +258,7 @@ impl fmt::Display for Warning {
             all => format!(" and {} more", all - 3),
         };
         let what = match (part, self) {
-            (_, Warning::LessThanBatch { .. }) => "all of theirs are in every one of their batches",
+            (_, Warning::LessThanBatch { .. }) => "all of their images are in each of their batches",
             (Part::Training, _) => "they do not train (batch norm needs two images)",
             (_, Warning::Empty { .. }) => "they are left out of its mean accuracy",
             _ => "under batch statistics its prediction does not depend on the image",
@@ -267,7 +267,7 @@ impl fmt::Display for Warning {
             Warning::LessThanBatch { .. } => ("s", ", a larger smallest-share or a smaller batch-size"),
             _ => ("", ""),
         };
-        write!(f, "{images} {part} image{s} for {shown}{more}: {what}; more images or fewer clients a domain{or} avoid this")
+        write!(f, "{images} {part} image{s} for {shown}{more}: {what}; more images or fewer clients per domain{or} avoid this")
     }
 }
 
@@ -772,7 +772,7 @@ fn check(domains: &[DomainLabels], settings: &PartitionSettings) -> Result<()> {
     }
     if settings.domain_order >= domains.len() {
         return wrong(format!(
-            "domain-order {} starts at a domain that is not there: the {} domains are numbered from 0",
+            "domain-order = {}: the {} domains are numbered from 0: choose a smaller number",
             settings.domain_order,
             domains.len()
         ));

@@ -63,10 +63,12 @@ impl fmt::Display for Schedule {
 
 impl FromStr for Schedule {
     type Err = Error;
+    /// In any letter case.
+    ///
     /// # Errors
-    /// [`Error::Config`] naming the schedules there are.
+    /// [`Error::Config`] naming the schedules.
     fn from_str(text: &str) -> Result<Schedule> {
-        Schedule::ALL.into_iter().find(|schedule| schedule.name() == text).ok_or_else(|| {
+        Schedule::ALL.into_iter().find(|schedule| schedule.name().eq_ignore_ascii_case(text)).ok_or_else(|| {
             let names = Schedule::ALL.map(Schedule::name).join(", ");
             Error::Config(format!("\"{text}\" is not a learning-rate schedule: choose one of {names}"))
         })

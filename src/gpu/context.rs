@@ -1,6 +1,7 @@
 //! Choosing an adapter, opening its device, and keeping its errors until somebody asks.
 
 use super::pipelines::Pipelines;
+use crate::error::option_name;
 use crate::kernels::{Traits, Tuning};
 use crate::{Error, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -123,6 +124,11 @@ pub fn no_adapter() -> String {
     NO_ADAPTER.to_string()
 }
 
+/// The options that say how much memory is taken, in words.
+pub(super) fn what_takes_memory() -> String {
+    format!("{}, {} or {}", option_name("memory-limit"), option_name("wave-lanes"), option_name("batch-size"))
+}
+
 /// One line that tells an adapter: name, kind, backend, driver.
 fn describe_adapter(info: &wgpu::AdapterInfo) -> String {
     let kind = match info.device_type {
@@ -212,7 +218,7 @@ impl Gpu {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             let text = match error {
                 wgpu::Error::OutOfMemory { .. } => {
-                    "the GPU is out of memory: lower --memory-limit, --wave-lanes or --batch-size".to_string()
+                    format!("the GPU is out of memory: lower {}", what_takes_memory())
                 }
                 other => format!("the GPU refused a call: {other}"),
             };
@@ -223,7 +229,7 @@ impl Gpu {
         device.set_device_lost_callback(move |reason, message| {
             let text = match reason {
                 wgpu::DeviceLostReason::Destroyed => "the GPU device was closed".to_string(),
-                _ => format!("the GPU device was lost ({message}): the run can go on from its last checkpoint"),
+                _ => format!("the GPU device was lost ({message}): the run can be resumed from its last checkpoint"),
             };
             keep(&kept, text.clone());
             keep(&of_loss, text);

@@ -1,5 +1,6 @@
 //! A plan made real on a device: buffers, pipelines and bind groups built once, then recorded as often as needed.
 
+use super::context::what_takes_memory;
 use super::{Gpu, Staging, Timestamps};
 use crate::kernels::{BufferId, Dispatch, Over, Uniform};
 use crate::plan::{Extent, Kept, Memory, PhaseId, Plan};
@@ -170,9 +171,10 @@ impl Program {
         let (refused, no_memory) = (refused.await, no_memory.await);
         if no_memory.is_some() {
             return Err(Error::Gpu(format!(
-                "the GPU has no {:.0} MB for {} lanes: lower --memory-limit, --wave-lanes or --batch-size",
+                "the GPU has no {:.0} MB for {} lanes: lower {}",
                 program.bytes as f64 * 1e-6,
-                program.materials.lanes
+                program.materials.lanes,
+                what_takes_memory()
             )));
         }
         if let Some(error) = refused {

@@ -257,7 +257,7 @@ fn costs(groups: &[Group]) -> Result<Markup> {
     let unknown = rows.iter().any(|row| row[1] == "–");
     Ok(html! {
         (table(&rows))
-        @if unknown { p { "–: the run's folder tells nothing of its clients (it has no " (super::CLIENTS) ")." } }
+        @if unknown { p { "–: the run's folder does not say who its clients are (it has no " (super::CLIENTS) ")." } }
     })
 }
 

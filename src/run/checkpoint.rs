@@ -18,12 +18,13 @@
 //! Batch norms that stay with the clients are `local.0.bn1.weight` of shape `[clients, channels]`, and so on.
 //!
 //! [`import`] also takes the bare names of a single network (`conv1.weight`) for an ensemble of one base, prefixes of wrapped models
-//! (`module.`, `_orig_mod.`, `model.`, …, alone or nested) where all names have the same, and the authors' names: those of dual batch norms
+//! (`module.`, `_orig_mod.`, `model.`, …, alone or nested) where all names have the same, any other prefixes where they are left out of names
+//! that are unique without them, and the authors' names: those of dual batch norms
 //! (`0.bn1.clean_bn.weight`, `0.bn1.noise_bn.weight`) and of both their ResNets (`0.n4.weight` or `0.bn4.weight`,
 //! `0.layer2.0.shortcut.weight`, `0.linear.weight`).
 //!
-//! Values are 32-bit floats. F16 and BF16 are read exactly, F64 is rounded to the nearest. A value that no training leaves, not finite or a
-//! running variance below 0, is refused with the name of its tensor, wherever a checkpoint is read.
+//! Values are 32-bit floats. F16 and BF16 are read exactly, F64 is rounded to the nearest. A value that no training leaves (not finite, a
+//! running variance below 0, any other of 2⁶⁴ or more) is refused with the name of its tensor, wherever a checkpoint is read.
 //!
 //! # Metadata
 //! One key, `splitmix`: a JSON object with `format` and the fields of [`Header`]. One key only, because the order of
@@ -175,6 +176,14 @@ impl Holdings {
         }
         let names = |h: &Holdings| h.domains.iter().map(|(name, ..)| name.as_str()).collect::<Vec<_>>().join(", ");
         if names(self) != names(now) {
+            let checksums = self.checksums.iter().flat_map(|c| &c.domains).zip(now.checksums.iter().flat_map(|c| &c.domains));
+            let both = self.domains.iter().zip(&now.domains).zip(checksums);
+            let renamed: Vec<_> = both.filter(|((then, now), _)| then.0 != now.0).collect();
+            let known = self.checksums.is_some() && now.checksums.is_some() && self.domains.len() == now.domains.len();
+            if known && renamed.iter().all(|(_, (then, now))| then == now) {
+                let pairs: Vec<String> = renamed.iter().map(|((then, now), _)| format!("{} is now called {}", then.0, now.0)).collect();
+                return Some(format!("its domain {}, with the same images (rename it back)", pairs.join(", its domain ")));
+            }
             return Some(format!("its domains were {}, the data has {}", names(self), names(now)));
         }
         let sizes = self.domains.iter().zip(&now.domains).find(|(then, now)| then != now);
@@ -263,13 +272,13 @@ impl Checkpoint {
     /// The bytes of the file. The same checkpoint always gives the same bytes.
     ///
     /// # Errors
-    /// [`Error::Data`] when a value is not finite (training diverged: better to keep the checkpoint before) or a
+    /// [`Error::Data`] when a value is one that no training leaves (it diverged: better to keep the checkpoint before) or a
     /// tensor's data does not fill its shape.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut bytes: Vec<(&String, &[usize], Vec<u8>)> = Vec::with_capacity(self.tensors.len());
         for (name, tensor) in &self.tensors {
-            if let Some(index) = tensor.data.iter().position(|value| !value.is_finite()) {
-                let value = tensor.data[index];
+            if let Some(index) = tensor.data.iter().position(|value| !is_usable(name, *value)) {
+                let value = shown(tensor.data[index]);
                 return Err(Error::Data(match &self.header.mixed {
                     Some(_) => format!(
                         "the mixed parameter {name} holds {value} at index {index}: the bases are beyond what 32-bit floats hold; nothing is \
@@ -362,6 +371,9 @@ impl Checkpoint {
     }
 }
 
+/// A name in a file, and the part of it that was looked for.
+pub type Shortened = (String, String);
+
 /// Parameters taken from another program's file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Imported {
@@ -372,6 +384,8 @@ pub struct Imported {
     pub unused: Vec<String>,
     /// Number of tensors in the file whose 64-bit values were rounded.
     pub rounded: usize,
+    /// A name for each prefix that was left out.
+    pub shortened: Vec<Shortened>,
 }
 
 impl Imported {
@@ -400,6 +414,10 @@ impl Imported {
                 "" => format!("{} {several} not used: {}", names.len(), some(names)),
                 what => format!("{} {several} not used: {what}", names.len()),
             });
+        }
+        if !self.shortened.is_empty() {
+            let examples: Vec<String> = self.shortened.iter().map(|(name, part)| format!("{name} is taken as {part}")).collect();
+            notes.push(format!("prefixes are left out of the tensors' names: {}", some(&examples)));
         }
         if self.rounded > 0 {
             notes.push(format!("64-bit values were rounded to 32 bits in {} of the file's tensors", self.rounded));
@@ -517,6 +535,64 @@ impl Search<'_> {
         (0..self.bases).flat_map(|base| self.wanted.iter().map(move |names| self.find(wrapping, base, names))).collect()
     }
 
+    /// The names of all wanted tensors, base by base, whatever stands before them and whatever wrappers within: each wanted name must be
+    /// the end of exactly one name. With them, for each prefix a name and the part of it that was looked for.
+    fn by_ends(&self) -> Option<(Vec<String>, Vec<Shortened>)> {
+        // `torch.compile` and others wrap layers, too; no layer of a network is called so.
+        let is_layer = |part: &&str| !(part.starts_with('_') && WRAPPERS.contains(part));
+        let plain: Vec<(String, &str)> =
+            self.names.iter().map(|name| (name.split('.').filter(is_layer).collect::<Vec<_>>().join("."), *name)).collect();
+        let mut places: Vec<(usize, usize)> = (0..self.bases).flat_map(|base| (0..self.wanted.len()).map(move |i| (base, i))).collect();
+        let parts = |i: usize| self.wanted[i].first().map_or(0, |name| name.split('.').count());
+        let most = 1 + (0..self.wanted.len()).flat_map(|i| &self.wanted[i]).map(|name| name.split('.').count()).max().unwrap_or(0);
+        let mut by_end: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (i, (name, _)) in plain.iter().enumerate() {
+            let dots = name.rmatch_indices('.').map(|(at, _)| at + 1).chain([0]);
+            dots.take(most).for_each(|at| by_end.entry(&name[at..]).or_default().push(i));
+        }
+        // The longest first: the end of layer1.0.conv1.weight, too, is conv1.weight.
+        places.sort_by_key(|(_, i)| std::cmp::Reverse(parts(*i)));
+        let mut taken = vec![false; plain.len()];
+        let mut found = vec![String::new(); places.len()];
+        let mut shortened = BTreeMap::new();
+        for (base, i) in places {
+            let ends = self.wanted[i].iter().map(|name| if self.bases == 1 { name.clone() } else { tensor_name(base, name) });
+            let fits: Vec<(usize, String)> =
+                ends.flat_map(|end| by_end.get(end.as_str()).into_iter().flatten().map(move |n| (*n, end.clone()))).collect();
+            let mut free = fits.into_iter().filter(|(n, _)| !taken[*n]);
+            let (Some((n, end)), None) = (free.next(), free.next()) else { return None };
+            taken[n] = true;
+            let name = plain[n].1;
+            if name != end {
+                let prefix = name.strip_suffix(end.as_str()).unwrap_or(name);
+                shortened.entry(prefix).or_insert_with(|| (printable(name), printable(&end)));
+            }
+            found[base * self.wanted.len() + i] = name.to_string();
+        }
+        Some((found, shortened.into_values().collect()))
+    }
+
+    /// What stands before wanted names, a base's number apart, that before most of them first.
+    fn prefixes(&self) -> Vec<Wrapping> {
+        // A file of very many names is not searched for long.
+        const SEARCHED: usize = 4096;
+        const MOST: usize = 8;
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        let wanted: Vec<&String> = self.wanted.iter().flatten().take(256).collect();
+        let mut names: Vec<&str> = self.names.iter().copied().collect();
+        names.sort_unstable();
+        for name in names.into_iter().take(SEARCHED) {
+            let heads = wanted.iter().filter_map(|end| name.strip_suffix(end.as_str())).filter(|head| head.ends_with('.'));
+            for head in heads {
+                let number = head.trim_end_matches('.').rsplit('.').next().filter(|part| part.parse::<u32>().is_ok());
+                *counts.entry(number.map_or(head, |number| &head[..head.len() - number.len() - 1])).or_default() += 1;
+            }
+        }
+        let mut prefixes: Vec<(&str, usize)> = counts.into_iter().filter(|(head, _)| !head.is_empty()).collect();
+        prefixes.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        prefixes.into_iter().take(MOST).map(|(head, _)| (head.to_string(), String::new())).collect()
+    }
+
     /// Number of bases that are complete, from the first.
     fn complete(&self, wrapping: &Wrapping) -> usize {
         let whole = |base: &usize| self.wanted.iter().all(|names| self.find(wrapping, *base, names).is_some());
@@ -537,10 +613,22 @@ pub fn import(bytes: &[u8], file: &str, wanted: &[(String, Vec<usize>)], bases: 
     let of = |name: &String| spellings(name).into_iter().filter(|other| other == name || !own.contains(other.as_str())).collect();
     let search =
         Search { names: tensors.keys().map(String::as_str).collect(), wanted: wanted.iter().map(|(name, _)| of(name)).collect(), bases };
-    let wrappings = wrappings(tensors.keys());
-    let mut found = wrappings.iter().filter_map(|wrapping| search.all(wrapping));
-    let Some(names) = found.next() else { return Err(not_found(file, &search, &wrappings, wanted)) };
-    if let Some(others) = found.find(|others| *others != names) {
+    // A file of many odd names is not searched for long.
+    const TRIED: usize = 16;
+    let (known, others) = (wrappings(tensors.keys()), search.prefixes());
+    let mut found = known.iter().chain(&others).filter_map(|wrapping| Some((wrapping, search.all(wrapping)?))).peekable();
+    let is_known = found.peek().is_some_and(|(wrapping, _)| known.contains(wrapping));
+    let (names, shortened) = match found.next() {
+        Some((_, names)) if is_known => (names, Vec::new()),
+        Some(((prefix, _), names)) => {
+            let example = names.first().map(|name| (printable(name), printable(name.strip_prefix(prefix).unwrap_or(name))));
+            (names, example.into_iter().collect())
+        }
+        None => search.by_ends().ok_or_else(|| not_found(file, &search, known.iter().take(TRIED).chain(&others), wanted))?,
+    };
+    // What another program's prefix stands before is not used, where there is one of a known place.
+    let mut again = found.filter(|(wrapping, others)| known.contains(wrapping) == is_known && *others != names);
+    if let Some((_, others)) = again.next() {
         let [one, other] = [&names, &others].map(|names| names.first().map_or(String::new(), |name| printable(name)));
         return Err(Error::Data(format!("{file}: the network is there twice, as {one} and as {other}: leave one of both in the file")));
     }
@@ -553,7 +641,7 @@ pub fn import(bytes: &[u8], file: &str, wanted: &[(String, Vec<usize>)], bases: 
     }
     let mut parameters = parameters.into_iter();
     let imported = (0..bases).map(|_| parameters.by_ref().take(wanted.len()).collect()).collect();
-    Ok(Imported { bases: imported, unused: tensors.into_keys().collect(), rounded })
+    Ok(Imported { bases: imported, unused: tensors.into_keys().collect(), rounded, shortened })
 }
 
 /// The number of classes of another program's parameters, by the linear layer of this name and number of inputs: the length of its bias,
@@ -590,22 +678,25 @@ fn missing<'a, T: AsRef<str>>(file: &str, wanted: &[T], names: impl Iterator<Ite
 }
 
 /// Why the wanted tensors were not found under any wrapping: the names beside one another, and what their difference says.
-fn not_found(file: &str, search: &Search, wrappings: &[Wrapping], wanted: &[(String, Vec<usize>)]) -> Error {
-    // A file of many odd names is not searched for long.
-    const TRIED: usize = 16;
+fn not_found<'a>(
+    file: &str,
+    search: &Search,
+    wrappings: impl Iterator<Item = &'a Wrapping> + Clone,
+    wanted: &[(String, Vec<usize>)],
+) -> Error {
     let bases = search.bases;
     let places: Vec<(usize, usize)> = (0..bases).flat_map(|base| (0..wanted.len()).map(move |i| (base, i))).collect();
     let lookup = |wrapping: &Wrapping| -> Vec<Option<String>> {
         places.iter().map(|(base, i)| search.find(wrapping, *base, &search.wanted[*i])).collect()
     };
-    let best = wrappings.iter().take(TRIED).map(|w| (w, lookup(w))).max_by_key(|(_, found)| found.iter().flatten().count());
+    let best = wrappings.clone().map(|w| (w, lookup(w))).max_by_key(|(_, found)| found.iter().flatten().count());
     let Some((wrapping, found)) = best else { return missing(file, &[""], [].iter(), OTHER_NETWORK) };
     let absent: Vec<String> =
         places.iter().zip(&found).filter(|(_, f)| f.is_none()).map(|((base, i), _)| tensor_name(*base, &wanted[*i].0)).collect();
     let all = |ends: &[&str]| absent.iter().all(|name| ends.iter().any(|end| name.contains(end)));
     let single = Search { names: search.names.clone(), wanted: search.wanted.clone(), bases: 1 };
     let complete = search.complete(wrapping);
-    let why = if bases > 1 && complete == 0 && wrappings.iter().take(TRIED).any(|w| single.all(w).is_some()) {
+    let why = if bases > 1 && complete == 0 && wrappings.clone().any(|w| single.all(w).is_some()) {
         format!("the file holds one network, the configuration has {bases} bases: add --method fedavg and its --width")
     } else if complete > 0 {
         format!("bases in the file: {complete}, in the configuration: {bases}; check --base-width and --budgets")
@@ -615,6 +706,13 @@ fn not_found(file: &str, search: &Search, wrappings: &[Wrapping], wanted: &[(Str
         "the file has no adversarial batch norms: leave out --lambda-train".into()
     } else {
         "the file is of another network: check --network, --method, --base-width and --budgets".into()
+    };
+    let count = found.iter().flatten().count();
+    let why = match wrapping.0.as_str() {
+        prefix if !prefix.is_empty() && count > 0 => {
+            format!("with the prefix {:?} left out, {count} of the {} wanted tensors are found; {why}", printable(prefix), found.len())
+        }
+        _ => why,
     };
     let used: HashSet<&str> = found.iter().flatten().map(String::as_str).collect();
     let mut others: Vec<String> = search.names.iter().filter(|name| !used.contains(*name)).map(ToString::to_string).collect();
@@ -686,19 +784,36 @@ fn read_tensor(view: &TensorView) -> Read {
     Ok(Tensor { shape: view.shape().to_vec(), data })
 }
 
+/// From here on the square of a value is more than a 32-bit float can hold, and with it what batch norm and the optimiser compute.
+const TOO_LARGE: f32 = 18_446_744_073_709_551_616.0;
+
+/// Whether a tensor of this name may have the value. A running variance is a mean of squares itself.
+fn is_usable(name: &str, value: f32) -> bool {
+    match name.ends_with("running_var") {
+        true => value.is_finite() && value >= 0.0,
+        false => value.abs() < TOO_LARGE,
+    }
+}
+
+/// A value in a message, without many zeros.
+fn shown(value: f32) -> String {
+    if value.abs() < 1e6 { value.to_string() } else { format!("{value:e}") }
+}
+
 /// A value of a tensor that no training leaves, in words.
 fn impossible(name: &str, tensor: &Tensor, view: &TensorView) -> Option<String> {
     const WHAT: &str = "the file is damaged or its training diverged; take an older checkpoint";
-    if let Some(index) = tensor.data.iter().position(|value| !value.is_finite()) {
-        let double = view.data().as_chunks().0.get(index).map(|word| f64::from_le_bytes(*word));
-        return Some(match double.filter(|value| view.dtype() == Dtype::F64 && value.is_finite()) {
-            Some(value) => format!("{value:e} at index {index}, more than a 32-bit float can hold: {WHAT}"),
-            None => format!("{} at index {index}: the values are not finite: {WHAT}", tensor.data[index]),
-        });
-    }
-    let variance = name.ends_with("running_var");
-    let index = tensor.data.iter().position(|value| variance && *value < 0.0)?;
-    Some(format!("{} at index {index}: a variance is never below 0: {WHAT}", tensor.data[index]))
+    let index = tensor.data.iter().position(|value| !is_usable(name, *value))?;
+    let value = tensor.data[index];
+    let double = view.data().as_chunks().0.get(index).map(|word| f64::from_le_bytes(*word)).filter(|_| view.dtype() == Dtype::F64);
+    Some(match double {
+        Some(double) if double.is_finite() && !value.is_finite() => {
+            format!("{double:e} at index {index}, more than a 32-bit float can hold: {WHAT}")
+        }
+        _ if !value.is_finite() => format!("{value} at index {index}: the values are not finite: {WHAT}"),
+        _ if value.abs() >= TOO_LARGE => format!("{} at index {index}, too large to compute with: {WHAT}", shown(value)),
+        _ => format!("{value} at index {index}: a variance is never below 0: {WHAT}"),
+    })
 }
 
 /// How a PyTorch file becomes one that can be read.
@@ -736,8 +851,15 @@ fn other_kind(bytes: &[u8]) -> Option<String> {
             false => format!("this is a PyTorch file (a zip archive, .pt or .pth): {CONVERT}"),
         });
     }
-    if matches!(bytes, [0x80, 2..=5, ..]) || bytes.get(257..262) == Some(b"ustar") {
+    if bytes.get(257..262) == Some(b"ustar") {
+        return Some("this is a tar archive: unpack it first, with tar -xf, and name the file in it that holds the tensors".into());
+    }
+    if matches!(bytes, [0x80, 2..=5, ..]) || is_old_pickle(bytes) {
         return Some(format!("this is a Python pickle, as older versions of PyTorch write: {CONVERT}"));
+    }
+    // A protocol buffer: the version of the format, then the name of the program that wrote it, or another field.
+    if matches!(bytes, [8, 3..=30, 0x12 | 0x1a | 0x22 | 0x3a | 0x42, ..]) {
+        return Some("this is an ONNX file, which is written but not read: name the checkpoint that it was made from".into());
     }
     if let Some((_, name, tool)) = PACKED.iter().find(|(magic, ..)| bytes.starts_with(magic)) {
         return Some(format!("this is a file packed by {name}: unpack it first, with {tool}"));
@@ -745,7 +867,28 @@ fn other_kind(bytes: &[u8]) -> Option<String> {
     if let Some((_, what)) = OTHERS.iter().find(|(magic, _)| bytes.starts_with(magic)) {
         return Some(format!("this is {what}, not a safetensors file: name a checkpoint"));
     }
+    // A few bytes need not end with a whole character.
+    let head = String::from_utf8_lossy(&bytes[..bytes.len().min(512)]);
+    if bytes.is_empty() || head.trim_end_matches(char::REPLACEMENT_CHARACTER).contains(|c: char| c.is_control() && !c.is_whitespace()) {
+        return None;
+    }
+    if str::from_utf8(bytes).is_ok_and(|text| toml::from_str::<toml::Table>(text).is_ok_and(|table| !table.is_empty())) {
+        return Some("this is a TOML file of options: name the checkpoint, for example best.safetensors in the folder of a run".into());
+    }
     (begins("{") || begins("[")).then(|| "this is JSON text, not a safetensors file: name the file that holds the tensors".into())
+}
+
+/// Whether a file is a pickle of protocol 0 or 1, which has no head of its own: it begins with an object's opcodes, or with the names of a
+/// module and a class on a line each, and ends with the opcode that stops.
+fn is_old_pickle(bytes: &[u8]) -> bool {
+    let is_name = |line: &[u8]| !line.is_empty() && line.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.'));
+    let names_a_class = || {
+        let mut lines = bytes.strip_prefix(b"c").unwrap_or_default().splitn(3, |byte| *byte == b'\n');
+        let names = lines.by_ref().take(2).filter(|line| is_name(line)).count();
+        names == 2 && lines.next().is_some_and(|rest| matches!(rest.first(), Some(b'(' | b')' | b'p' | b'q' | b'R')))
+    };
+    let object = [&b"(dp"[..], b"(lp", b"(tp", b"}q", b"]q", b"}.", b"(d.", b"(l."].iter().any(|head| bytes.starts_with(head));
+    bytes.trim_ascii_end().last() == Some(&b'.') && (object || names_a_class())
 }
 
 /// What is wrong with a file that safetensors refuses, in words that help its owner.
@@ -757,16 +900,28 @@ fn explain(bytes: &[u8], error: &SafeTensorError) -> String {
     if let Some(kind) = Some(bytes).filter(|_| !own).and_then(other_kind) {
         return kind;
     }
+    let foreign = "this is not a safetensors file: name a checkpoint, for example best.safetensors in the folder of a run";
     match error {
-        _ if bytes.is_empty() => "the file is empty".into(),
-        _ if bytes.len() > 8 && !own => "this is not a safetensors file".into(),
+        _ if bytes.is_empty() => format!("the file is empty: {}", truncated.trim_start_matches("the file is cut short: ")),
+        _ if bytes.len() > 8 && !own => foreign.into(),
         SafeTensorError::HeaderTooSmall | SafeTensorError::InvalidHeaderLength => truncated.into(),
         SafeTensorError::MetadataIncompleteBuffer => match data_end(bytes) {
-            Some(end) if end < bytes.len() => format!("the file has {} bytes after its end", bytes.len() - end),
+            Some(end) if end < bytes.len() => {
+                format!("the file has {} bytes after its end: something was added to it; take the original", bytes.len() - end)
+            }
             _ => truncated.into(),
         },
-        SafeTensorError::HeaderTooLarge => "this is not a safetensors file".into(),
-        other => format!("the safetensors header is damaged: {other}"),
+        SafeTensorError::HeaderTooLarge => foreign.into(),
+        error => {
+            let what = match error {
+                SafeTensorError::InvalidHeader(_) | SafeTensorError::InvalidHeaderDeserialization(_) => {
+                    "it is not the JSON of tensors".into()
+                }
+                SafeTensorError::InvalidOffset(name) => format!("the place of tensor {} cannot be", printable(name)),
+                _ => "the sizes of its tensors do not fit their places".into(),
+            };
+            format!("the safetensors header is damaged: {what}; take the original or an older checkpoint")
+        }
     }
 }
 
@@ -779,12 +934,49 @@ fn data_end(bytes: &[u8]) -> Option<usize> {
     usize::try_from(ends.max().unwrap_or(0)).ok()?.checked_add(length)?.checked_add(8)
 }
 
+/// What the JSON reader says is wrong, in plain words.
+fn in_words(error: &str) -> String {
+    let error = error.rsplit_once(" at line ").map_or(error, |(what, _)| what);
+    let named = |start: &str| error.strip_prefix(start)?.split('`').next();
+    if let Some(key) = named("missing field `") {
+        return format!("it has no {key:?}");
+    }
+    if let Some(key) = named("unknown field `") {
+        return format!("it has {key:?}, which is not known");
+    }
+    let kinds = ["invalid type: ", "invalid value: ", "invalid length "];
+    match kinds.iter().find_map(|kind| error.strip_prefix(kind)).and_then(|rest| rest.split_once(", expected ")) {
+        None => error.into(),
+        Some((found, wanted)) => {
+            let wanted = match wanted {
+                "usize" | "u64" | "u32" => "a whole number",
+                "f64" | "f32" => "a number",
+                "a string" => "text",
+                "a sequence" => "a list",
+                "a map" => "an object",
+                other => other.strip_prefix("struct ").map_or(other, |_| "an object"),
+            };
+            let found = match found {
+                "map" => "an object".to_string(),
+                "sequence" => "a list".into(),
+                other => match other.strip_prefix("string ") {
+                    Some(text) => format!("the text {text}"),
+                    None => other.rsplit(' ').next().unwrap_or_default().trim_matches('`').to_string(),
+                },
+            };
+            format!("it has {found} where {wanted} is wanted")
+        }
+    }
+}
+
 /// The header of a file with so many tensors.
 fn parse_header(text: &str, tensors: usize, file: &str) -> Result<Header> {
-    let damaged = |what: String| Error::Data(format!("{file}: the splitmix metadata is damaged: {what}"));
-    let mut object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
+    let damaged =
+        |what: String| Error::Data(format!("{file}: the splitmix metadata is damaged: {what}; take the original or an older checkpoint"));
+    let object = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text);
+    let mut object = object.map_err(|_| damaged("it is not a JSON object".into()))?;
     // The format first: the rest of a newer one need not be readable.
-    let format = object.remove("format").and_then(|format| format.as_u64()).ok_or_else(|| damaged("no format".into()))?;
+    let format = object.remove("format").and_then(|format| format.as_u64()).ok_or_else(|| damaged("it has no \"format\"".into()))?;
     if format > u64::from(FORMAT) {
         return Err(Error::Data(format!(
             "{file}: written by a newer splitmix (format {format}, this one reads up to {FORMAT}): update splitmix"
@@ -792,7 +984,8 @@ fn parse_header(text: &str, tensors: usize, file: &str) -> Result<Header> {
     }
     // An attack may have values that are no longer taken from users; without its key it is the default.
     let attack = object.get_mut("config").and_then(|config| config.as_object_mut()?.remove("train-attack"));
-    let mut header: Header = serde_json::from_value(serde_json::Value::Object(object)).map_err(|error| damaged(error.to_string()))?;
+    let header = serde_json::from_value::<Header>(serde_json::Value::Object(object));
+    let mut header = header.map_err(|error| damaged(in_words(&error.to_string())))?;
     if let Some(attack) = attack {
         let attack = attack.as_str().map(Attack::recorded).ok_or_else(|| damaged("train-attack is no name".into()))?;
         header.config.train_attack = attack.map_err(|error| damaged(error.to_string()))?;
@@ -927,7 +1120,7 @@ pub(crate) mod tests {
     #[test]
     fn every_bit_of_a_float_survives() {
         let mut checkpoint = example(3);
-        let bits = [1, 0x8000_0000, 0x7f7f_ffff, 0x0080_0000, 0x3eaa_aaab, 0xbf80_0001];
+        let bits = [1, 0x8000_0000, 0x5f7f_ffff, 0x0080_0000, 0x3eaa_aaab, 0xbf80_0001];
         let data = bits.iter().map(|&bits| f32::from_bits(bits)).collect();
         checkpoint.tensors.insert("0.conv1.weight".into(), Tensor { shape: vec![6], data });
         let back = Checkpoint::from_bytes(&checkpoint.to_bytes().unwrap(), "x").unwrap();
@@ -937,18 +1130,32 @@ pub(crate) mod tests {
     #[test]
     fn every_truncation_is_told() {
         let bytes = example(3).to_bytes().unwrap();
-        refused(&[], &["empty"]);
+        refused(&[], &["the file is empty: its copying or writing did not finish; take the original or an older checkpoint"]);
         for length in 1..bytes.len() {
             refused(&bytes[..length], &["cut short"]);
         }
         let mut longer = bytes.clone();
         longer.extend([0; 5]);
-        refused(&longer, &["5 bytes after its end"]);
+        refused(&longer, &["5 bytes after its end: something was added to it; take the original"]);
     }
 
     #[test]
     fn other_files_are_told() {
-        refused(b"# a text file, not a checkpoint", &["not a safetensors file"]);
+        refused(b"# a text file, not a checkpoint", &["not a safetensors file: name a checkpoint, for example best.safetensors"]);
+        let mut tar = vec![0; 512];
+        tar[..8].copy_from_slice(b"model.pt");
+        tar[257..262].copy_from_slice(b"ustar");
+        refused(&tar, &["this is a tar archive: unpack it first, with tar -xf"]);
+        for pickle in [
+            &b"(dp0\nVconv1.weight\np1\ncnumpy.core.multiarray\n_reconstruct\np2\n."[..],
+            b"ccollections\nOrderedDict\np0\n(tRp1\n.",
+            b"}q\x00(X\x01\x00\x00\x00aq\x01K\x01u.",
+        ] {
+            refused(pickle, &["this is a Python pickle", "s.save_file("]);
+        }
+        refused(b"\x08\x07\x12\x07pytorch\x1a\x052.0.1:\x80\x01", &["this is an ONNX file, which is written but not read"]);
+        refused(b"network = \"digits\"\nrounds = 18\n", &["this is a TOML file of options: name the checkpoint"]);
+        refused(b"cat\ndog\nbird.", &["not a safetensors file"]);
         refused(b"PK\x03\x04 archive/data.pkl", &["a PyTorch file (a zip archive, .pt or .pth): convert it in Python", "s.save_file("]);
         refused(b"PK\x03\x04 x.npy and so on", &["a NumPy archive (.npz)"]);
         refused(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", &["a Python pickle", "s.save_file("]);
@@ -965,12 +1172,12 @@ pub(crate) mod tests {
         // A header that is not JSON, and one whose offsets overlap.
         let mut text = 20u64.to_le_bytes().to_vec();
         text.extend(b"{\"a\": unquoted }    ");
-        refused(&text, &["header is damaged"]);
+        refused(&text, &["the safetensors header is damaged: it is not the JSON of tensors; take the original or an older checkpoint"]);
         let json = br#"{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}"#;
         let mut overlap = (json.len() as u64).to_le_bytes().to_vec();
         overlap.extend(json);
         overlap.extend([0; 8]);
-        refused(&overlap, &["damaged"]);
+        refused(&overlap, &["the safetensors header is damaged: the place of tensor a cannot be; take the original"]);
     }
 
     #[test]
@@ -989,6 +1196,10 @@ pub(crate) mod tests {
         }
     }
 
+    fn header_text() -> String {
+        serde_json::to_string(&Versioned { format: 1, header: &example(1).header }).unwrap()
+    }
+
     #[test]
     fn newer_and_damaged_metadata() {
         let with = |metadata: &str| file(Some(metadata), "0.w", Dtype::F32, &[0; 4]);
@@ -996,9 +1207,21 @@ pub(crate) mod tests {
             &with(r#"{"format":9,"anything":[]}"#),
             &["written by a newer splitmix (format 9, this one reads up to 2): update splitmix"],
         );
-        refused(&with("{}"), &["no format"]);
-        refused(&with("[1]"), &["damaged"]);
-        refused(&with(r#"{"format":1}"#), &["missing field"]);
+        let damaged = |what: &str| format!("the splitmix metadata is damaged: {what}; take the original or an older checkpoint");
+        refused(&with("{}"), &[&damaged("it has no \"format\"")]);
+        refused(&with("[1]"), &[&damaged("it is not a JSON object")]);
+        refused(&with("{"), &[&damaged("it is not a JSON object")]);
+        refused(&with(r#"{"format":1}"#), &[&damaged("it has no \"network\"")]);
+        let text = header_text();
+        for (from, to, told) in [
+            ("\"bases\":2", "\"bases\":\"two\"", "it has the text \"two\" where a whole number is wanted"),
+            ("\"bases\":2", "\"bases\":-1", "it has -1 where a whole number is wanted"),
+            ("\"bases\":2", "\"bases\":[]", "it has a list where a whole number is wanted"),
+            ("\"bases\":2", "\"bases\":2,\"colour\":1", "it has \"colour\", which is not known"),
+        ] {
+            assert!(text.contains(from), "{text}");
+            refused(&with(&text.replacen(from, to, 1)), &[&damaged(told)]);
+        }
         let header = |change: &dyn Fn(&mut Header)| {
             let mut header = example(1).header;
             change(&mut header);
@@ -1029,8 +1252,15 @@ pub(crate) mod tests {
         checkpoint.tensors.get_mut("1.conv1.bias").unwrap().data[1] = f32::NAN;
         let message = checkpoint.to_bytes().unwrap_err().to_string();
         assert!(message.contains("after 12 rounds") && message.contains("1.conv1.bias"), "{message}");
+        // What would be refused when it is read is not written.
+        checkpoint.tensors.get_mut("1.conv1.bias").unwrap().data[1] = 2e20;
+        assert!(checkpoint.to_bytes().unwrap_err().to_string().contains("1.conv1.bias holds 2e20 at index 1: training diverged"));
         let header = serde_json::to_string(&Versioned { format: 1, header: &example(1).header }).unwrap();
         let infinite = file(Some(&header), "0.w", Dtype::F32, &f32::INFINITY.to_le_bytes());
+        for (value, told) in [(1e20f32, "1e20"), (-TOO_LARGE, "-1.8446744e19")] {
+            let large = format!("tensor 0.w holds {told} at index 0, too large to compute with: the file is damaged");
+            refused(&file(Some(&header), "0.w", Dtype::F32, &value.to_le_bytes()), &[&large]);
+        }
         refused(&infinite, &["tensor 0.w holds inf at index 0: the values are not finite"]);
         refused(&file(Some(&header), "0.w", Dtype::F16, &0x7e00u16.to_le_bytes()), &["tensor 0.w holds NaN at index 0"]);
         refused(&file(Some(&header), "0.w", Dtype::I32, &[0; 4]), &["tensor 0.w holds I32 values; F32, F16, BF16 and F64 can be read"]);
@@ -1073,15 +1303,15 @@ pub(crate) mod tests {
         let exact = [1.0, -2.0, 65504.0, 6.103_515_6e-5, 5.960_464_5e-8, -6.097_555e-5, -0.0, 0.333_251_95];
         let bytes: Vec<u8> = halves.iter().flat_map(|v| v.to_le_bytes()).collect();
         assert_eq!(read(Dtype::F16, &bytes).bases[0][0].data.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), exact.map(f32::to_bits));
-        let brains = [0x3f80u16, 0xc049, 0x7f7f, 0x0080, 0x0001, 0x8000];
+        let brains = [0x3f80u16, 0xc049, 0x5f7f, 0x0080, 0x0001, 0x8000];
         let bytes: Vec<u8> = brains.iter().flat_map(|v| v.to_le_bytes()).collect();
         let bits = brains.map(|v| u32::from(v) << 16);
         assert_eq!(read(Dtype::BF16, &bytes).bases[0][0].data.iter().map(|v| v.to_bits()).collect::<Vec<_>>(), bits);
         // Halfway cases go to the even neighbour.
-        let doubles = [0.1, 1.0 + 2f64.powi(-24), 1.0 + 3.0 * 2f64.powi(-24), f64::from(f32::MAX), 1e-300];
+        let doubles = [0.1, 1.0 + 2f64.powi(-24), 1.0 + 3.0 * 2f64.powi(-24), 2f64.powi(63), 1e-300];
         let bytes: Vec<u8> = doubles.iter().flat_map(|v: &f64| v.to_le_bytes()).collect();
         let imported = read(Dtype::F64, &bytes);
-        assert_eq!(imported.bases[0][0].data, [0.1, 1.0, 1.0 + 2.0 * f32::EPSILON, f32::MAX, 0.0]);
+        assert_eq!(imported.bases[0][0].data, [0.1, 1.0, 1.0 + 2.0 * f32::EPSILON, 2f32.powi(63), 0.0]);
         assert_eq!(imported.notes(), ["64-bit values were rounded to 32 bits in 1 of the file's tensors"]);
     }
 
@@ -1154,17 +1384,36 @@ pub(crate) mod tests {
             assert_eq!(imported.bases, own.bases, "{prefix}");
         }
         let told = |rename: fn(&str) -> String| import(&foreign(rename), "x", &wanted(), 2).unwrap_err().to_string();
-        assert_eq!(
-            told(|name| format!("student.{name}")),
-            "x: no tensor 0.conv1.weight: the file has student.0.conv1.bias, student.0.conv1.weight, student.1.conv1.bias and 1 more where \
-             0.conv1.weight, 0.conv1.bias, 1.conv1.weight and 1 more are wanted; the file is of another network: check --network, --method, \
-             --base-width and --budgets"
-        );
-        // Half of the names have one.
-        let message = told(|name| if name.starts_with('0') { format!("module.{name}") } else { name.into() });
-        assert!(message.contains("no tensor 0.conv1.weight: the file has 1.conv1.bias") || message.contains("no tensor 1."), "{message}");
         let message = told(|name| name.replacen('1', "3", 1));
         assert!(message.contains("bases in the file: 1, in the configuration: 2") || message.contains("another network"), "{message}");
+    }
+
+    #[test]
+    fn other_prefixes_are_left_out_with_a_note_where_every_tensor_is_then_found() {
+        let own = import(&example(1).to_bytes().unwrap(), "x", &wanted(), 2).unwrap();
+        let taken = |rename: fn(&str) -> String| {
+            let imported = import(&foreign(rename), "x", &wanted(), 2).unwrap();
+            assert_eq!(imported.bases, own.bases);
+            imported.notes().into_iter().find(|note| note.starts_with("prefixes")).unwrap()
+        };
+        assert_eq!(
+            taken(|name| format!("student.{name}")),
+            "prefixes are left out of the tensors' names: student.0.conv1.weight is taken as 0.conv1.weight"
+        );
+        // Some have one and some none; layers are wrapped within.
+        assert_eq!(
+            taken(|name| if name.starts_with('0') { format!("module.{name}") } else { name.into() }),
+            "prefixes are left out of the tensors' names: module.0.conv1.weight is taken as 0.conv1.weight"
+        );
+        let within = taken(|name| name.replace("conv1.", "conv1._orig_mod."));
+        assert!(within.contains("0.conv1._orig_mod.weight is taken as 0.conv1.weight"), "{within}");
+        // A part of a network is refused with the prefix.
+        let told = |rename: fn(&str) -> String| import(&foreign(rename), "x", &wanted(), 2).unwrap_err().to_string();
+        assert_eq!(
+            told(|name| if name == "1.conv1.bias" { "encoder.head".into() } else { format!("encoder.{name}") }),
+            "x: no tensor 1.conv1.bias: the file has encoder.head where 1.conv1.bias are wanted; with the prefix \"encoder.\" left out, 3 of \
+             the 4 wanted tensors are found; bases in the file: 1, in the configuration: 2; check --base-width and --budgets"
+        );
     }
 
     #[test]
@@ -1207,7 +1456,7 @@ pub(crate) mod tests {
         let statistics = ["0.bn1.running_mean", "0.bn1.running_var", "0.bn1.noise_bn.running_var", "0.bn1.noise_bn.weight"];
         let unused: Vec<String> = names.chain(statistics.map(String::from)).chain((0..5).map(|i| format!("extra{i}"))).collect();
         assert_eq!(
-            Imported { bases: vec![], unused, rounded: 0 }.notes(),
+            Imported { bases: vec![], unused, rounded: 0, shortened: vec![] }.notes(),
             [
                 "80 tensors are not used: num_batches_tracked, counters that no result depends on",
                 "2 tensors are not used: running statistics (running_mean, running_var); --bn-mode tracked keeps them",
@@ -1215,7 +1464,8 @@ pub(crate) mod tests {
                 "5 tensors are not used: extra0, extra1, extra2 and 2 more",
             ]
         );
-        assert_eq!(Imported { bases: vec![], unused: vec!["a".into()], rounded: 0 }.notes(), ["1 tensor is not used: a"]);
+        let one = Imported { bases: vec![], unused: vec!["a".into()], rounded: 0, shortened: vec![] };
+        assert_eq!(one.notes(), ["1 tensor is not used: a"]);
     }
 
     /// The authors' CIFAR-10 network at 1/64 of its width, of 2 bases: its tensors' names, by their two files, and shapes, beside our names.
@@ -1339,6 +1589,11 @@ pub(crate) mod tests {
         let mut renamed = dataset.clone();
         renamed.domains.iter_mut().for_each(|domain| domain.name = format!("my {}", domain.name));
         assert_eq!(then.difference_from(&renamed, &of(&renamed)), None);
+        assert_eq!(
+            then.difference(&Holdings::new(&renamed, &of(&renamed))).unwrap(),
+            "its domain mnist is now called my mnist, its domain optdigits is now called my optdigits, its domain synth-digits is now called my \
+             synth-digits, its domain mnist-m-style is now called my mnist-m-style, with the same images (rename it back)"
+        );
         // Other images under another name are told, and so is a file that does not know its images.
         let mut other = renamed.clone();
         other.domains[1].test.pixels[7] ^= 1;

@@ -60,6 +60,12 @@ macro_rules! options {
                 $( if let Some(value) = self.$name { config.$name = value; } )*
                 $( if self.$opt_name.is_some() { config.$opt_name = self.$opt_name; } )*
             }
+
+            /// The names of the options that are given, as they are written, in their order.
+            pub fn given(&self) -> Vec<String> {
+                let given = [$( (stringify!($name), self.$name.is_some()), )* $( (stringify!($opt_name), self.$opt_name.is_some()), )*];
+                given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.replace('_', "-")).collect()
+            }
         }
 
         /// The field names, in their order.
@@ -101,7 +107,7 @@ options! {
         /// Algorithm: `split-mix`; `fedavg` (one network of one width, trained by every client); `hetero-fl` (one network, of which
         /// every client trains the corner of its budget); `shetero-fl` (the same, and all narrower budgets' corners with it).
         ["Method"] method: MethodName = MethodName::SplitMix;
-        /// Split-Mix: width of one base as a fraction of the full network, such as 1/8.
+        /// Split-Mix: width of one base as a fraction of the full network, for example 1/8.
         ["Method"] base_width: Ratio = Ratio::EIGHTH;
         /// FedAvg: width of the network as a fraction of the full one.
         ["Method"] width: Ratio = Ratio::ONE;
@@ -122,7 +128,7 @@ options! {
         /// them.
         ["Method", num_args = 0..=1, default_missing_value = "true"] local_bn: bool = false;
         /// Share of attacked images in the training loss, in [0, 1]. 0: standard training; between 0 and 1: adversarial
-        /// training with dual batch norms, whose mix is chosen in use (the lambda of eval); 1: attacked images only.
+        /// training with dual batch norms, mixed at test time (the lambda of eval); 1: attacked images only.
         ["Method"] lambda_train: f64 = 0.0;
         /// Attack of the adversarial training and of its validation: pgd-STEPS or fgsm in a ball of 8/255; -epsN: of N/255.
         ["Method"] train_attack: Attack = Attack::TRAINING;
@@ -130,11 +136,11 @@ options! {
         /// classes).
         ["Method", num_args = 0..=1, default_missing_value = "true"] masked_loss: bool = false;
 
-        /// Augmentation of training images: crop with so many zero pixels on every side.
+        /// Augmentation of training images: random crop after padding with this many zero pixels on every side.
         ["Training"] crop_padding: usize = 0;
-        /// Augmentation: flip left and right every other time.
+        /// Augmentation: flip horizontally with probability 1/2.
         ["Training", num_args = 0..=1, default_missing_value = "true"] flip: bool = false;
-        /// Augmentation: rotate by up to so many degrees, in [0, 180].
+        /// Augmentation: rotate by up to this many degrees, in [0, 180].
         ["Training"] rotation: f64 = 0.0;
         /// Federated rounds, at least 1.
         ["Training"] rounds: usize = 18;
@@ -161,11 +167,11 @@ options! {
 
         /// Widths to validate, separated by commas. Empty: those of the budgets. The full width is always added.
         ["Run"] widths: Widths = List(Vec::new());
-        /// Validate after every so many rounds, and after the last.
+        /// Validate every N rounds, and after the last.
         ["Run"] validate_every: usize = 3;
-        /// Write a checkpoint after every so many rounds, and after the last.
+        /// Write a checkpoint every N rounds, and after the last.
         ["Run"] checkpoint_every: usize = 1;
-        /// Keep the run-time bounds checks in the shaders: slower, and safe with a driver that is not trusted.
+        /// Keep the run-time bounds checks in the shaders: slower, and safe with an untrusted driver.
         ["Run", num_args = 0..=1, default_missing_value = "true"] checked_shaders: bool = false;
         /// Folder of the run: configuration, metrics and checkpoints.
         ["Run"] out: PathBuf = PathBuf::from("runs/train");
@@ -176,7 +182,7 @@ options! {
         /// CSV file that names each client's pictures, for data = csv: columns client, image (relative to the file) and class; if
         /// wanted, split (train, validation, test) and domain.
         ["Data"] clients_file: PathBuf;
-        /// Use at most so many training images of each domain.
+        /// Maximum training images per domain.
         ["Data"] train_per_domain: usize;
         /// How a domain's training images are dealt to its clients; iid when not given. `iid`: equal numbers, at random. `dirichlet`: label
         /// skew, each class by a Dirichlet law (alpha, smallest-share, self-balancing). `shards`: shards of the images sorted by class
@@ -215,19 +221,43 @@ options! {
         ["Run"] init_checksum: String;
         /// Adapter to run on: a part of its name; the fastest when not given.
         ["Run"] adapter: String;
-        /// GPU memory to use at most, such as 2GiB or 500MB; 4GiB when not given.
+        /// GPU memory to use at most, for example 2GiB or 500MB; 4GiB when not given.
         ["Run"] memory_limit: ByteSize;
         /// Lanes trained at once at most; as many as memory allows when not given. It does not change the result.
         ["Run"] wave_lanes: usize;
     }
 }
 
+/// Most rounds of a run.
+const MOST_ROUNDS: usize = 1_000_000;
+
 /// Most images of a batch.
 const LARGEST_BATCH: usize = 65_536;
 
-/// Options that cannot change what is learnt, and may differ when a run is resumed.
+/// Options that cannot change what is learnt, and may differ when a run is resumed. The test comes after the last round.
 const FREE_ON_RESUME: &[&str] =
-    &["out", "data-dir", "clients-file", "adapter", "memory-limit", "wave-lanes", "checked-shaders", "checkpoint-every"];
+    &["out", "data-dir", "clients-file", "adapter", "memory-limit", "wave-lanes", "checked-shaders", "checkpoint-every", "eval-batch-size"];
+
+/// Options that say how images are dealt to clients: without effect where a file names each client's images.
+pub const DEALING: [&str; 14] = [
+    "domain-order",
+    "clients-per-domain",
+    "percent",
+    "consistent-test-classes",
+    "smallest-share",
+    "train-per-domain",
+    "partition",
+    "alpha",
+    "self-balancing",
+    "shards-per-client",
+    "classes-per-client",
+    "dirichlet",
+    "test-partition",
+    "imbalance-factor",
+];
+
+/// The two of them that a configuration with a file of clients may have, with a warning.
+const DEALT_BY_FILE: [&str; 2] = ["clients-per-domain", "smallest-share"];
 
 /// Options that runs may differ in that are trained together: their lanes go through the same dispatches.
 const FREE_TOGETHER: &[&str] = &["seed", "out", "clients-per-round"];
@@ -316,14 +346,14 @@ macro_rules! names {
 
         impl FromStr for $name {
             type Err = Error;
+            /// In any letter case.
+            ///
             /// # Errors
-            /// [`Error::Config`] listing the names there are.
+            /// [`Error::Config`] listing the names.
             fn from_str(text: &str) -> Result<$name> {
-                match text {
+                match text.to_ascii_lowercase().as_str() {
                     $( $text => Ok($name::$variant), )+
-                    _ => Err(Error::Config(format!(
-                        "\"{text}\" is not {}: choose {}", $what, [$( $text ),+].join(" or ")
-                    ))),
+                    _ => Err(Error::Config(format!("\"{text}\" is not {}: choose {}", $what, one_of(&[$( $text ),+])))),
                 }
             }
         }
@@ -341,6 +371,14 @@ macro_rules! names {
             }
         }
     };
+}
+
+/// Names as a choice in words: `a, b or c`.
+pub(crate) fn one_of(names: &[&str]) -> String {
+    match names.split_last() {
+        Some((last, before)) if !before.is_empty() => format!("{} or {last}", before.join(", ")),
+        _ => names.concat(),
+    }
 }
 
 names! {
@@ -440,7 +478,7 @@ impl NetworkChoice {
             NetworkChoice::Named(name) => Architecture::built_in(name).ok_or_else(|| {
                 let names = Architecture::names().join(", ");
                 Error::Config(format!(
-                    "network = {name}: there is none of this name: choose {names}, or a file NAME.toml that describes one"
+                    "network = {name}: this network is not known: choose {names}, or a file NAME.toml that describes one"
                 ))
             }),
         }
@@ -501,6 +539,12 @@ impl<'de> Deserialize<'de> for ByteSize {
     }
 }
 
+/// A number in few characters, for messages.
+fn short(value: f64) -> String {
+    let plain = value.to_string();
+    if plain.len() <= 12 { plain } else { format!("{value:e}") }
+}
+
 impl TrainConfig {
     /// The keys of the file and the flags of the command line, in their order.
     pub fn keys() -> Vec<String> {
@@ -529,33 +573,39 @@ impl TrainConfig {
         for (key, value) in at_least_one {
             check(value >= 1, key, value, "it must be at least 1")?;
         }
+        check(self.rounds <= MOST_ROUNDS, "rounds", self.rounds, &format!("it must be at most {MOST_ROUNDS}"))?;
         for (key, value) in [("batch-size", self.batch_size), ("eval-batch-size", self.eval_batch_size)] {
             let what = "it must be at least 3, so that batch norm never has a batch of one image";
             check(value >= SMALLEST_BATCH, key, value, what)?;
             check(value <= LARGEST_BATCH, key, value, &format!("it must be at most {LARGEST_BATCH}"))?;
         }
         check(self.local_epochs <= 10_000, "local-epochs", self.local_epochs, "it must be at most 10000")?;
-        check(self.percent > 0.0 && self.percent <= 1.0, "percent", self.percent, "it is a share in (0, 1]")?;
-        check(self.test_ratio > 0.0 && self.test_ratio < 1.0, "test-ratio", self.test_ratio, "it is a share in (0, 1)")?;
-        check((0.0..=180.0).contains(&self.rotation), "rotation", self.rotation, "it is a number of degrees in [0, 180]")?;
-        check(self.crop_padding <= 1024, "crop-padding", self.crop_padding, "it is a number of pixels of at most 1024")?;
+        check(self.percent > 0.0 && self.percent <= 1.0, "percent", short(self.percent), "it is a share in (0, 1]")?;
+        check(self.test_ratio > 0.0 && self.test_ratio < 1.0, "test-ratio", short(self.test_ratio), "it is a share in (0, 1)")?;
+        check((0.0..=180.0).contains(&self.rotation), "rotation", short(self.rotation), "it is a number of degrees in [0, 180]")?;
         let (ratio, key) = (self.validation_ratio, "validation-ratio");
-        check((0.0..1.0).contains(&ratio), key, ratio, "it is a share in [0, 1)")?;
-        check(self.lr > 0.0 && self.lr.is_finite(), "lr", self.lr, "it must be a number above 0")?;
-        check((0.0..1.0).contains(&self.momentum), "momentum", self.momentum, "it must be in [0, 1)")?;
-        let (decay, key) = (self.weight_decay, "weight-decay");
-        check(decay >= 0.0 && decay.is_finite(), key, decay, "it must be a number of at least 0")?;
-        check(self.proximal >= 0.0 && self.proximal.is_finite(), "proximal", self.proximal, "it must be a number of at least 0")?;
+        check((0.0..1.0).contains(&ratio), key, short(ratio), "it is a share in [0, 1)")?;
+        // The shaders' numbers have 32 bits: a smaller rate would be 0 there.
+        check((1e-30..=1e6).contains(&self.lr), "lr", short(self.lr), "it must be a number above 0, from 1e-30 to 1e6, for example 0.05")?;
+        check((0.0..1.0).contains(&self.momentum), "momentum", short(self.momentum), "it must be in [0, 1)")?;
+        for (key, value) in [("weight-decay", self.weight_decay), ("proximal", self.proximal)] {
+            check((0.0..=1e6).contains(&value), key, short(value), "it must be a number of at least 0 and at most 1e6")?;
+        }
         check(i64::try_from(self.seed).is_ok(), "seed", self.seed, "it must be at most 2^63 - 1")?;
         check(!self.out.as_os_str().is_empty(), "out", "\"\"", "name the folder of the run")?;
-        check((0.0..=1.0).contains(&self.lambda_train), "lambda-train", self.lambda_train, "it is a share in [0, 1]")?;
+        check((0.0..=1.0).contains(&self.lambda_train), "lambda-train", short(self.lambda_train), "it is a share in [0, 1]")?;
         let plain = self.train_attack.restarts() == 1 && !self.train_attack.is_targeted();
-        check(plain, "train-attack", self.train_attack, "training takes one try, away from the label: leave -restarts and -targeted out")?;
+        check(
+            plain,
+            "train-attack",
+            self.train_attack,
+            "training attacks are untargeted and have one start: leave -restarts and -targeted out",
+        )?;
         check(self.train_attack.steps() <= 10_000, "train-attack", self.train_attack, "it takes at most 10000 steps")?;
         if self.bn_mode == BnMode::Post {
-            let what = "statistics are re-estimated on clean images: adversarial training wants bn-mode = tracked or batch";
+            let what = "statistics are re-estimated on clean images: adversarial training needs bn-mode = tracked or batch";
             check(self.lambda_train == 0.0, "lambda-train", self.lambda_train, &format!("bn-mode = post, and {what}"))?;
-            let what = "with bn-mode = post every client has statistics of its own already; choose tracked or batch";
+            let what = "with bn-mode = post every client already has its own statistics; choose tracked or batch";
             check(!self.local_bn, "local-bn", self.local_bn, what)?;
         }
         let domains = &self.domains.0;
@@ -567,7 +617,7 @@ impl TrainConfig {
                 return Err(Error::Config("data = directory: name the folder with data-dir".into()));
             }
             (DataSource::Embedded | DataSource::Csv, Some(folder)) => {
-                let what = "only data = directory is in a folder: set it, or leave data-dir out";
+                let what = "it is read with data = directory only: set that, or leave data-dir out";
                 check(false, "data-dir", folder.display(), what)?;
             }
             _ => {}
@@ -575,28 +625,20 @@ impl TrainConfig {
         match (self.data, &self.clients_file) {
             (DataSource::Csv, None) => return Err(Error::Config("data = csv: name the file with clients-file".into())),
             (DataSource::Embedded | DataSource::Directory, Some(file)) => {
-                check(false, "clients-file", file.display(), "it is read with data = csv only: set it, or leave clients-file out")?;
+                check(false, "clients-file", file.display(), "it is read with data = csv only: set that, or leave clients-file out")?;
             }
             _ => {}
         }
         if self.data == DataSource::Csv {
-            let given = "with data = csv the file says who has which images: leave it out";
-            check(self.domains.0.is_empty(), "domains", "given", given)?;
-            check(self.percent == 1.0, "percent", self.percent, given)?;
-            for (key, value) in [("train-per-domain", self.train_per_domain), ("classes-per-client", self.classes_per_client)] {
-                check(value.is_none(), key, value.unwrap_or_default(), given)?;
+            let (own, default) = (self.as_object()?, TrainConfig::default().as_object()?);
+            // Runs of earlier versions may have these two; a warning names them.
+            let refused = DEALING.into_iter().chain(["domains"]).filter(|key| !DEALT_BY_FILE.contains(key));
+            for key in refused {
+                if let Some(value) = own.get(key).filter(|value| default.get(key) != Some(value)) {
+                    let value = value.as_str().map_or(value.to_string(), String::from);
+                    check(false, key, value, "the clients file says who has which images: leave it out")?;
+                }
             }
-            for (key, value) in [("dirichlet", self.dirichlet), ("alpha", self.alpha), ("imbalance-factor", self.imbalance_factor)] {
-                check(value.is_none(), key, value.unwrap_or_default(), given)?;
-            }
-            for (key, value) in [("partition", self.partition.map(String::from)), ("test-partition", self.test_partition.map(String::from))]
-            {
-                check(value.is_none(), key, value.unwrap_or_default(), given)?;
-            }
-            check(self.shards_per_client.is_none(), "shards-per-client", self.shards_per_client.unwrap_or_default(), given)?;
-            check(self.self_balancing.is_none(), "self-balancing", self.self_balancing.unwrap_or_default(), given)?;
-            check(self.domain_order == 0, "domain-order", self.domain_order, given)?;
-            check(!self.consistent_test_classes, "consistent-test-classes", self.consistent_test_classes, given)?;
         }
         self.test_split(self.scheme()?)?;
         let stages = self.stages();
@@ -613,10 +655,19 @@ impl TrainConfig {
         }
         let (factor, what) = (self.imbalance_factor.unwrap_or(1.0), "it is the size of the largest class over that of the smallest");
         let turned = if factor > 0.0 && factor < 1.0 { 1.0 / factor } else { 100.0 };
-        check(factor >= 1.0 && factor.is_finite(), "imbalance-factor", factor, &format!("{what}, at least 1; write {}", turned.round()))?;
+        check(
+            (1.0..=1e9).contains(&factor),
+            "imbalance-factor",
+            short(factor),
+            &format!("{what}, from 1 to 1e9: write {}", turned.round().min(1e9)),
+        )?;
 
         let architecture = self.network.architecture()?;
         let channels = architecture.input[0];
+        // A larger border would leave crops without a pixel of the image.
+        let side = architecture.input[1].min(architecture.input[2]) as usize;
+        let what = format!("the images have {side} pixels on their shorter side: it must be at most {}", side.saturating_sub(1));
+        check(self.crop_padding < side, "crop-padding", self.crop_padding, &what)?;
         check(channels == 3, "network", &architecture.name, &format!("it reads {channels} channels, and the images have 3"))?;
         if self.method != MethodName::SplitMix {
             (self.rescale_init, self.rescale_layer) = (false, self.trains_corners());
@@ -674,7 +725,7 @@ impl TrainConfig {
                  makes up for that; switch rescale-layer off (hetero-fl and shetero-fl need a batch norm there)"
             ));
         }
-        let unused = "it is without effect";
+        let unused = "it has no effect";
         let default = TrainConfig::default();
         if self.lambda_train == 0.0 && self.train_attack != default.train_attack {
             warnings.push(format!("train-attack = {}: {unused} while lambda-train is 0", self.train_attack));
@@ -685,11 +736,37 @@ impl TrainConfig {
         if self.consistent_test_classes && !matches!(self.scheme(), Ok(Scheme::Classes { .. })) {
             warnings.push(format!("consistent-test-classes = true: {unused} without partition = classes; test-partition = own is for all"));
         }
-        if self.data == DataSource::Csv && self.clients_per_domain != default.clients_per_domain {
-            warnings
-                .push(format!("clients-per-domain = {}: {unused} with data = csv, whose file names the clients", self.clients_per_domain));
+        if self.optimizer == OptimizerName::Adam && self.momentum != default.momentum {
+            warnings.push(format!("momentum = {}: {unused} with adam", self.momentum));
         }
+        if self.method != MethodName::SplitMix && self.base_width != default.base_width {
+            warnings.push(format!("base-width = {}: {unused} with {}", self.base_width, self.method));
+        }
+        if self.method == MethodName::FedAvg && self.budgets != default.budgets {
+            warnings.push(format!("budgets = {}: {unused} with fedavg, whose clients all train one width", self.budgets));
+        }
+        warnings.extend(self.unused_dealing());
         warnings
+    }
+
+    /// Options about the images and their clients that have no effect with the others.
+    pub fn unused_dealing(&self) -> Vec<String> {
+        let (default, csv) = (TrainConfig::default(), self.data == DataSource::Csv);
+        let share = self.smallest_share;
+        let mut unused = Vec::new();
+        if csv && self.clients_per_domain != default.clients_per_domain {
+            unused.push(("clients-per-domain", self.clients_per_domain, "the clients file says who has which images"));
+        }
+        if csv && share != default.smallest_share {
+            unused.push(("smallest-share", share, "the clients file says who has which images"));
+        } else if share != default.smallest_share && !self.equal_steps() {
+            unused.push(("smallest-share", share, "it is for partition = dirichlet or sizes, and for classes with dirichlet"));
+        }
+        let mut unused: Vec<String> = unused.into_iter().map(|(key, own, why)| format!("{key} = {own} has no effect: {why}")).collect();
+        if self.data == DataSource::Embedded && self.test_ratio != default.test_ratio {
+            unused.push(format!("test-ratio = {} has no effect: the images inside the program have a test split", self.test_ratio));
+        }
+        unused
     }
 
     /// Random changes to training images, if there are any.
@@ -771,7 +848,7 @@ impl TrainConfig {
         // An option, whether it is given, the partitions that it belongs to, and a hint.
         let alpha = "partition = dirichlet (by label) or sizes (numbers of images)";
         let dirichlet = match name {
-            PartitionName::Dirichlet => "it sets the clients' numbers of images; for label skew write alpha in its place",
+            PartitionName::Dirichlet => "it sets the clients' numbers of images; for label skew write alpha instead",
             _ => "it belongs to partition = sizes or classes; leave one of the two out",
         };
         let belongs = [
@@ -794,7 +871,8 @@ impl TrainConfig {
         let concentration = |key: &str, alpha: f64| match alpha > 0.0 && alpha <= LARGEST_ALPHA {
             true => Ok(alpha),
             false => {
-                Err(Error::Config(format!("{key} = {alpha}: it must be a number above 0 and at most {LARGEST_ALPHA:e}, for example 0.5")))
+                let value = short(alpha);
+                Err(Error::Config(format!("{key} = {value}: it must be a number above 0 and at most {LARGEST_ALPHA:e}, for example 0.5")))
             }
         };
         let missing =
@@ -987,7 +1065,7 @@ impl TrainConfig {
     /// [`Error::Config`] naming the first option that differs, with both values.
     pub fn check_resume(&self, saved: &TrainConfig) -> Result<()> {
         let (now, then) = (self.as_object()?, saved.as_object()?);
-        let shown = |value: Option<&serde_json::Value>| value.map_or("not given".to_string(), |value| value.to_string());
+        let shown = |value: Option<&serde_json::Value>| value.map_or("no value".to_string(), |value| value.to_string());
         for key in TrainConfig::keys() {
             let free = match key.as_str() {
                 "rounds" => self.schedule != Schedule::Cos || self.continues(saved),
@@ -996,10 +1074,11 @@ impl TrainConfig {
             };
             if !free && now.get(&key) != then.get(&key) {
                 return Err(Error::Config(format!(
-                    "{key} is {} but the run was started with {}: resume with the same value, or start another run in \
-                     another folder",
+                    "{key} is {} but the run was started with {}: resume without {key}, or start another run in another folder; \
+                     only rounds (raised), {} may change",
                     shown(now.get(&key)),
-                    shown(then.get(&key))
+                    shown(then.get(&key)),
+                    FREE_ON_RESUME[1..].join(", ")
                 )));
             }
         }
@@ -1098,10 +1177,18 @@ mod file {
         /// # Errors
         /// As [`NetworkChoice::read`], and [`Error::Config`] for another user's home.
         pub fn with_files(mut self) -> Result<TrainConfig> {
-            let place = |key: &str, path: PathBuf| expanded(path).map_err(|e| Error::Config(format!("{key} = {e}")));
+            let place = |key: &str, path: PathBuf| match path.to_string_lossy().contains(['\n', '\t', '\r', '\u{8}', '\u{c}']) {
+                // What TOML reads in "C:\new".
+                true => Err(Error::Config(format!(
+                    "{key} = {}: a path has no tab or line break: write backslashes twice, or the path in single quotes",
+                    path.display()
+                ))),
+                false => expanded(path).map_err(|e| Error::Config(format!("{key} = {e}"))),
+            };
             self.out = place("out", self.out)?;
             self.data_dir = self.data_dir.map(|path| place("data-dir", path)).transpose()?;
             self.clients_file = self.clients_file.map(|path| place("clients-file", path)).transpose()?;
+            self.init = self.init.map(|path| place("init", path)).transpose()?;
             self.network = self.network.read()?;
             Ok(self)
         }
@@ -1221,7 +1308,17 @@ mod tests {
         }
         refused(|c| c.validation_ratio = 1.0, &["validation-ratio"]);
         refused(|c| c.lr = 0.0, &["lr = 0"]);
-        refused(|c| c.lr = f64::INFINITY, &["lr = inf"]);
+        for lr in [f64::INFINITY, f64::NAN, 1e7, 1e-40] {
+            refused(|c| c.lr = lr, &["lr = ", ": it must be a number above 0, from 1e-30 to 1e6"]);
+        }
+        refused(|c| c.proximal = 1e300, &["proximal = 1e300: it must be a number of at least 0 and at most 1e6"]);
+        refused(
+            |c| (c.partition, c.alpha) = (Some(PartitionName::Dirichlet), Some(1e300)),
+            &["alpha = 1e300: it must be a number above 0"],
+        );
+        refused(|c| c.imbalance_factor = Some(1e30), &["imbalance-factor = 1e30: ", "from 1 to 1e9: write 100"]);
+        refused(|c| c.rounds = 4_294_967_296, &["rounds = 4294967296: it must be at most 1000000"]);
+        refused(|c| c.crop_padding = 28, &["crop-padding = 28: the images have 28 pixels on their shorter side: it must be at most 27"]);
         refused(|c| c.eval_batch_size = 4_294_967_299, &["eval-batch-size = 4294967299", "at most"]);
         refused(|c| c.local_epochs = usize::MAX, &["local-epochs", "at most"]);
         refused(|c| c.train_attack = Attack::pgd(u32::MAX, 8.0).unwrap(), &["train-attack", "at most"]);
@@ -1255,6 +1352,26 @@ mod tests {
         };
         warned(|c| c.train_attack = "pgd-20".parse().unwrap(), "train-attack = pgd-20");
         warned(|c| c.width = "1/8".parse().unwrap(), "width = 1/8");
+        warned(|c| (c.optimizer, c.momentum) = (OptimizerName::Adam, 0.5), "momentum = 0.5: it has no effect with adam");
+        warned(
+            |c| (c.method, c.base_width) = (MethodName::FedAvg, "1/4".parse().unwrap()),
+            "base-width = 1/4: it has no effect with fedavg",
+        );
+        warned(|c| (c.method, c.budgets) = (MethodName::FedAvg, "8-2".parse().unwrap()), "budgets = 8-2: it has no effect with fedavg");
+        warned(|c| c.test_ratio = 0.3, "test-ratio = 0.3 has no effect: the images inside the program have a test split");
+        warned(|c| c.smallest_share = 5, "smallest-share = 5 has no effect: it is for partition = dirichlet or sizes");
+        let file = |c: &mut TrainConfig| (c.data, c.clients_file) = (DataSource::Csv, Some("c.csv".into()));
+        for (change, word) in [
+            ((|c| c.smallest_share = 5) as fn(&mut TrainConfig), "smallest-share = 5 has no effect: the clients file says who has"),
+            (|c| c.clients_per_domain = 5, "clients-per-domain = 5 has no effect: the clients file says who has"),
+        ] {
+            let config = valid(|c| {
+                file(c);
+                change(c);
+            });
+            let warnings = config.unwrap().warnings();
+            assert!(warnings.len() == 1 && warnings[0].contains(word), "{warnings:?}");
+        }
         let text = r#"network = { name = "bare", input = [3, 8, 8], layers = [
             { type = "conv2d", name = "a", out-channels = 16, kernel = 3 }, { type = "batch-norm", name = "norm" },
             { type = "linear", name = "hidden", out-features = 16 }, { type = "relu" }, { type = "linear", name = "b" },
@@ -1294,7 +1411,10 @@ mod tests {
         let message = "running".parse::<BnMode>().unwrap_err().to_string();
         assert!(message.contains("\"running\"") && message.contains("choose batch"), "{message}");
         let message = "fedprox".parse::<MethodName>().unwrap_err().to_string();
-        assert!(message.contains("split-mix or fedavg"), "{message}");
+        assert!(message.ends_with("choose split-mix, fedavg, hetero-fl or shetero-fl"), "{message}");
+        for name in ["Split-Mix", "SPLIT-MIX"] {
+            assert_eq!(name.parse::<MethodName>().unwrap(), MethodName::SplitMix);
+        }
     }
 
     #[test]
@@ -1406,8 +1526,8 @@ mod tests {
             ),
             (
                 |c| (c.partition, c.dirichlet) = (Some(PartitionName::Dirichlet), Some(0.5)),
-                "dirichlet = 0.5: the run has partition = dirichlet, and it sets the clients' numbers of images; for label skew write alpha in \
-                 its place",
+                "dirichlet = 0.5: the run has partition = dirichlet, and it sets the clients' numbers of images; for label skew write alpha \
+                 instead",
             ),
             (|c| c.partition = Some(PartitionName::Dirichlet), "partition = dirichlet: it needs alpha, for example alpha = 0.5"),
             (|c| c.partition = Some(PartitionName::Sizes), "partition = sizes: it needs alpha, for example alpha = 1"),
@@ -1455,15 +1575,13 @@ mod tests {
             ),
             (
                 |c| c.imbalance_factor = Some(0.01),
-                "imbalance-factor = 0.01: it is the size of the largest class over that of the smallest, at least 1; write 100",
+                "imbalance-factor = 0.01: it is the size of the largest class over that of the smallest, from 1 to 1e9: write 100",
             ),
         ];
         for (change, expected) in cases {
             assert_eq!(message(change), expected);
         }
-        assert!(
-            "label".parse::<PartitionName>().unwrap_err().to_string().contains("choose iid or dirichlet or shards or classes or sizes")
-        );
+        assert!("label".parse::<PartitionName>().unwrap_err().to_string().contains("choose iid, dirichlet, shards, classes or sizes"));
         let csv = |change: fn(&mut TrainConfig)| {
             valid(|c| {
                 (c.data, c.clients_file) = (DataSource::Csv, Some("a.csv".into()));
@@ -1472,9 +1590,14 @@ mod tests {
             .unwrap_err()
             .to_string()
         };
-        assert!(csv(|c| c.partition = Some(PartitionName::Iid)).starts_with("partition = iid: with data = csv"));
-        assert!(csv(|c| c.test_partition = Some(TestPartition::Own)).starts_with("test-partition = own: with data = csv"));
-        assert!(csv(|c| c.imbalance_factor = Some(2.0)).starts_with("imbalance-factor = 2: with data = csv"));
+        assert!(csv(|c| c.partition = Some(PartitionName::Iid)).starts_with("partition = iid: the clients file says who has which images"));
+        assert!(
+            csv(|c| c.test_partition = Some(TestPartition::Own))
+                .starts_with("test-partition = own: the clients file says who has which images")
+        );
+        assert!(csv(|c| c.imbalance_factor = Some(2.0)).starts_with("imbalance-factor = 2.0: the clients file says"));
+        let domains = csv(|c| c.domains = "a,b".parse().unwrap());
+        assert_eq!(domains, "domains = [\"a\",\"b\"]: the clients file says who has which images: leave it out");
     }
 
     #[test]
@@ -1538,12 +1661,13 @@ mod tests {
             c.out = "elsewhere".into();
             c.adapter = Some("llvmpipe".into());
             c.wave_lanes = Some(7);
+            c.eval_batch_size = 16;
         });
         same.unwrap().check_resume(&saved).unwrap();
         let message = valid(|c| c.lr = 0.1).unwrap().check_resume(&saved).unwrap_err().to_string();
         assert!(message.contains("lr is 0.1 but the run was started with 0.05"), "{message}");
         let message = valid(|c| c.clients_per_round = Some(3)).unwrap().check_resume(&saved).unwrap_err().to_string();
-        assert!(message.contains("started with not given"), "{message}");
+        assert!(message.contains("started with no value"), "{message}");
         // More rounds would stretch the cosine, but not a constant rate.
         assert!(valid(|c| c.rounds = 90).unwrap().check_resume(&saved).is_err());
         let constant = |rounds| {
@@ -1592,7 +1716,7 @@ mod tests {
             use clap::CommandFactory;
             let help = show_defaults(Command::command()).render_help().to_string();
             let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-            for shown in ["[default: 8-4-2-1]", "such as 1/8 [default: 1/8]", "[default: embedded]", "[default: 0.0005]"] {
+            for shown in ["[default: 8-4-2-1]", "for example 1/8 [default: 1/8]", "[default: embedded]", "[default: 0.0005]"] {
                 assert!(help.contains(shown), "{shown} in {help}");
             }
             assert!(!help.contains("[default: []]"));
@@ -1618,6 +1742,14 @@ mod tests {
                 let message = flags(arguments).unwrap_err().to_string();
                 assert!(message.contains(arguments.split(' ').next().unwrap()), "{message}");
             }
+        }
+
+        #[test]
+        fn a_path_whose_backslashes_were_read_as_tabs_is_refused() {
+            let read = |text: &str| TrainConfig::from_toml(text, Path::new("x")).unwrap().with_files();
+            let told = read(r#"out = "C:\new""#).unwrap_err().to_string();
+            assert_eq!(told, "out = C: ew: a path has no tab or line break: write backslashes twice, or the path in single quotes");
+            assert!(read(r"out = 'C:\new'").is_ok() && read(r#"out = "C:\\new""#).is_ok());
         }
 
         #[test]

@@ -102,7 +102,11 @@ pub fn partition(dataset: &Dataset, config: &TrainConfig) -> Result<Partition> {
     let (settings, algorithm) = (config.partition_settings()?, config.algorithm());
     if !dataset.clients.is_empty() {
         let given: Vec<Given> = dataset.clients.iter().map(holding).collect();
-        return crate::fl::partition::given(&given, &settings, &*algorithm);
+        let mut all = crate::fl::partition::given(&given, &settings, &*algorithm)?;
+        if config.validation_ratio != TrainConfig::default().validation_ratio && given.iter().all(|c| !c.validation.is_empty()) {
+            all.warnings.push(Warning::RatioUnused { domains: dataset.domains.iter().map(|d| d.name.clone()).collect() });
+        }
+        return Ok(all);
     }
     let labels = dataset.domains.iter().map(|d| DomainLabels {
         name: d.name.clone(),
@@ -500,6 +504,7 @@ impl Model {
             evaluator.set_bases(&self.server, &[base]);
             evaluator.submit(gpu, &list, &staging, 0)?;
             let totals = evaluator.totals(&staging.read(gpu).await?);
+            check_finite(totals[..list.len()].iter().flatten().map(|t| t.loss))?;
             let per_client = per_client(clients.len(), 1, &list, &totals[..list.len()]);
             let accuracies: Vec<Option<f64>> = per_client.iter().map(|t| (t[0].samples > 0).then(|| t[0].accuracy())).collect();
             let mean = selection::mean(&accuracies)
@@ -602,7 +607,7 @@ impl Model {
         let list: Vec<Batch> = list.into_iter().map(|images| Batch { client, images }).collect();
         let mut logits = Vec::new();
         for part in self.parts(gpu, &settings.widths).await? {
-            let limit = Limit { batch: "--context", ..settings.limit };
+            let limit = Limit { batch: "context", ..settings.limit };
             let ensemble = self.ensemble(settings.lambda, &settings.order)?;
             let options = EvaluateOptions { limit, ..settings.evaluation(&part, ensemble, list.len() as u32) };
             let mut evaluator = Evaluator::new(gpu, part.network(), part.server(), &store, options).await?;
@@ -708,7 +713,7 @@ impl TestSettings {
     }
 
     fn limit(&self) -> Limit {
-        Limit { batch: "--eval-batch-size", ..self.limit }
+        Limit { batch: "eval-batch-size", ..self.limit }
     }
 }
 

@@ -101,7 +101,7 @@ impl RunDir {
         match [CONFIG, LAST, BEST, METRICS].into_iter().find(|name| path.join(name).exists()) {
             None => Ok(()),
             Some(name) => Err(Error::Config(format!(
-                "{} already holds a run (there is a {name}): go on with it by --resume, or name another folder with --out",
+                "{} already holds a run (it has a {name}): resume it with --resume, or name another folder with --out",
                 path.display()
             ))),
         }

@@ -49,11 +49,15 @@ pub(super) fn explained(text: &str, error: &toml::de::Error) -> (usize, String) 
     let entry = entry_at(text, start);
     if let Some(unknown) = unknown_key(error.message()) {
         let section = entry.as_ref().is_some_and(|(_, value)| value.is_table());
-        let hint = if section { "; the file has no sections: leave the line out".into() } else { suggestion(unknown) };
+        let hint = match nearest(unknown, &TrainConfig::keys()) {
+            _ if section => "; the file has no sections: leave the line out".into(),
+            Some(nearest) => format!(": did you mean {nearest}?"),
+            None => ": splitmix train --help lists the options".into(),
+        };
         return (line, format!("unknown key \"{unknown}\"{hint}"));
     }
     let Some((key, value)) = entry.filter(|(key, _)| TrainConfig::keys().contains(key)) else {
-        return (line, one_line(error.message()));
+        return misspelled(text, error);
     };
     // A description of a network is tried against two forms, and the error is of neither.
     if let (toml::Value::Table(network), "network") = (&value, key.as_str())
@@ -63,12 +67,56 @@ pub(super) fn explained(text: &str, error: &toml::de::Error) -> (usize, String) 
     }
     let of_kind = ["invalid type", "invalid value", "invalid length", "data did not match"];
     match of_kind.iter().any(|head| error.message().starts_with(head)) {
-        true => (line, wanted(&key, &value)),
-        false => (line, format!("{key}: {}", one_line(error.message()))),
+        true => (line, format!("{key} = {}: {}", short(&value.to_string()), wanted(&key, &value))),
+        false => (line, format!("{key}: {}", error.message())),
     }
 }
 
-/// The message of a value of another kind than the option's: what it must be, and how that is written.
+/// What is wrong with a text that is not TOML: line (from 1) and message, with the right form where the line shows what is meant.
+pub(crate) fn misspelled(text: &str, error: &toml::de::Error) -> (usize, String) {
+    let line = line_of(text, error.span().map_or(0, |span| span.start));
+    let written = text.lines().nth(line - 1).unwrap_or_default().trim();
+    let parts = |line: &str| {
+        let (key, value) = line.split_once(['=', ':']).or_else(|| line.split_once(char::is_whitespace)).unwrap_or((line, ""));
+        (key.trim().trim_matches('"').to_string(), value.to_string())
+    };
+    let (key, value) = parts(written);
+    if error.message().starts_with("duplicate key") {
+        let before = text.lines().take(line - 1).collect::<Vec<_>>().iter().rposition(|line| parts(line.trim()).0 == key);
+        let place = before.map_or("above".into(), |before| format!("in line {}", before + 1));
+        return (line, format!("{key} is set twice, the first time {place}: leave one of them out"));
+    }
+    let quotes = ['"', '\'', '“', '”', '„', '‘', '’'];
+    let value = if value.contains(quotes) { value.as_str() } else { value.split('#').next().unwrap_or_default() };
+    let value = value.trim().trim_start_matches('=').trim_end_matches([';', ',']).trim();
+    let plain = value.trim_matches(quotes);
+    let is_name = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+    let what = match value.strip_prefix('[').map(|list| list.trim_end_matches(']')) {
+        Some(list) if is_name && !list.contains(['"', '[', '{']) => {
+            let item = |item: &str| if item.parse::<f64>().is_ok() { item.to_string() } else { quoted(item) };
+            let items: Vec<String> = list.split(',').map(str::trim).filter(|part| !part.is_empty()).map(item).collect();
+            format!("a list has brackets, and text in it has quotes: write {key} = [{}]", items.join(", "))
+        }
+        None if is_name && value.contains('=') && !value.contains(quotes) && !value.starts_with('{') => {
+            "write each option on its own line".into()
+        }
+        None if TrainConfig::keys().contains(&key) && !value.starts_with('{') => wanted(&key, &toml::Value::from(plain)),
+        None if is_name && !plain.is_empty() && !value.starts_with('{') && plain.parse::<f64>().is_err() => {
+            format!("text needs quotes: write {key} = {}", quoted(plain))
+        }
+        _ if error.message().starts_with("string values must be quoted") => {
+            format!("text needs quotes: write {}", quoted(written.trim_end_matches(',')))
+        }
+        _ => format!("{}: write each line as key = value, with text in quotes", error.message()),
+    };
+    (line, format!("{}: {what}", short(written)))
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+/// What the value of an option must be, and how that is written.
 fn wanted(key: &str, value: &toml::Value) -> String {
     let kind = KINDS.iter().find(|(name, _)| name.replace('_', "-") == key).map_or("", |(_, kind)| kind);
     let default = default_of(key, kind);
@@ -76,7 +124,6 @@ fn wanted(key: &str, value: &toml::Value) -> String {
         toml::Value::String(text) => text.trim().to_string(),
         other => other.to_string(),
     };
-    let quoted = |text: &str| toml::Value::from(text).to_string();
     let (what, example) = match kind {
         "usize" | "u64" => {
             let number = text.parse::<f64>().ok().filter(|n| *n >= 0.0 && n.fract() == 0.0 && *n < 1e15).map(|n| n.to_string());
@@ -99,11 +146,19 @@ fn wanted(key: &str, value: &toml::Value) -> String {
             (what.into(), format!("[{}]", items.join(", ")))
         }
         "NetworkChoice" => ("the name of a network or of its file, in quotes".into(), quoted("digits")),
-        "Ratio" => ("a width".into(), default),
+        "Ratio" => ("a width".into(), if value.is_str() { quoted(&text) } else { default }),
         "PathBuf" | "String" if !value.is_array() && !value.is_table() => ("text in quotes".into(), quoted(&text)),
-        _ => ("text in quotes".into(), default),
+        _ => ("text in quotes".into(), if value.is_str() && !text.is_empty() { quoted(&text) } else { default }),
     };
-    format!("{key} = {}: it must be {what}: write {key} = {example}", short(&value.to_string()))
+    format!("it must be {what}: write {key} = {example}")
+}
+
+/// An option's default as it is written on the command line, or an example where it has none; nothing for another command's own option.
+pub(crate) fn example_of(key: &str) -> Option<String> {
+    let (_, kind) = KINDS.iter().find(|(name, _)| name.replace('_', "-") == key)?;
+    let default = if *kind == "bool" { "true".into() } else { default_of(key, kind) };
+    let plain = default.trim_matches(['[', ']', '"']);
+    Some(if plain.is_empty() { "NAME".into() } else { plain.into() })
 }
 
 /// An option's default as it is written in a file, or an example where it has none.
@@ -122,15 +177,23 @@ fn default_of(key: &str, kind: &str) -> String {
     default.unwrap_or_else(|| example.into())
 }
 
-/// The least value of an option that is a whole number, in words: what the check of a configuration says of a 0.
+/// The least value of an option that is a whole number, in words.
 pub(crate) fn least_of(key: &str) -> String {
-    let any = "at least 0".to_string();
-    let Ok(mut options) = toml::Table::try_from(TrainConfig::default()) else { return any };
-    options.insert(key.into(), toml::Value::Integer(0));
-    let checked = options.try_into::<TrainConfig>().map(TrainConfig::validate);
-    let Ok(Err(Error::Config(message))) = checked else { return any };
-    let least = message.strip_prefix(&format!("{key} = 0: it must be ")).and_then(|range| range.split([',', ':']).next());
-    least.map_or(any, String::from)
+    bound(key, 0).unwrap_or_else(|| "at least 0".into())
+}
+
+/// The largest value of an option that is a whole number, in words.
+pub(crate) fn most_of(key: &str) -> String {
+    bound(key, i64::MAX).unwrap_or_else(|| format!("at most {}", i64::MAX))
+}
+
+/// What the check of a configuration says that an option must be, where it refuses this value.
+fn bound(key: &str, value: i64) -> Option<String> {
+    let mut options = toml::Table::try_from(TrainConfig::default()).ok()?;
+    options.insert(key.into(), toml::Value::Integer(value));
+    let Ok(Err(Error::Config(message))) = options.try_into::<TrainConfig>().map(TrainConfig::validate) else { return None };
+    let range = message.strip_prefix(&format!("{key} = {value}: it must be "))?;
+    range.split([',', ':']).next().map(String::from)
 }
 
 /// The entry of a TOML text whose key or value is at a byte offset.
@@ -144,17 +207,12 @@ fn entry_at(text: &str, offset: usize) -> Option<(String, toml::Value)> {
 }
 
 /// Line number (from 1) of a byte offset.
-pub(crate) fn line_of(text: &str, offset: usize) -> usize {
+fn line_of(text: &str, offset: usize) -> usize {
     text.as_bytes()[..offset.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
-/// A message of the TOML reader, which may have several lines, as one.
-pub(crate) fn one_line(message: &str) -> String {
-    message.trim().replace('\n', ", ")
-}
-
 fn short(text: &str) -> String {
-    let text = one_line(text);
+    let text = text.to_string();
     if text.chars().count() <= LONG { text } else { text.chars().take(LONG).chain("…".chars()).collect() }
 }
 
@@ -162,15 +220,31 @@ fn unknown_key(message: &str) -> Option<&str> {
     message.strip_prefix("unknown field `")?.split('`').next()
 }
 
-fn suggestion(unknown: &str) -> String {
-    let keys = TrainConfig::keys();
-    let distance = |key: &String| strsim::damerau_levenshtein(key, &unknown.replace('_', "-").to_lowercase());
-    match keys.iter().min_by_key(|key| distance(key)) {
-        Some(nearest) if distance(nearest) <= 1 + nearest.len() / 3 => {
-            format!(": did you mean {nearest}?")
-        }
-        _ => ": splitmix train --help lists the options".into(),
+/// Names that other programs have for options.
+const ELSEWHERE: [(&str, &str); 8] = [
+    ("clients", "clients-per-domain"),
+    ("learning-rate", "lr"),
+    ("gpu", "adapter"),
+    ("device", "adapter"),
+    ("output", "out"),
+    ("output-dir", "out"),
+    ("model", "network"),
+    ("dataset", "data"),
+];
+
+/// The one of the names that is most likely meant, if any is: by its spelling, or by a part of it (`epochs` of `local-epochs`).
+pub(crate) fn nearest(unknown: &str, names: &[String]) -> Option<String> {
+    let unknown = unknown.replace('_', "-").to_lowercase();
+    let known = |name: &str| names.iter().any(|other| other == name);
+    let elsewhere = ELSEWHERE.into_iter().filter(|(_, name)| known(name));
+    let spellings = names.iter().map(|name| (name.as_str(), name.as_str())).chain(elsewhere);
+    let distance = |spelling: &str| strsim::damerau_levenshtein(spelling, &unknown);
+    let closest = spellings.min_by_key(|(spelling, _)| distance(spelling));
+    if let Some((_, name)) = closest.filter(|(spelling, _)| distance(spelling) <= 1 + spelling.len() / 3) {
+        return Some(name.into());
     }
+    let has = |name: &&String| unknown.len() >= 4 && name.split('-').any(|word| unknown.split('-').any(|part| part == word));
+    names.iter().filter(has).min_by_key(|name| name.len()).cloned()
 }
 
 #[cfg(test)]
@@ -218,6 +292,66 @@ mod tests {
         let message = wrong("network = { name = \"x\", input = [3, 8, 8] }");
         assert!(message.starts_with("my.toml, line 1: network: ") && message.contains("layers") && !message.contains('\n'), "{message}");
         assert_eq!(wrong("[train]\nrounds = 1"), "my.toml, line 1: unknown key \"train\"; the file has no sections: leave the line out");
+    }
+
+    #[test]
+    fn a_line_that_is_not_toml_is_shown_with_the_right_form() {
+        for (line, said) in [
+            ("budgets = 8-4-2-1", "it must be text in quotes: write budgets = \"8-4-2-1\""),
+            ("partition = iid # equal", "it must be text in quotes: write partition = \"iid\""),
+            ("base-width = 1/8", "it must be a width: write base-width = \"1/8\""),
+            ("lr = fast", "it must be a number: write lr = 0.05"),
+            ("lr = 0,5", "it must be a number: write lr = 0.5"),
+            ("lr = .5", "it must be a number: write lr = 0.5"),
+            ("lr = 1.", "it must be a number: write lr = 1"),
+            ("lr =", "it must be a number: write lr = 0.05"),
+            ("rounds 5", "it must be a whole number, at least 1: write rounds = 5"),
+            ("rounds: 5", "it must be a whole number, at least 1: write rounds = 5"),
+            ("rounds == 5", "it must be a whole number, at least 1: write rounds = 5"),
+            ("rounds = 05", "it must be a whole number, at least 1: write rounds = 5"),
+            ("seed = 3;", "it must be a whole number, at least 0: write seed = 3"),
+            ("rounds = 99999999999999999999", "it must be a whole number, at least 1: write rounds = 18"),
+            ("flip = True", "it must be true or false, without quotes: write flip = true"),
+            ("flip = no", "it must be true or false, without quotes: write flip = false"),
+            ("out = \"runs/x", "it must be text in quotes: write out = \"runs/x\""),
+            ("out = “runs/x”", "it must be text in quotes: write out = \"runs/x\""),
+            ("data-dir = ~/x", "it must be text in quotes: write data-dir = \"~/x\""),
+            ("out = \"C:\\Users\"", "it must be text in quotes: write out = 'C:\\Users'"),
+            ("domains = [mnist, usps]", "a list has brackets, and text in it has quotes: write domains = [\"mnist\", \"usps\"]"),
+            ("widths = [1/8, 1]", "a list has brackets, and text in it has quotes: write widths = [\"1/8\", 1]"),
+            ("nonsense = maybe", "text needs quotes: write nonsense = \"maybe\""),
+            ("{\"rounds\": 5}", "invalid key-value pair, expected key: write each line as key = value, with text in quotes"),
+            ("[data", "unclosed table, expected `]`: write each line as key = value, with text in quotes"),
+        ] {
+            assert_eq!(
+                wrong(&format!("# options\n{line}\nseed = 1\n")).replace("line 3", "line 2"),
+                format!("my.toml, line 2: {line}: {said}")
+            );
+        }
+        assert_eq!(wrong("rounds = 5 lr = 3"), "my.toml, line 1: rounds = 5 lr = 3: write each option on its own line");
+        assert_eq!(wrong("widths = [\n  1/8,\n]"), "my.toml, line 2: 1/8,: text needs quotes: write \"1/8\"");
+        assert_eq!(
+            wrong("rounds = 1\nlr = 0.1\nrounds = 2"),
+            "my.toml, line 3: rounds is set twice, the first time in line 1: leave one of them out"
+        );
+    }
+
+    #[test]
+    fn the_option_that_is_meant_is_found() {
+        let keys = TrainConfig::keys();
+        for (unknown, right) in [
+            ("epochs", Some("local-epochs")),
+            ("learning_rate", Some("lr")),
+            ("Rounds", Some("rounds")),
+            ("gpu", Some("adapter")),
+            ("clients", Some("clients-per-domain")),
+            ("padding", Some("crop-padding")),
+            ("batch", Some("batch-size")),
+            ("xyzzy", None),
+        ] {
+            assert_eq!(nearest(unknown, &keys).as_deref(), right, "{unknown}");
+        }
+        assert_eq!(nearest("learning-rate", &["list".into()]), None, "only among the names that are known");
     }
 
     #[test]
