@@ -188,7 +188,7 @@ mod tests {
         pollster::block_on(async {
             let gpu = Gpu::open(&GpuOptions { default_limits: true, ..GpuOptions::default() }).await.expect("an adapter");
             let network = digits(1, 1, 10).expect("a width");
-            let error = Rows::of_bases(&gpu, &network, 8).err().expect("455 MB of 134").to_string();
+            let error = Rows::of_bases(&gpu, &network, 8).expect_err("455 MB of 134").to_string();
             assert!(error.contains("8 bases of 14219210 parameters") && error.contains("fewer or narrower bases"), "{error}");
             assert!(Rows::of_bases(&gpu, &network, 2).is_ok());
         });
