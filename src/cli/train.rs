@@ -281,7 +281,8 @@ impl Running {
 /// Tests the best round (without validation: the last) and leaves the report and the run's page in its folder.
 async fn finish(federation: &mut Federation, dataset: &Dataset, run_dir: &RunDir) -> Result<()> {
     let best = run_dir.path().join(BEST);
-    if best.exists() {
+    // Without validation the last round stands for the best, also where an earlier last one was kept.
+    if best.exists() && federation.selection.best.is_some() {
         let mut checkpoint: Checkpoint = read_checkpoint(&best)?;
         if checkpoint.header.config.eval_batch_size != federation.config.eval_batch_size {
             // A resume changed it, and `eval` is to find what this test finds.
@@ -290,7 +291,6 @@ async fn finish(federation: &mut Federation, dataset: &Dataset, run_dir: &RunDir
         }
         federation.load_bases(checkpoint, &best.display().to_string())?;
     } else {
-        // No client has validation images: the last round stands for the best.
         run_dir.save_best(federation.checkpoint().await?)?;
     }
     let report = federation.test().await?;

@@ -308,12 +308,17 @@ pub struct Given<'a> {
 pub fn given(clients: &[Given], settings: &PartitionSettings, algorithm: &dyn Algorithm) -> Result<Partition> {
     let mut all = Vec::with_capacity(clients.len());
     for (id, (client, budget)) in clients.iter().zip(algorithm.budgets(clients.len())).enumerate() {
-        let (mut train, mut validation) = (client.train.to_vec(), client.validation.to_vec());
+        let (mut train, mut validation, mut test) = (client.train.to_vec(), client.validation.to_vec(), client.test.to_vec());
+        // Lists are often sorted by class: batches of one class could not be normalised by their statistics.
+        let order = |purpose| rng(settings.seed, purpose, client.domain as u64, id as u64, 0);
+        test.shuffle(&mut order(Purpose::TestShares));
         if validation.is_empty() {
-            train.shuffle(&mut rng(settings.seed, Purpose::Shares, client.domain as u64, id as u64, 0));
+            train.shuffle(&mut order(Purpose::Shares));
             validation = train.split_off(train.len() - floor_share(train.len(), settings.validation_ratio));
+        } else {
+            validation.shuffle(&mut order(Purpose::ValidationShares));
         }
-        let (name, test) = (client.name.to_string(), client.test.to_vec());
+        let name = client.name.to_string();
         all.push(Client { id, domain: client.domain, name, budget, task: algorithm.task(budget)?, train, validation, test });
     }
     finished(all, Vec::new(), settings, algorithm)
@@ -454,19 +459,23 @@ fn shares(train: &[u32], labels: &DomainLabels, settings: &PartitionSettings, do
         Scheme::Dirichlet { alpha, self_balancing } => (by_label(train, labels, alpha, self_balancing, settings, domain)?, None),
     };
     let held: Vec<BTreeMap<u8, usize>> = train.iter().map(|own| class_counts(own, labels.train)).collect();
-    let spread = |images: &[u32], of: &[u8]| match settings.tests {
-        TestSplit::Even => evenly(images, clients),
-        TestSplit::Global => evenly_by_class(images, of, clients),
-        TestSplit::Own | TestSplit::Redrawn => in_proportion(images, of, &held),
+    let spread = |images: &[u32], of: &[u8], purpose| {
+        let mut shares = match settings.tests {
+            TestSplit::Even => return evenly(images, clients),
+            TestSplit::Global => evenly_by_class(images, of, clients),
+            TestSplit::Own | TestSplit::Redrawn => in_proportion(images, of, &held),
+        };
+        mix_classes(&mut shares, settings.seed, purpose, domain);
+        shares
     };
     let test = match (settings.tests, dealt) {
         (TestSplit::Own | TestSplit::Redrawn, Some(dealt)) => dealt,
-        _ => spread(&test, labels.test),
+        _ => spread(&test, labels.test, Purpose::TestShares),
     };
     let first = labels.train.len() - labels.validation;
     let mut validation: Vec<u32> = (first as u32..labels.train.len() as u32).collect();
     validation.shuffle(&mut rng(settings.seed, Purpose::PartitionValidation, domain as u64, 0, 0));
-    Ok(Shares { train, validation: spread(&validation, labels.train), test })
+    Ok(Shares { train, validation: spread(&validation, labels.train, Purpose::ValidationShares), test })
 }
 
 /// All images, in ranges that differ by at most one image.
@@ -574,7 +583,7 @@ fn by_label(
         let sizes: Vec<usize> = counts.iter().map(|own| own[place]).collect();
         shares.iter_mut().zip(ranges(images, &sizes)).for_each(|(share, more)| share.extend(more));
     }
-    mix_classes(&mut shares, settings, domain);
+    mix_classes(&mut shares, settings.seed, Purpose::Shares, domain);
     Ok(shares)
 }
 
@@ -625,14 +634,15 @@ fn by_shards(
     order.shuffle(&mut rng(settings.seed, Purpose::Shards, domain as u64, 0, 0));
     let shard = |number: &usize| &sorted[number * size..(number + 1) * size];
     let mut shares: Vec<Vec<u32>> = order.chunks(per_client).map(|own| own.iter().flat_map(shard).copied().collect()).collect();
-    mix_classes(&mut shares, settings, domain);
+    mix_classes(&mut shares, settings.seed, Purpose::Shares, domain);
     Ok(shares)
 }
 
-/// Shuffles each client's images, so that validation has the classes in the proportions of training.
-fn mix_classes(shares: &mut [Vec<u32>], settings: &PartitionSettings, domain: usize) {
+/// Shuffles each client's images, which come class by class: so validation has the classes in the proportions of training, and the batches
+/// of a test have the classes of the client, by whose statistics they are normalised.
+fn mix_classes(shares: &mut [Vec<u32>], seed: u64, purpose: Purpose, domain: usize) {
     for (client, share) in shares.iter_mut().enumerate() {
-        share.shuffle(&mut rng(settings.seed, Purpose::Shares, domain as u64, client as u64, 0));
+        share.shuffle(&mut rng(seed, purpose, domain as u64, client as u64, 0));
     }
 }
 
@@ -695,7 +705,7 @@ fn by_cards(
                 shares[client].extend(images);
             }
         }
-        mix_classes(&mut shares, settings, domain);
+        mix_classes(&mut shares, settings.seed, Purpose::Shares, domain);
         Ok(shares)
     };
     let hands = deal(Purpose::Classes);
@@ -1428,6 +1438,49 @@ mod tests {
         assert!(dealt.clients[..10].iter().all(|c| c.validation.len() == 10 && c.train.len() == 50));
         all[1].validation = 501;
         assert!(partition(&all, &settings(), &algorithm()).is_err());
+    }
+
+    /// Batches are normalised by the statistics of their images: one of a single class would be judged wrong.
+    #[test]
+    fn no_test_or_validation_images_come_class_by_class() {
+        let mut all = domains(&[(1100, 300)]);
+        all[0].validation = 300;
+        let (train, test) = (all[0].train, all[0].test);
+        let in_turn = |images: &[u32], of: &[u8]| images.windows(2).filter(|pair| of[pair[0] as usize] == of[pair[1] as usize]).count();
+        let check = |dealt: &Partition, what: &dyn std::fmt::Debug| {
+            for client in &dealt.clients {
+                for (images, of) in [(&client.test, test), (&client.validation, train)] {
+                    let classes = class_counts(images, of);
+                    let sorted = images.len().saturating_sub(classes.len());
+                    assert!(classes.len() < 2 || in_turn(images, of) < sorted.max(1), "{what:?}: {images:?} come class by class");
+                }
+            }
+        };
+        let schemes = [
+            Scheme::Iid,
+            Scheme::Dirichlet { alpha: 100.0, self_balancing: false },
+            Scheme::Shards { per_client: 8 },
+            Scheme::Sizes { alpha: 1.0 },
+            Scheme::Classes { per_client: 5, sizes: None },
+        ];
+        for scheme in schemes {
+            for tests in [TestSplit::Even, TestSplit::Global, TestSplit::Own] {
+                if tests == TestSplit::Even && !matches!(scheme, Scheme::Iid | Scheme::Sizes { .. }) {
+                    continue;
+                }
+                let set = PartitionSettings { scheme, tests, clients_per_domain: 2, ..settings() };
+                check(&partition(&all, &set, &algorithm()).unwrap(), &(scheme, tests));
+            }
+        }
+        // A file of clients lists them class by class.
+        let sorted = |of: &[u8], range: std::ops::Range<u32>| {
+            let mut images: Vec<u32> = range.collect();
+            images.sort_by_key(|i| of[*i as usize]);
+            images
+        };
+        let (own, held, tested) = (sorted(train, 0..800), sorted(train, 800..1100), sorted(test, 0..300));
+        let listed = Given { name: "a", domain: 0, train: &own, validation: &held, test: &tested };
+        check(&given(&[listed], &settings(), &algorithm()).unwrap(), &"given");
     }
 
     #[test]

@@ -38,6 +38,10 @@ pub enum Purpose {
     Shards = 13,
     /// Order of a domain's own validation images before they are dealt to clients; `(domain, 0, 0)`.
     PartitionValidation = 14,
+    /// Order of a client's test images, where they come class by class or from a list; `(domain, client, 0)`.
+    TestShares = 15,
+    /// The same for its validation images.
+    ValidationShares = 16,
 }
 
 /// The generator for `(seed, purpose, a, b, c)`; the meaning of `a`, `b` and `c` is given at each [`Purpose`].

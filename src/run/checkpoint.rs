@@ -119,7 +119,15 @@ impl Checksums {
             crc.sum()
         };
         let names = clients.iter().map(|c| c.name.as_str());
-        Checksums { domains: dataset.domains.iter().map(of_domain).collect(), clients: Checksums::of_clients(names, clients) }
+        // What a file lists for a client is the same in whatever order a run takes it.
+        let mut listed = clients.to_vec();
+        for (client, holding) in listed.iter_mut().zip(&dataset.clients) {
+            client.test.sort_unstable();
+            if !holding.validation.is_empty() {
+                client.validation.sort_unstable();
+            }
+        }
+        Checksums { domains: dataset.domains.iter().map(of_domain).collect(), clients: Checksums::of_clients(names, &listed) }
     }
 
     /// That of the clients under the names given, one each.

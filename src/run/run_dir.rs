@@ -339,7 +339,8 @@ fn check_checkpoints(path: &Path, last: Option<&Checkpoint>) -> Result<()> {
         };
     };
     match last.header.best {
-        Some(best) if !there(BEST) && best.round + 1 != last.header.rounds_done => Err(Error::Config(format!(
+        _ if there(BEST) => check_best(&path.join(BEST), last),
+        Some(best) if best.round + 1 != last.header.rounds_done => Err(Error::Config(format!(
             "{}: there is no {BEST}, the model of round {}, which is the best of {}: bring {BEST} back, or start a new run in another folder \
              (--out), from the last round's model by --init {}",
             path.display(),
@@ -347,6 +348,26 @@ fn check_checkpoints(path: &Path, last: Option<&Checkpoint>) -> Result<()> {
             last.header.rounds_done,
             path.join(LAST).display()
         ))),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that the best round's checkpoint is of the run that `last` is of.
+fn check_best(file: &Path, last: &Checkpoint) -> Result<()> {
+    let (header, last) = (read_checkpoint(file)?.header, &last.header);
+    let foreign = |what: &dyn std::fmt::Display| {
+        Error::Config(format!("{}: {what}: bring back the best round's checkpoint of this run", file.display()))
+    };
+    let mut config = header.config.clone();
+    (config.rounds, config.rounds_before) = (last.config.rounds, last.config.rounds_before.clone());
+    if last.config.check_resume(&config).is_err() || header.data != last.data {
+        return Err(foreign(&"it is of a run with other options or data"));
+    }
+    match last.best {
+        // It is written before the last one is, and the run may have ended in between.
+        Some(best) if header.rounds_done != best.round + 1 && header.rounds_done <= last.rounds_done => {
+            Err(foreign(&format!("it is of round {}, and the best round is {}", header.rounds_done, best.round + 1)))
+        }
         _ => Ok(()),
     }
 }
@@ -651,6 +672,20 @@ mod tests {
         assert_eq!(fs::read(path(BEST)).unwrap(), best);
         assert_eq!(fs::read_to_string(path(METRICS)).unwrap().lines().count(), 3, "nothing is cut off");
         fs::write(path(LAST), last).unwrap();
+
+        // Another's, an earlier one, and one that is damaged.
+        let mut other = example(1);
+        other.header.config.seed += 1;
+        fs::write(path(BEST), other.to_bytes().unwrap()).unwrap();
+        assert!(refused().contains("best.safetensors: it is of a run with other options or data: bring back"));
+        fs::write(path(BEST), example(2).to_bytes().unwrap()).unwrap();
+        assert!(refused().contains("best.safetensors: it is of round 2, and the best round is 1: bring back"));
+        fs::write(path(BEST), &best[..99]).unwrap();
+        assert!(refused().contains("best.safetensors: the file is cut short"));
+        // Written before the last one was.
+        fs::write(path(BEST), example(4).to_bytes().unwrap()).unwrap();
+        drop(RunDir::resume(folder.path()).unwrap());
+        fs::write(path(BEST), &best).unwrap();
 
         // The last round is the best: its model is kept once more.
         let run = RunDir::resume(folder.path()).unwrap().run_dir;

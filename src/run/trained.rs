@@ -106,7 +106,8 @@ impl Trained {
     }
 
     /// Whether a picture is judged with test images of the model's data, and with which: with batch statistics a network cannot
-    /// judge a picture alone. Of one domain, or of all in turn; 127 where no number is given.
+    /// judge a picture alone. Of one domain, or of all in turn,
+    /// spread evenly over its test images; 127 where no number is given.
     ///
     /// # Errors
     /// [`Error::Config`] for no images, a domain that there is not, or a model that judges each picture alone.
@@ -132,7 +133,13 @@ impl Trained {
         if most == 0 {
             return Err(Error::Data("context: a domain of the data has no test images for a picture to be normalised with".into()));
         }
-        let chosen = (0..count.min(most)).map(|i| (&domains[i % domains.len()].test, i / domains.len()));
+        // Of each domain every so many: test images are often sorted by class.
+        let count = count.min(most);
+        let chosen = (0..count).map(|i| {
+            let (number, test) = (i % domains.len(), &domains[i % domains.len()].test);
+            let of_domain = (count - number).div_ceil(domains.len());
+            (test, i / domains.len() * test.len() / of_domain)
+        });
         let (pixels, labels) = chosen.map(|(set, i)| (set.image(i), set.labels[i])).unzip::<_, _, Vec<_>, _>();
         Ok(Context { pixels: pixels.concat(), labels })
     }
