@@ -244,7 +244,17 @@ fn find(dir: &Path) -> Result<Here> {
     } else {
         let free = |f: &&Folder| arrays.iter().all(|a: &Found| a.path != f.path) && refused.iter().all(|r| r.name != f.name);
         let (with, without): (Vec<&Folder>, Vec<&Folder>) = tree.folders.iter().filter(free).partition(|f| f.has_pictures());
-        let mut layout = domains(&with);
+        // Splits beside the arrays are those of one set, as they are without arrays.
+        let splits = with.iter().any(|f| Role::within(&f.name).is_some() && !f.kids().is_empty());
+        let pictures = Folder { folders: with.iter().copied().cloned().collect(), left: Vec::new(), pictures: Vec::new(), ..tree.clone() };
+        let mut layout = match splits.then(|| layout(&pictures)) {
+            None => domains(&with),
+            Some(Ok(layout)) => layout,
+            Some(Err(why)) => {
+                let whole = Refused { name: own_name(dir), error: Error::Data(why), deeper: false };
+                Layout { refused: vec![whole], ..Layout::default() }
+            }
+        };
         layout.left.extend(tree.left.iter().cloned());
         layout.left.extend(tree.pictures.iter().map(|path| Left { path: path.clone(), why: Why::Loose }));
         layout.left.extend(without.iter().flat_map(|f| f.all_left()));
@@ -764,6 +774,34 @@ mod tests {
         assert_eq!(said(dir.path(), &[]), wanted);
         assert_eq!(said(dir.path(), &["e\u{301}te\u{301}"]), wanted);
         assert_eq!(load_directory(dir.path(), &named(&["winter"]), &LoadOptions::new((2, 2))).unwrap().domains.len(), 1);
+    }
+
+    #[test]
+    fn splits_beside_arrays_are_one_domain() {
+        let dir = tempfile::tempdir().unwrap();
+        idx(&dir.path().join("mnist"), &[0, 1], 90);
+        let pictures = |splits: &[&str]| {
+            for (split, class) in splits.iter().flat_map(|split| ["0", "1"].map(|class| (split, class))) {
+                (0..2).for_each(|i| shaded(dir.path(), &format!("{split}/{class}/{i}.png"), 90));
+            }
+        };
+        let sizes = |names: &[&str]| {
+            let set = load_directory(dir.path(), &named(names), &LoadOptions::new((2, 2))).unwrap();
+            set.domains.into_iter().map(|d| (d.name, d.train.len(), d.validation, d.test.len())).collect::<Vec<_>>()
+        };
+        pictures(&["train", "val", "test"]);
+        let own = own_name(dir.path());
+        assert_eq!(sizes(&[]), [("mnist".to_owned(), 2, 0, 2), (own, 8, 4, 4)]);
+        // Another set beside them: whose are the splits?
+        pictures(&["photo"]);
+        let wanted =
+            "SET: found test/, train/, val/ with the names of splits, and photo/ beside: put the splits of each domain into a folder";
+        assert!(said(dir.path(), &[]).starts_with(wanted), "{}", said(dir.path(), &[]));
+        assert_eq!(sizes(&["mnist"]), [("mnist".to_owned(), 2, 0, 2)]);
+        // Figures in a folder of such a name are no split.
+        ["train", "val", "test", "photo"].iter().for_each(|f| fs::remove_dir_all(dir.path().join(f)).unwrap());
+        shaded(dir.path(), "train/loss.png", 90);
+        assert_eq!(sizes(&[]), [("mnist".to_owned(), 2, 0, 2)]);
     }
 
     #[test]

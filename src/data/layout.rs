@@ -50,7 +50,7 @@ impl Role {
     }
 
     /// The role in a name and what else is in it: `seg_train` and `seg_test`, or `trainA` and `testA`, differ in the role alone.
-    fn within(name: &str) -> Option<(Role, String)> {
+    pub fn within(name: &str) -> Option<(Role, String)> {
         let mut words = words(name);
         let of = |word: &String| {
             let word = word.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('s');
