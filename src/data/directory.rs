@@ -128,10 +128,14 @@ pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> 
             let left = chosen.iter().filter_map(|f| if let Content::Pictures(plan) = &f.content { Some(&plan.left) } else { None });
             let empty: Vec<String> = left.flatten().filter(|l| l.why == Why::Empty).map(|l| l.path.display().to_string()).collect();
             let empty = if empty.is_empty() { String::new() } else { format!(" (empty: {})", names(&empty)) };
+            // The folders of classes may hold further folders, which are no classes.
+            let first = &chosen[0].name;
+            let pictures = pictures[0].is_some() && pictures[i].is_some() && !own.iter().any(|class| classes.contains(class));
+            let classes_instead = format!("; if {first} and {name} are classes, put their pictures right into those two folders");
+            let or = if pictures { classes_instead } else { String::new() };
             return Err(Error::Data(format!(
-                "{}: the classes of {} are {}, those of {name} are {}{empty}: choose domains of the same classes with domains",
+                "{}: the classes of {first} are {}, those of {name} are {}{empty}: choose domains of the same classes with domains{or}",
                 dir.display(),
-                chosen[0].name,
                 few(&classes),
                 few(&own)
             )));
@@ -802,6 +806,19 @@ mod tests {
         ["train", "val", "test", "photo"].iter().for_each(|f| fs::remove_dir_all(dir.path().join(f)).unwrap());
         shaded(dir.path(), "train/loss.png", 90);
         assert_eq!(sizes(&[]), [("mnist".to_owned(), 2, 0, 2)]);
+    }
+
+    #[test]
+    fn domains_of_different_classes_may_be_meant_as_classes() {
+        let dir = tempfile::tempdir().unwrap();
+        for split in ["train", "test"] {
+            ["animal/cat", "animal/dog", "plant/rose"].iter().for_each(|p| shaded(dir.path(), &format!("{split}/{p}/0.png"), 90));
+        }
+        assert_eq!(
+            said(dir.path(), &[]),
+            "SET: the classes of animal are cat, dog, those of plant are rose: choose domains of the same classes with domains; if animal and \
+             plant are classes, put their pictures right into those two folders"
+        );
     }
 
     #[test]

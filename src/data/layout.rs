@@ -330,8 +330,6 @@ pub(super) fn shape(folder: &Folder) -> Result<Shape, String> {
     }
     let (direct, deep): (Vec<&Folder>, Vec<&Folder>) = kids.iter().partition(|k| !k.pictures.is_empty());
     if direct.is_empty() {
-        // CLASS/images/PICTURE
-        let wraps = |k: &Folder| matches!(k.kids()[..], [one] if flat(&one) && WRAPPERS.contains(&one.name.to_lowercase().as_str()));
         return Ok(if deep.len() > 1 && deep.iter().all(|k| wraps(k)) {
             Shape::One(classes(folder, &kids, notes)?)
         } else {
@@ -347,23 +345,31 @@ pub(super) fn shape(folder: &Folder) -> Result<Shape, String> {
         ));
     }
     if let Some(mixed) = mixed(&direct, &deep) {
-        return if mixed == Mixed::Domains {
-            Ok(Shape::Unknown)
-        } else {
-            Err(format!(
-                "{}: pictures lie right in {}, but in folders below {}: it is not clear which are classes and which are domains; {LAYOUTS}",
-                folder.path.display(),
-                names(&direct),
-                names(&deep)
-            ))
-        };
+        return if mixed == Mixed::Domains { Ok(Shape::Unknown) } else { Err(unclear(folder, &direct, &deep)) };
     }
-    let counted = deep.iter().map(|k| {
-        let (all, inner) = (k.all_pictures().len(), k.kids());
-        format!("{}: the {all} picture(s) in its folders ({}) are taken for the class {}", k.path.display(), names(&inner), k.name)
-    });
-    notes.extend(counted);
+    notes.extend(deep.iter().map(|k| taken_whole(k)));
     Ok(Shape::One(classes(folder, &kids, notes)?))
+}
+
+/// A note of a class whose pictures all lie in folders of its own.
+fn taken_whole(class: &Folder) -> String {
+    let (all, inner) = (class.all_pictures().len(), class.kids());
+    format!("{}: the {all} picture(s) in its folders ({}) are taken for the class {}", class.path.display(), names(&inner), class.name)
+}
+
+/// Whether a folder holds nothing but one folder of pictures whose name says nothing: CLASS/images/PICTURE.
+fn wraps(class: &Folder) -> bool {
+    matches!(class.kids()[..], [one] if one.kids().is_empty() && WRAPPERS.contains(&one.name.to_lowercase().as_str()))
+}
+
+/// Pictures right in some folders, and in folders below others.
+fn unclear(folder: &Folder, direct: &[&Folder], deep: &[&Folder]) -> String {
+    format!(
+        "{}: pictures lie right in {}, but in folders below {}: it is not clear which are classes and which are domains; {LAYOUTS}",
+        folder.path.display(),
+        names(direct),
+        names(deep)
+    )
 }
 
 /// Two folders whose names differ only in the role in them, as `seg_train` and `seg_test` do.
@@ -515,6 +521,11 @@ fn split(folder: &Folder, roled: &[&Folder], others: &[&Folder]) -> Result<Shape
     match splits_hold_domains(folder, &parts)? {
         false => {
             for (role, part) in &parts {
+                let (direct, deep): (Vec<&Folder>, Vec<&Folder>) = part.kids().into_iter().partition(|k| !k.pictures.is_empty());
+                if !direct.is_empty() && mixed(&direct, &deep).is_some() {
+                    return Err(unclear(part, &direct, &deep));
+                }
+                rest.notes.extend(deep.iter().filter(|k| !wraps(k)).map(|k| taken_whole(k)));
                 part.kids().into_iter().for_each(|class| rest.add(&class.name, *role, class));
             }
             rest.check_classes(&parts.iter().map(|(_, part)| *part).collect::<Vec<_>>())?;
@@ -573,8 +584,8 @@ fn splits_hold_domains(folder: &Folder, parts: &[(Role, &Folder)]) -> Result<boo
         ));
     }
     if sets.iter().enumerate().all(|(i, a)| sets[..i].iter().all(|b| a.is_disjoint(b))) {
-        // One folder alone would be the only class.
-        return Ok(sets.len() == 1 && sets[0].len() > 1);
+        // Domains of different classes, which are refused by name. One folder alone would be the only class.
+        return Ok(sets.iter().any(|set| set.len() > 1));
     }
     if sets.iter().all(|set| *set == sets[0]) {
         return Ok(sets[0].len() > 1);
@@ -796,6 +807,45 @@ mod tests {
             told(&["art/images/train/cat/0.png", "art/images/test/cat/1.png", "photo/train/cat/0.png"]),
             ["art cat Train art/images/train/cat/0.png", "art cat Test art/images/test/cat/1.png", "photo cat Train photo/train/cat/0.png"]
         );
+    }
+
+    #[test]
+    fn splits_above_change_nothing_of_what_folders_in_them_are() {
+        let split =
+            |paths: &[&str]| ["train", "test"].iter().flat_map(|s| paths.iter().map(move |p| format!("{s}/{p}"))).collect::<Vec<_>>();
+        let read = |paths: &[&str]| {
+            let dir = tree(&split(paths).iter().map(String::as_str).collect::<Vec<_>>());
+            let root = dir.path().join("set");
+            let show = |text: String| text.replace(root.to_str().unwrap(), "SET").replace(LAYOUTS, "LAYOUTS");
+            match layout(&Folder::scan(&root).unwrap()) {
+                Ok(layout) => layout
+                    .plans
+                    .iter()
+                    .flat_map(|p| [vec![format!("{}: {}", p.name, p.classes().join(", "))], p.notes.clone()].concat())
+                    .map(show)
+                    .collect(),
+                Err(message) => vec![show(message)],
+            }
+        };
+        let domains = ["photo/cat/0.png", "photo/dog/0.png", "sketch/house/0.png", "sketch/tree/0.png"];
+        assert_eq!(read(&domains), ["photo: cat, dog", "sketch: house, tree"]);
+        assert_eq!(read(&["animal/cat/0.png", "animal/dog/0.png", "plant/rose/0.png"]), ["animal: cat, dog", "plant: rose"]);
+        assert_eq!(
+            read(&["cat/0.png", "dog/0.png", "emu/old/0.png", "emu/new/0.png"]),
+            [
+                "set: cat, dog, emu",
+                "SET/train/emu: the 2 picture(s) in its folders (new/, old/) are taken for the class emu",
+                "SET/test/emu: the 2 picture(s) in its folders (new/, old/) are taken for the class emu"
+            ]
+        );
+        assert_eq!(
+            read(&["photo/cat/0.png", "photo/dog/0.png", "sketch/cat/0.png", "sketch/dog/0.png", "preview/0.png"]),
+            [
+                "SET/train: pictures lie right in preview/, but in folders below photo/, sketch/: it is not clear which are classes and which \
+                 are domains; LAYOUTS"
+            ]
+        );
+        assert_eq!(read(&["cat/images/0.png", "dog/Photos/0.png"]), ["set: cat, dog"]);
     }
 
     #[test]
