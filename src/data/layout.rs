@@ -505,9 +505,9 @@ fn split(folder: &Folder, roled: &[&Folder], others: &[&Folder]) -> Result<Shape
     rest.left.extend(others.iter().flat_map(|k| k.left_whole(Why::Beside)));
     let mut parts: Vec<(Role, &Folder)> = parts.into_iter().collect();
     for (role, part) in &mut parts {
-        // An archive unpacked into a folder of its name: train/train/…
+        // An archive unpacked into a folder of its name: train/train/… or train/seg_train/…
         while let [one] = part.kids()[..]
-            && Role::of(&one.name) == Some(*role)
+            && Role::within(&one.name).is_some_and(|(inner, _)| inner == *role)
             && !one.kids().is_empty()
         {
             rest.leave_rest(part)?;
@@ -553,7 +553,7 @@ fn split(folder: &Folder, roled: &[&Folder], others: &[&Folder]) -> Result<Shape
             }
             plans.iter().try_for_each(|(name, plan)| plan.check_classes(&folders[name]))?;
             if let Some(plan) = plans.values().find(|plan| plan.pictures.iter().all(|p| p.role != Role::Train)) {
-                return Err(format!("{at}: the domain {} has no pictures in train: put them there, or remove it", plan.name));
+                return Err(format!("{at}: the domain {} has no pictures in train: put them there; {LAYOUTS}", plan.name));
             }
             // Paths in its note begin with the split.
             let plans = plans.into_values().map(|plan| Plan { path: folder.path.clone(), trains: true, ..plan }.done()).collect();
@@ -719,6 +719,19 @@ mod tests {
                 "b cat Train train/b/cat/0.png",
                 "b dog Train train/b/dog/0.png"
             ]
+        );
+        assert_eq!(
+            told(&["train/seg_train/cat/0.png", "train/seg_train/dog/0.png", "test/seg_test/cat/1.png", "test/seg_test/dog/1.png"]),
+            [
+                "set cat Train train/seg_train/cat/0.png",
+                "set cat Test test/seg_test/cat/1.png",
+                "set dog Train train/seg_train/dog/0.png",
+                "set dog Test test/seg_test/dog/1.png"
+            ]
+        );
+        assert_eq!(
+            told(&["train/x/cat/0.png", "train/x/dog/0.png", "test/y/cat/1.png", "test/y/dog/1.png"]),
+            ["SET: the domain y has no pictures in train: put them there; LAYOUTS"]
         );
         assert_eq!(
             told(&["train/train/cat/0.png", "test/cat/1.png"]),
