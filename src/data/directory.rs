@@ -19,6 +19,9 @@ const ORDER: [&str; 8] = ["mnist", "svhn", "meter-digits", "usps", "synth-digits
 /// Stand-ins that a generator made. (`synth-digits` on disk is taken for the published set of that name.)
 const GENERATED: [&str; 2] = ["font-digits", "mnist-m-style"];
 
+/// Names, in lower case and without a plural's s, of folders that hold pictures and what belongs to them, rather than a class each.
+const PARTS: [&str; 10] = ["image", "img", "picture", "photo", "mask", "label", "annotation", "segmentation", "thumb", "thumbnail"];
+
 /// How a folder of data sets is read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadOptions {
@@ -155,6 +158,18 @@ pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> 
             chosen[0].name,
             classes.join(", ")
         )));
+    }
+    let is_part = |name: &String| PARTS.contains(&name.to_lowercase().trim_end_matches('s'));
+    let of_pictures: Vec<String> = chosen.iter().zip(&pictures).filter(|(_, p)| p.is_some()).map(|(f, _)| f.name.clone()).collect();
+    for (named, what) in [(&classes, "classes"), (&of_pictures, "domains")] {
+        if !of_pictures.is_empty() && named.len() > 1 && named.iter().all(is_part) {
+            notes.push(format!(
+                "{}: {} are taken for {what}; if they are parts of the same pictures, for example pictures and their masks, keep the \
+                 pictures alone, in one folder per class",
+                dir.display(),
+                names(named)
+            ));
+        }
     }
     let (mut loaded, mut images) = (Vec::new(), 0);
     for (domain, pictures) in chosen.iter().zip(&pictures) {
@@ -806,6 +821,31 @@ mod tests {
         ["train", "val", "test", "photo"].iter().for_each(|f| fs::remove_dir_all(dir.path().join(f)).unwrap());
         shaded(dir.path(), "train/loss.png", 90);
         assert_eq!(sizes(&[]), [("mnist".to_owned(), 2, 0, 2)]);
+    }
+
+    #[test]
+    fn folders_of_other_than_classes_are_noted() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |path: &str| (0..3).for_each(|i| shaded(dir.path(), &format!("{path}/{i}.png"), 90));
+        ["set/COVID/images", "set/COVID/Masks", "set/Normal/images", "set/Normal/Masks"].iter().for_each(|p| put(p));
+        let notes = |folder: &str| {
+            let set = load_directory(&dir.path().join(folder), &[], &LoadOptions::new((2, 2))).unwrap();
+            set.notes
+                .into_iter()
+                .filter(|n| !n.contains("test split"))
+                .map(|n| n.replace(dir.path().to_str().unwrap(), "SET"))
+                .collect::<Vec<_>>()
+        };
+        let ending = "are taken for classes; if they are parts of the same pictures, for example pictures and their masks, keep the pictures \
+                      alone, in one folder per class";
+        assert_eq!(notes("set"), [format!("SET/set: Masks, images {ending}")]);
+        assert_eq!(notes("set/COVID"), [format!("SET/set/COVID: Masks, images {ending}")]);
+        ["split/train/images", "split/train/thumbs", "split/test/images", "split/test/thumbs"].iter().for_each(|p| put(p));
+        assert_eq!(notes("split"), [format!("SET/split: images, thumbs {ending}")]);
+        ["a/images", "a/cat"].iter().for_each(|p| put(p));
+        assert_eq!(notes("a"), [""; 0]);
+        ["b/images/cat", "b/images/dog", "b/masks/cat", "b/masks/dog"].iter().for_each(|p| put(p));
+        assert_eq!(notes("b"), [format!("SET/b: images, masks {}", ending.replace("classes", "domains"))]);
     }
 
     #[test]
