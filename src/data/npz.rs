@@ -33,7 +33,7 @@ fn role(name: &str) -> Option<(Split, bool)> {
     let name = name.to_ascii_lowercase().replace(['-', '.'], "_");
     let split = |word: &str| match word {
         "train" | "training" => Some(Split::Train),
-        "val" | "valid" | "validation" => Some(Split::Validation),
+        "val" | "valid" | "validation" | "dev" => Some(Split::Validation),
         "test" | "testing" => Some(Split::Test),
         _ => None,
     };
@@ -77,7 +77,15 @@ impl Store {
         match self {
             Store::Archive(path) => {
                 let (name, mut archive, most) = open(path)?;
-                parse(&name, &mut Zipped { file: &name, archive: &mut archive, most })
+                let mut zipped = Zipped { file: &name, archive: &mut archive, most };
+                let mut arrays = parse(&name, &mut zipped)?;
+                let mut unused: Vec<String> = zipped.names().into_iter().filter(|name| role(name).is_none()).collect();
+                unused.sort_unstable();
+                if !unused.is_empty() {
+                    let (s, is) = if unused.len() == 1 { ("", "is") } else { ("s", "are") };
+                    arrays.notes.push(format!("{} array{s} of {name} {is} not used: {}", unused.len(), list(&unused)));
+                }
+                Ok(arrays)
             }
             Store::Files(dir, files) => parse(&dir.display().to_string(), &mut Beside(files)),
         }
@@ -172,11 +180,17 @@ impl Named for Beside<'_> {
     }
 }
 
+/// The first twelve names.
+fn list(names: &[String]) -> String {
+    let more = if names.len() > 12 { ", …" } else { "" };
+    format!("{}{more}", names[..names.len().min(12)].join(", "))
+}
+
 /// The names of images and labels of the three splits; none for validation where there is none.
 fn find(file: &str, arrays: &dyn Named) -> Result<[Option<(String, String)>; 3]> {
     let mut names = arrays.names();
     names.sort_unstable();
-    let found = if names.is_empty() { "none".to_owned() } else { names.iter().take(12).cloned().collect::<Vec<_>>().join(", ") };
+    let found = if names.is_empty() { "none".to_owned() } else { list(&names) };
     let one = |split: Split, images: bool, word: &str| {
         let mut fits = names.iter().filter(|name| role(name) == Some((split, images)));
         match (fits.next(), fits.next()) {
@@ -370,6 +384,7 @@ mod tests {
             ("x_train", (Split::Train, true)),
             ("X_test", (Split::Test, true)),
             ("y_valid", (Split::Validation, false)),
+            ("x_dev", (Split::Validation, true)),
             ("xtrain", (Split::Train, true)),
             ("testY", (Split::Test, false)),
             ("train_x", (Split::Train, true)),
@@ -380,6 +395,24 @@ mod tests {
         for name in ["", "x", "arr_0", "train", "images", "é", "xé", "train_images_2"] {
             assert_eq!(role(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn arrays_without_a_part_are_named() {
+        let notes = |more: &[&str]| {
+            let more: Vec<_> = more.iter().map(|&name| (name, npy_file("|u1", "(1,)", &[1]))).collect();
+            let notes = read(&npz_file(&[good_npz(), more].concat())).unwrap().notes;
+            let without_folder = |note: &String| {
+                let (count, rest) = note.split_once(" of ").unwrap();
+                format!("{count} of {}", &rest[rest.find("the-file").unwrap()..])
+            };
+            notes.iter().map(without_folder).collect::<Vec<_>>()
+        };
+        assert_eq!(notes(&["label_names"]), ["1 array of the-file.npz is not used: label_names"]);
+        assert_eq!(
+            notes(&["x_unlabeled", "label_names", "x_extra", "y_extra"]),
+            ["4 arrays of the-file.npz are not used: label_names, x_extra, x_unlabeled, y_extra"]
+        );
     }
 
     #[test]
