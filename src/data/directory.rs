@@ -311,7 +311,12 @@ fn dark(train: &ImageSet) -> Option<String> {
     const BLACK: u8 = 16;
     let largest = (0..train.len()).map(|i| train.image(i).iter().copied().max().unwrap_or(0));
     let black: Vec<u8> = largest.filter(|&value| value <= BLACK).collect();
-    let most = black.iter().copied().max().filter(|&value| value > 0)?;
+    let most = black.iter().copied().max()?;
+    if most == 0 {
+        let note =
+            format!("{} of {} training images are black: all their values are 0; check how they were saved", black.len(), train.len());
+        return (10 * black.len() >= 9 * train.len()).then_some(note);
+    }
     let factor = if most == 1 { "255".to_owned() } else { format!("255 / {most}") };
     (10 * black.len() >= 9 * train.len()).then(|| {
         let count = format!("{} of {} training images", black.len(), train.len());
@@ -719,6 +724,12 @@ mod tests {
         let bits = load_directory(&dir.path().join("bits"), &[], &LoadOptions::new((2, 2))).unwrap().notes;
         let wanted = "x: 2 of 2 training images have no value above 1 of 255 and look black; if 1 is white, save 255 times their values";
         assert_eq!(bits, [wanted]);
+        for i in 0..10 {
+            shaded(dir.path(), &format!("black/a/{i}.png"), 0);
+            shaded(dir.path(), &format!("black/b/{i}.png"), 0);
+        }
+        let black = load_directory(&dir.path().join("black"), &[], &LoadOptions::new((2, 2))).unwrap().notes;
+        assert_eq!(black, ["black: 16 of 16 training images are black: all their values are 0; check how they were saved"]);
     }
 
     #[test]
