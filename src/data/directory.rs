@@ -85,6 +85,14 @@ pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> 
         [] => found.is_empty() || !refused.deeper,
         names => names.contains(&refused.name),
     };
+    let deeper: Vec<PathBuf> = refused.iter().filter(|r| r.deeper).map(|r| dir.join(&r.name)).collect();
+    if found.is_empty() && wanted.is_empty() && deeper.len() > 1 && deeper.len() == refused.len() {
+        return Err(Error::Data(format!(
+            "{}: the data sets begin one level further down: give {}",
+            dir.display(),
+            data_dirs(&deeper.iter().collect::<Vec<_>>())
+        )));
+    }
     if let Some(at) = refused.iter().position(asked) {
         return Err(refused.into_iter().nth(at).map_or_else(|| nothing(dir), |refused| refused.error));
     }
@@ -357,14 +365,15 @@ fn nothing(dir: &Path) -> Error {
         Err(error) => return error,
     };
     let here = |folder: &Folder| find(&folder.path).is_ok_and(|here| !here.found.is_empty());
-    let below = tree.folders.iter().flat_map(|f| std::iter::once(f).chain(&f.folders)).find(|f| here(f));
-    let what = match below {
-        Some(folder) => format!("there is data further down: give --data-dir {}", folder.path.display()),
-        None if !tree.pictures.is_empty() => {
+    let below = |f| if here(f) { vec![f] } else { f.folders.iter().filter(|f| here(f)).collect() };
+    let below: Vec<&Folder> = tree.folders.iter().flat_map(below).collect();
+    let what = match below[..] {
+        [_, ..] => format!("there is data further down: give {}", data_dirs(&below.iter().map(|f| &f.path).collect::<Vec<_>>())),
+        [] if !tree.pictures.is_empty() => {
             let above = dir.parent().filter(|p| !p.as_os_str().is_empty()).map(|p| format!(", or give the folder above, {}", p.display()));
             format!("put the pictures of each class into a folder of its own{}; {LAYOUTS}", above.unwrap_or_default())
         }
-        None => match arrays_like(&tree) {
+        [] => match arrays_like(&tree) {
             Some(wanted) => format!("{wanted}; see datasets/README.md for all files that are read"),
             None => format!("put each domain into a folder of its own (mnist/, usps/, …), pictures into a folder per class; {LAYOUTS}"),
         },
@@ -372,6 +381,16 @@ fn nothing(dir: &Path) -> Error {
     let inside: Vec<String> = tree.folders.iter().take(3).map(|f| format!("; {}/ holds {}", f.name, f.listing())).collect();
     let unread = not_read_in(std::iter::once(dir).chain(tree.folders.iter().map(|f| f.path.as_path())));
     Error::Data(format!("{}: no sub-folder holds a data set (found {}{}): {what}{unread}", dir.display(), tree.listing(), inside.concat()))
+}
+
+/// The folders of which one is to be given, up to three of them.
+fn data_dirs(folders: &[&PathBuf]) -> String {
+    let each = |folder: &&PathBuf| format!("--data-dir {}", folder.display());
+    match folders {
+        [one] => each(one),
+        [all @ .., last] if all.len() < 3 => format!("{} or {}", all.iter().map(each).collect::<Vec<_>>().join(", "), each(last)),
+        all => format!("{} or one of {} more", all.iter().take(3).map(each).collect::<Vec<_>>().join(", "), all.len().saturating_sub(3)),
+    }
 }
 
 /// The files of arrays that those in a folder, and in the folders in it, come nearest to, and what they must be called.
@@ -870,6 +889,27 @@ mod tests {
             "SET: the classes of animal are cat, dog, those of plant are rose: choose domains of the same classes with domains; if animal and \
              plant are classes, put their pictures right into those two folders"
         );
+    }
+
+    #[test]
+    fn every_folder_that_holds_data_further_down_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let sets = |names: &[&str]| names.iter().for_each(|n| idx(&dir.path().join(n), &[0, 1], 90));
+        sets(&["x/one", "x/two"]);
+        let beginning = "SET: no sub-folder holds a data set (found x/; x/ holds one/, two/): there is data further down: give ";
+        assert_eq!(said(dir.path(), &[]), format!("{beginning}--data-dir SET/x"));
+        sets(&["y/deep/three"]);
+        assert!(said(dir.path(), &[]).ends_with("give --data-dir SET/x or --data-dir SET/y/deep"), "{}", said(dir.path(), &[]));
+        sets(&["z/a", "z/b", "zz/a"]);
+        let all = said(dir.path(), &[]);
+        let wanted = "give --data-dir SET/x, --data-dir SET/y/deep, --data-dir SET/z or one of 1 more";
+        assert!(all.ends_with(wanted), "{all}");
+        let dir = tempfile::tempdir().unwrap();
+        for set in ["one", "two"] {
+            ["p/a", "p/b", "q/a", "q/b"].iter().for_each(|p| shaded(dir.path(), &format!("{set}/{p}/0.png"), 90));
+        }
+        let wanted = "SET: the data sets begin one level further down: give --data-dir SET/one or --data-dir SET/two";
+        assert_eq!(said(dir.path(), &[]), wanted);
     }
 
     #[test]
