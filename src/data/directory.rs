@@ -547,7 +547,7 @@ mod tests {
         assert!(missing.contains("usps") && missing.contains("zip.test (or .gz) missing"), "{missing}");
         put(dir.path(), "usps/zip.test", b"");
         let empty = message(&["usps"]);
-        assert!(empty.contains("zip.train: it holds no image"), "{empty}");
+        assert!(empty.contains("zip.train: the file is empty: fetch or save it again"), "{empty}");
         let unknown = message(&["../usps"]);
         assert!(unknown.contains("no domain \"../usps\"; choose from: usps"), "{unknown}");
         assert!(message(&["usps", "usps"]).contains("named twice"));
@@ -573,7 +573,7 @@ mod tests {
         let bytes = fs::read(&labels).unwrap();
         fs::write(&labels, &bytes[..bytes.len() - 9]).unwrap();
         let message = load_directory(dir.path(), &[], &LoadOptions::new((28, 28))).unwrap_err().to_string();
-        assert!(message.contains("t10k-labels-idx1-ubyte.gz: damaged or truncated gzip"), "{message}");
+        assert!(message.contains("t10k-labels-idx1-ubyte.gz: it is cut short after"), "{message}");
     }
 
     fn record(label: u8, shade: u8) -> Vec<u8> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use zip::ZipArchive;
 
 use super::array::{Array, Pixels};
-use super::read::{RawSet, bad, pair};
+use super::read::{RawSet, bad, broken, pair};
 use super::source::{Arrays, load};
 use super::unread;
 use crate::{Error, Result};
@@ -119,8 +119,14 @@ fn open(path: &Path) -> Result<OpenArchive> {
     unread::check(&name, &start)?;
     file.rewind().map_err(fail)?;
     let most = file.metadata().map_err(fail)?.len().saturating_mul(64).clamp(1 << 30, 8 << 30);
-    let archive = ZipArchive::new(BufReader::new(file))
-        .map_err(|e| bad(&name, format_args!("not a readable npz (zip) archive ({e}); fetch or save it again")))?;
+    let archive = ZipArchive::new(BufReader::new(file)).map_err(|_| {
+        let what = match start[..] {
+            [] => "the file is empty",
+            [b'P', b'K', ..] => "not a readable npz (zip) archive: it is cut short or damaged",
+            _ => "not an npz (zip) archive",
+        };
+        bad(&name, format_args!("{what}; fetch or save it again"))
+    })?;
     Ok((name, archive, most))
 }
 
@@ -152,7 +158,7 @@ impl<R: Read + Seek> Named for Zipped<'_, R> {
         let entry = entry.map_err(|e| bad(&called, format_args!("{e}; save the file again with numpy.savez")))?;
         let mut content = Vec::new();
         let read = entry.take(self.most + 1).read_to_end(&mut content);
-        read.map_err(|e| bad(&called, format_args!("damaged after {} unpacked bytes ({e}); fetch or save the file again", content.len())))?;
+        read.map_err(|e| broken(&called, "zip", content.len(), &e))?;
         if content.len() as u64 > self.most {
             return Err(bad(&called, format_args!("it unpacks to more than {} GiB; use fewer or smaller images", self.most >> 30)));
         }
@@ -463,7 +469,9 @@ mod tests {
 
     #[test]
     fn damaged_npz_files_are_told_with_the_array() {
-        assert_says(&told(b"PK no zip"), &["not a readable npz"]);
+        assert_says(&told(b"PK no zip"), &["not a readable npz (zip) archive: it is cut short or damaged; fetch or save it again"]);
+        assert_says(&told(b"no zip"), &["the-file.npz: not an npz (zip) archive; fetch or save it again"]);
+        assert_says(&told(b""), &["the-file.npz: the file is empty; fetch or save it again"]);
         assert_says(&told(b"version https://git-lfs.github.com/spec/v1"), &["this is a git-lfs pointer"]);
         assert_says(
             &told(&npz_file(&good_npz()[..3])),
