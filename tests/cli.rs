@@ -1032,7 +1032,7 @@ fn folders_of_pictures_are_read_in_their_roles_and_the_rest_is_noted() {
     let put = |name: &str| {
         let path = folder.path().join(name);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-        image::RgbImage::new(4, 4).save(path).expect("written");
+        image::RgbImage::from_pixel(4, 4, image::Rgb([99; 3])).save(path).expect("written");
     };
     ["Train/cat/0.png", "Train/cat/deep/1.png", "Train/dog/0.bmp", "Val/cat/2.png", "Test/cat/3.webp", "Test/dog/4.png"]
         .into_iter()

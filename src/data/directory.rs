@@ -244,6 +244,9 @@ fn find(dir: &Path) -> Result<Here> {
     let tree = Folder::scan(dir)?;
     for folder in &tree.folders {
         match Source::find(&folder.path) {
+            Ok(Some(source)) if hides(&tree, folder) => {
+                refused.push(Refused { name: folder.name.clone(), error: beside_pictures(folder, &source), deeper: false });
+            }
             Ok(Some(source)) => arrays.push(of_arrays(folder, source)),
             Ok(None) => {}
             Err(error) => refused.push(Refused { name: folder.name.clone(), error, deeper: false }),
@@ -258,13 +261,7 @@ fn find(dir: &Path) -> Result<Here> {
                 let found = vec![Found { name: own_name(dir), ..of_arrays(&tree, source) }];
                 return Ok(Here { found, left: Vec::new(), refused, notes: Vec::new() });
             }
-            Ok(Some(source)) => {
-                let file = source.files().first().map(|f| f.display().to_string()).unwrap_or_default();
-                return Err(Error::Data(format!(
-                    "{}: {file} lies beside folders of pictures: move one of them into a folder of its own",
-                    dir.display()
-                )));
-            }
+            Ok(Some(source)) => return Err(beside_pictures(&tree, &source)),
             Err(error) if !pictures.as_ref().is_ok_and(|l| !l.plans.is_empty()) => return Err(error),
             _ => pictures?,
         }
@@ -296,6 +293,20 @@ fn find(dir: &Path) -> Result<Here> {
     let rank = |found: &Found| ORDER.iter().position(|o| *o == found.name.to_lowercase()).unwrap_or(ORDER.len());
     found.sort_by(|a, b| (rank(a), &a.path, &a.name).cmp(&(rank(b), &b.path, &b.name)));
     Ok(Here { found, left, refused, notes })
+}
+
+/// Whether the folder of a domain of arrays is as much one of pictures: its folders are classes, or it is a class as those beside it are.
+fn hides(tree: &Folder, folder: &Folder) -> bool {
+    let flat = |f: &&Folder| !f.pictures.is_empty() && f.kids().is_empty();
+    let is_class = flat(&folder) && tree.folders.len() > 1 && tree.folders.iter().all(|f| flat(&f));
+    is_class || layout(folder).is_ok_and(|layout| layout.plans.iter().any(|plan| plan.classes().len() > 1))
+}
+
+/// Arrays and pictures in one folder, of which either could be meant.
+fn beside_pictures(folder: &Folder, source: &Source) -> Error {
+    let file = source.files().first().map(|f| f.display().to_string()).unwrap_or_default();
+    let what = if folder.kids().is_empty() { "pictures" } else { "folders of pictures" };
+    Error::Data(format!("{}: {file} lies beside {what}: move one of them into a folder of its own", folder.path.display()))
 }
 
 /// A domain of arrays, with all other files of its folder.
@@ -910,6 +921,22 @@ mod tests {
         }
         let wanted = "SET: the data sets begin one level further down: give --data-dir SET/one or --data-dir SET/two";
         assert_eq!(said(dir.path(), &[]), wanted);
+    }
+
+    #[test]
+    fn arrays_beside_pictures_hide_none_of_them() {
+        for (pictures, arrays, what) in [
+            (&["cat", "dog"][..], "", "folders of pictures"),
+            (&["cat", "dog"], "/cat", "pictures"),
+            (&["photo/cat", "photo/dog", "sketch/cat", "sketch/dog"], "/photo", "folders of pictures"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            pictures.iter().for_each(|p| shaded(dir.path(), &format!("{p}/0.png"), 90));
+            idx(&dir.path().join(&arrays[arrays.len().min(1)..]), &[0, 1], 90);
+            let file = format!("SET{arrays}/train-images-idx3-ubyte");
+            let wanted = format!("SET{arrays}: {file} lies beside {what}: move one of them into a folder of its own");
+            assert_eq!(said(dir.path(), &[]), wanted);
+        }
     }
 
     #[test]
