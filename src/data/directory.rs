@@ -974,7 +974,7 @@ mod tests {
             [
                 "usps: classes 0, 2, 3, 4, 5, 6, 7, … (9) have no image".to_string(),
                 "usps: 2 left out: 1 hidden (.DS_Store); 1 beside the files that are read (README.md)".to_string(),
-                format!("{}: 2 left out: 2 not a picture (note.txt, svhn/train.h5)", dir.path().display()),
+                format!("{}: 2 left out: 2 not pictures (note.txt, svhn/train.h5)", dir.path().display()),
                 format!("{}/svhn/train.h5 is an HDF5 file, which is not read: {}", dir.path().display(), unread::SAVE_NPZ)
             ]
         );

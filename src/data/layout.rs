@@ -943,6 +943,20 @@ mod tests {
     }
 
     #[test]
+    fn several_of_a_kind_are_counted_in_the_plural() {
+        let dir = tree(&["cat/0.png", "dog/0.png", "dog/1.gif", "dog/2.tif", "1.png", "2.png", "a.txt", "b.txt", "dog/3", "dog/4"]);
+        let root = dir.path().join("set");
+        ["x", "y"].iter().for_each(|f| fs::create_dir(root.join(f)).unwrap());
+        ["dog/3", "dog/4"].iter().for_each(|f| fs::write(root.join(f), b"\x89PNG\r\n\x1a\n....").unwrap());
+        assert_eq!(
+            note("set", &root, &read(&dir).unwrap().0[0].left).unwrap(),
+            "set: 10 left out: 2 pictures in other formats than PNG, JPEG, WebP or BMP (dog/1.gif, dog/2.tif); 2 pictures without a picture's \
+             ending such as .png or .jpg (dog/3, dog/4); 2 pictures outside the class folders (1.png, 2.png); 2 empty folders (x, y); 2 not \
+             pictures (a.txt, b.txt)"
+        );
+    }
+
+    #[test]
     fn names_are_compared_in_their_composed_form() {
         let dir = tree(&["a/caf\u{e9}/0.png", "a/dog/0.png", "b/cafe\u{301}/0.png", "b/dog/0.png"]);
         let (plans, _) = read(&dir).unwrap();
