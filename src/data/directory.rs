@@ -940,6 +940,16 @@ mod tests {
     }
 
     #[test]
+    fn pictures_without_an_ending_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        ["cat/0", "dog/0"].iter().for_each(|file| put(dir.path(), file, b"\x89PNG\r\n\x1a\n...."));
+        assert_eq!(
+            said(dir.path(), &[]),
+            "SET/cat: its pictures (0) have no ending such as .png or .jpg, and only files with one are read: add it to their names"
+        );
+    }
+
+    #[test]
     fn files_that_are_nearly_a_known_set_are_answered_with_its_names() {
         for (files, wanted) in [
             (

@@ -170,7 +170,15 @@ impl Plan {
 }
 
 fn no_picture(folder: &Folder) -> String {
-    let names: Vec<String> = folder.all_left().iter().filter_map(|l| Some(l.path.file_name()?.to_string_lossy().into_owned())).collect();
+    let all = folder.all_left();
+    let names: Vec<String> = all.iter().filter_map(|l| Some(l.path.file_name()?.to_string_lossy().into_owned())).collect();
+    if all.iter().all(|l| l.why == Why::Ending) {
+        return format!(
+            "{}: its pictures ({}) have no ending such as .png or .jpg, and only files with one are read: add it to their names",
+            folder.path.display(),
+            few(&names)
+        );
+    }
     format!(
         "{}: there is no readable picture (found {}): put PNG, JPEG, WebP or BMP pictures there, or remove the folder",
         folder.path.display(),
@@ -788,6 +796,11 @@ mod tests {
     fn a_class_without_a_picture_is_refused() {
         let text = "there is no readable picture (found a.txt): put PNG, JPEG, WebP or BMP pictures there, or remove the folder";
         let hidden = "there is no readable picture (found .gitkeep): put PNG, JPEG, WebP or BMP pictures there, or remove the folder";
+        let dir = tree(&["cat/0.png", "dog/0"]);
+        fs::write(dir.path().join("set/dog/0"), b"\x89PNG\r\n\x1a\n....").unwrap();
+        let ending =
+            "set/dog: its pictures (0) have no ending such as .png or .jpg, and only files with one are read: add it to their names";
+        assert!(read(&dir).unwrap_err().ends_with(ending));
         let domains = ["p/cat/0.png", "p/dog/0.png", "q/cat/0.png", "q/dog/0.png"];
         assert_eq!(told(&["cat/0.png", "dog/0.png", "emu/a.txt"]), [format!("SET/emu: {text}")]);
         assert_eq!(told(&["cat/0.png", "dog/0.png", "emu/.gitkeep"]), [format!("SET/emu: {hidden}")]);
