@@ -65,9 +65,22 @@ const READ: [&str; 6] = ["data", "domains", "data-dir", "clients-file", "test-ra
 /// Options that the clients depend on, besides those that deal images.
 const OF_CLIENTS: [&str; 7] = ["validation-ratio", "seed", "method", "base-width", "width", "budgets", "batch-size"];
 
+/// Longest wait of `data fetch` where none is given.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
 fn fetch_set(args: FetchArgs) -> Result<()> {
     let sources = sources();
     let Some(name) = &args.name else {
+        let path = |path: &PathBuf| path.display().to_string();
+        let given = [
+            ("from", args.from.as_ref().map(path)),
+            ("url", args.url.clone()),
+            ("to", args.to.as_ref().map(path)),
+            ("timeout", (args.timeout != TIMEOUT).then(|| humantime::format_duration(args.timeout).to_string())),
+        ];
+        if let Some((option, value)) = given.into_iter().find_map(|(option, value)| Some((option, value?))) {
+            return Err(Error::Config(format!("--{option}: name the data set: splitmix data fetch mnist --{option} {value}")));
+        }
         let mut rows = vec![["name", "what", "licence"].map(String::from).to_vec()];
         rows.extend(sources.iter().map(|s| vec![s.name.clone(), s.title.clone(), s.licence.clone()]));
         return print(&table(&rows));
