@@ -166,6 +166,8 @@ fn a_run_is_the_same_to_the_bit_however_it_is_stopped_and_however_it_is_cut_into
     fail(&mut splitmix(&["eval", &model, "--attack", "cw"]), 2, &["cw", "pgd-20-eps16"]);
     let sheet = path("sheet.png");
     succeed(&mut splitmix(&["data", "--clients", "--sheet", &sheet.to_string_lossy()]));
+    fail(&mut splitmix(&["data", "--samples", "3"]), 2, &["--samples 3: it is about the sheet of samples: add --sheet samples.png"]);
+    fail(&mut splitmix(&["data", "--sheet", "x.v1.jpg"]), 2, &["--sheet x.v1.jpg: a sheet is a PNG: name it x.v1.png"]);
     let picture = sheet.to_string_lossy().into_owned();
     let text = succeed(&mut splitmix(&["predict", &picture, "--model", &model, "--context", "20", "--top", "2"]));
     assert!(text.contains('%') && text.contains("sheet.png"), "{text}");
