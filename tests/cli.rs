@@ -166,6 +166,8 @@ fn a_run_is_the_same_to_the_bit_however_it_is_stopped_and_however_it_is_cut_into
     fail(&mut splitmix(&["eval", &model, "--attack", "cw"]), 2, &["cw", "pgd-20-eps16"]);
     let sheet = path("sheet.png");
     succeed(&mut splitmix(&["data", "--clients", "--sheet", &sheet.to_string_lossy()]));
+    fail(&mut splitmix(&["data", "--samples", "3"]), 2, &["--samples 3: it is about the sheet of samples: add --sheet samples.png"]);
+    fail(&mut splitmix(&["data", "--sheet", "x.v1.jpg"]), 2, &["--sheet x.v1.jpg: a sheet is a PNG: name it x.v1.png"]);
     let picture = sheet.to_string_lossy().into_owned();
     let text = succeed(&mut splitmix(&["predict", &picture, "--model", &model, "--context", "20", "--top", "2"]));
     assert!(text.contains('%') && text.contains("sheet.png"), "{text}");
@@ -1032,7 +1034,7 @@ fn folders_of_pictures_are_read_in_their_roles_and_the_rest_is_noted() {
     let put = |name: &str| {
         let path = folder.path().join(name);
         std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-        image::RgbImage::new(4, 4).save(path).expect("written");
+        image::RgbImage::from_pixel(4, 4, image::Rgb([99; 3])).save(path).expect("written");
     };
     ["Train/cat/0.png", "Train/cat/deep/1.png", "Train/dog/0.bmp", "Val/cat/2.png", "Test/cat/3.webp", "Test/dog/4.png"]
         .into_iter()

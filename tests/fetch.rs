@@ -297,6 +297,12 @@ fn the_command_tells_what_there_is_and_what_to_do() {
     };
     let (code, text) = splitmix(&["data", "fetch"]);
     assert!(code == Some(0) && text.contains("cifar10") && text.contains("CC BY-SA 3.0"), "{text}");
+    for (option, value) in [("from", "x"), ("url", "http://127.0.0.1:9"), ("to", "x"), ("timeout", "1s")] {
+        let (code, text) = splitmix(&["data", "fetch", &format!("--{option}"), value]);
+        assert_eq!(code, Some(2));
+        let wanted = format!("--{option}: name the data set: splitmix data fetch mnist --{option} {value}");
+        assert!(text.contains(&wanted), "{text}");
+    }
     let (code, text) = splitmix(&["data", "fetch", "imagenet"]);
     assert!(code == Some(2) && text.contains("choose mnist") && text.contains("datasets/README.md"), "{text}");
     let folder = tempfile::tempdir().expect("a folder");

@@ -78,6 +78,7 @@ pub(super) fn refusal(error: &clap::Error, arguments: impl IntoIterator<Item = O
         }
         ErrorKind::ArgumentConflict => {
             let others: Vec<String> = list(ContextKind::PriorArg);
+            let argument = if argument.is_empty() { part(ContextKind::InvalidSubcommand) } else { argument };
             format!("{argument}: it cannot be combined with {}: leave one of them out", others.join(", "))
         }
         ErrorKind::MissingRequiredArgument => {
@@ -200,6 +201,7 @@ mod tests {
             ("sweep x.toml --max-time 1", format!("--max-time: \"1\" {time}")),
             ("data fetch mnist --timeout never", format!("--timeout: \"never\" {time}")),
             ("train --resume --config x", "--resume: it cannot be combined with --config FILE: leave one of them out".into()),
+            ("data --clients fetch mnist", "fetch: it cannot be combined with --clients: leave one of them out".into()),
             ("predict", "predict needs IMAGE...: add what is missing; splitmix predict --help explains it".into()),
             ("import", "import needs --to FILE and FILE: add what is missing; splitmix import --help explains it".into()),
             ("eval --page x.html", "eval needs --grid: add what is missing; splitmix eval --help explains it".into()),

@@ -11,7 +11,7 @@ use crate::run::run_dir::write_atomically;
 use crate::run::{TrainOverrides, model};
 use crate::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 #[derive(clap::Args)]
@@ -25,9 +25,9 @@ pub(super) struct Args {
     /// Draw samples of every domain to this PNG file.
     #[arg(long, value_name = "FILE")]
     sheet: Option<PathBuf>,
-    /// Samples of each class on the sheet, 1 to 20.
-    #[arg(long, default_value_t = 6, requires = "sheet", value_parser = clap::value_parser!(u32).range(1..=20))]
-    samples: u32,
+    /// Samples of each class on the sheet, 1 to 20; 6 when not given.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=20))]
+    samples: Option<u32>,
     /// TOML file with the options of a training; flags win.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -65,9 +65,22 @@ const READ: [&str; 6] = ["data", "domains", "data-dir", "clients-file", "test-ra
 /// Options that the clients depend on, besides those that deal images.
 const OF_CLIENTS: [&str; 7] = ["validation-ratio", "seed", "method", "base-width", "width", "budgets", "batch-size"];
 
+/// Longest wait of `data fetch` where none is given.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
 fn fetch_set(args: FetchArgs) -> Result<()> {
     let sources = sources();
     let Some(name) = &args.name else {
+        let path = |path: &PathBuf| path.display().to_string();
+        let given = [
+            ("from", args.from.as_ref().map(path)),
+            ("url", args.url.clone()),
+            ("to", args.to.as_ref().map(path)),
+            ("timeout", (args.timeout != TIMEOUT).then(|| humantime::format_duration(args.timeout).to_string())),
+        ];
+        if let Some((option, value)) = given.into_iter().find_map(|(option, value)| Some((option, value?))) {
+            return Err(Error::Config(format!("--{option}: name the data set: splitmix data fetch mnist --{option} {value}")));
+        }
         let mut rows = vec![["name", "what", "licence"].map(String::from).to_vec()];
         rows.extend(sources.iter().map(|s| vec![s.name.clone(), s.title.clone(), s.licence.clone()]));
         return print(&table(&rows));
@@ -111,11 +124,29 @@ fn fetch_set(args: FetchArgs) -> Result<()> {
     ))
 }
 
+/// Samples of each class on a sheet where no number is given.
+const SAMPLES: u32 = 6;
+
+/// Checks before the data are read that the sheet can be written, under a name of its kind.
+fn check_sheet(file: &Path) -> Result<()> {
+    check_output(file)?;
+    match file.extension() {
+        Some(ending) if !ending.eq_ignore_ascii_case("png") => {
+            let named = file.with_extension("png");
+            Err(Error::Config(format!("--sheet {}: a sheet is a PNG: name it {}", file.display(), named.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
 pub(super) fn run(args: Args) -> Result<()> {
     if let Some(Action::Fetch(args)) = args.action {
         return fetch_set(args);
     }
-    args.sheet.iter().try_for_each(|file| check_output(file))?;
+    args.sheet.iter().try_for_each(|file| check_sheet(file))?;
+    if let (Some(samples), None) = (args.samples, &args.sheet) {
+        return Err(Error::Config(format!("--samples {samples}: it is about the sheet of samples: add --sheet samples.png")));
+    }
     let given = args.options.given();
     let config = configuration(args.config.as_deref(), args.options)?;
     let deals = |key: &&String| DEALING.contains(&key.as_str()) || *key == "validation-ratio";
@@ -142,7 +173,7 @@ pub(super) fn run(args: Args) -> Result<()> {
         }
     }
     if let Some(path) = args.sheet {
-        write_atomically(&path, &contact_sheet(&dataset, args.samples)?)?;
+        write_atomically(&path, &contact_sheet(&dataset, args.samples.unwrap_or(SAMPLES))?)?;
         eprintln!("wrote {}", path.display());
     }
     Ok(())

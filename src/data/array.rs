@@ -48,6 +48,23 @@ const GREY: usize = usize::MAX;
 /// What to write where pixels are not bytes.
 const UNIT_ADVICE: &str = "save them as bytes: (255 * x).round().astype('uint8')";
 
+/// What to write where the pixels, from `least` to `most`, are no bytes.
+fn advice(kind: Kind, least: f64, most: f64) -> String {
+    match () {
+        () if least < 0.0 && kind == Kind::Int && most < 128.0 => "shift them first: (x.astype('int16') + 128).astype('uint8')".to_owned(),
+        // Images with values around 0 and of a few units were normalised: rounded, they would be black.
+        () if least < 0.0 || (kind == Kind::Float && 1.0 < most && most < 16.0) => {
+            format!("undo the normalisation first (x * std + mean), then {UNIT_ADVICE}")
+        }
+        () if most <= 1.0 => UNIT_ADVICE.to_owned(),
+        () if most <= 255.0 => "save them as bytes: x.round().astype('uint8')".to_owned(),
+        () if most < 1024.0 => format!("they go to {most}: if 1023 is white, save (x // 4).astype('uint8')"),
+        () if most < 4096.0 => format!("they go to {most}: if 4095 is white, save (x // 16).astype('uint8')"),
+        () if most < 65536.0 => format!("they go to {most}: if 65535 is white, save (x // 257).astype('uint8')"),
+        () => format!("they go to {most}: scale them to 0 to 255, then save x.round().astype('uint8')"),
+    }
+}
+
 impl<'a> Array<'a> {
     /// # Errors
     /// In words: an element type of no known size, or data that do not fit type and shape.
@@ -142,19 +159,21 @@ impl<'a> Array<'a> {
                 let value = |at: usize| element.number(&self.data[at * element.size..(at + 1) * element.size]);
                 let each = kept * height * width;
                 let wrong = |i: usize, v: f64, why: &str| bad(file, format_args!("image {}: value {v} {why}", i / each.max(1)));
-                let most = places().map(value).fold(0.0, f64::max);
+                let (least, most) = places().map(value).fold((0.0, 0.0), |(least, most), v| (v.min(least), v.max(most)));
                 let unit = kind == Kind::Float && most <= 1.0;
                 let allowed = if element.size == 2 { 0.15 } else { 1e-3 };
                 let mut pixels = Vec::with_capacity(count * each);
                 for (i, v) in places().map(value).enumerate() {
                     let scaled = if unit { v * 255.0 } else { v };
+                    if !v.is_finite() {
+                        return Err(wrong(i, v, "is no number from 0 to 255; check how the images were made"));
+                    }
                     if !(0.0..=255.0).contains(&v) {
-                        return Err(wrong(i, v, &format!("is not among 0 to 255; undo any normalisation and {UNIT_ADVICE}")));
+                        return Err(wrong(i, v, &format!("is not among 0 to 255; {}", advice(kind, least, most))));
                     }
                     if (scaled - scaled.round()).abs() > if unit { allowed } else { 0.0 } {
                         let why = if unit { "is no 255th, so that it would be rounded" } else { "is no whole number from 0 to 255" };
-                        let advice = if unit { UNIT_ADVICE } else { "save them as bytes: x.round().astype('uint8')" };
-                        return Err(wrong(i, v, &format!("{why}; {advice}")));
+                        return Err(wrong(i, v, &format!("{why}; {}", advice(kind, least, most))));
                     }
                     pixels.push(scaled.round() as u8);
                 }
@@ -389,10 +408,27 @@ mod tests {
             told("<f4", &f32s(&[0.0, 0.5]), &[2, 1, 1]),
             "f: image 1: value 0.5 is no 255th, so that it would be rounded; save them as bytes: (255 * x).round().astype('uint8')"
         );
-        assert!(told("<f4", &f32s(&[0.0, 2.5]), &[2, 1, 1]).contains("image 1: value 2.5 is no whole number from 0 to 255; save"));
-        assert!(told("<f4", &f32s(&[-0.5, 1.0]), &[1, 1, 2]).contains("value -0.5 is not among 0 to 255; undo any normalisation"));
-        assert!(told("<f4", &f32s(&[f32::NAN]), &[1, 1, 1]).contains("value NaN is not among"));
-        assert!(told("<i2", &[0, 1], &[1, 1, 1]).contains("value 256 is not among"));
+        let floats = |values: &[f32]| told("<f4", &f32s(values), &[1, 1, values.len()]);
+        let normalised = "undo the normalisation first (x * std + mean), then save them as bytes: (255 * x).round().astype('uint8')";
+        assert_eq!(floats(&[0.0, 2.5]), format!("f: image 0: value 2.5 is no whole number from 0 to 255; {normalised}"));
+        assert_eq!(floats(&[0.5, -1.5, 1.0]), format!("f: image 0: value 0.5 is no 255th, so that it would be rounded; {normalised}"));
+        assert_eq!(floats(&[-0.5, 1.0]), format!("f: image 0: value -0.5 is not among 0 to 255; {normalised}"));
+        let rounded = "f: image 0: value 127.5 is no whole number from 0 to 255; save them as bytes: x.round().astype('uint8')";
+        assert_eq!(floats(&[127.5, 255.0]), rounded);
+        assert_eq!(floats(&[f32::NAN]), "f: image 0: value NaN is no number from 0 to 255; check how the images were made");
+        let integers =
+            |values: &[u16], descr| told(descr, &values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>(), &[1, 1, values.len()]);
+        let deep = |value, most, white, divisor| {
+            format!(
+                "f: image 0: value {value} is not among 0 to 255; they go to {most}: if {white} is white, save (x // \
+                 {divisor}).astype('uint8')"
+            )
+        };
+        assert_eq!(integers(&[256, 65000], "<u2"), deep(256, 65000, 65535, 257));
+        assert_eq!(integers(&[3000, 4000], "<u2"), deep(3000, 4000, 4095, 16));
+        assert_eq!(integers(&[0, 1023], "<u2"), deep(1023, 1023, 1023, 4));
+        let shifted = "f: image 0: value -1 is not among 0 to 255; shift them first: (x.astype('int16') + 128).astype('uint8')";
+        assert_eq!(integers(&[0xffff, 127], "<i2"), shifted);
         assert!(told("<c8", &[0; 8], &[1, 1, 1]).contains("\"<c8\", that is complex numbers, but images must be uint8"));
     }
 

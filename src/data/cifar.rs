@@ -246,7 +246,7 @@ fn members(path: &Path, most: u64, each: &mut dyn FnMut(Version, Part, Vec<u8>) 
 }
 
 fn walk(file: &str, archive: &mut tar::Archive<impl Read>, each: &mut dyn FnMut(Version, Part, Vec<u8>) -> Result<()>) -> Result<()> {
-    let damaged = |e: std::io::Error| bad(file, format_args!("damaged or truncated archive ({e}); fetch it again"));
+    let damaged = |_| bad(file, "damaged or truncated archive; fetch it again");
     let mut known = None;
     for entry in archive.entries().map_err(damaged)? {
         let mut entry = entry.map_err(damaged)?;

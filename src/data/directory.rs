@@ -19,6 +19,9 @@ const ORDER: [&str; 8] = ["mnist", "svhn", "meter-digits", "usps", "synth-digits
 /// Stand-ins that a generator made. (`synth-digits` on disk is taken for the published set of that name.)
 const GENERATED: [&str; 2] = ["font-digits", "mnist-m-style"];
 
+/// Names, in lower case and without a plural's s, of folders that hold pictures and what belongs to them, rather than a class each.
+const PARTS: [&str; 10] = ["image", "img", "picture", "photo", "mask", "label", "annotation", "segmentation", "thumb", "thumbnail"];
+
 /// How a folder of data sets is read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoadOptions {
@@ -82,6 +85,14 @@ pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> 
         [] => found.is_empty() || !refused.deeper,
         names => names.contains(&refused.name),
     };
+    let deeper: Vec<PathBuf> = refused.iter().filter(|r| r.deeper).map(|r| dir.join(&r.name)).collect();
+    if found.is_empty() && wanted.is_empty() && deeper.len() > 1 && deeper.len() == refused.len() {
+        return Err(Error::Data(format!(
+            "{}: the data sets begin one level further down: give {}",
+            dir.display(),
+            data_dirs(&deeper.iter().collect::<Vec<_>>())
+        )));
+    }
     if let Some(at) = refused.iter().position(asked) {
         return Err(refused.into_iter().nth(at).map_or_else(|| nothing(dir), |refused| refused.error));
     }
@@ -128,10 +139,14 @@ pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> 
             let left = chosen.iter().filter_map(|f| if let Content::Pictures(plan) = &f.content { Some(&plan.left) } else { None });
             let empty: Vec<String> = left.flatten().filter(|l| l.why == Why::Empty).map(|l| l.path.display().to_string()).collect();
             let empty = if empty.is_empty() { String::new() } else { format!(" (empty: {})", names(&empty)) };
+            // The folders of classes may hold further folders, which are no classes.
+            let first = &chosen[0].name;
+            let pictures = pictures[0].is_some() && pictures[i].is_some() && !own.iter().any(|class| classes.contains(class));
+            let classes_instead = format!("; if {first} and {name} are classes, put their pictures right into those two folders");
+            let or = if pictures { classes_instead } else { String::new() };
             return Err(Error::Data(format!(
-                "{}: the classes of {} are {}, those of {name} are {}{empty}: choose domains of the same classes with domains",
+                "{}: the classes of {first} are {}, those of {name} are {}{empty}: choose domains of the same classes with domains{or}",
                 dir.display(),
-                chosen[0].name,
                 few(&classes),
                 few(&own)
             )));
@@ -151,6 +166,18 @@ pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> 
             chosen[0].name,
             classes.join(", ")
         )));
+    }
+    let is_part = |name: &String| PARTS.contains(&name.to_lowercase().trim_end_matches('s'));
+    let of_pictures: Vec<String> = chosen.iter().zip(&pictures).filter(|(_, p)| p.is_some()).map(|(f, _)| f.name.clone()).collect();
+    for (named, what) in [(&classes, "classes"), (&of_pictures, "domains")] {
+        if !of_pictures.is_empty() && named.len() > 1 && named.iter().all(is_part) {
+            notes.push(format!(
+                "{}: {} are taken for {what}; if they are parts of the same pictures, for example pictures and their masks, keep the \
+                 pictures alone, in one folder per class",
+                dir.display(),
+                names(named)
+            ));
+        }
     }
     let (mut loaded, mut images) = (Vec::new(), 0);
     for (domain, pictures) in chosen.iter().zip(&pictures) {
@@ -217,6 +244,9 @@ fn find(dir: &Path) -> Result<Here> {
     let tree = Folder::scan(dir)?;
     for folder in &tree.folders {
         match Source::find(&folder.path) {
+            Ok(Some(source)) if hides(&tree, folder) => {
+                refused.push(Refused { name: folder.name.clone(), error: beside_pictures(folder, &source), deeper: false });
+            }
             Ok(Some(source)) => arrays.push(of_arrays(folder, source)),
             Ok(None) => {}
             Err(error) => refused.push(Refused { name: folder.name.clone(), error, deeper: false }),
@@ -231,20 +261,24 @@ fn find(dir: &Path) -> Result<Here> {
                 let found = vec![Found { name: own_name(dir), ..of_arrays(&tree, source) }];
                 return Ok(Here { found, left: Vec::new(), refused, notes: Vec::new() });
             }
-            Ok(Some(source)) => {
-                let file = source.files().first().map(|f| f.display().to_string()).unwrap_or_default();
-                return Err(Error::Data(format!(
-                    "{}: {file} lies beside folders of pictures: move one of them into a folder of its own",
-                    dir.display()
-                )));
-            }
+            Ok(Some(source)) => return Err(beside_pictures(&tree, &source)),
             Err(error) if !pictures.as_ref().is_ok_and(|l| !l.plans.is_empty()) => return Err(error),
             _ => pictures?,
         }
     } else {
         let free = |f: &&Folder| arrays.iter().all(|a: &Found| a.path != f.path) && refused.iter().all(|r| r.name != f.name);
         let (with, without): (Vec<&Folder>, Vec<&Folder>) = tree.folders.iter().filter(free).partition(|f| f.has_pictures());
-        let mut layout = domains(&with);
+        // Splits beside the arrays are those of one set, as they are without arrays.
+        let splits = with.iter().any(|f| Role::within(&f.name).is_some() && !f.kids().is_empty());
+        let pictures = Folder { folders: with.iter().copied().cloned().collect(), left: Vec::new(), pictures: Vec::new(), ..tree.clone() };
+        let mut layout = match splits.then(|| layout(&pictures)) {
+            None => domains(&with),
+            Some(Ok(layout)) => layout,
+            Some(Err(why)) => {
+                let whole = Refused { name: own_name(dir), error: Error::Data(why), deeper: false };
+                Layout { refused: vec![whole], ..Layout::default() }
+            }
+        };
         layout.left.extend(tree.left.iter().cloned());
         layout.left.extend(tree.pictures.iter().map(|path| Left { path: path.clone(), why: Why::Loose }));
         layout.left.extend(without.iter().flat_map(|f| f.all_left()));
@@ -259,6 +293,20 @@ fn find(dir: &Path) -> Result<Here> {
     let rank = |found: &Found| ORDER.iter().position(|o| *o == found.name.to_lowercase()).unwrap_or(ORDER.len());
     found.sort_by(|a, b| (rank(a), &a.path, &a.name).cmp(&(rank(b), &b.path, &b.name)));
     Ok(Here { found, left, refused, notes })
+}
+
+/// Whether the folder of a domain of arrays is as much one of pictures: its folders are classes, or it is a class as those beside it are.
+fn hides(tree: &Folder, folder: &Folder) -> bool {
+    let flat = |f: &&Folder| !f.pictures.is_empty() && f.kids().is_empty();
+    let is_class = flat(&folder) && tree.folders.len() > 1 && tree.folders.iter().all(|f| flat(&f));
+    is_class || layout(folder).is_ok_and(|layout| layout.plans.iter().any(|plan| plan.classes().len() > 1))
+}
+
+/// Arrays and pictures in one folder, of which either could be meant.
+fn beside_pictures(folder: &Folder, source: &Source) -> Error {
+    let file = source.files().first().map(|f| f.display().to_string()).unwrap_or_default();
+    let what = if folder.kids().is_empty() { "pictures" } else { "folders of pictures" };
+    Error::Data(format!("{}: {file} lies beside {what}: move one of them into a folder of its own", folder.path.display()))
 }
 
 /// A domain of arrays, with all other files of its folder.
@@ -282,7 +330,12 @@ fn dark(train: &ImageSet) -> Option<String> {
     const BLACK: u8 = 16;
     let largest = (0..train.len()).map(|i| train.image(i).iter().copied().max().unwrap_or(0));
     let black: Vec<u8> = largest.filter(|&value| value <= BLACK).collect();
-    let most = black.iter().copied().max().filter(|&value| value > 0)?;
+    let most = black.iter().copied().max()?;
+    if most == 0 {
+        let note =
+            format!("{} of {} training images are black: all their values are 0; check how they were saved", black.len(), train.len());
+        return (10 * black.len() >= 9 * train.len()).then_some(note);
+    }
     let factor = if most == 1 { "255".to_owned() } else { format!("255 / {most}") };
     (10 * black.len() >= 9 * train.len()).then(|| {
         let count = format!("{} of {} training images", black.len(), train.len());
@@ -323,14 +376,15 @@ fn nothing(dir: &Path) -> Error {
         Err(error) => return error,
     };
     let here = |folder: &Folder| find(&folder.path).is_ok_and(|here| !here.found.is_empty());
-    let below = tree.folders.iter().flat_map(|f| std::iter::once(f).chain(&f.folders)).find(|f| here(f));
-    let what = match below {
-        Some(folder) => format!("there is data further down: give --data-dir {}", folder.path.display()),
-        None if !tree.pictures.is_empty() => {
+    let below = |f| if here(f) { vec![f] } else { f.folders.iter().filter(|f| here(f)).collect() };
+    let below: Vec<&Folder> = tree.folders.iter().flat_map(below).collect();
+    let what = match below[..] {
+        [_, ..] => format!("there is data further down: give {}", data_dirs(&below.iter().map(|f| &f.path).collect::<Vec<_>>())),
+        [] if !tree.pictures.is_empty() => {
             let above = dir.parent().filter(|p| !p.as_os_str().is_empty()).map(|p| format!(", or give the folder above, {}", p.display()));
             format!("put the pictures of each class into a folder of its own{}; {LAYOUTS}", above.unwrap_or_default())
         }
-        None => match arrays_like(&tree) {
+        [] => match arrays_like(&tree) {
             Some(wanted) => format!("{wanted}; see datasets/README.md for all files that are read"),
             None => format!("put each domain into a folder of its own (mnist/, usps/, …), pictures into a folder per class; {LAYOUTS}"),
         },
@@ -338,6 +392,16 @@ fn nothing(dir: &Path) -> Error {
     let inside: Vec<String> = tree.folders.iter().take(3).map(|f| format!("; {}/ holds {}", f.name, f.listing())).collect();
     let unread = not_read_in(std::iter::once(dir).chain(tree.folders.iter().map(|f| f.path.as_path())));
     Error::Data(format!("{}: no sub-folder holds a data set (found {}{}): {what}{unread}", dir.display(), tree.listing(), inside.concat()))
+}
+
+/// The folders of which one is to be given, up to three of them.
+fn data_dirs(folders: &[&PathBuf]) -> String {
+    let each = |folder: &&PathBuf| format!("--data-dir {}", folder.display());
+    match folders {
+        [one] => each(one),
+        [all @ .., last] if all.len() < 3 => format!("{} or {}", all.iter().map(each).collect::<Vec<_>>().join(", "), each(last)),
+        all => format!("{} or one of {} more", all.iter().take(3).map(each).collect::<Vec<_>>().join(", "), all.len().saturating_sub(3)),
+    }
 }
 
 /// The files of arrays that those in a folder, and in the folders in it, come nearest to, and what they must be called.
@@ -494,7 +558,7 @@ mod tests {
         assert!(missing.contains("usps") && missing.contains("zip.test (or .gz) missing"), "{missing}");
         put(dir.path(), "usps/zip.test", b"");
         let empty = message(&["usps"]);
-        assert!(empty.contains("zip.train: it holds no image"), "{empty}");
+        assert!(empty.contains("zip.train: the file is empty: fetch or save it again"), "{empty}");
         let unknown = message(&["../usps"]);
         assert!(unknown.contains("no domain \"../usps\"; choose from: usps"), "{unknown}");
         assert!(message(&["usps", "usps"]).contains("named twice"));
@@ -520,7 +584,7 @@ mod tests {
         let bytes = fs::read(&labels).unwrap();
         fs::write(&labels, &bytes[..bytes.len() - 9]).unwrap();
         let message = load_directory(dir.path(), &[], &LoadOptions::new((28, 28))).unwrap_err().to_string();
-        assert!(message.contains("t10k-labels-idx1-ubyte.gz: damaged or truncated gzip"), "{message}");
+        assert!(message.contains("t10k-labels-idx1-ubyte.gz: it is cut short after"), "{message}");
     }
 
     fn record(label: u8, shade: u8) -> Vec<u8> {
@@ -690,6 +754,12 @@ mod tests {
         let bits = load_directory(&dir.path().join("bits"), &[], &LoadOptions::new((2, 2))).unwrap().notes;
         let wanted = "x: 2 of 2 training images have no value above 1 of 255 and look black; if 1 is white, save 255 times their values";
         assert_eq!(bits, [wanted]);
+        for i in 0..10 {
+            shaded(dir.path(), &format!("black/a/{i}.png"), 0);
+            shaded(dir.path(), &format!("black/b/{i}.png"), 0);
+        }
+        let black = load_directory(&dir.path().join("black"), &[], &LoadOptions::new((2, 2))).unwrap().notes;
+        assert_eq!(black, ["black: 16 of 16 training images are black: all their values are 0; check how they were saved"]);
     }
 
     #[test]
@@ -767,6 +837,119 @@ mod tests {
     }
 
     #[test]
+    fn splits_beside_arrays_are_one_domain() {
+        let dir = tempfile::tempdir().unwrap();
+        idx(&dir.path().join("mnist"), &[0, 1], 90);
+        let pictures = |splits: &[&str]| {
+            for (split, class) in splits.iter().flat_map(|split| ["0", "1"].map(|class| (split, class))) {
+                (0..2).for_each(|i| shaded(dir.path(), &format!("{split}/{class}/{i}.png"), 90));
+            }
+        };
+        let sizes = |names: &[&str]| {
+            let set = load_directory(dir.path(), &named(names), &LoadOptions::new((2, 2))).unwrap();
+            set.domains.into_iter().map(|d| (d.name, d.train.len(), d.validation, d.test.len())).collect::<Vec<_>>()
+        };
+        pictures(&["train", "val", "test"]);
+        let own = own_name(dir.path());
+        assert_eq!(sizes(&[]), [("mnist".to_owned(), 2, 0, 2), (own, 8, 4, 4)]);
+        // Another set beside them: whose are the splits?
+        pictures(&["photo"]);
+        let wanted =
+            "SET: found test/, train/, val/ with the names of splits, and photo/ beside: put the splits of each domain into a folder";
+        assert!(said(dir.path(), &[]).starts_with(wanted), "{}", said(dir.path(), &[]));
+        assert_eq!(sizes(&["mnist"]), [("mnist".to_owned(), 2, 0, 2)]);
+        // Figures in a folder of such a name are no split.
+        ["train", "val", "test", "photo"].iter().for_each(|f| fs::remove_dir_all(dir.path().join(f)).unwrap());
+        shaded(dir.path(), "train/loss.png", 90);
+        assert_eq!(sizes(&[]), [("mnist".to_owned(), 2, 0, 2)]);
+    }
+
+    #[test]
+    fn folders_of_other_than_classes_are_noted() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |path: &str| (0..3).for_each(|i| shaded(dir.path(), &format!("{path}/{i}.png"), 90));
+        ["set/COVID/images", "set/COVID/Masks", "set/Normal/images", "set/Normal/Masks"].iter().for_each(|p| put(p));
+        let notes = |folder: &str| {
+            let set = load_directory(&dir.path().join(folder), &[], &LoadOptions::new((2, 2))).unwrap();
+            set.notes
+                .into_iter()
+                .filter(|n| !n.contains("test split"))
+                .map(|n| n.replace(dir.path().to_str().unwrap(), "SET"))
+                .collect::<Vec<_>>()
+        };
+        let ending = "are taken for classes; if they are parts of the same pictures, for example pictures and their masks, keep the pictures \
+                      alone, in one folder per class";
+        assert_eq!(notes("set"), [format!("SET/set: Masks, images {ending}")]);
+        assert_eq!(notes("set/COVID"), [format!("SET/set/COVID: Masks, images {ending}")]);
+        ["split/train/images", "split/train/thumbs", "split/test/images", "split/test/thumbs"].iter().for_each(|p| put(p));
+        assert_eq!(notes("split"), [format!("SET/split: images, thumbs {ending}")]);
+        ["a/images", "a/cat"].iter().for_each(|p| put(p));
+        assert_eq!(notes("a"), [""; 0]);
+        ["b/images/cat", "b/images/dog", "b/masks/cat", "b/masks/dog"].iter().for_each(|p| put(p));
+        assert_eq!(notes("b"), [format!("SET/b: images, masks {}", ending.replace("classes", "domains"))]);
+    }
+
+    #[test]
+    fn domains_of_different_classes_may_be_meant_as_classes() {
+        let dir = tempfile::tempdir().unwrap();
+        for split in ["train", "test"] {
+            ["animal/cat", "animal/dog", "plant/rose"].iter().for_each(|p| shaded(dir.path(), &format!("{split}/{p}/0.png"), 90));
+        }
+        assert_eq!(
+            said(dir.path(), &[]),
+            "SET: the classes of animal are cat, dog, those of plant are rose: choose domains of the same classes with domains; if animal and \
+             plant are classes, put their pictures right into those two folders"
+        );
+    }
+
+    #[test]
+    fn every_folder_that_holds_data_further_down_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let sets = |names: &[&str]| names.iter().for_each(|n| idx(&dir.path().join(n), &[0, 1], 90));
+        sets(&["x/one", "x/two"]);
+        let beginning = "SET: no sub-folder holds a data set (found x/; x/ holds one/, two/): there is data further down: give ";
+        assert_eq!(said(dir.path(), &[]), format!("{beginning}--data-dir SET/x"));
+        sets(&["y/deep/three"]);
+        assert!(said(dir.path(), &[]).ends_with("give --data-dir SET/x or --data-dir SET/y/deep"), "{}", said(dir.path(), &[]));
+        sets(&["z/a", "z/b", "zz/a"]);
+        let all = said(dir.path(), &[]);
+        let wanted = "give --data-dir SET/x, --data-dir SET/y/deep, --data-dir SET/z or one of 1 more";
+        assert!(all.ends_with(wanted), "{all}");
+        let dir = tempfile::tempdir().unwrap();
+        for set in ["one", "two"] {
+            ["p/a", "p/b", "q/a", "q/b"].iter().for_each(|p| shaded(dir.path(), &format!("{set}/{p}/0.png"), 90));
+        }
+        let wanted = "SET: the data sets begin one level further down: give --data-dir SET/one or --data-dir SET/two";
+        assert_eq!(said(dir.path(), &[]), wanted);
+    }
+
+    #[test]
+    fn arrays_beside_pictures_hide_none_of_them() {
+        for (pictures, arrays, what) in [
+            (&["cat", "dog"][..], "", "folders of pictures"),
+            (&["cat", "dog"], "/cat", "pictures"),
+            (&["photo/cat", "photo/dog", "sketch/cat", "sketch/dog"], "/photo", "folders of pictures"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            pictures.iter().for_each(|p| shaded(dir.path(), &format!("{p}/0.png"), 90));
+            idx(&dir.path().join(&arrays[arrays.len().min(1)..]), &[0, 1], 90);
+            let file = format!("SET{arrays}/train-images-idx3-ubyte");
+            let wanted = format!("SET{arrays}: {file} lies beside {what}: move one of them into a folder of its own");
+            assert_eq!(said(dir.path(), &[]), wanted);
+        }
+    }
+
+    #[test]
+    fn pictures_without_an_ending_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        ["cat/0", "dog/0"].iter().for_each(|file| put(dir.path(), file, b"\x89PNG\r\n\x1a\n...."));
+        assert_eq!(
+            said(dir.path(), &[]),
+            "SET/cat: its pictures (0) have no ending such as .png or .jpg, and only files with one are read: add it to their names"
+        );
+    }
+
+    #[test]
     fn files_that_are_nearly_a_known_set_are_answered_with_its_names() {
         for (files, wanted) in [
             (
@@ -801,7 +984,7 @@ mod tests {
             [
                 "usps: classes 0, 2, 3, 4, 5, 6, 7, … (9) have no image".to_string(),
                 "usps: 2 left out: 1 hidden (.DS_Store); 1 beside the files that are read (README.md)".to_string(),
-                format!("{}: 2 left out: 2 not a picture (note.txt, svhn/train.h5)", dir.path().display()),
+                format!("{}: 2 left out: 2 not pictures (note.txt, svhn/train.h5)", dir.path().display()),
                 format!("{}/svhn/train.h5 is an HDF5 file, which is not read: {}", dir.path().display(), unread::SAVE_NPZ)
             ]
         );

@@ -36,10 +36,9 @@ impl Place {
             Place::File(path) => load(path)?,
             Place::Member(path, member) => {
                 let mut archive = zip(path)?;
-                let damaged = |e: &dyn std::fmt::Display| bad(&name, format_args!("damaged archive ({e}); fetch it again"));
-                let entry = archive.by_name(member).map_err(|e| damaged(&e))?;
+                let entry = archive.by_name(member).map_err(|e| bad(&name, format_args!("damaged archive ({e}); fetch it again")))?;
                 let mut content = Vec::new();
-                entry.take(read::MAX_UNPACKED + 1).read_to_end(&mut content).map_err(|e| damaged(&e))?;
+                entry.take(read::MAX_UNPACKED + 1).read_to_end(&mut content).map_err(|e| read::broken(&name, "zip", content.len(), &e))?;
                 read::check_unpacked(&name, content.len())?;
                 content
             }
@@ -54,7 +53,8 @@ impl Place {
 
 fn zip(path: &Path) -> Result<ZipArchive<BufReader<File>>> {
     let file = File::open(path).map_err(|source| Error::Io { action: "cannot read", path: path.to_owned(), source })?;
-    ZipArchive::new(BufReader::new(file)).map_err(|e| bad(&path.display().to_string(), format_args!("not a readable zip archive ({e})")))
+    let damaged = |_| bad(&path.display().to_string(), "not a readable zip archive: it is empty, cut short or damaged; fetch it again");
+    ZipArchive::new(BufReader::new(file)).map_err(damaged)
 }
 
 /// The four files of a set, and which set it is.

@@ -50,7 +50,7 @@ impl Role {
     }
 
     /// The role in a name and what else is in it: `seg_train` and `seg_test`, or `trainA` and `testA`, differ in the role alone.
-    fn within(name: &str) -> Option<(Role, String)> {
+    pub fn within(name: &str) -> Option<(Role, String)> {
         let mut words = words(name);
         let of = |word: &String| {
             let word = word.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('s');
@@ -170,7 +170,15 @@ impl Plan {
 }
 
 fn no_picture(folder: &Folder) -> String {
-    let names: Vec<String> = folder.all_left().iter().filter_map(|l| Some(l.path.file_name()?.to_string_lossy().into_owned())).collect();
+    let all = folder.all_left();
+    let names: Vec<String> = all.iter().filter_map(|l| Some(l.path.file_name()?.to_string_lossy().into_owned())).collect();
+    if all.iter().all(|l| l.why == Why::Ending) {
+        return format!(
+            "{}: its pictures ({}) have no ending such as .png or .jpg, and only files with one are read: add it to their names",
+            folder.path.display(),
+            few(&names)
+        );
+    }
     format!(
         "{}: there is no readable picture (found {}): put PNG, JPEG, WebP or BMP pictures there, or remove the folder",
         folder.path.display(),
@@ -330,8 +338,6 @@ pub(super) fn shape(folder: &Folder) -> Result<Shape, String> {
     }
     let (direct, deep): (Vec<&Folder>, Vec<&Folder>) = kids.iter().partition(|k| !k.pictures.is_empty());
     if direct.is_empty() {
-        // CLASS/images/PICTURE
-        let wraps = |k: &Folder| matches!(k.kids()[..], [one] if flat(&one) && WRAPPERS.contains(&one.name.to_lowercase().as_str()));
         return Ok(if deep.len() > 1 && deep.iter().all(|k| wraps(k)) {
             Shape::One(classes(folder, &kids, notes)?)
         } else {
@@ -347,23 +353,31 @@ pub(super) fn shape(folder: &Folder) -> Result<Shape, String> {
         ));
     }
     if let Some(mixed) = mixed(&direct, &deep) {
-        return if mixed == Mixed::Domains {
-            Ok(Shape::Unknown)
-        } else {
-            Err(format!(
-                "{}: pictures lie right in {}, but in folders below {}: it is not clear which are classes and which are domains; {LAYOUTS}",
-                folder.path.display(),
-                names(&direct),
-                names(&deep)
-            ))
-        };
+        return if mixed == Mixed::Domains { Ok(Shape::Unknown) } else { Err(unclear(folder, &direct, &deep)) };
     }
-    let counted = deep.iter().map(|k| {
-        let (all, inner) = (k.all_pictures().len(), k.kids());
-        format!("{}: the {all} picture(s) in its folders ({}) are taken for the class {}", k.path.display(), names(&inner), k.name)
-    });
-    notes.extend(counted);
+    notes.extend(deep.iter().map(|k| taken_whole(k)));
     Ok(Shape::One(classes(folder, &kids, notes)?))
+}
+
+/// A note of a class whose pictures all lie in folders of its own.
+fn taken_whole(class: &Folder) -> String {
+    let (all, inner) = (class.all_pictures().len(), class.kids());
+    format!("{}: the {all} picture(s) in its folders ({}) are taken for the class {}", class.path.display(), names(&inner), class.name)
+}
+
+/// Whether a folder holds nothing but one folder of pictures whose name says nothing: CLASS/images/PICTURE.
+fn wraps(class: &Folder) -> bool {
+    matches!(class.kids()[..], [one] if one.kids().is_empty() && WRAPPERS.contains(&one.name.to_lowercase().as_str()))
+}
+
+/// Pictures right in some folders, and in folders below others.
+fn unclear(folder: &Folder, direct: &[&Folder], deep: &[&Folder]) -> String {
+    format!(
+        "{}: pictures lie right in {}, but in folders below {}: it is not clear which are classes and which are domains; {LAYOUTS}",
+        folder.path.display(),
+        names(direct),
+        names(deep)
+    )
 }
 
 /// Two folders whose names differ only in the role in them, as `seg_train` and `seg_test` do.
@@ -499,9 +513,9 @@ fn split(folder: &Folder, roled: &[&Folder], others: &[&Folder]) -> Result<Shape
     rest.left.extend(others.iter().flat_map(|k| k.left_whole(Why::Beside)));
     let mut parts: Vec<(Role, &Folder)> = parts.into_iter().collect();
     for (role, part) in &mut parts {
-        // An archive unpacked into a folder of its name: train/train/…
+        // An archive unpacked into a folder of its name: train/train/… or train/seg_train/…
         while let [one] = part.kids()[..]
-            && Role::of(&one.name) == Some(*role)
+            && Role::within(&one.name).is_some_and(|(inner, _)| inner == *role)
             && !one.kids().is_empty()
         {
             rest.leave_rest(part)?;
@@ -515,6 +529,11 @@ fn split(folder: &Folder, roled: &[&Folder], others: &[&Folder]) -> Result<Shape
     match splits_hold_domains(folder, &parts)? {
         false => {
             for (role, part) in &parts {
+                let (direct, deep): (Vec<&Folder>, Vec<&Folder>) = part.kids().into_iter().partition(|k| !k.pictures.is_empty());
+                if !direct.is_empty() && mixed(&direct, &deep).is_some() {
+                    return Err(unclear(part, &direct, &deep));
+                }
+                rest.notes.extend(deep.iter().filter(|k| !wraps(k)).map(|k| taken_whole(k)));
                 part.kids().into_iter().for_each(|class| rest.add(&class.name, *role, class));
             }
             rest.check_classes(&parts.iter().map(|(_, part)| *part).collect::<Vec<_>>())?;
@@ -542,7 +561,7 @@ fn split(folder: &Folder, roled: &[&Folder], others: &[&Folder]) -> Result<Shape
             }
             plans.iter().try_for_each(|(name, plan)| plan.check_classes(&folders[name]))?;
             if let Some(plan) = plans.values().find(|plan| plan.pictures.iter().all(|p| p.role != Role::Train)) {
-                return Err(format!("{at}: the domain {} has no pictures in train: put them there, or remove it", plan.name));
+                return Err(format!("{at}: the domain {} has no pictures in train: put them there; {LAYOUTS}", plan.name));
             }
             // Paths in its note begin with the split.
             let plans = plans.into_values().map(|plan| Plan { path: folder.path.clone(), trains: true, ..plan }.done()).collect();
@@ -573,8 +592,8 @@ fn splits_hold_domains(folder: &Folder, parts: &[(Role, &Folder)]) -> Result<boo
         ));
     }
     if sets.iter().enumerate().all(|(i, a)| sets[..i].iter().all(|b| a.is_disjoint(b))) {
-        // One folder alone would be the only class.
-        return Ok(sets.len() == 1 && sets[0].len() > 1);
+        // Domains of different classes, which are refused by name. One folder alone would be the only class.
+        return Ok(sets.iter().any(|set| set.len() > 1));
     }
     if sets.iter().all(|set| *set == sets[0]) {
         return Ok(sets[0].len() > 1);
@@ -710,6 +729,19 @@ mod tests {
             ]
         );
         assert_eq!(
+            told(&["train/seg_train/cat/0.png", "train/seg_train/dog/0.png", "test/seg_test/cat/1.png", "test/seg_test/dog/1.png"]),
+            [
+                "set cat Train train/seg_train/cat/0.png",
+                "set cat Test test/seg_test/cat/1.png",
+                "set dog Train train/seg_train/dog/0.png",
+                "set dog Test test/seg_test/dog/1.png"
+            ]
+        );
+        assert_eq!(
+            told(&["train/x/cat/0.png", "train/x/dog/0.png", "test/y/cat/1.png", "test/y/dog/1.png"]),
+            ["SET: the domain y has no pictures in train: put them there; LAYOUTS"]
+        );
+        assert_eq!(
             told(&["train/train/cat/0.png", "test/cat/1.png"]),
             ["set cat Train train/train/cat/0.png", "set cat Test test/cat/1.png"]
         );
@@ -764,6 +796,11 @@ mod tests {
     fn a_class_without_a_picture_is_refused() {
         let text = "there is no readable picture (found a.txt): put PNG, JPEG, WebP or BMP pictures there, or remove the folder";
         let hidden = "there is no readable picture (found .gitkeep): put PNG, JPEG, WebP or BMP pictures there, or remove the folder";
+        let dir = tree(&["cat/0.png", "dog/0"]);
+        fs::write(dir.path().join("set/dog/0"), b"\x89PNG\r\n\x1a\n....").unwrap();
+        let ending =
+            "set/dog: its pictures (0) have no ending such as .png or .jpg, and only files with one are read: add it to their names";
+        assert!(read(&dir).unwrap_err().ends_with(ending));
         let domains = ["p/cat/0.png", "p/dog/0.png", "q/cat/0.png", "q/dog/0.png"];
         assert_eq!(told(&["cat/0.png", "dog/0.png", "emu/a.txt"]), [format!("SET/emu: {text}")]);
         assert_eq!(told(&["cat/0.png", "dog/0.png", "emu/.gitkeep"]), [format!("SET/emu: {hidden}")]);
@@ -796,6 +833,45 @@ mod tests {
             told(&["art/images/train/cat/0.png", "art/images/test/cat/1.png", "photo/train/cat/0.png"]),
             ["art cat Train art/images/train/cat/0.png", "art cat Test art/images/test/cat/1.png", "photo cat Train photo/train/cat/0.png"]
         );
+    }
+
+    #[test]
+    fn splits_above_change_nothing_of_what_folders_in_them_are() {
+        let split =
+            |paths: &[&str]| ["train", "test"].iter().flat_map(|s| paths.iter().map(move |p| format!("{s}/{p}"))).collect::<Vec<_>>();
+        let read = |paths: &[&str]| {
+            let dir = tree(&split(paths).iter().map(String::as_str).collect::<Vec<_>>());
+            let root = dir.path().join("set");
+            let show = |text: String| text.replace(root.to_str().unwrap(), "SET").replace(LAYOUTS, "LAYOUTS");
+            match layout(&Folder::scan(&root).unwrap()) {
+                Ok(layout) => layout
+                    .plans
+                    .iter()
+                    .flat_map(|p| [vec![format!("{}: {}", p.name, p.classes().join(", "))], p.notes.clone()].concat())
+                    .map(show)
+                    .collect(),
+                Err(message) => vec![show(message)],
+            }
+        };
+        let domains = ["photo/cat/0.png", "photo/dog/0.png", "sketch/house/0.png", "sketch/tree/0.png"];
+        assert_eq!(read(&domains), ["photo: cat, dog", "sketch: house, tree"]);
+        assert_eq!(read(&["animal/cat/0.png", "animal/dog/0.png", "plant/rose/0.png"]), ["animal: cat, dog", "plant: rose"]);
+        assert_eq!(
+            read(&["cat/0.png", "dog/0.png", "emu/old/0.png", "emu/new/0.png"]),
+            [
+                "set: cat, dog, emu",
+                "SET/train/emu: the 2 picture(s) in its folders (new/, old/) are taken for the class emu",
+                "SET/test/emu: the 2 picture(s) in its folders (new/, old/) are taken for the class emu"
+            ]
+        );
+        assert_eq!(
+            read(&["photo/cat/0.png", "photo/dog/0.png", "sketch/cat/0.png", "sketch/dog/0.png", "preview/0.png"]),
+            [
+                "SET/train: pictures lie right in preview/, but in folders below photo/, sketch/: it is not clear which are classes and which \
+                 are domains; LAYOUTS"
+            ]
+        );
+        assert_eq!(read(&["cat/images/0.png", "dog/Photos/0.png"]), ["set: cat, dog"]);
     }
 
     #[test]
@@ -876,6 +952,20 @@ mod tests {
              __MACOSX/cat/._0.png, cat/desktop.ini); 1 link to a missing file (cat/1.png); 1 link to a folder above it (cat/up); \
              1 picture in another format than PNG, JPEG, WebP or BMP (dog/1.gif); 1 picture without a picture's ending such as .png or .jpg \
              (cat/3); 1 picture outside the class folders (loose.png); 1 empty folder (bird); 1 not a picture (cat/a.txt)"
+        );
+    }
+
+    #[test]
+    fn several_of_a_kind_are_counted_in_the_plural() {
+        let dir = tree(&["cat/0.png", "dog/0.png", "dog/1.gif", "dog/2.tif", "1.png", "2.png", "a.txt", "b.txt", "dog/3", "dog/4"]);
+        let root = dir.path().join("set");
+        ["x", "y"].iter().for_each(|f| fs::create_dir(root.join(f)).unwrap());
+        ["dog/3", "dog/4"].iter().for_each(|f| fs::write(root.join(f), b"\x89PNG\r\n\x1a\n....").unwrap());
+        assert_eq!(
+            note("set", &root, &read(&dir).unwrap().0[0].left).unwrap(),
+            "set: 10 left out: 2 pictures in other formats than PNG, JPEG, WebP or BMP (dog/1.gif, dog/2.tif); 2 pictures without a picture's \
+             ending such as .png or .jpg (dog/3, dog/4); 2 pictures outside the class folders (1.png, 2.png); 2 empty folders (x, y); 2 not \
+             pictures (a.txt, b.txt)"
         );
     }
 

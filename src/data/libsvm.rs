@@ -5,7 +5,7 @@ use std::io::Read;
 
 use bzip2::read::MultiBzDecoder;
 
-use super::read::{MAX_UNPACKED, RawImages, RawSet, bad, pair, too_large};
+use super::read::{MAX_UNPACKED, RawImages, RawSet, bad, broken, pair, too_large};
 use crate::Result;
 
 const SIDE: usize = 16;
@@ -23,7 +23,7 @@ pub(super) fn usps(file: &str, bytes: &[u8]) -> Result<RawSet> {
     let text = std::str::from_utf8(&content)
         .map_err(|e| bad(file, format_args!("byte {}: not text; this is not a file of numbers, fetch it again", e.valid_up_to())))?;
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
-    for (i, line) in text.lines().enumerate() {
+    for (i, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
         let wrong = |what: std::fmt::Arguments| bad(file, format_args!("line {}: {what}", i + 1));
         let mut fields = line.split_ascii_whitespace();
         let Some(label) = fields.next() else { continue };
@@ -61,10 +61,7 @@ fn unpack<'a>(file: &str, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>> {
     }
     let mut content = Vec::new();
     let read = MultiBzDecoder::new(bytes).take(MAX_UNPACKED + 1).read_to_end(&mut content);
-    read.map_err(|e| {
-        let got = content.len();
-        bad(file, format_args!("damaged or truncated bzip2 data after {got} unpacked bytes ({e}); fetch the file again"))
-    })?;
+    read.map_err(|e| broken(file, "bzip2", content.len(), &e))?;
     if content.len() as u64 > MAX_UNPACKED { Err(too_large(file)) } else { Ok(Cow::Owned(content)) }
 }
 
@@ -89,7 +86,7 @@ mod tests {
         let pixels = &set.images.pixels;
         assert_eq!((pixels[0], pixels[256], pixels[512], pixels[513], pixels[767]), (0, 255, 0, 128, 191));
         let told = usps("f", &packed[..packed.len() - 9]).unwrap_err().to_string();
-        assert!(told.starts_with("f: damaged or truncated bzip2 data after"), "{told}");
+        assert!(told.starts_with("f: it is cut short after"), "{told}");
     }
 
     #[test]

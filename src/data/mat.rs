@@ -60,7 +60,7 @@ pub(super) fn svhn(file: &str, bytes: &[u8]) -> Result<RawSet> {
 fn unpack(file: &str, at: usize, packed: &[u8]) -> Result<Vec<u8>> {
     let mut content = Vec::new();
     let read = ZlibDecoder::new(packed).take(MAX_UNPACKED + 1).read_to_end(&mut content);
-    read.map_err(|e| bad(file, format_args!("byte {at}: damaged compressed variable ({e}); fetch the file again")))?;
+    read.map_err(|_| bad(file, format_args!("byte {at}: damaged compressed variable; fetch the file again")))?;
     if content.len() as u64 > MAX_UNPACKED { Err(too_large(file)) } else { Ok(content) }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use zip::ZipArchive;
 
 use super::array::{Array, Pixels};
-use super::read::{RawSet, bad, pair};
+use super::read::{RawSet, bad, broken, pair};
 use super::source::{Arrays, load};
 use super::unread;
 use crate::{Error, Result};
@@ -33,7 +33,7 @@ fn role(name: &str) -> Option<(Split, bool)> {
     let name = name.to_ascii_lowercase().replace(['-', '.'], "_");
     let split = |word: &str| match word {
         "train" | "training" => Some(Split::Train),
-        "val" | "valid" | "validation" => Some(Split::Validation),
+        "val" | "valid" | "validation" | "dev" => Some(Split::Validation),
         "test" | "testing" => Some(Split::Test),
         _ => None,
     };
@@ -77,7 +77,15 @@ impl Store {
         match self {
             Store::Archive(path) => {
                 let (name, mut archive, most) = open(path)?;
-                parse(&name, &mut Zipped { file: &name, archive: &mut archive, most })
+                let mut zipped = Zipped { file: &name, archive: &mut archive, most };
+                let mut arrays = parse(&name, &mut zipped)?;
+                let mut unused: Vec<String> = zipped.names().into_iter().filter(|name| role(name).is_none()).collect();
+                unused.sort_unstable();
+                if !unused.is_empty() {
+                    let (s, is) = if unused.len() == 1 { ("", "is") } else { ("s", "are") };
+                    arrays.notes.push(format!("{} array{s} of {name} {is} not used: {}", unused.len(), list(&unused)));
+                }
+                Ok(arrays)
             }
             Store::Files(dir, files) => parse(&dir.display().to_string(), &mut Beside(files)),
         }
@@ -111,8 +119,14 @@ fn open(path: &Path) -> Result<OpenArchive> {
     unread::check(&name, &start)?;
     file.rewind().map_err(fail)?;
     let most = file.metadata().map_err(fail)?.len().saturating_mul(64).clamp(1 << 30, 8 << 30);
-    let archive = ZipArchive::new(BufReader::new(file))
-        .map_err(|e| bad(&name, format_args!("not a readable npz (zip) archive ({e}); fetch or save it again")))?;
+    let archive = ZipArchive::new(BufReader::new(file)).map_err(|_| {
+        let what = match start[..] {
+            [] => "the file is empty",
+            [b'P', b'K', ..] => "not a readable npz (zip) archive: it is cut short or damaged",
+            _ => "not an npz (zip) archive",
+        };
+        bad(&name, format_args!("{what}; fetch or save it again"))
+    })?;
     Ok((name, archive, most))
 }
 
@@ -144,7 +158,7 @@ impl<R: Read + Seek> Named for Zipped<'_, R> {
         let entry = entry.map_err(|e| bad(&called, format_args!("{e}; save the file again with numpy.savez")))?;
         let mut content = Vec::new();
         let read = entry.take(self.most + 1).read_to_end(&mut content);
-        read.map_err(|e| bad(&called, format_args!("damaged after {} unpacked bytes ({e}); fetch or save the file again", content.len())))?;
+        read.map_err(|e| broken(&called, "zip", content.len(), &e))?;
         if content.len() as u64 > self.most {
             return Err(bad(&called, format_args!("it unpacks to more than {} GiB; use fewer or smaller images", self.most >> 30)));
         }
@@ -172,11 +186,17 @@ impl Named for Beside<'_> {
     }
 }
 
+/// The first twelve names.
+fn list(names: &[String]) -> String {
+    let more = if names.len() > 12 { ", …" } else { "" };
+    format!("{}{more}", names[..names.len().min(12)].join(", "))
+}
+
 /// The names of images and labels of the three splits; none for validation where there is none.
 fn find(file: &str, arrays: &dyn Named) -> Result<[Option<(String, String)>; 3]> {
     let mut names = arrays.names();
     names.sort_unstable();
-    let found = if names.is_empty() { "none".to_owned() } else { names.iter().take(12).cloned().collect::<Vec<_>>().join(", ") };
+    let found = if names.is_empty() { "none".to_owned() } else { list(&names) };
     let one = |split: Split, images: bool, word: &str| {
         let mut fits = names.iter().filter(|name| role(name) == Some((split, images)));
         match (fits.next(), fits.next()) {
@@ -240,9 +260,6 @@ fn parse(file: &str, arrays: &mut dyn Named) -> Result<Arrays> {
     let kept = validation.as_ref().map_or(0, |v| v.labels.len());
     if let Some(validation) = validation {
         train.append(file, validation)?;
-    }
-    if train.images.pixels.iter().all(|&p| p == 0) {
-        notes.push("all training images are black; check how they were saved".into());
     }
     Ok(Arrays { train, test, validation: kept, notes })
 }
@@ -370,6 +387,7 @@ mod tests {
             ("x_train", (Split::Train, true)),
             ("X_test", (Split::Test, true)),
             ("y_valid", (Split::Validation, false)),
+            ("x_dev", (Split::Validation, true)),
             ("xtrain", (Split::Train, true)),
             ("testY", (Split::Test, false)),
             ("train_x", (Split::Train, true)),
@@ -380,6 +398,24 @@ mod tests {
         for name in ["", "x", "arr_0", "train", "images", "é", "xé", "train_images_2"] {
             assert_eq!(role(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn arrays_without_a_part_are_named() {
+        let notes = |more: &[&str]| {
+            let more: Vec<_> = more.iter().map(|&name| (name, npy_file("|u1", "(1,)", &[1]))).collect();
+            let notes = read(&npz_file(&[good_npz(), more].concat())).unwrap().notes;
+            let without_folder = |note: &String| {
+                let (count, rest) = note.split_once(" of ").unwrap();
+                format!("{count} of {}", &rest[rest.find("the-file").unwrap()..])
+            };
+            notes.iter().map(without_folder).collect::<Vec<_>>()
+        };
+        assert_eq!(notes(&["label_names"]), ["1 array of the-file.npz is not used: label_names"]);
+        assert_eq!(
+            notes(&["x_unlabeled", "label_names", "x_extra", "y_extra"]),
+            ["4 arrays of the-file.npz are not used: label_names, x_extra, x_unlabeled, y_extra"]
+        );
     }
 
     #[test]
@@ -433,7 +469,9 @@ mod tests {
 
     #[test]
     fn damaged_npz_files_are_told_with_the_array() {
-        assert_says(&told(b"PK no zip"), &["not a readable npz"]);
+        assert_says(&told(b"PK no zip"), &["not a readable npz (zip) archive: it is cut short or damaged; fetch or save it again"]);
+        assert_says(&told(b"no zip"), &["the-file.npz: not an npz (zip) archive; fetch or save it again"]);
+        assert_says(&told(b""), &["the-file.npz: the file is empty; fetch or save it again"]);
         assert_says(&told(b"version https://git-lfs.github.com/spec/v1"), &["this is a git-lfs pointer"]);
         assert_says(
             &told(&npz_file(&good_npz()[..3])),
@@ -456,8 +494,6 @@ mod tests {
         assert_says(&told_with("train_images", npy_file("|O", "(3,)", &[0; 24])), &["its elements are Python objects"]);
         let unit = npy_file("<f4", "(1, 2, 2, 3)", &[1_f32; 12].map(f32::to_le_bytes).concat());
         assert_says(&told_with("test_images", unit), &["array test_images: its pixels go from 0 to 1, but those of", "to 255"]);
-        let black = read(&npz_file(&[&[("train_images", npy_file("|u1", "(3, 2, 2, 3)", &[0; 36]))], &good_npz()[1..]].concat())).unwrap();
-        assert_eq!(black.notes, ["all training images are black; check how they were saved"]);
     }
 
     #[test]

@@ -82,12 +82,23 @@ pub(super) fn unpack<'a>(file: &str, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>> {
     }
     let mut content = Vec::new();
     let read = MultiGzDecoder::new(bytes).take(MAX_UNPACKED + 1).read_to_end(&mut content);
-    read.map_err(|e| {
-        let got = content.len();
-        bad(file, format_args!("damaged or truncated gzip data after {got} unpacked bytes ({e}); fetch the file again"))
-    })?;
+    read.map_err(|e| broken(file, "gzip", content.len(), &e))?;
     check_unpacked(file, content.len())?;
+    if content.starts_with(&[0x1f, 0x8b]) {
+        return Err(bad(file, "it is gzipped twice: unpack it once, for example with gunzip"));
+    }
     Ok(Cow::Owned(content))
+}
+
+/// Packed data of that kind that end early or are damaged after so many unpacked bytes.
+pub(super) fn broken(file: &str, kind: &str, got: usize, error: &std::io::Error) -> Error {
+    bad(
+        file,
+        match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => format!("it is cut short after {got} unpacked bytes: fetch or save it again"),
+            _ => format!("its {kind} data are damaged after {got} unpacked bytes: fetch or save it again"),
+        },
+    )
 }
 
 pub(super) fn check_unpacked(file: &str, len: usize) -> Result<()> {
@@ -242,6 +253,8 @@ impl TextFormat {
 pub(super) fn text(file: &str, bytes: &[u8], format: TextFormat, classes: usize) -> Result<RawSet> {
     let content = std::str::from_utf8(bytes)
         .map_err(|e| bad(file, format_args!("byte {}: not text; this is not a file of numbers, fetch it again", e.valid_up_to())))?;
+    // Some editors begin a text with a mark of its encoding.
+    let content = content.trim_start_matches('\u{feff}');
     let (side, mut pixels, mut labels) = (format.side(), Vec::new(), Vec::new());
     let mut row: Vec<&str> = Vec::with_capacity(side * side + 1);
     for (i, line) in content.lines().enumerate() {
@@ -255,10 +268,11 @@ pub(super) fn text(file: &str, bytes: &[u8], format: TextFormat, classes: usize)
         }
         let values = row.len() + fields.count();
         if values != side * side + 1 {
+            let s = if values == 1 { "" } else { "s" };
             return Err(bad(
                 file,
                 format_args!(
-                    "line {line_number}: {values} values, but a label and {side}×{side} pixels make {}; the line is cut or \
+                    "line {line_number}: {values} value{s}, but a label and {side}×{side} pixels make {}; the line is cut or \
                      the file is of another kind",
                     side * side + 1
                 ),
@@ -362,7 +376,7 @@ mod tests {
         let short = idx_label_file(&[1, 2, 3]);
         assert_says(&message(idx_labels(f, &short[..10])), &["3 labels", "2 bytes follow"]);
         let packed = gz(&idx(50));
-        assert_says(&message(unpack(f, &packed[..packed.len() - 12])), &["gzip"]);
+        assert_says(&message(unpack(f, &packed[..packed.len() - 12])), &["it is cut short after"]);
     }
 
     #[test]
@@ -371,6 +385,29 @@ mod tests {
         assert_says(&message(pair("the-file", images(), "the-labels", vec![1])), &["2 images", "the-labels holds 1"]);
         let none = idx_images("a", &idx(0)).unwrap();
         assert_says(&message(pair("the-file", none, "the-labels", vec![])), &["no image"]);
+    }
+
+    #[test]
+    fn packed_files_are_whole_and_packed_once() {
+        let packed = gz(&idx(3));
+        assert_eq!(unpack("the-file", &packed).unwrap(), idx(3));
+        assert_eq!(message(unpack("the-file", &gz(&packed))), "the-file: it is gzipped twice: unpack it once, for example with gunzip");
+        let cut = message(unpack("the-file", &packed[..packed.len() - 9]));
+        assert!(cut.starts_with("the-file: it is cut short after ") && cut.ends_with(" unpacked bytes: fetch or save it again"), "{cut}");
+        let mut damaged = packed.clone();
+        let crc = damaged.len() - 8;
+        damaged[crc] ^= 1;
+        let damaged = message(unpack("the-file", &damaged));
+        assert_eq!(damaged, "the-file: its gzip data are damaged after 34 unpacked bytes: fetch or save it again");
+    }
+
+    #[test]
+    fn a_mark_of_the_encoding_is_passed_over() {
+        let row = format!("{}7\n", "16,".repeat(64));
+        let marked = text("the-file", format!("\u{feff}{row}").as_bytes(), TextFormat::Optdigits, 10).unwrap();
+        assert_eq!(marked, text("the-file", row.as_bytes(), TextFormat::Optdigits, 10).unwrap());
+        let short = message(text("the-file", b"1\n", TextFormat::Optdigits, 10));
+        assert!(short.starts_with("the-file: line 1: 1 value, but a label and 8"), "{short}");
     }
 
     #[test]

@@ -254,10 +254,14 @@ pub(super) fn files_of(dir: &Path) -> Result<Vec<(String, PathBuf)>> {
 /// The content of a data file.
 ///
 /// # Errors
-/// [`Error::Io`] where it cannot be read; [`Error::Data`] where it is a git-lfs pointer or a web page.
+/// [`Error::Io`] where it cannot be read; [`Error::Data`] where it is empty, a git-lfs pointer or a web page.
 pub(super) fn load(path: &Path) -> Result<Vec<u8>> {
     let bytes = fs::read(path).map_err(|source| Error::Io { action: "cannot read", path: path.to_owned(), source })?;
-    unread::check(&path.display().to_string(), &bytes)?;
+    let file = path.display().to_string();
+    if bytes.is_empty() {
+        return Err(read::bad(&file, "the file is empty: fetch or save it again"));
+    }
+    unread::check(&file, &bytes)?;
     Ok(bytes)
 }
 

@@ -41,21 +41,26 @@ pub(super) enum Why {
 }
 
 impl Why {
-    /// The reason, in the words of a note.
-    fn words(self) -> &'static str {
+    /// The reason, in the words of a note, for `count` of them.
+    fn words(self, count: usize) -> &'static str {
+        let of = |one, several| if count == 1 { one } else { several };
         match self {
             Why::Hidden => "hidden",
             Why::System => "made by the operating system",
-            Why::Gone => "link to a missing file",
-            Why::Circle => "link to a folder above it",
-            Why::Format => "picture in another format than PNG, JPEG, WebP or BMP",
-            Why::Ending => "picture without a picture's ending such as .png or .jpg",
-            Why::Loose => "picture outside the class folders",
+            Why::Gone => of("link to a missing file", "links to missing files"),
+            Why::Circle => of("link to a folder above it", "links to a folder above them"),
+            Why::Format => {
+                of("picture in another format than PNG, JPEG, WebP or BMP", "pictures in other formats than PNG, JPEG, WebP or BMP")
+            }
+            Why::Ending => {
+                of("picture without a picture's ending such as .png or .jpg", "pictures without a picture's ending such as .png or .jpg")
+            }
+            Why::Loose => of("picture outside the class folders", "pictures outside the class folders"),
             Why::Beside => "in a folder that is no part of the data set's layout",
             Why::Unused => "beside the files that are read",
             Why::Name => "in a folder whose name is not Unicode",
-            Why::Empty => "empty folder",
-            Why::Other => "not a picture",
+            Why::Empty => of("empty folder", "empty folders"),
+            Why::Other => of("not a picture", "not pictures"),
         }
     }
 
@@ -159,7 +164,8 @@ pub(super) fn note(name: &str, dir: &Path, left: &[Left]) -> Option<String> {
         let shown = path.strip_prefix(dir).unwrap_or(path).display().to_string();
         by_reason.entry(*why).or_default().push(shown.chars().map(|c| if c.is_control() { '?' } else { c }).collect());
     }
-    let reasons: Vec<String> = by_reason.iter().map(|(why, paths)| format!("{} {} ({})", paths.len(), why.words(), few(paths))).collect();
+    let reasons: Vec<String> =
+        by_reason.iter().map(|(why, paths)| format!("{} {} ({})", paths.len(), why.words(paths.len()), few(paths))).collect();
     (!left.is_empty()).then(|| format!("{name}: {} left out: {}", left.len(), reasons.join("; ")))
 }
 
