@@ -14,11 +14,19 @@ fn splitmix(arguments: &[&str]) -> Command {
     command
 }
 
+/// Options with a value each, without those that `more` has, then `more`.
+fn options<'a>(own: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
+    let kept = own.chunks(2).filter(|option| !more.contains(&option[0]));
+    kept.flatten().chain(more).copied().collect()
+}
+
 /// A training small enough for a software driver, in its own folder.
 fn training(out: &Path, more: &[&str]) -> Command {
-    let mut command = splitmix(&["train", "--domains", "optdigits,synth-digits", "--clients-per-domain", "1"]);
-    command.args(["--train-per-domain", "60", "--base-width", "1/64", "--budgets", "64-32", "--batch-size", "8"]);
-    command.args(["--rounds", "4", "--validate-every", "1", "--eval-batch-size", "400", "--out"]).arg(out).args(more);
+    let data = ["--domains", "optdigits,synth-digits", "--clients-per-domain", "1", "--train-per-domain", "60"];
+    let model = ["--base-width", "1/64", "--budgets", "64-32", "--batch-size", "8"];
+    let own = [&data[..], &model, &["--rounds", "4", "--validate-every", "1", "--eval-batch-size", "400"]].concat();
+    let mut command = splitmix(&["train"]);
+    command.args(options(&own, more)).arg("--out").arg(out);
     command
 }
 
@@ -456,9 +464,8 @@ fn an_adversarial_run_is_resumed_tested_at_any_lambda_mixed_and_used() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name);
     let adversarial = |out: &Path, more: &[&str]| {
-        let mut command = training(out, &["--lambda-train", "0.5", "--train-attack", "pgd-2", "--bn-mode", "tracked", "--local-bn"]);
-        command.args(["--rescale-layer", "false", "--schedule", "none", "--rounds", "2"]).args(more);
-        command
+        let own = ["--lambda-train", "0.5", "--train-attack", "pgd-2", "--bn-mode", "tracked", "--rescale-layer", "false"];
+        training(out, &options(&[&own[..], &["--schedule", "none", "--rounds", "2"]].concat(), &[&["--local-bn"], more].concat()))
     };
     let whole = path("whole");
     let done = output(&mut adversarial(&whole, &[]));
@@ -537,11 +544,8 @@ fn corners_are_trained_side_by_side_and_tested_at_any_width() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name);
     for method in ["hetero-fl", "shetero-fl"] {
-        let corners = |out: &Path, more: &[&str]| {
-            let mut command = training(out, &["--method", method, "--schedule", "none", "--rounds", "2"]);
-            command.args(more);
-            command
-        };
+        let corners =
+            |out: &Path, more: &[&str]| training(out, &options(&["--method", method, "--schedule", "none", "--rounds", "2"], more));
         let whole = path(method);
         let done = output(&mut corners(&whole, &[]));
         let told = String::from_utf8_lossy(&done.stderr);
@@ -707,7 +711,7 @@ fn a_run_begins_with_the_bases_of_a_checkpoint() {
     assert!(config.contains("init = ") && config.contains("init-checksum = "), "{config}");
     // With next to no learning rate, what a round leaves is what it began with.
     let still = path("still");
-    succeed(&mut training(&still, &[init, &["--lr", "1e-12", "--rounds", "1"]].concat()));
+    succeed(&mut training(&still, &options(init, &["--lr", "1e-12", "--rounds", "1"])));
     let values = |bytes: &[u8]| bytes.as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word)).collect::<Vec<_>>();
     let (began, left) = (tensors(Path::new(&from)), tensors(&still.join("last.safetensors")));
     assert_eq!(began.keys().collect::<Vec<_>>(), left.keys().collect::<Vec<_>>());
@@ -743,7 +747,8 @@ fn a_run_begins_with_the_bases_of_a_checkpoint() {
 
     // Norms that the file has not are made of those it has.
     let notes = |name: &str, more: &[&str]| {
-        let done = output(&mut training(&path(name), &[init, &["--rounds", "1", "--train-attack", "pgd-1"], more].concat()));
+        let own = options(init, &["--rounds", "1", "--train-attack", "pgd-1"]);
+        let done = output(&mut training(&path(name), &options(&own, more)));
         let text = String::from_utf8_lossy(&done.stderr).into_owned();
         assert!(done.status.success(), "{text}");
         text.lines()
@@ -886,8 +891,8 @@ fn a_model_is_tested_where_its_data_is_and_a_lesser_grid_replaces_none() {
 
     // The environment is for data that has moved.
     let eval = |more: &[&str]| {
-        let mut command = splitmix(&["eval", &run, "--images-per-client", "8"]);
-        command.args(more);
+        let mut command = splitmix(&["eval", &run]);
+        command.args(options(&["--images-per-client", "8"], more));
         command
     };
     succeed(eval(&[]).env("SPLITMIX_DATA", "/nowhere"));
@@ -900,7 +905,7 @@ fn a_model_is_tested_where_its_data_is_and_a_lesser_grid_replaces_none() {
     std::fs::rename(path("moved"), path("data")).expect("renamed");
 
     // The grid that the folder keeps.
-    let grid = |more: &[&str]| eval(&[&["--grid", "--attack", "pgd-1"], more].concat());
+    let grid = |more: &[&str]| eval(&[&["--grid"], &options(&["--attack", "pgd-1"], more)[..]].concat());
     let kept = || std::fs::read(path("run/grid.json")).expect("a grid");
     fail(&mut grid(&["--page", &text("no/x.html")]), 2, &["no/x.html", "no folder"]);
     succeed(&mut grid(&[]));
@@ -1355,8 +1360,8 @@ fn parameters_of_other_programs_are_imported_or_refused_by_what_is_wrong() {
     let path = |name: &str| folder.path().join(name);
     let text = |name: &str| path(name).display().to_string();
     let import = |from: &str, to: &str, more: &[&str]| {
-        let mut command = splitmix(&["import", &text(from), "--to", &text(to), "--method", "fedavg", "--width", "1/64"]);
-        command.args(more);
+        let mut command = splitmix(&["import", &text(from), "--to", &text(to)]);
+        command.args(options(&["--method", "fedavg", "--width", "1/64"], more));
         command
     };
     let tracked = ["--bn-mode", "tracked"];
@@ -1480,7 +1485,7 @@ fn parameters_of_other_programs_are_imported_or_refused_by_what_is_wrong() {
     succeed(&mut splitmix(&["mix", &text("plain.safetensors"), "--to", &text("mixed"), "--onnx", &text("mixed.onnx")]));
 
     // What is asked for beyond what there is.
-    fail(predict("plain.safetensors").args(["--top", "0"]), 2, &["0 is not in 1.."]);
+    fail(predict("plain.safetensors").args(["--top", "0"]), 2, &["--top 0: it must be a whole number, at least 1"]);
     let said = |command: &mut Command| {
         let done = output(command);
         assert!(done.status.success(), "{done:?}");

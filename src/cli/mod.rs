@@ -29,7 +29,6 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(
     name = "splitmix",
-    args_override_self = true,
     version,
     after_help = "Exit codes: 0 done, 1 run-time failure, 2 usage, configuration or data, 130 interrupted \
                   or out of time.\n\
