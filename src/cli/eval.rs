@@ -1,7 +1,7 @@
 //! `splitmix eval`
 
 use super::train::{client_rows, report_table};
-use super::{check_output, effective, load_data, open_gpu, percent, print, table};
+use super::{check_apart, check_output, effective, load_data, open_gpu, percent, print, table};
 use crate::data::Dataset;
 use crate::fl::{Attack, Client, Ratio};
 use crate::report::{self, Grid};
@@ -236,6 +236,7 @@ impl Asked<'_> {
 
 pub(super) async fn run(args: Args) -> Result<()> {
     args.json.iter().chain(&args.page).try_for_each(|file| check_output(file))?;
+    args.json.iter().zip(&args.page).try_for_each(|(json, page)| check_apart(json, page, "page"))?;
     args.lambda.iter().try_for_each(|all| check_distinct("lambda", &all.0))?;
     args.attack.iter().try_for_each(|all| check_distinct("attack", &all.0))?;
     args.widths.iter().try_for_each(|all| check_distinct("widths", &all.0))?;

@@ -17,7 +17,9 @@ mod web;
 use crate::data::{self as sets, Dataset};
 use crate::error::OneLine;
 use crate::gpu::{Gpu, GpuOptions};
+use crate::report::{CLIENTS, TEST};
 use crate::run::config::{DEALING, DataSource};
+use crate::run::run_dir::{BEST, CONFIG, LAST, METRICS, TIMING, folder_of};
 use crate::run::written::expanded;
 use crate::run::{TrainConfig, TrainOverrides};
 use crate::{Error, Result};
@@ -230,9 +232,26 @@ fn note(what: impl std::fmt::Display) {
     eprintln!("note: {}", OneLine(&what.to_string()));
 }
 
-/// Checks before the slow part that a result can be written to this file: that the folder it is to be in is there.
+/// Checks before the slow part that a result that is no checkpoint can be written to this file.
 fn check_output(file: &Path) -> Result<()> {
-    let folder = crate::run::run_dir::folder_of(file);
+    if ending(file).is_some_and(|ending| ending == "safetensors") {
+        return Err(Error::Config(format!("{}: only checkpoints end in .safetensors: name the file otherwise", file.display())));
+    }
+    check_place(file)
+}
+
+/// A file's ending, in small letters.
+fn ending(file: &Path) -> Option<String> {
+    file.extension().map(|ending| ending.to_string_lossy().to_lowercase())
+}
+
+/// Checks that the folder that a file is to be in is there, and that it is none of the files that train keeps in a run's folder.
+fn check_place(file: &Path) -> Result<()> {
+    let folder = folder_of(file);
+    let of_run = |name: &std::ffi::OsStr| [CONFIG, METRICS, TIMING, LAST, BEST, TEST, CLIENTS].iter().any(|own| name == *own);
+    if file.file_name().is_some_and(of_run) && folder.join(CONFIG).is_file() {
+        return Err(Error::Config(format!("{} is a file of the run in {}: name another", file.display(), folder.display())));
+    }
     if file.is_dir() || file.file_name().is_none() {
         return Err(Error::Config(format!("{} is a folder: name a file", file.display())));
     }
@@ -247,7 +266,17 @@ fn check_new(file: &Path) -> Result<()> {
     if file.is_file() {
         return Err(Error::Config(format!("{} exists already: name another file", file.display())));
     }
-    check_output(file)
+    check_place(file)
+}
+
+/// Checks that two files to write are not one.
+fn check_apart(one: &Path, other: &Path, option: &str) -> Result<()> {
+    // They need not be there yet.
+    let whole = |file: &Path| std::fs::canonicalize(folder_of(file)).ok().zip(file.file_name().map(std::ffi::OsStr::to_os_string));
+    match whole(one) == whole(other) {
+        true => Err(Error::Config(format!("{} is named for both files: name another with --{option}", other.display()))),
+        false => Ok(()),
+    }
 }
 
 /// A share as a percentage, or a dash.
