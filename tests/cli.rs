@@ -630,6 +630,31 @@ fn a_run_ends_when_its_time_is_up_and_goes_on_to_the_same_result() {
     assert!(std::fs::read_to_string(&page).expect("a page").contains("optdigits-0"));
     assert!(std::fs::read_to_string(&csv).expect("a table").starts_with("group,width,domain"));
     fail(&mut splitmix(&["report", "nowhere"]), 2, &["nowhere"]);
+
+    // No file of the run is overwritten, and no result by another.
+    let (run, other) = (whole.display().to_string(), folder.path().join("other").display().to_string());
+    let own = |name: &str| whole.join(name).display().to_string();
+    let to_own = |command: &[&str], name: &str| {
+        let words = format!("{} is a file of the run in {run}: name another", own(name));
+        fail(splitmix(command).arg(own(name)), 2, &[&words]);
+    };
+    to_own(&["report", &run, "--to"], "test.json");
+    to_own(&["eval", &run, "--json"], "metrics.jsonl");
+    to_own(&["data", "--sheet"], "config.toml");
+    fail(
+        splitmix(&["eval", &run, "--json"]).arg(own("best.safetensors")),
+        2,
+        &["only checkpoints end in .safetensors: name the file otherwise"],
+    );
+    fail(&mut splitmix(&["report", &run, "--to", &other, "--csv", &other]), 2, &["is named for both files: name another with --csv"]);
+    let words = ["m.onnx: a checkpoint is no .onnx file: write --to m.safetensors, and add --onnx m.onnx for one"];
+    fail(&mut splitmix(&["mix", &run, "--to", "m.onnx"]), 2, &words);
+    std::fs::remove_file(whole.join("test.json")).expect("removed");
+    let done = output(&mut splitmix(&["report", &run, "--to", &other]));
+    let told = String::from_utf8_lossy(&done.stderr);
+    let words =
+        format!("note: {run} has no test.json, so its accuracies are not shown: finish it with splitmix train --resume --out {run}\n");
+    assert!(done.status.success() && told == words, "{told}");
 }
 
 #[test]
