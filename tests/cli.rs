@@ -1123,6 +1123,16 @@ fn clients_may_be_named_in_a_file() {
     // The file may move with its pictures; the same partition is read again.
     std::fs::rename(path("wards.csv"), path("moved.csv")).expect("renamed");
     fail(&mut splitmix(&["eval", &path("run")]), 2, &["wards.csv: there is no such file", "--clients-file"]);
+    let moved = ["wards.csv: there is no such file: if the model's data have moved, name their place with --clients-file"];
+    fail(&mut splitmix(&["train", "--resume", "--out", &path("run")]), 2, &moved);
+    // Classes of other names may begin with the bases, but not without a word.
+    let renamed = std::fs::read_to_string(path("moved.csv")).expect("read").replace(",dark,", ",night,");
+    std::fs::write(path("renamed.csv"), renamed).expect("written");
+    let options = ["--clients-file", &path("renamed.csv"), "--base-width", "1/32", "--budgets", "32-16", "--batch-size", "4"];
+    let done = output(splitmix(&["train", "--init", &path("run"), "--rounds", "1", "--out", &path("begun")]).args(options));
+    let told = String::from_utf8_lossy(&done.stderr);
+    let words = "best.safetensors: its classes were dark, light, the data has light, night: each takes the output of that place";
+    assert!(done.status.success() && told.contains("note: init = ") && told.contains(words), "{told}");
     fail(&mut splitmix(&["eval", &path("run"), "--data-dir", &path("")]), 2, &["clients file, so --data-dir has no effect"]);
     let text = succeed(&mut splitmix(&["eval", &path("run"), "--clients-file", &path("moved.csv"), "--clients"]));
     assert!(text.contains("Ulm") && text.contains("Kiel"), "{text}");
