@@ -264,6 +264,11 @@ fn bad_input_is_told_in_a_line_and_by_the_exit_code() {
     with_config("seed = 1\nlerning-rate = 0.1\n", &["config.toml, line 2", "lerning-rate"]);
     with_config("lr = \"fast\"\n", &["config.toml, line 1", "lr"]);
     with_config("lr = \n", &["config.toml, line 1"]);
+    with_config("seed = 1\nlr = -1\n", &["config.toml, line 2: lr = -1: it must be a number above 0"]);
+    fail(&mut train(&["--widths", "1/32,2/64"]), 2, &["widths = 1/32: this width is there twice: leave one out"]);
+    let fixed = ["--method", "fedavg", "--rescale-init", "--rescale-layer", "true", "--adapter", "no such card"];
+    let words = ["note: --rescale-init has no effect: with fedavg it is always off", "note: --rescale-layer has no effect: with fedavg"];
+    fail(&mut train(&fixed), 2, &words);
     fail(&mut train(&["--config", "no-such.toml"]), 2, &["no-such.toml: there is no such file"]);
 
     // Data.
@@ -838,6 +843,16 @@ fn images_are_dealt_by_the_partition_that_is_named() {
     fail(&mut splitmix(&["data", "--imbalance-factor", "1e30"]), 2, &["imbalance-factor = 1e30", "from 1 to 1e9"]);
     let (_, notes) = dealt(&["--lr", "0.1", "--rounds", "3", "--seed", "2"]);
     assert_eq!(notes, "note: --rounds, --lr: no effect on what this command shows\n");
+    for (options, said) in [
+        (&["--train-per-domain", "99999"][..], "train-per-domain = 99999 has no effect: no domain has more than 1200 training images"),
+        (
+            &["--consistent-test-classes"],
+            "consistent-test-classes has no effect without partition = classes; test-partition = own is for all",
+        ),
+        (&["--method", "fedavg", "--budgets", "8-4"], "budgets = 8-4 has no effect with fedavg, whose clients all train one width"),
+    ] {
+        assert_eq!(dealt(options).1, format!("note: {said}\n"));
+    }
 }
 
 #[test]

@@ -341,7 +341,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
 }
 
 /// Checks that no value of an option is there twice: it would be tested twice.
-fn check_distinct<T: PartialEq + std::fmt::Display>(option: &str, values: &[T]) -> Result<()> {
+pub(super) fn check_distinct<T: PartialEq + std::fmt::Display>(option: &str, values: &[T]) -> Result<()> {
     match values.iter().enumerate().find(|(i, value)| values[..*i].contains(value)) {
         Some((_, twice)) => Err(Error::Config(format!("--{option}: {twice} is there twice: leave one out"))),
         None => Ok(()),

@@ -192,12 +192,34 @@ fn configuration(file: Option<&Path>, mut flags: TrainOverrides) -> Result<Train
         flags.data = Some(DataSource::Csv);
     }
     let given = flags.given();
-    let config = effective(TrainConfig::load(file, flags)?)?;
+    let rescaling = [("rescale-init", flags.rescale_init), ("rescale-layer", flags.rescale_layer)];
+    let config = effective(TrainConfig::load(file, flags)?).map_err(|error| match (file, &error) {
+        // What is wrong may be in the file, if no flag is at fault.
+        (Some(path), Error::Config(message)) => in_file(path, message, &given).unwrap_or(error),
+        _ => error,
+    })?;
+    for ((key, given), value) in rescaling.into_iter().zip([config.rescale_init, config.rescale_layer]) {
+        if given.is_some_and(|given| given != value) {
+            note(format!("--{key} has no effect: with {} it is always {}", config.method, if value { "on" } else { "off" }));
+        }
+    }
     // Also where the value is the default, which the configuration cannot tell from an option that is not given.
     match given.into_iter().find(|key| config.data == DataSource::Csv && DEALING.contains(&key.as_str())) {
         Some(key) => Err(Error::Config(format!("--{key}: the clients file says who has which images: leave it out"))),
         None => Ok(config),
     }
+}
+
+/// An error about an option that a file sets, with the file and the line; nothing where a flag sets it.
+fn in_file(path: &Path, message: &str, flags: &[String]) -> Option<Error> {
+    let key = message.split([' ', ':']).next()?;
+    if flags.iter().any(|flag| flag == key) {
+        return None;
+    }
+    let text = std::fs::read_to_string(path).ok()?;
+    let sets = |line: &str| line.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='));
+    let line = text.lines().position(sets)? + 1;
+    Some(Error::Config(format!("{}, line {line}: {message}", path.display())))
 }
 
 /// Fills in the environment's data folder, then validates.

@@ -362,6 +362,13 @@ pub(super) fn unused_images(clients: &[Client], dataset: &Dataset) -> Option<Str
     (!domains.is_empty()).then(|| format!("no client has {}: the options and the partition leave these out", domains.join(", ")))
 }
 
+/// Says that a limit to the training images is above what every domain has.
+pub(super) fn unused_limit(config: &TrainConfig, dataset: &Dataset) -> Option<String> {
+    let limit = config.train_per_domain?;
+    let most = dataset.domains.iter().map(|domain| domain.train.len() - domain.validation).max()?;
+    (limit > most).then(|| format!("train-per-domain = {limit} has no effect: no domain has more than {most} training images"))
+}
+
 /// Says what is about to be trained; `with_table`: with the table of clients, where training begins.
 fn introduce(together: &Together, dataset: &Dataset, with_table: bool) {
     let all = together.runs();
@@ -420,6 +427,9 @@ fn introduce(together: &Together, dataset: &Dataset, with_table: bool) {
             );
         }
         f.notes.iter().for_each(note);
+        if let Some(unused) = unused_limit(c, dataset) {
+            note(unused);
+        }
         if let Some(unused) = unused_images(&f.clients, dataset) {
             note(unused);
         }

@@ -640,6 +640,9 @@ impl TrainConfig {
                 }
             }
         }
+        for (index, width) in self.widths.0.iter().enumerate() {
+            check(!self.widths.0[..index].contains(width), "widths", width, "this width is there twice: leave one out")?;
+        }
         self.test_split(self.scheme()?)?;
         let stages = self.stages();
         let rising = stages.windows(2).all(|pair| pair[0].trained < pair[1].trained && pair[0].planned < pair[1].planned);
@@ -733,17 +736,11 @@ impl TrainConfig {
         if self.method != MethodName::FedAvg && self.width != default.width {
             warnings.push(format!("width = {}: {unused} with {}; widths says which are tested", self.width, self.method));
         }
-        if self.consistent_test_classes && !matches!(self.scheme(), Ok(Scheme::Classes { .. })) {
-            warnings.push(format!("consistent-test-classes = true: {unused} without partition = classes; test-partition = own is for all"));
-        }
         if self.optimizer == OptimizerName::Adam && self.momentum != default.momentum {
             warnings.push(format!("momentum = {}: {unused} with adam", self.momentum));
         }
         if self.method != MethodName::SplitMix && self.base_width != default.base_width {
             warnings.push(format!("base-width = {}: {unused} with {}", self.base_width, self.method));
-        }
-        if self.method == MethodName::FedAvg && self.budgets != default.budgets {
-            warnings.push(format!("budgets = {}: {unused} with fedavg, whose clients all train one width", self.budgets));
         }
         warnings.extend(self.unused_dealing());
         warnings
@@ -765,6 +762,12 @@ impl TrainConfig {
         let mut unused: Vec<String> = unused.into_iter().map(|(key, own, why)| format!("{key} = {own} has no effect: {why}")).collect();
         if self.data == DataSource::Embedded && self.test_ratio != default.test_ratio {
             unused.push(format!("test-ratio = {} has no effect: the images inside the program have a test split", self.test_ratio));
+        }
+        if self.consistent_test_classes && !matches!(self.scheme(), Ok(Scheme::Classes { .. })) {
+            unused.push("consistent-test-classes has no effect without partition = classes; test-partition = own is for all".into());
+        }
+        if self.method == MethodName::FedAvg && self.budgets != default.budgets {
+            unused.push(format!("budgets = {} has no effect with fedavg, whose clients all train one width", self.budgets));
         }
         unused
     }
@@ -1357,7 +1360,7 @@ mod tests {
             |c| (c.method, c.base_width) = (MethodName::FedAvg, "1/4".parse().unwrap()),
             "base-width = 1/4: it has no effect with fedavg",
         );
-        warned(|c| (c.method, c.budgets) = (MethodName::FedAvg, "8-2".parse().unwrap()), "budgets = 8-2: it has no effect with fedavg");
+        warned(|c| (c.method, c.budgets) = (MethodName::FedAvg, "8-2".parse().unwrap()), "budgets = 8-2 has no effect with fedavg");
         warned(|c| c.test_ratio = 0.3, "test-ratio = 0.3 has no effect: the images inside the program have a test split");
         warned(|c| c.smallest_share = 5, "smallest-share = 5 has no effect: it is for partition = dirichlet or sizes");
         let file = |c: &mut TrainConfig| (c.data, c.clients_file) = (DataSource::Csv, Some("c.csv".into()));
