@@ -1068,7 +1068,12 @@ impl TrainConfig {
     /// [`Error::Config`] naming the first option that differs, with both values.
     pub fn check_resume(&self, saved: &TrainConfig) -> Result<()> {
         let (now, then) = (self.as_object()?, saved.as_object()?);
-        let shown = |value: Option<&serde_json::Value>| value.map_or("no value".to_string(), |value| value.to_string());
+        let shown = |value: Option<&serde_json::Value>| match value {
+            // A described network is long.
+            Some(serde_json::Value::Object(network)) => network.get("name").map_or("another".into(), |name| format!("{name} of a file")),
+            Some(value) => value.to_string(),
+            None => "no value".to_string(),
+        };
         for key in TrainConfig::keys() {
             let free = match key.as_str() {
                 "rounds" => self.schedule != Schedule::Cos || self.continues(saved),
@@ -1076,13 +1081,19 @@ impl TrainConfig {
                 key => FREE_ON_RESUME.contains(&key),
             };
             if !free && now.get(&key) != then.get(&key) {
-                return Err(Error::Config(format!(
-                    "{key} is {} but the run was started with {}: resume without {key}, or start another run in another folder; \
-                     only rounds (raised), {} may change",
-                    shown(now.get(&key)),
-                    shown(then.get(&key)),
-                    FREE_ON_RESUME[1..].join(", ")
-                )));
+                let (own, before) = (shown(now.get(&key)), shown(then.get(&key)));
+                // Other rounds than a resume asks for are those of an edited file.
+                let what = match key.as_str() {
+                    "rounds" if self.rounds > saved.rounds => {
+                        format!("set it back to {before}; to train on, resume with --rounds {own}")
+                    }
+                    "rounds" => format!("set it back to {before}"),
+                    key => format!(
+                        "set it back or resume without {key}, or start another run in another folder; only rounds (raised), {} may change",
+                        FREE_ON_RESUME[1..].join(", ")
+                    ),
+                };
+                return Err(Error::Config(format!("{key} is {own} but the run was started with {before}: {what}")));
             }
         }
         Ok(())
@@ -1668,7 +1679,12 @@ mod tests {
         });
         same.unwrap().check_resume(&saved).unwrap();
         let message = valid(|c| c.lr = 0.1).unwrap().check_resume(&saved).unwrap_err().to_string();
-        assert!(message.contains("lr is 0.1 but the run was started with 0.05"), "{message}");
+        assert!(message.contains("lr is 0.1 but the run was started with 0.05: set it back or resume without lr, or start"), "{message}");
+        let message = valid(|c| c.rounds = 90).unwrap().check_resume(&saved).unwrap_err().to_string();
+        assert_eq!(message, "rounds is 90 but the run was started with 18: set it back to 18; to train on, resume with --rounds 90");
+        let described = Architecture::built_in("alexnet").unwrap();
+        let message = valid(|c| c.network = NetworkChoice::Described(described)).unwrap().check_resume(&saved).unwrap_err().to_string();
+        assert!(message.starts_with("network is \"alexnet\" of a file but the run was started with \"digits\": "), "{message}");
         let message = valid(|c| c.clients_per_round = Some(3)).unwrap().check_resume(&saved).unwrap_err().to_string();
         assert!(message.contains("started with no value"), "{message}");
         // More rounds would stretch the cosine, but not a constant rate.
