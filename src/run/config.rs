@@ -1142,7 +1142,11 @@ mod file {
                 NetworkChoice::Named(path) if Path::new(&path).extension().is_some_and(|e| e == "toml") => {
                     let file = expanded(path.into()).map_err(|e| Error::Config(format!("network = {e}")))?;
                     let text = read_text(&file, "cannot read the network")?;
-                    let described = Architecture::from_toml(&text).map_err(|e| Error::Config(format!("{}: {e}", file.display())))?;
+                    let described = Architecture::from_toml(&text).map_err(|e| {
+                        let message = e.to_string();
+                        let between = if message.starts_with("line ") { ", " } else { ": " };
+                        Error::Config(format!("{}{between}{message}", file.display()))
+                    })?;
                     Ok(NetworkChoice::Described(described))
                 }
                 other => Ok(other),
