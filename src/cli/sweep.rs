@@ -8,7 +8,7 @@ use crate::data::Dataset;
 use crate::report::{PAGE, Run, TEST, difference, groups, page};
 use crate::run::config::DataSource;
 use crate::run::run_dir::{CONFIG, Resumed, RunDir, folder_of, write_atomically};
-use crate::run::written::{expanded, misspelled, read_text};
+use crate::run::written::{expanded, misspelled, read_options, read_text};
 use crate::run::{TrainConfig, TrainOverrides, model};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -326,7 +326,7 @@ async fn prepare<'a>(
 /// Every run's configuration, checked.
 fn configurations(file: &Path, data_dir: Option<&Path>) -> Result<Vec<TrainConfig>> {
     let wrong = |e: &dyn std::fmt::Display| Error::Config(format!("{}: {e}", file.display()));
-    let sweep = Sweep::parse(&read_text(file, "cannot read the sweep")?).map_err(|e| wrong(&e))?;
+    let sweep = Sweep::parse(&read_options(file, "cannot read the sweep")?).map_err(|e| wrong(&e))?;
     let mut common = toml::Table::new();
     if let Some(config) = &sweep.config {
         let path = folder_of(file).join(config);

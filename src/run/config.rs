@@ -1128,7 +1128,7 @@ impl TrainConfig {
 
 #[cfg(feature = "native")]
 mod file {
-    use super::super::written::{expanded, explained, read_text};
+    use super::super::written::{expanded, explained, read_options, read_text};
     use super::*;
     use std::path::Path;
 
@@ -1184,7 +1184,7 @@ mod file {
         pub fn load(file: Option<&Path>, flags: TrainOverrides) -> Result<TrainConfig> {
             let mut config = match file {
                 None => TrainConfig::default(),
-                Some(path) => TrainConfig::from_toml(&read_text(path, "cannot read the configuration")?, path)?,
+                Some(path) => TrainConfig::from_toml(&read_options(path, "cannot read the configuration")?, path)?,
             };
             flags.apply(&mut config);
             config.with_files()
