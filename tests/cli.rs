@@ -14,11 +14,19 @@ fn splitmix(arguments: &[&str]) -> Command {
     command
 }
 
+/// Options with a value each, without those that `more` has, then `more`.
+fn options<'a>(own: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
+    let kept = own.chunks(2).filter(|option| !more.contains(&option[0]));
+    kept.flatten().chain(more).copied().collect()
+}
+
 /// A training small enough for a software driver, in its own folder.
 fn training(out: &Path, more: &[&str]) -> Command {
-    let mut command = splitmix(&["train", "--domains", "optdigits,synth-digits", "--clients-per-domain", "1"]);
-    command.args(["--train-per-domain", "60", "--base-width", "1/64", "--budgets", "64-32", "--batch-size", "8"]);
-    command.args(["--rounds", "4", "--validate-every", "1", "--eval-batch-size", "400", "--out"]).arg(out).args(more);
+    let data = ["--domains", "optdigits,synth-digits", "--clients-per-domain", "1", "--train-per-domain", "60"];
+    let model = ["--base-width", "1/64", "--budgets", "64-32", "--batch-size", "8"];
+    let own = [&data[..], &model, &["--rounds", "4", "--validate-every", "1", "--eval-batch-size", "400"]].concat();
+    let mut command = splitmix(&["train"]);
+    command.args(options(&own, more)).arg("--out").arg(out);
     command
 }
 
@@ -258,6 +266,11 @@ fn bad_input_is_told_in_a_line_and_by_the_exit_code() {
     with_config("seed = 1\nlerning-rate = 0.1\n", &["config.toml, line 2", "lerning-rate"]);
     with_config("lr = \"fast\"\n", &["config.toml, line 1", "lr"]);
     with_config("lr = \n", &["config.toml, line 1"]);
+    with_config("seed = 1\nlr = -1\n", &["config.toml, line 2: lr = -1: it must be a number above 0"]);
+    fail(&mut train(&["--widths", "1/32,2/64"]), 2, &["widths = 1/32: this width is there twice: leave one out"]);
+    let fixed = ["--method", "fedavg", "--rescale-init", "--rescale-layer", "true", "--adapter", "no such card"];
+    let words = ["note: --rescale-init has no effect: with fedavg it is always off", "note: --rescale-layer has no effect: with fedavg"];
+    fail(&mut train(&fixed), 2, &words);
     fail(&mut train(&["--config", "no-such.toml"]), 2, &["no-such.toml: there is no such file"]);
 
     // Data.
@@ -458,9 +471,8 @@ fn an_adversarial_run_is_resumed_tested_at_any_lambda_mixed_and_used() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name);
     let adversarial = |out: &Path, more: &[&str]| {
-        let mut command = training(out, &["--lambda-train", "0.5", "--train-attack", "pgd-2", "--bn-mode", "tracked", "--local-bn"]);
-        command.args(["--rescale-layer", "false", "--schedule", "none", "--rounds", "2"]).args(more);
-        command
+        let own = ["--lambda-train", "0.5", "--train-attack", "pgd-2", "--bn-mode", "tracked", "--rescale-layer", "false"];
+        training(out, &options(&[&own[..], &["--schedule", "none", "--rounds", "2"]].concat(), &[&["--local-bn"], more].concat()))
     };
     let whole = path("whole");
     let done = output(&mut adversarial(&whole, &[]));
@@ -539,11 +551,8 @@ fn corners_are_trained_side_by_side_and_tested_at_any_width() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name);
     for method in ["hetero-fl", "shetero-fl"] {
-        let corners = |out: &Path, more: &[&str]| {
-            let mut command = training(out, &["--method", method, "--schedule", "none", "--rounds", "2"]);
-            command.args(more);
-            command
-        };
+        let corners =
+            |out: &Path, more: &[&str]| training(out, &options(&["--method", method, "--schedule", "none", "--rounds", "2"], more));
         let whole = path(method);
         let done = output(&mut corners(&whole, &[]));
         let told = String::from_utf8_lossy(&done.stderr);
@@ -628,6 +637,31 @@ fn a_run_ends_when_its_time_is_up_and_goes_on_to_the_same_result() {
     assert!(std::fs::read_to_string(&page).expect("a page").contains("optdigits-0"));
     assert!(std::fs::read_to_string(&csv).expect("a table").starts_with("group,width,domain"));
     fail(&mut splitmix(&["report", "nowhere"]), 2, &["nowhere"]);
+
+    // No file of the run is overwritten, and no result by another.
+    let (run, other) = (whole.display().to_string(), folder.path().join("other").display().to_string());
+    let own = |name: &str| whole.join(name).display().to_string();
+    let to_own = |command: &[&str], name: &str| {
+        let words = format!("{} is a file of the run in {run}: name another", own(name));
+        fail(splitmix(command).arg(own(name)), 2, &[&words]);
+    };
+    to_own(&["report", &run, "--to"], "test.json");
+    to_own(&["eval", &run, "--json"], "metrics.jsonl");
+    to_own(&["data", "--sheet"], "config.toml");
+    fail(
+        splitmix(&["eval", &run, "--json"]).arg(own("best.safetensors")),
+        2,
+        &["only checkpoints end in .safetensors: name the file otherwise"],
+    );
+    fail(&mut splitmix(&["report", &run, "--to", &other, "--csv", &other]), 2, &["is named for both files: name another with --csv"]);
+    let words = ["m.onnx: a checkpoint is no .onnx file: write --to m.safetensors, and add --onnx m.onnx for one"];
+    fail(&mut splitmix(&["mix", &run, "--to", "m.onnx"]), 2, &words);
+    std::fs::remove_file(whole.join("test.json")).expect("removed");
+    let done = output(&mut splitmix(&["report", &run, "--to", &other]));
+    let told = String::from_utf8_lossy(&done.stderr);
+    let words =
+        format!("note: {run} has no test.json, so its accuracies are not shown: finish it with splitmix train --resume --out {run}\n");
+    assert!(done.status.success() && told == words, "{told}");
 }
 
 #[test]
@@ -709,7 +743,7 @@ fn a_run_begins_with_the_bases_of_a_checkpoint() {
     assert!(config.contains("init = ") && config.contains("init-checksum = "), "{config}");
     // With next to no learning rate, what a round leaves is what it began with.
     let still = path("still");
-    succeed(&mut training(&still, &[init, &["--lr", "1e-12", "--rounds", "1"]].concat()));
+    succeed(&mut training(&still, &options(init, &["--lr", "1e-12", "--rounds", "1"])));
     let values = |bytes: &[u8]| bytes.as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word)).collect::<Vec<_>>();
     let (began, left) = (tensors(Path::new(&from)), tensors(&still.join("last.safetensors")));
     assert_eq!(began.keys().collect::<Vec<_>>(), left.keys().collect::<Vec<_>>());
@@ -745,7 +779,8 @@ fn a_run_begins_with_the_bases_of_a_checkpoint() {
 
     // Norms that the file has not are made of those it has.
     let notes = |name: &str, more: &[&str]| {
-        let done = output(&mut training(&path(name), &[init, &["--rounds", "1", "--train-attack", "pgd-1"], more].concat()));
+        let own = options(init, &["--rounds", "1", "--train-attack", "pgd-1"]);
+        let done = output(&mut training(&path(name), &options(&own, more)));
         let text = String::from_utf8_lossy(&done.stderr).into_owned();
         assert!(done.status.success(), "{text}");
         text.lines()
@@ -810,6 +845,16 @@ fn images_are_dealt_by_the_partition_that_is_named() {
     fail(&mut splitmix(&["data", "--imbalance-factor", "1e30"]), 2, &["imbalance-factor = 1e30", "from 1 to 1e9"]);
     let (_, notes) = dealt(&["--lr", "0.1", "--rounds", "3", "--seed", "2"]);
     assert_eq!(notes, "note: --rounds, --lr: no effect on what this command shows\n");
+    for (options, said) in [
+        (&["--train-per-domain", "99999"][..], "train-per-domain = 99999 has no effect: no domain has more than 1200 training images"),
+        (
+            &["--consistent-test-classes"],
+            "consistent-test-classes has no effect without partition = classes; test-partition = own is for all",
+        ),
+        (&["--method", "fedavg", "--budgets", "8-4"], "budgets = 8-4 has no effect with fedavg, whose clients all train one width"),
+    ] {
+        assert_eq!(dealt(options).1, format!("note: {said}\n"));
+    }
 }
 
 #[test]
@@ -888,8 +933,8 @@ fn a_model_is_tested_where_its_data_is_and_a_lesser_grid_replaces_none() {
 
     // The environment is for data that has moved.
     let eval = |more: &[&str]| {
-        let mut command = splitmix(&["eval", &run, "--images-per-client", "8"]);
-        command.args(more);
+        let mut command = splitmix(&["eval", &run]);
+        command.args(options(&["--images-per-client", "8"], more));
         command
     };
     succeed(eval(&[]).env("SPLITMIX_DATA", "/nowhere"));
@@ -902,7 +947,7 @@ fn a_model_is_tested_where_its_data_is_and_a_lesser_grid_replaces_none() {
     std::fs::rename(path("moved"), path("data")).expect("renamed");
 
     // The grid that the folder keeps.
-    let grid = |more: &[&str]| eval(&[&["--grid", "--attack", "pgd-1"], more].concat());
+    let grid = |more: &[&str]| eval(&[&["--grid"], &options(&["--attack", "pgd-1"], more)[..]].concat());
     let kept = || std::fs::read(path("run/grid.json")).expect("a grid");
     fail(&mut grid(&["--page", &text("no/x.html")]), 2, &["no/x.html", "no folder"]);
     succeed(&mut grid(&[]));
@@ -1095,6 +1140,16 @@ fn clients_may_be_named_in_a_file() {
     // The file may move with its pictures; the same partition is read again.
     std::fs::rename(path("wards.csv"), path("moved.csv")).expect("renamed");
     fail(&mut splitmix(&["eval", &path("run")]), 2, &["wards.csv: there is no such file", "--clients-file"]);
+    let moved = ["wards.csv: there is no such file: if the model's data have moved, name their place with --clients-file"];
+    fail(&mut splitmix(&["train", "--resume", "--out", &path("run")]), 2, &moved);
+    // Classes of other names may begin with the bases, but not without a word.
+    let renamed = std::fs::read_to_string(path("moved.csv")).expect("read").replace(",dark,", ",night,");
+    std::fs::write(path("renamed.csv"), renamed).expect("written");
+    let options = ["--clients-file", &path("renamed.csv"), "--base-width", "1/32", "--budgets", "32-16", "--batch-size", "4"];
+    let done = output(splitmix(&["train", "--init", &path("run"), "--rounds", "1", "--out", &path("begun")]).args(options));
+    let told = String::from_utf8_lossy(&done.stderr);
+    let words = "best.safetensors: its classes were dark, light, the data has light, night: each takes the output of that place";
+    assert!(done.status.success() && told.contains("note: init = ") && told.contains(words), "{told}");
     fail(&mut splitmix(&["eval", &path("run"), "--data-dir", &path("")]), 2, &["clients file, so --data-dir has no effect"]);
     let text = succeed(&mut splitmix(&["eval", &path("run"), "--clients-file", &path("moved.csv"), "--clients"]));
     assert!(text.contains("Ulm") && text.contains("Kiel"), "{text}");
@@ -1354,8 +1409,8 @@ fn parameters_of_other_programs_are_imported_or_refused_by_what_is_wrong() {
     let path = |name: &str| folder.path().join(name);
     let text = |name: &str| path(name).display().to_string();
     let import = |from: &str, to: &str, more: &[&str]| {
-        let mut command = splitmix(&["import", &text(from), "--to", &text(to), "--method", "fedavg", "--width", "1/64"]);
-        command.args(more);
+        let mut command = splitmix(&["import", &text(from), "--to", &text(to)]);
+        command.args(options(&["--method", "fedavg", "--width", "1/64"], more));
         command
     };
     let tracked = ["--bn-mode", "tracked"];
@@ -1479,7 +1534,7 @@ fn parameters_of_other_programs_are_imported_or_refused_by_what_is_wrong() {
     succeed(&mut splitmix(&["mix", &text("plain.safetensors"), "--to", &text("mixed"), "--onnx", &text("mixed.onnx")]));
 
     // What is asked for beyond what there is.
-    fail(predict("plain.safetensors").args(["--top", "0"]), 2, &["--top 0: it must be a whole number"]);
+    fail(predict("plain.safetensors").args(["--top", "0"]), 2, &["--top 0: it must be a whole number, at least 1"]);
     let said = |command: &mut Command| {
         let done = output(command);
         assert!(done.status.success(), "{done:?}");

@@ -1,7 +1,8 @@
 //! What all commands' arguments have in common: numbers below 0, paths in the user's home, and messages that say what is wanted.
 
 use super::Cli;
-use crate::run::config::one_of;
+use crate::fl::Attack;
+use crate::run::config::{List, Names, Stages, Widths, one_of};
 use crate::run::written::{example_of, expanded, least_of, most_of, nearest};
 use crate::{Error, Result};
 use clap::CommandFactory;
@@ -79,7 +80,10 @@ pub(super) fn refusal(error: &clap::Error, arguments: impl IntoIterator<Item = O
         ErrorKind::ArgumentConflict => {
             let others: Vec<String> = list(ContextKind::PriorArg);
             let argument = if argument.is_empty() { part(ContextKind::InvalidSubcommand) } else { argument };
-            format!("{argument}: it cannot be combined with {}: leave one of them out", others.join(", "))
+            match others.as_slice() {
+                [other] if *other == argument => twice(name, &arguments, &command),
+                _ => format!("{argument}: it cannot be combined with {}: leave one of them out", others.join(", ")),
+            }
         }
         ErrorKind::MissingRequiredArgument => {
             let missing: Vec<String> = list(ContextKind::InvalidArg);
@@ -92,6 +96,22 @@ pub(super) fn refusal(error: &clap::Error, arguments: impl IntoIterator<Item = O
             format!("{first}: {called} --help explains the arguments")
         }
     }))
+}
+
+/// An option that is given more than once: the last would count alone.
+fn twice(name: &str, arguments: &[String], command: &clap::Command) -> String {
+    let lists =
+        [TypeId::of::<Names>(), TypeId::of::<Widths>(), TypeId::of::<Stages>(), TypeId::of::<List<Attack>>(), TypeId::of::<List<f64>>()];
+    let is_list = |option: &clap::Arg| lists.iter().any(|list| option.get_value_parser().type_id() == *list);
+    if !command.get_arguments().any(|option| option.get_long() == name.strip_prefix("--") && is_list(option)) {
+        return format!("{name}: it is given twice: leave one of them out");
+    }
+    let value = |(i, argument): (usize, &String)| match argument.strip_prefix(name)? {
+        "" => arguments.get(i + 1).cloned(),
+        rest => rest.strip_prefix('=').map(String::from),
+    };
+    let values: Vec<String> = arguments.iter().enumerate().filter_map(value).collect();
+    format!("{name}: it is given twice: write its values with commas between them: {name} {}", values.join(","))
 }
 
 /// An option's value that cannot be read or is outside its range.
@@ -112,7 +132,10 @@ fn invalid(name: &str, value: &str, source: Option<&(dyn std::error::Error + 'st
     }
     // clap's own ranges of whole numbers.
     if let Some((least, most)) = text.split_once(" is not in ").and_then(|(_, range)| range.split_once("..=")) {
-        return format!("{name} {value}: it must be a whole number from {least} to {most}");
+        return match most == u32::MAX.to_string() {
+            true => format!("{name} {value}: it must be a whole number, at least {least}"),
+            false => format!("{name} {value}: it must be a whole number from {least} to {most}"),
+        };
     }
     format!("{name}: {text}")
 }
@@ -123,10 +146,19 @@ fn unknown(name: &str, arguments: &[String], command: &clap::Command, called: &s
     // Of a word behind one dash the message has the first letter only.
     let whole = arguments.iter().find(|argument| argument.starts_with(name)).map_or(name, |argument| argument.as_str());
     let whole = whole.split('=').next().unwrap_or_default();
-    let word = whole.trim_start_matches('-');
+    // Editors make one dash of two.
+    let word = whole.trim_start_matches(['-', '–', '—', '−']);
+    let has = |option: &str| names.iter().any(|name| name == option);
     if !name.starts_with('-') {
         let hint = match names.iter().find(|option| *option == word) {
             Some(option) => format!("did you mean --{option}?"),
+            None if whole.starts_with(['–', '—', '−']) => "options begin with two hyphens, as in --seed".into(),
+            None if arguments.iter().any(|argument| argument == "--resume") && has("resume") => {
+                format!("name the folder of the run with --out {whole}")
+            }
+            None if has("to") && !arguments.iter().any(|argument| argument.starts_with("--to")) => {
+                format!("name the file to write with --to {whole}")
+            }
             None => "write the values of a list with commas between them, and a name with spaces in quotes".into(),
         };
         return format!("{whole}: {called} takes no such argument: {hint}");
@@ -170,6 +202,27 @@ mod tests {
     }
 
     #[test]
+    fn an_option_given_twice_is_refused_and_a_list_shown_with_commas() {
+        for (arguments, said) in [
+            ("train --seed 1 --seed 2", "--seed: it is given twice: leave one of them out"),
+            ("train --flip --flip", "--flip: it is given twice: leave one of them out"),
+            ("data --clients --clients", "--clients: it is given twice: leave one of them out"),
+            ("data --config a --config b", "--config: it is given twice: leave one of them out"),
+            ("data --domains a --domains=b,c", "--domains: it is given twice: write its values with commas between them: --domains a,b,c"),
+            (
+                "eval x --attack fgsm --attack pgd-2",
+                "--attack: it is given twice: write its values with commas between them: --attack fgsm,pgd-2",
+            ),
+            (
+                "predict a.png --widths 1/8 --widths 1",
+                "--widths: it is given twice: write its values with commas between them: --widths 1/8,1",
+            ),
+        ] {
+            assert_eq!(refused(arguments), said);
+        }
+    }
+
+    #[test]
     fn every_refusal_is_one_line_that_says_what_to_write() {
         let time = "is not a length of time: write a number with its unit, for example 90m, 2h or 1day 6h";
         for (arguments, said) in [
@@ -185,6 +238,10 @@ mod tests {
                  in quotes"
                     .into(),
             ),
+            ("train —rounds 3", "—rounds: splitmix train takes no such argument: did you mean --rounds?".into()),
+            ("train --resume rs", "rs: splitmix train takes no such argument: name the folder of the run with --out rs".into()),
+            ("mix a b", "b: splitmix mix takes no such argument: name the file to write with --to b".into()),
+            ("predict x.png --top 0", "--top 0: it must be a whole number, at least 1".into()),
             ("trian", "trian: splitmix has no such command: did you mean train?".into()),
             ("play", "play: splitmix has no such command: splitmix --help lists its commands".into()),
             ("train --flip maybe", "--flip maybe: it must be true or false".into()),

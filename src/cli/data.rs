@@ -1,7 +1,7 @@
 //! `splitmix data`
 
 use super::arguments::time;
-use super::train::{client_rows, unused_images};
+use super::train::{client_rows, unused_images, unused_limit};
 use super::{check_output, configuration, data_folder_of_environment, load_data, note, print, table};
 use crate::data::contact_sheet;
 use crate::data::fetch::{Origin, fetch, sources};
@@ -167,6 +167,9 @@ pub(super) fn run(args: Args) -> Result<()> {
         print(&format!("partition: {}\n", config.partition_rule()))?;
         for warning in &parts.warnings {
             note(warning);
+        }
+        if let Some(unused) = unused_limit(&config, &dataset) {
+            note(unused);
         }
         if let Some(unused) = unused_images(&parts.clients, &dataset) {
             note(unused);

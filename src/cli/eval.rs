@@ -1,7 +1,7 @@
 //! `splitmix eval`
 
 use super::train::{client_rows, report_table};
-use super::{check_output, effective, load_data, open_gpu, percent, print, table};
+use super::{check_apart, check_output, effective, load_data, open_gpu, percent, print, table};
 use crate::data::Dataset;
 use crate::fl::{Attack, Client, Ratio};
 use crate::report::{self, Grid};
@@ -96,12 +96,6 @@ impl PlaceArgs {
             };
             Err(Error::Config(format!("{option}: this model belongs to {data}, so --{option} has no effect: leave it out")))
         };
-        let moved = |place: &Path, what: &str, option: &str| {
-            Err(Error::Config(format!(
-                "{}: there is no such {what}: if the model's data have moved, name their place with --{option}",
-                place.display()
-            )))
-        };
         if self.data_dir.is_some() && config.data != DataSource::Directory {
             return useless("data-dir");
         }
@@ -118,19 +112,14 @@ impl PlaceArgs {
                     eprintln!("note: {} is not there; the data is taken from $SPLITMIX_DATA, {}", gone.display(), folder.display());
                     config.data_dir = Some(folder);
                 }
-                if let Some(folder) = config.data_dir.as_ref().filter(|folder| !folder.exists()) {
-                    return moved(folder, "folder", "data-dir");
-                }
             }
             DataSource::Csv => {
                 if self.clients_file.is_some() {
                     config.clients_file.clone_from(&self.clients_file);
                 }
-                if let Some(file) = config.clients_file.as_ref().filter(|file| !file.exists()) {
-                    return moved(file, "file", "clients-file");
-                }
             }
         }
+        check_moved(&config)?;
         effective(config)
     }
 
@@ -140,6 +129,22 @@ impl PlaceArgs {
             (Some(given), Some(own)) => !own.exists() || std::fs::canonicalize(given).ok() == std::fs::canonicalize(own).ok(),
             _ => true,
         })
+    }
+}
+
+/// Checks that the data of a trained model, or of a run that was begun, is where it was.
+pub(super) fn check_moved(config: &TrainConfig) -> Result<()> {
+    let (place, what, option) = match config.data {
+        DataSource::Embedded => return Ok(()),
+        DataSource::Directory => (&config.data_dir, "folder", "data-dir"),
+        DataSource::Csv => (&config.clients_file, "file", "clients-file"),
+    };
+    match place.as_ref().filter(|place| !place.exists()) {
+        None => Ok(()),
+        Some(place) => Err(Error::Config(format!(
+            "{}: there is no such {what}: if the model's data have moved, name their place with --{option}",
+            place.display()
+        ))),
     }
 }
 
@@ -236,6 +241,7 @@ impl Asked<'_> {
 
 pub(super) async fn run(args: Args) -> Result<()> {
     args.json.iter().chain(&args.page).try_for_each(|file| check_output(file))?;
+    args.json.iter().zip(&args.page).try_for_each(|(json, page)| check_apart(json, page, "page"))?;
     args.lambda.iter().try_for_each(|all| check_distinct("lambda", &all.0))?;
     args.attack.iter().try_for_each(|all| check_distinct("attack", &all.0))?;
     args.widths.iter().try_for_each(|all| check_distinct("widths", &all.0))?;
@@ -335,7 +341,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
 }
 
 /// Checks that no value of an option is there twice: it would be tested twice.
-fn check_distinct<T: PartialEq + std::fmt::Display>(option: &str, values: &[T]) -> Result<()> {
+pub(super) fn check_distinct<T: PartialEq + std::fmt::Display>(option: &str, values: &[T]) -> Result<()> {
     match values.iter().enumerate().find(|(i, value)| values[..*i].contains(value)) {
         Some((_, twice)) => Err(Error::Config(format!("--{option}: {twice} is there twice: leave one out"))),
         None => Ok(()),

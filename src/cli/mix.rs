@@ -1,18 +1,17 @@
 //! `splitmix mix`
 
 use super::eval::{Order, PlaceArgs, open, order_of};
-use super::{check_new, print};
+use super::{check_apart, check_new, check_output, ending, print};
 use crate::fl::Ratio;
 use crate::run::config::BnMode;
 use crate::run::mix::Choice;
 use crate::run::model::{Model, TestSettings};
 use crate::run::onnx::to_onnx;
-use crate::run::run_dir::{folder_of, write_atomically};
+use crate::run::run_dir::write_atomically;
 use crate::run::trained::client_number;
 use crate::run::{Checkpoint, Trained};
 use crate::{Error, Result};
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -43,11 +42,22 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<()> {
     check_new(&args.to)?;
+    // Other programs go by a file's ending.
+    if let Some(other) =
+        ending(&args.to).filter(|ending| ["onnx", "pt", "pth", "bin", "npz", "json", "toml", "h5"].contains(&ending.as_str()))
+    {
+        let named = args.to.with_extension("safetensors");
+        let onnx = if other == "onnx" { format!(", and add --onnx {} for one", args.to.display()) } else { String::new() };
+        return Err(Error::Config(format!(
+            "--to {}: a checkpoint is no .{other} file: write --to {}{onnx}",
+            args.to.display(),
+            named.display()
+        )));
+    }
     if let Some(onnx) = &args.onnx {
         check_new(onnx)?;
-        if same_place(&args.to, onnx) {
-            return Err(Error::Config(format!("{} is named for both files: name another with --onnx", onnx.display())));
-        }
+        check_output(onnx)?;
+        check_apart(&args.to, onnx, "onnx")?;
     }
     let (file, trained) = open(&args.model, &args.place, args.width.as_ref().map(std::slice::from_ref)).await?;
     let Trained { gpu, model, clients, header, .. } = &trained;
@@ -99,10 +109,4 @@ async fn check_answers(trained: &Trained, mixed: &Checkpoint, width: Ratio) -> R
     let model = Model::from_checkpoint(gpu, mixed.clone(), "the mixed model")?;
     let settings = TestSettings { widths: vec![width], lambda: 0.0, order: Vec::new(), batch: IMAGES, limit: config.limit() };
     model.test(gpu, images, &trained.clients_with_tests(Some(IMAGES)), &settings).await.map(|_| ())
-}
-
-/// Whether two files that are not there yet would be one.
-fn same_place(a: &Path, b: &Path) -> bool {
-    let whole = |file: &Path| std::fs::canonicalize(folder_of(file)).ok().zip(file.file_name().map(OsStr::to_os_string));
-    whole(a) == whole(b)
 }

@@ -17,7 +17,9 @@ mod web;
 use crate::data::{self as sets, Dataset};
 use crate::error::OneLine;
 use crate::gpu::{Gpu, GpuOptions};
+use crate::report::{CLIENTS, TEST};
 use crate::run::config::{DEALING, DataSource};
+use crate::run::run_dir::{BEST, CONFIG, LAST, METRICS, TIMING, folder_of};
 use crate::run::written::expanded;
 use crate::run::{TrainConfig, TrainOverrides};
 use crate::{Error, Result};
@@ -29,7 +31,6 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(
     name = "splitmix",
-    args_override_self = true,
     version,
     after_help = "Exit codes: 0 done, 1 run-time failure, 2 usage, configuration or data, 130 interrupted \
                   or out of time.\n\
@@ -191,12 +192,34 @@ fn configuration(file: Option<&Path>, mut flags: TrainOverrides) -> Result<Train
         flags.data = Some(DataSource::Csv);
     }
     let given = flags.given();
-    let config = effective(TrainConfig::load(file, flags)?)?;
+    let rescaling = [("rescale-init", flags.rescale_init), ("rescale-layer", flags.rescale_layer)];
+    let config = effective(TrainConfig::load(file, flags)?).map_err(|error| match (file, &error) {
+        // What is wrong may be in the file, if no flag is at fault.
+        (Some(path), Error::Config(message)) => in_file(path, message, &given).unwrap_or(error),
+        _ => error,
+    })?;
+    for ((key, given), value) in rescaling.into_iter().zip([config.rescale_init, config.rescale_layer]) {
+        if given.is_some_and(|given| given != value) {
+            note(format!("--{key} has no effect: with {} it is always {}", config.method, if value { "on" } else { "off" }));
+        }
+    }
     // Also where the value is the default, which the configuration cannot tell from an option that is not given.
     match given.into_iter().find(|key| config.data == DataSource::Csv && DEALING.contains(&key.as_str())) {
         Some(key) => Err(Error::Config(format!("--{key}: the clients file says who has which images: leave it out"))),
         None => Ok(config),
     }
+}
+
+/// An error about an option that a file sets, with the file and the line; nothing where a flag sets it.
+fn in_file(path: &Path, message: &str, flags: &[String]) -> Option<Error> {
+    let key = message.split([' ', ':']).next()?;
+    if flags.iter().any(|flag| flag == key) {
+        return None;
+    }
+    let text = std::fs::read_to_string(path).ok()?;
+    let sets = |line: &str| line.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='));
+    let line = text.lines().position(sets)? + 1;
+    Some(Error::Config(format!("{}, line {line}: {message}", path.display())))
 }
 
 /// Fills in the environment's data folder, then validates.
@@ -231,9 +254,26 @@ fn note(what: impl std::fmt::Display) {
     eprintln!("note: {}", OneLine(&what.to_string()));
 }
 
-/// Checks before the slow part that a result can be written to this file: that the folder it is to be in is there.
+/// Checks before the slow part that a result that is no checkpoint can be written to this file.
 fn check_output(file: &Path) -> Result<()> {
-    let folder = crate::run::run_dir::folder_of(file);
+    if ending(file).is_some_and(|ending| ending == "safetensors") {
+        return Err(Error::Config(format!("{}: only checkpoints end in .safetensors: name the file otherwise", file.display())));
+    }
+    check_place(file)
+}
+
+/// A file's ending, in small letters.
+fn ending(file: &Path) -> Option<String> {
+    file.extension().map(|ending| ending.to_string_lossy().to_lowercase())
+}
+
+/// Checks that the folder that a file is to be in is there, and that it is none of the files that train keeps in a run's folder.
+fn check_place(file: &Path) -> Result<()> {
+    let folder = folder_of(file);
+    let of_run = |name: &std::ffi::OsStr| [CONFIG, METRICS, TIMING, LAST, BEST, TEST, CLIENTS].iter().any(|own| name == *own);
+    if file.file_name().is_some_and(of_run) && folder.join(CONFIG).is_file() {
+        return Err(Error::Config(format!("{} is a file of the run in {}: name another", file.display(), folder.display())));
+    }
     if file.is_dir() || file.file_name().is_none() {
         return Err(Error::Config(format!("{} is a folder: name a file", file.display())));
     }
@@ -248,7 +288,17 @@ fn check_new(file: &Path) -> Result<()> {
     if file.is_file() {
         return Err(Error::Config(format!("{} exists already: name another file", file.display())));
     }
-    check_output(file)
+    check_place(file)
+}
+
+/// Checks that two files to write are not one.
+fn check_apart(one: &Path, other: &Path, option: &str) -> Result<()> {
+    // They need not be there yet.
+    let whole = |file: &Path| std::fs::canonicalize(folder_of(file)).ok().zip(file.file_name().map(std::ffi::OsStr::to_os_string));
+    match whole(one) == whole(other) {
+        true => Err(Error::Config(format!("{} is named for both files: name another with --{option}", other.display()))),
+        false => Ok(()),
+    }
 }
 
 /// A share as a percentage, or a dash.

@@ -1,6 +1,6 @@
 //! `splitmix predict`
 
-use super::eval::{PlaceArgs, open};
+use super::eval::{PlaceArgs, check_distinct, open};
 use super::{note, print, table};
 use crate::data::{Dataset, load_image, load_inverted, read_picture};
 use crate::run::config::Widths;
@@ -34,14 +34,15 @@ pub(super) struct Args {
     /// Domain that the context is taken from; all domains in turn when not given.
     #[arg(long, value_name = "NAME")]
     domain: Option<String>,
-    /// Likeliest classes to show.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
-    top: u32,
+    /// Likeliest classes to show; 3 when not given.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    top: Option<u32>,
     #[command(flatten)]
     place: PlaceArgs,
 }
 
 pub(super) async fn run(args: Args) -> Result<()> {
+    args.widths.iter().try_for_each(|all| check_distinct("widths", &all.0))?;
     let (_, trained) = open(&args.model, &args.place, args.widths.as_ref().map(|w| w.0.as_slice())).await?;
     let widths = match args.widths {
         Some(widths) => widths.0,
@@ -80,10 +81,10 @@ pub(super) async fn run(args: Args) -> Result<()> {
     }
 
     let classes = trained.dataset.classes.len();
-    if args.top as usize > classes {
-        note(format!("top = {}: the model knows {classes} classes, and all of them are shown", args.top));
+    if let Some(top) = args.top.filter(|top| *top as usize > classes) {
+        note(format!("top = {top}: the model knows {classes} classes, and all of them are shown"));
     }
-    let top = classes.min(args.top as usize);
+    let top = classes.min(args.top.unwrap_or(3) as usize);
     let mut rows = vec![vec!["picture".to_string(), "width".to_string()]];
     rows[0].extend((1..=top).map(|n| format!("{n}.")));
     for (i, path) in names.iter().enumerate() {

@@ -1,8 +1,8 @@
 //! `splitmix report`
 
-use super::print;
+use super::{check_apart, check_output, note, print};
 use crate::Result;
-use crate::report::{Run, csv, groups, page};
+use crate::report::{Run, TEST, csv, groups, page};
 use crate::run::run_dir::write_atomically;
 use std::path::PathBuf;
 
@@ -20,7 +20,14 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<()> {
-    let groups = groups(Run::find(&args.runs)?)?;
+    [&args.to].into_iter().chain(&args.csv).try_for_each(|file| check_output(file))?;
+    args.csv.iter().try_for_each(|csv| check_apart(&args.to, csv, "csv"))?;
+    let runs = Run::find(&args.runs)?;
+    for run in runs.iter().filter(|run| run.test.is_none()) {
+        let folder = run.path.display();
+        note(format!("{folder} has no {TEST}, so its accuracies are not shown: finish it with splitmix train --resume --out {folder}"));
+    }
+    let groups = groups(runs)?;
     let mut rows = vec![vec!["group".to_string(), "width".into(), "accuracy, %".into(), "seeds".into()]];
     for group in &groups {
         for width in group.widths() {

@@ -1,13 +1,14 @@
 //! `splitmix sweep`
 
 use super::arguments::time;
+use super::eval::open_model;
 use super::train::{Begin, Extras, Ready, ready, train, watch_for_interrupts};
 use super::{effective, load_data, note, print, table};
 use crate::data::Dataset;
 use crate::report::{PAGE, Run, TEST, difference, groups, page};
 use crate::run::config::DataSource;
 use crate::run::run_dir::{CONFIG, Resumed, RunDir, folder_of, write_atomically};
-use crate::run::written::{expanded, misspelled, read_text};
+use crate::run::written::{expanded, misspelled, read_options, read_text};
 use crate::run::{TrainConfig, TrainOverrides, model};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -72,6 +73,10 @@ impl Sweep {
             Some(toml::Value::Array(products)) => products,
             Some(_) => return Err("grid: write [[grid]] with double brackets, for each grid of the sweep".into()),
         };
+        let out_of_runs = options.contains_key("out") || products.iter().any(|product| product.get("out").is_some());
+        if out_of_runs {
+            return Err("out: every run has a folder of its own in the sweep's out: leave it out of options and [[grid]]".into());
+        }
         let list = |(key, values)| match values {
             toml::Value::Array(values) => Ok((key, values)),
             one => Err(format!("grid: {key} = {one}: it must be a list: write {key} = [{one}]")),
@@ -229,6 +234,9 @@ fn check_data<'a>(configs: impl Iterator<Item = &'a TrainConfig>) -> Result<Opti
             }
         };
         model::partition(&dataset, config).map_err(named)?;
+        if let Some(init) = config.init.as_ref().filter(|_| State::of(config) == State::New) {
+            open_model(init).map_err(|e| named(Error::Config(format!("init: {e}"))))?;
+        }
         read = Some((config, dataset));
     }
     Ok(read)
@@ -318,7 +326,7 @@ async fn prepare<'a>(
 /// Every run's configuration, checked.
 fn configurations(file: &Path, data_dir: Option<&Path>) -> Result<Vec<TrainConfig>> {
     let wrong = |e: &dyn std::fmt::Display| Error::Config(format!("{}: {e}", file.display()));
-    let sweep = Sweep::parse(&read_text(file, "cannot read the sweep")?).map_err(|e| wrong(&e))?;
+    let sweep = Sweep::parse(&read_options(file, "cannot read the sweep")?).map_err(|e| wrong(&e))?;
     let mut common = toml::Table::new();
     if let Some(config) = &sweep.config {
         let path = folder_of(file).join(config);
@@ -330,6 +338,7 @@ fn configurations(file: &Path, data_dir: Option<&Path>) -> Result<Vec<TrainConfi
     common.extend(sweep.options.clone());
     let mut configs: Vec<TrainConfig> = Vec::new();
     let mut folders = BTreeSet::new();
+    let mut trained: BTreeMap<String, PathBuf> = BTreeMap::new();
     for product in &sweep.grid {
         // Before any is made: a few lists of some values each have more combinations than there is memory.
         let runs = product.values().try_fold(1_usize, |runs, values| runs.checked_mul(values.len()));
@@ -356,6 +365,12 @@ fn configurations(file: &Path, data_dir: Option<&Path>) -> Result<Vec<TrainConfi
             let config = effective(config).map_err(|e| Error::Config(format!("{}: {e}", out.display())))?;
             if !folders.insert(config.out.clone()) {
                 return Err(wrong(&format!("{} would be two runs: let the values of their grids differ", out.display())));
+            }
+            // The same values may be written in several ways.
+            let apart = TrainConfig { out: PathBuf::new(), ..config.clone() };
+            if let Some(other) = trained.insert(apart.to_toml()?, config.out.clone()) {
+                let (out, other) = (config.out.display(), other.display());
+                return Err(wrong(&format!("{other} and {out} would be the same run: let the values of their grids differ")));
             }
             configs.push(config);
         }
@@ -458,6 +473,14 @@ mod tests {
     }
 
     #[test]
+    fn a_checkpoint_to_begin_with_is_looked_for_before_the_first_run() {
+        let configs = of("out = \"s\"\noptions = { init = \"no-such-run.safetensors\" }\n[[grid]]\nseed = [1, 2]").unwrap();
+        let error = check_data(configs.iter()).map(|_| ()).unwrap_err();
+        let said = "s/seed-1: init: no-such-run.safetensors is not there: name a checkpoint or the folder of a run";
+        assert_eq!((error.exit_code(), error.to_string()), (2, said.to_string()));
+    }
+
+    #[test]
     fn a_run_of_other_options_is_not_taken_for_the_sweeps() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("s");
@@ -492,6 +515,14 @@ mod tests {
         assert!(told("out = \"a\"\n[[grid]]\nseeds = [1]").contains("unknown key \"seeds\""));
         assert!(told("out = \"a\"\n[[grid]]\nlr = [0.1, -1.0]").contains("lr = -1"));
         assert!(told("out = \"a\"\n[[grid]]\nseed = [1]\n[[grid]]\nseed = [1]").contains("two runs"));
+        assert!(
+            told("out = \"a\"\n[[grid]]\nlr = [1, 1.0]")
+                .ends_with("a/lr-1 and a/lr-1.0 would be the same run: let the values of their grids differ")
+        );
+        assert!(told("out = \"a\"\n[[grid]]\npartition = [\"iid\", \"IID\"]").contains("would be the same run"));
+        let out = "sweep.toml: out: every run has a folder of its own in the sweep's out: leave it out of options and [[grid]]";
+        assert!(told("out = \"a\"\n[[grid]]\nout = [\"b\"]").ends_with(out));
+        assert!(told("out = \"a\"\noptions = { out = \"b\" }\n[[grid]]\nseed = [1]").ends_with(out));
         assert!(told("out = \"a\"\nfoo = 1\n[[grid]]\nseed = [1]").contains("unknown key \"foo\": a sweep has out,"));
         assert!(told("[[grid]]\nseed = [1]").contains("sweep.toml: it has no out: name the folder"));
         assert!(told("out = \"a\"\n[[grid]]\nseed = 1").contains("grid: seed = 1: it must be a list: write seed = [1]"));

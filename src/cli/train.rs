@@ -1,7 +1,7 @@
 //! `splitmix train`
 
 use super::arguments::time;
-use super::eval::open_model;
+use super::eval::{check_moved, open_model};
 use super::{configuration, effective, load_data, note, open_gpu, percent, print, table};
 use crate::data::{ClientRow, Splits, class_table};
 use crate::data::{Dataset, Domain, ImageSet};
@@ -59,6 +59,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
         config.out = path;
         let config = effective(config.with_files()?)?;
         config.check_resume(&saved)?;
+        check_moved(&config)?;
         if config.eval_batch_size != saved.eval_batch_size && config.bn_mode == BnMode::Batch {
             note(format!(
                 "eval-batch-size is {} and was {}: with batch statistics it is part of the test's result",
@@ -118,6 +119,12 @@ pub(super) async fn ready(mut runs: Vec<Begin>, read: Option<Dataset>) -> Result
     for (Begin { config, resumed }, init) in runs.into_iter().zip(inits) {
         let (folder, checkpoint) = resumed.map_or((None, None), |(folder, checkpoint)| (Some(folder), checkpoint));
         let file = |folder: &RunDir| folder.path().join(LAST).display().to_string();
+        if let Some((checkpoint, file)) = &init
+            && let Some(then) = checkpoint.header.data.as_ref().filter(|then| then.classes != dataset.classes)
+        {
+            let (then, now) = (then.classes.join(", "), dataset.classes.join(", "));
+            note(format!("init = {file}: its classes were {then}, the data has {now}: each takes the output of that place"));
+        }
         starts.push(Start { config, checkpoint: checkpoint.zip(folder.as_ref().map(file)), init });
         folders.push(folder);
     }
@@ -355,6 +362,13 @@ pub(super) fn unused_images(clients: &[Client], dataset: &Dataset) -> Option<Str
     (!domains.is_empty()).then(|| format!("no client has {}: the options and the partition leave these out", domains.join(", ")))
 }
 
+/// Says that a limit to the training images is above what every domain has.
+pub(super) fn unused_limit(config: &TrainConfig, dataset: &Dataset) -> Option<String> {
+    let limit = config.train_per_domain?;
+    let most = dataset.domains.iter().map(|domain| domain.train.len() - domain.validation).max()?;
+    (limit > most).then(|| format!("train-per-domain = {limit} has no effect: no domain has more than {most} training images"))
+}
+
 /// Says what is about to be trained; `with_table`: with the table of clients, where training begins.
 fn introduce(together: &Together, dataset: &Dataset, with_table: bool) {
     let all = together.runs();
@@ -413,6 +427,9 @@ fn introduce(together: &Together, dataset: &Dataset, with_table: bool) {
             );
         }
         f.notes.iter().for_each(note);
+        if let Some(unused) = unused_limit(c, dataset) {
+            note(unused);
+        }
         if let Some(unused) = unused_images(&f.clients, dataset) {
             note(unused);
         }

@@ -3,6 +3,8 @@
 use super::{Layer, Network, Shape};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 /// A network at full width: what a TOML file of `networks/` holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,9 +43,12 @@ impl Architecture {
     /// [`Error::Config`] with the line of what is no description, or naming the layer that does not fit.
     pub fn from_toml(text: &str) -> Result<Architecture> {
         let read: Architecture = toml::from_str(text).map_err(|e| {
-            let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            let line = before.matches('\n').count() + 1;
-            Error::Config(format!("line {line}: this describes no network: {}", e.message().trim().replace('\n', ", ")))
+            let (start, what) = fault_of(text).unwrap_or_else(|| {
+                let message = e.message().lines().next().unwrap_or_default();
+                (e.span().map_or(0, |span| span.start), format!("this describes no network: {message}"))
+            });
+            let line = text.get(..start).unwrap_or_default().matches('\n').count() + 1;
+            Error::Config(format!("line {line}: {what}"))
         })?;
         let architecture = Architecture { layers: with_joined_relus(read.layers), ..read };
         architecture.base(1, 1, 2)?;
@@ -117,6 +122,90 @@ impl Architecture {
     }
 }
 
+/// A place in a text, and what is wrong there.
+type Fault = (usize, String);
+
+/// The first entry of a description that cannot be right; nothing where the text is no TOML.
+fn fault_of(text: &str) -> Option<Fault> {
+    let whole = DeTable::parse(text).ok()?;
+    let whole = whole.get_ref();
+    for (key, value) in whole {
+        let start = key.span().start;
+        let shown = text.get(value.span()).unwrap_or_default();
+        match (key.get_ref().as_ref(), value.get_ref()) {
+            ("name", DeValue::String(_)) => {}
+            ("name", _) => return Some((start, format!("name = {shown}: it must be text in quotes"))),
+            ("input", DeValue::Array(sizes)) if sizes.len() == 3 && sizes.iter().all(|size| whole_number(size.get_ref())) => {}
+            ("input", _) => {
+                return Some((start, format!("input = {shown}: it must be channels, height and width: write input = [3, 28, 28]")));
+            }
+            ("layers", DeValue::Array(layers)) => {
+                if let Some(fault) = layers.iter().find_map(|layer| fault_of_layer(text, layer)) {
+                    return Some(fault);
+                }
+            }
+            ("layers", _) => return Some((start, "layers: it must be a list of layers, as [{ type = \"linear\", name = \"fc\" }]".into())),
+            (other, _) => return Some((start, format!("unknown key \"{other}\": a network has name, input and layers"))),
+        }
+    }
+    let missing = ["name", "input", "layers"].into_iter().find(|key| !whole.iter().any(|(own, _)| own.get_ref() == key))?;
+    Some((0, format!("it has no {missing}: a network has name, input and layers")))
+}
+
+fn whole_number(value: &DeValue) -> bool {
+    matches!(value, DeValue::Integer(number) if u32::from_str_radix(number.as_str(), number.radix()).is_ok())
+}
+
+/// The same of one layer, and of those inside it.
+fn fault_of_layer(text: &str, layer: &Spanned<DeValue>) -> Option<Fault> {
+    // The keys of each type of layer; those before the bar are needed.
+    const TYPES: [(&str, &str); 7] = [
+        ("conv2d", "name out-channels kernel | stride padding bias"),
+        ("batch-norm", "name | relu"),
+        ("relu", "| name"),
+        ("max-pool", "kernel stride | padding"),
+        ("average-pool", "| height width"),
+        ("linear", "name | out-features zero-bias"),
+        ("residual", "body | shortcut"),
+    ];
+    let start = layer.span().start;
+    let DeValue::Table(keys) = layer.get_ref() else {
+        let shown = text.get(layer.span()).unwrap_or_default();
+        return Some((start, format!("layers: {shown} is no layer: write for example {{ type = \"relu\" }}")));
+    };
+    let types = TYPES.map(|(name, _)| name).join(", ");
+    let kind = keys.iter().find(|(key, _)| key.get_ref() == "type").map(|(_, value)| value.get_ref());
+    let Some(DeValue::String(kind)) = kind else {
+        return Some((start, format!("this layer has no type: write type = \"NAME\", one of {types}")));
+    };
+    let Some((_, all)) = TYPES.iter().find(|(name, _)| name == kind) else {
+        return Some((start, format!("type = \"{kind}\": choose one of {types}")));
+    };
+    for (key, value) in keys {
+        let (name, start) = (key.get_ref().as_ref(), key.span().start);
+        let wanted = match (name, value.get_ref()) {
+            ("type", _) | ("name", DeValue::String(_)) | ("bias" | "relu" | "zero-bias", DeValue::Boolean(_)) => continue,
+            _ if !all.split(' ').any(|own| own == name && own != "|") => {
+                let own: Vec<&str> = all.split(' ').filter(|own| *own != "|").collect();
+                return Some((start, format!("unknown key \"{name}\": a {kind} layer has {}", own.join(", "))));
+            }
+            ("body" | "shortcut", DeValue::Array(layers)) => match layers.iter().find_map(|layer| fault_of_layer(text, layer)) {
+                Some(fault) => return Some(fault),
+                None => continue,
+            },
+            ("body" | "shortcut", _) => "a list of layers",
+            ("name", _) => "text in quotes",
+            ("bias" | "relu" | "zero-bias", _) => "true or false, without quotes",
+            (_, value) if whole_number(value) => continue,
+            _ => "a whole number, without quotes",
+        };
+        return Some((start, format!("{name} = {}: it must be {wanted}", text.get(value.span()).unwrap_or_default())));
+    }
+    let needed = all.split('|').next().unwrap_or_default();
+    let missing = needed.split_whitespace().find(|needed| !keys.iter().any(|(key, _)| key.get_ref() == needed))?;
+    Some((start, format!("a {kind} layer needs {missing}, which is missing here")))
+}
+
 /// ReLUs right after a batch norm become part of it.
 fn with_joined_relus(layers: Vec<Layer>) -> Vec<Layer> {
     let mut joined: Vec<Layer> = Vec::new();
@@ -162,6 +251,37 @@ mod tests {
             // Twice the width is about four times the work.
             assert!(sizes.windows(2).all(|w| w[1].0 > 3 * w[0].0 && w[1].1 > 3 * w[0].1), "{name}: {sizes:?}");
         }
+    }
+
+    #[test]
+    fn a_description_that_cannot_be_read_is_told_by_line_and_key() {
+        let text = include_str!("../../networks/digits.toml");
+        for (from, to, said) in [
+            ("kernel = 5", "kernel = \"3\"", "line 5: kernel = \"3\": it must be a whole number, without quotes"),
+            ("kernel = 5", "kernel = -5", "line 5: kernel = -5: it must be a whole number, without quotes"),
+            (
+                "kernel = 5",
+                "kernl = 5",
+                "line 5: unknown key \"kernl\": a conv2d layer has name, out-channels, kernel, stride, padding, bias",
+            ),
+            (
+                "\"conv2d\", name = \"conv2\"",
+                "\"conv\", name = \"conv2\"",
+                "line 8: type = \"conv\": choose one of conv2d, batch-norm, relu, max-pool, average-pool, linear, residual",
+            ),
+            ("name = \"conv2\", ", "", "line 8: a conv2d layer needs name, which is missing here"),
+            ("name = \"digits\"\n", "", "line 1: it has no name: a network has name, input and layers"),
+            ("[3, 28, 28]", "[3, 28]", "line 3: input = [3, 28]: it must be channels, height and width: write input = [3, 28, 28]"),
+            ("layers =", "layer =", "line 4: unknown key \"layer\": a network has name, input and layers"),
+            ("kernel = 5", "kernel = 0", "network digits, layer conv1: kernel = 0: it must be at least 1"),
+            ("kernel = 2", "kernel = 20", "network digits, layer max_pool: kernel = 20: it must be from 1 to 15"),
+        ] {
+            let error = Architecture::from_toml(&text.replacen(from, to, 1)).unwrap_err();
+            assert_eq!(error.to_string(), said);
+        }
+        let nested = "name = \"x\"\ninput = [3, 8, 8]\nlayers = [{ type = \"residual\", body = [\n{ type = \"max-pool\", kernel = 2 }] }]";
+        let error = Architecture::from_toml(nested).unwrap_err();
+        assert_eq!(error.to_string(), "line 4: a max-pool layer needs stride, which is missing here");
     }
 
     #[test]
@@ -212,8 +332,11 @@ mod tests {
             ),
             (conv.replace("= 4,", "= 4294967295,") + ", " + fc, "layer a: its output of 4294967295×8×8 has 2³² values"),
             (conv.replace("= 3,", "= 4294967295,").replace("= 1 ", "= 4294967294 ") + ", " + fc, "layer a: a 4294967295×4294967295 kernel"),
-            (format!("{conv}, {{ type = \"dropout\" }}, {fc}"), "unknown variant `dropout`"),
-            (format!("{conv}, {{ type = \"max-pool\", kernel = 2, stride = 2, dilation = 2 }}, {fc}"), "unknown field `dilation`"),
+            (format!("{conv}, {{ type = \"dropout\" }}, {fc}"), "type = \"dropout\": choose one of conv2d, batch-norm, relu"),
+            (
+                format!("{conv}, {{ type = \"max-pool\", kernel = 2, stride = 2, dilation = 2 }}, {fc}"),
+                "unknown key \"dilation\": a max-pool layer",
+            ),
         ] {
             let told = told(&layers);
             assert!(told.contains(want), "{told}\nwanted: {want}");

@@ -257,11 +257,12 @@ impl Network {
         }
         Ok(match *layer {
             Layer::Conv2d { out_channels, kernel, stride, padding, .. } => {
-                if out_channels == 0 || kernel == 0 || stride == 0 {
-                    return fail("channels, kernel and stride must be at least 1".into());
+                let sizes = [("out-channels", out_channels), ("kernel", kernel), ("stride", stride)];
+                if let Some((key, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
+                    return fail(format!("{key} = 0: it must be at least 1"));
                 }
                 if padding >= kernel {
-                    return fail(format!("padding {padding} must be less than the kernel, {kernel}"));
+                    return fail(format!("padding = {padding}: it must be less than the kernel, {kernel}"));
                 }
                 match window(shape, kernel, stride, padding) {
                     Some((height, width)) => Shape { channels: out_channels, height, width },
@@ -269,8 +270,14 @@ impl Network {
                 }
             }
             Layer::MaxPool { kernel, stride, padding } => {
-                if kernel == 0 || kernel > 15 || stride == 0 || padding > kernel / 2 {
-                    return fail("needs 1 ≤ kernel ≤ 15, stride ≥ 1 and padding ≤ kernel / 2".into());
+                if kernel == 0 || kernel > 15 {
+                    return fail(format!("kernel = {kernel}: it must be from 1 to 15"));
+                }
+                if stride == 0 {
+                    return fail("stride = 0: it must be at least 1".into());
+                }
+                if padding > kernel / 2 {
+                    return fail(format!("padding = {padding}: it must be at most half of the kernel, {}", kernel / 2));
                 }
                 match window(shape, kernel, stride, padding) {
                     Some((height, width)) => Shape { height, width, ..shape },

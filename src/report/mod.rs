@@ -123,22 +123,26 @@ impl Run {
         let file = path.join(CONFIG);
         let text = read_text(&file, "cannot read")?;
         let config = TrainConfig::from_toml(&text, &file)?;
+        if toml::from_str::<toml::Table>(&text).is_ok_and(|options| options.is_empty()) {
+            return Err(Error::Data(format!("{}: it has no options, and train writes all of them: this file is damaged", file.display())));
+        }
         let clients: Option<Clients> = read_json(&path.join(CLIENTS))?;
+        let (test, grid): (Option<Report>, Option<Grid>) = (read_json(&path.join(TEST))?, read_json(&path.join(GRID))?);
+        if let Some(report) = &test {
+            check(report, clients.as_ref(), &path.join(TEST))?;
+        }
+        // Its domains may have been renamed since.
+        for point in grid.iter().flat_map(|grid| &grid.grid) {
+            let attacked = point.attacked.iter().map(|attacked| &attacked.report);
+            [&point.standard].into_iter().chain(attacked).try_for_each(|report| check(report, None, &path.join(GRID)))?;
+        }
         let best = path.join(BEST);
         let classes = match &clients {
             Some(clients) => clients.classes.len(),
             None if best.exists() => read_checkpoint(&best)?.header.classes,
             None => 10,
         };
-        Ok(Run {
-            path: path.to_path_buf(),
-            metrics: read_lines(&path.join(METRICS))?,
-            test: read_json(&path.join(TEST))?,
-            grid: read_json(&path.join(GRID))?,
-            clients,
-            classes,
-            config,
-        })
+        Ok(Run { path: path.to_path_buf(), metrics: read_lines(&path.join(METRICS))?, test, grid, clients, classes, config })
     }
 
     /// Runs in folders: each a run's, or one whose sub-folders are runs'. A run that is there twice is taken once.
@@ -242,12 +246,43 @@ pub(crate) fn plural(count: u32, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
+/// Checks that a report may be of these clients, and that its accuracies are shares.
+fn check(report: &Report, clients: Option<&Clients>, file: &Path) -> Result<()> {
+    let wrong = |what: String| Err(Error::Data(format!("{}: {what}", file.display())));
+    for at in &report.widths {
+        let all = at.mean.iter().chain(at.domains.iter().filter_map(|(_, accuracy)| accuracy.as_ref())).chain(at.clients.iter().flatten());
+        if let Some(accuracy) = all.into_iter().find(|accuracy| !(0.0..=1.0).contains(*accuracy)) {
+            return wrong(format!("width {}: the accuracy {accuracy} is not in [0, 1]: this file is damaged", at.width));
+        }
+        let Some(clients) = clients else { continue };
+        // The table of clients has a domain's origin after its name.
+        let is_of =
+            |row: &ClientRow, name: &str| row.domain.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with(" ("));
+        if let Some(row) = clients.rows.iter().find(|row| !at.domains.iter().any(|(name, _)| is_of(row, name))) {
+            let names: Vec<&str> = at.domains.iter().map(|(name, _)| name.as_str()).collect();
+            return wrong(format!(
+                "its domains are {}, but client {} in {CLIENTS} is of {}: these results are of another run",
+                names.join(", "),
+                row.name,
+                row.domain
+            ));
+        }
+        if at.clients.len() != clients.rows.len() {
+            let (results, rows) = (at.clients.len(), clients.rows.len());
+            return wrong(format!("it has results of {results} clients, and {CLIENTS} has {rows}: these results are of another run"));
+        }
+    }
+    Ok(())
+}
+
 fn read_json<T: serde::de::DeserializeOwned>(file: &Path) -> Result<Option<T>> {
     if !file.exists() {
         return Ok(None);
     }
     let bytes = std::fs::read(file).map_err(|source| Error::Io { action: "cannot read", path: file.to_path_buf(), source })?;
-    let read = serde_json::from_slice(&bytes).map_err(|e| Error::Data(format!("{}: {e}: write it again", file.display())));
+    let by = if file.ends_with(GRID) { "eval --grid" } else { "train" };
+    let read = serde_json::from_slice(&bytes);
+    let read = read.map_err(|e| Error::Data(format!("{}: this is not the JSON that {by} writes: {e}", file.display())));
     read.map(Some)
 }
 
@@ -538,7 +573,7 @@ mod tests {
             width: *width,
             mean: Some(accuracy + 0.01 * i as f64),
             domains: vec![("mnist".into(), Some(accuracy)), ("usps".into(), None)],
-            clients: vec![],
+            clients: vec![Some(accuracy); 4],
         };
         let report = Report { widths: config.widths.0.iter().enumerate().map(width).collect() };
         std::fs::write(path.join(TEST), serde_json::to_vec(&report).unwrap()).unwrap();
@@ -760,9 +795,25 @@ mod tests {
         assert_eq!(Run::find(&[folder.path().to_path_buf()]).unwrap().len(), 1);
         let told = Run::read(&path).unwrap().size("7/64".parse().unwrap()).unwrap_err().to_string();
         assert!(told.starts_with(&path.display().to_string()) && told.contains("7/64"), "{told}");
-        std::fs::write(path.join(TEST), b"{").unwrap();
+        let good = std::fs::read_to_string(path.join(TEST)).unwrap();
+        let file = path.join(TEST).display().to_string();
+        let of_test = |text: &str| {
+            std::fs::write(path.join(TEST), text).unwrap();
+            let error = Run::read(&path).unwrap_err();
+            assert_eq!(error.exit_code(), 2);
+            error.to_string().strip_prefix(&format!("{file}: ")).unwrap().to_string()
+        };
+        assert!(of_test("{").starts_with("this is not the JSON that train writes: EOF"));
+        assert_eq!(of_test(&good.replacen("0.9", "1.7", 1)), "width 1/8: the accuracy 1.7 is not in [0, 1]: this file is damaged");
+        let other = "its domains are cifar, usps, but client mnist-1/8 in clients.json is of mnist: these results are of another run";
+        assert_eq!(of_test(&good.replace("mnist", "cifar")), other);
+        let fewer = good.replacen("0.9,0.9,0.9,0.9", "0.9", 1);
+        assert_eq!(of_test(&fewer), "it has results of 1 clients, and clients.json has 4: these results are of another run");
+        let options = std::fs::read(path.join(CONFIG)).unwrap();
+        std::fs::write(path.join(CONFIG), b"# \n").unwrap();
         let told = Run::read(&path).unwrap_err().to_string();
-        assert!(told.contains(TEST), "{told}");
+        assert!(told.ends_with("config.toml: it has no options, and train writes all of them: this file is damaged"), "{told}");
+        std::fs::write(path.join(CONFIG), options).unwrap();
         std::fs::write(path.join(TEST), b"{\"widths\": []}").unwrap();
         std::fs::write(path.join(METRICS), b"nonsense\n").unwrap();
         assert!(Run::read(&path).unwrap_err().to_string().contains("line 1"));

@@ -733,7 +733,10 @@ fn of_shape(file: &str, name: &str, tensor: Tensor, shape: &[usize]) -> Result<T
         return Ok(tensor);
     }
     let what = if tensor.shape.iter().rev().eq(shape) {
-        "it is transposed: save it as PyTorch does, outputs first, with .t().contiguous()"
+        match shape {
+            [_, _] => "it is transposed: save it as PyTorch does, outputs first, with .t().contiguous()",
+            _ => "it is transposed: save it as PyTorch does, outputs first, with .permute(3, 2, 0, 1).contiguous()",
+        }
     } else {
         "check the network, the number of classes and base-width"
     };
@@ -854,9 +857,12 @@ fn other_kind(bytes: &[u8]) -> Option<String> {
         return Some("this is a web page (HTML), not a checkpoint: the download gave a page instead; download the file itself".into());
     }
     if bytes.starts_with(b"PK") {
-        return Some(match within(b".npy") {
-            true => "this is a NumPy archive (.npz): save its arrays with safetensors.numpy.save_file".into(),
-            false => format!("this is a PyTorch file (a zip archive, .pt or .pth): {CONVERT}"),
+        return Some(if within(b".npy") {
+            "this is a NumPy archive (.npz): save its arrays with safetensors.numpy.save_file".into()
+        } else if within(b"/data.pkl") {
+            format!("this is a PyTorch file (a zip archive, .pt or .pth): {CONVERT}")
+        } else {
+            "this is a zip archive: unpack it first, and name the file in it that holds the tensors".into()
         });
     }
     if bytes.get(257..262) == Some(b"ustar") {
@@ -1165,6 +1171,7 @@ pub(crate) mod tests {
         refused(b"network = \"digits\"\nrounds = 18\n", &["this is a TOML file of options: name the checkpoint"]);
         refused(b"cat\ndog\nbird.", &["not a safetensors file"]);
         refused(b"PK\x03\x04 archive/data.pkl", &["a PyTorch file (a zip archive, .pt or .pth): convert it in Python", "s.save_file("]);
+        refused(b"PK\x03\x04 notes.txt", &["this is a zip archive: unpack it first, and name the file in it that holds the tensors"]);
         refused(b"PK\x03\x04 x.npy and so on", &["a NumPy archive (.npz)"]);
         refused(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", &["a Python pickle", "s.save_file("]);
         refused(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 9\n", &["a Git LFS pointer", "git lfs pull"]);
@@ -1357,6 +1364,7 @@ pub(crate) mod tests {
         checkpoint.tensors.get_mut("0.conv1.weight").unwrap().shape = vec![1, 1, 3, 2];
         let message = told(checkpoint);
         assert!(message.contains("should have shape [2, 3, 1, 1] but has [1, 1, 3, 2]: it is transposed"), "{message}");
+        assert!(message.ends_with("outputs first, with .permute(3, 2, 0, 1).contiguous()"), "{message}");
         let mut checkpoint = example(1);
         let tensor = checkpoint.tensors["0.conv1.bias"].clone();
         checkpoint.tensors.insert("2.conv1.bias".into(), tensor);

@@ -640,6 +640,9 @@ impl TrainConfig {
                 }
             }
         }
+        for (index, width) in self.widths.0.iter().enumerate() {
+            check(!self.widths.0[..index].contains(width), "widths", width, "this width is there twice: leave one out")?;
+        }
         self.test_split(self.scheme()?)?;
         let stages = self.stages();
         let rising = stages.windows(2).all(|pair| pair[0].trained < pair[1].trained && pair[0].planned < pair[1].planned);
@@ -733,17 +736,11 @@ impl TrainConfig {
         if self.method != MethodName::FedAvg && self.width != default.width {
             warnings.push(format!("width = {}: {unused} with {}; widths says which are tested", self.width, self.method));
         }
-        if self.consistent_test_classes && !matches!(self.scheme(), Ok(Scheme::Classes { .. })) {
-            warnings.push(format!("consistent-test-classes = true: {unused} without partition = classes; test-partition = own is for all"));
-        }
         if self.optimizer == OptimizerName::Adam && self.momentum != default.momentum {
             warnings.push(format!("momentum = {}: {unused} with adam", self.momentum));
         }
         if self.method != MethodName::SplitMix && self.base_width != default.base_width {
             warnings.push(format!("base-width = {}: {unused} with {}", self.base_width, self.method));
-        }
-        if self.method == MethodName::FedAvg && self.budgets != default.budgets {
-            warnings.push(format!("budgets = {}: {unused} with fedavg, whose clients all train one width", self.budgets));
         }
         warnings.extend(self.unused_dealing());
         warnings
@@ -765,6 +762,12 @@ impl TrainConfig {
         let mut unused: Vec<String> = unused.into_iter().map(|(key, own, why)| format!("{key} = {own} has no effect: {why}")).collect();
         if self.data == DataSource::Embedded && self.test_ratio != default.test_ratio {
             unused.push(format!("test-ratio = {} has no effect: the images inside the program have a test split", self.test_ratio));
+        }
+        if self.consistent_test_classes && !matches!(self.scheme(), Ok(Scheme::Classes { .. })) {
+            unused.push("consistent-test-classes has no effect without partition = classes; test-partition = own is for all".into());
+        }
+        if self.method == MethodName::FedAvg && self.budgets != default.budgets {
+            unused.push(format!("budgets = {} has no effect with fedavg, whose clients all train one width", self.budgets));
         }
         unused
     }
@@ -1065,7 +1068,12 @@ impl TrainConfig {
     /// [`Error::Config`] naming the first option that differs, with both values.
     pub fn check_resume(&self, saved: &TrainConfig) -> Result<()> {
         let (now, then) = (self.as_object()?, saved.as_object()?);
-        let shown = |value: Option<&serde_json::Value>| value.map_or("no value".to_string(), |value| value.to_string());
+        let shown = |value: Option<&serde_json::Value>| match value {
+            // A described network is long.
+            Some(serde_json::Value::Object(network)) => network.get("name").map_or("another".into(), |name| format!("{name} of a file")),
+            Some(value) => value.to_string(),
+            None => "no value".to_string(),
+        };
         for key in TrainConfig::keys() {
             let free = match key.as_str() {
                 "rounds" => self.schedule != Schedule::Cos || self.continues(saved),
@@ -1073,13 +1081,19 @@ impl TrainConfig {
                 key => FREE_ON_RESUME.contains(&key),
             };
             if !free && now.get(&key) != then.get(&key) {
-                return Err(Error::Config(format!(
-                    "{key} is {} but the run was started with {}: resume without {key}, or start another run in another folder; \
-                     only rounds (raised), {} may change",
-                    shown(now.get(&key)),
-                    shown(then.get(&key)),
-                    FREE_ON_RESUME[1..].join(", ")
-                )));
+                let (own, before) = (shown(now.get(&key)), shown(then.get(&key)));
+                // Other rounds than a resume asks for are those of an edited file.
+                let what = match key.as_str() {
+                    "rounds" if self.rounds > saved.rounds => {
+                        format!("set it back to {before}; to train on, resume with --rounds {own}")
+                    }
+                    "rounds" => format!("set it back to {before}"),
+                    key => format!(
+                        "set it back or resume without {key}, or start another run in another folder; only rounds (raised), {} may change",
+                        FREE_ON_RESUME[1..].join(", ")
+                    ),
+                };
+                return Err(Error::Config(format!("{key} is {own} but the run was started with {before}: {what}")));
             }
         }
         Ok(())
@@ -1114,7 +1128,7 @@ impl TrainConfig {
 
 #[cfg(feature = "native")]
 mod file {
-    use super::super::written::{expanded, explained, read_text};
+    use super::super::written::{expanded, explained, read_options, read_text};
     use super::*;
     use std::path::Path;
 
@@ -1128,7 +1142,11 @@ mod file {
                 NetworkChoice::Named(path) if Path::new(&path).extension().is_some_and(|e| e == "toml") => {
                     let file = expanded(path.into()).map_err(|e| Error::Config(format!("network = {e}")))?;
                     let text = read_text(&file, "cannot read the network")?;
-                    let described = Architecture::from_toml(&text).map_err(|e| Error::Config(format!("{}: {e}", file.display())))?;
+                    let described = Architecture::from_toml(&text).map_err(|e| {
+                        let message = e.to_string();
+                        let between = if message.starts_with("line ") { ", " } else { ": " };
+                        Error::Config(format!("{}{between}{message}", file.display()))
+                    })?;
                     Ok(NetworkChoice::Described(described))
                 }
                 other => Ok(other),
@@ -1166,7 +1184,7 @@ mod file {
         pub fn load(file: Option<&Path>, flags: TrainOverrides) -> Result<TrainConfig> {
             let mut config = match file {
                 None => TrainConfig::default(),
-                Some(path) => TrainConfig::from_toml(&read_text(path, "cannot read the configuration")?, path)?,
+                Some(path) => TrainConfig::from_toml(&read_options(path, "cannot read the configuration")?, path)?,
             };
             flags.apply(&mut config);
             config.with_files()
@@ -1357,7 +1375,7 @@ mod tests {
             |c| (c.method, c.base_width) = (MethodName::FedAvg, "1/4".parse().unwrap()),
             "base-width = 1/4: it has no effect with fedavg",
         );
-        warned(|c| (c.method, c.budgets) = (MethodName::FedAvg, "8-2".parse().unwrap()), "budgets = 8-2: it has no effect with fedavg");
+        warned(|c| (c.method, c.budgets) = (MethodName::FedAvg, "8-2".parse().unwrap()), "budgets = 8-2 has no effect with fedavg");
         warned(|c| c.test_ratio = 0.3, "test-ratio = 0.3 has no effect: the images inside the program have a test split");
         warned(|c| c.smallest_share = 5, "smallest-share = 5 has no effect: it is for partition = dirichlet or sizes");
         let file = |c: &mut TrainConfig| (c.data, c.clients_file) = (DataSource::Csv, Some("c.csv".into()));
@@ -1665,7 +1683,12 @@ mod tests {
         });
         same.unwrap().check_resume(&saved).unwrap();
         let message = valid(|c| c.lr = 0.1).unwrap().check_resume(&saved).unwrap_err().to_string();
-        assert!(message.contains("lr is 0.1 but the run was started with 0.05"), "{message}");
+        assert!(message.contains("lr is 0.1 but the run was started with 0.05: set it back or resume without lr, or start"), "{message}");
+        let message = valid(|c| c.rounds = 90).unwrap().check_resume(&saved).unwrap_err().to_string();
+        assert_eq!(message, "rounds is 90 but the run was started with 18: set it back to 18; to train on, resume with --rounds 90");
+        let described = Architecture::built_in("alexnet").unwrap();
+        let message = valid(|c| c.network = NetworkChoice::Described(described)).unwrap().check_resume(&saved).unwrap_err().to_string();
+        assert!(message.starts_with("network is \"alexnet\" of a file but the run was started with \"digits\": "), "{message}");
         let message = valid(|c| c.clients_per_round = Some(3)).unwrap().check_resume(&saved).unwrap_err().to_string();
         assert!(message.contains("started with no value"), "{message}");
         // More rounds would stretch the cosine, but not a constant rate.

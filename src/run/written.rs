@@ -20,6 +20,23 @@ pub fn read_text(path: &Path, action: &'static str) -> Result<String> {
     })
 }
 
+/// Reads a file of options.
+///
+/// # Errors
+/// As [`read_text`]; [`Error::Data`] for a checkpoint or a picture.
+pub fn read_options(path: &Path, action: &'static str) -> Result<String> {
+    const PICTURES: [&[u8]; 4] = [b"\x89PNG", b"\xff\xd8\xff", b"BM", b"RIFF"];
+    let bytes = std::fs::read(path).map_err(|source| Error::Io { action, path: path.into(), source })?;
+    let what = if bytes.get(8) == Some(&b'{') && std::str::from_utf8(&bytes).is_err() {
+        "a checkpoint"
+    } else if PICTURES.iter().any(|head| bytes.starts_with(head)) {
+        "a picture"
+    } else {
+        return read_text(path, action);
+    };
+    Err(Error::Data(format!("{}: this is {what}: name a TOML file of options, as the config.toml in a run's folder", path.display())))
+}
+
 /// A path as its user means it: `~` at its beginning is the user's home. No shell has seen the paths in files and those after `=`.
 ///
 /// # Errors
@@ -50,6 +67,7 @@ pub(super) fn explained(text: &str, error: &toml::de::Error) -> (usize, String) 
     if let Some(unknown) = unknown_key(error.message()) {
         let section = entry.as_ref().is_some_and(|(_, value)| value.is_table());
         let hint = match nearest(unknown, &TrainConfig::keys()) {
+            _ if ["grid", "options"].contains(&unknown) => "; this is the file of a sweep: run it with splitmix sweep".into(),
             _ if section => "; the file has no sections: leave the line out".into(),
             Some(nearest) => format!(": did you mean {nearest}?"),
             None => ": splitmix train --help lists the options".into(),
@@ -382,6 +400,19 @@ mod tests {
         }
         assert!(path("~bob/x").unwrap_err().to_string().starts_with("~bob/x: only your own home is known as ~/"));
         assert!(path("$HOME/x").unwrap_err().to_string().starts_with("$HOME/x: variables are not replaced here"));
+    }
+
+    #[test]
+    fn files_of_another_kind_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("x");
+        for (bytes, what) in [(&b"\x08\0\0\0\0\0\0\0{}      \xff\xfe"[..], "a checkpoint"), (b"\x89PNG\r\n\x1a\n", "a picture")] {
+            std::fs::write(&file, bytes).unwrap();
+            let said = format!("{}: this is {what}: name a TOML file of options, as the config.toml in a run's folder", file.display());
+            assert_eq!(read_options(&file, "cannot read").unwrap_err().to_string(), said);
+        }
+        let sweep = wrong("[[grid]]\nseed = [1]");
+        assert_eq!(sweep, "my.toml, line 1: unknown key \"grid\"; this is the file of a sweep: run it with splitmix sweep");
     }
 
     #[test]
