@@ -79,7 +79,7 @@ pub(super) fn refusal(error: &clap::Error, arguments: impl IntoIterator<Item = O
         }
         ErrorKind::ArgumentConflict => {
             let others: Vec<String> = list(ContextKind::PriorArg);
-            let argument = if argument.is_empty() { part(ContextKind::InvalidSubcommand) } else { argument };
+            let argument = if argument.is_empty() { part(ContextKind::InvalidSubcommand) } else { argument.clone() };
             match others.as_slice() {
                 [other] if *other == argument => twice(name, &arguments, &command),
                 _ => format!("{argument}: it cannot be combined with {}: leave one of them out", others.join(", ")),
