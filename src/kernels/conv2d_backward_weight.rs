@@ -2,7 +2,7 @@
 
 use super::conv2d_forward::Conv2d;
 use super::conv2d_subgroup::WeightStrip;
-use super::{BufferId, Dispatch, ImageLayout, Over, Shader, Tuning, pixels_per_invocation, shader, uniforms};
+use super::{BufferId, Dispatch, ImageLayout, Over, Shader, Tuning, Uniforms, pixels_per_invocation, shader, uniforms};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -89,8 +89,16 @@ impl Conv2dBackwardWeight {
             .cost(2 * c.macs(self.batch), self.input.payload(self.batch) + self.dz.payload(self.batch) + c.weight_bytes())
     }
 
-    fn of_parts(&self, label: &str, shader: Shader, entry: &'static str) -> Dispatch {
+    /// A dispatch with uniforms of the input, the output's gradient, the grid of what invocations go through, and the parts.
+    fn of_parts(&self, label: &str, shader: Shader, entry: &'static str, input: Uniforms, grid: Uniforms) -> Dispatch {
+        let parts = uniforms! {
+            input_per_slot: self.input_per_slot,
+            parts: self.parts(),
+            samples_per_part: self.samples_per_part(),
+            partial_stride: self.partial_stride(),
+        };
         Dispatch::new(label, shader, entry, Over::Lanes, self.parts() * self.invocations_per_part())
+            .uniforms(input.with(self.conv.output_uniforms(self.dz)).with(grid).with(parts))
     }
 
     /// An invocation holds kernel rows of 4 × 4 channels.
@@ -105,26 +113,15 @@ impl Conv2dBackwardWeight {
             ("PIXELS", pixels),
             ("IN_LANES", c.in_lanes()),
         ];
-        let uniforms = uniforms! {
+        let input = uniforms! {
             batch: self.batch,
             in_blocks: self.input.blocks(),
             in_row: self.input.row(),
             in_image: self.input.image(),
             in_origin: self.input.origin(c.padding),
-            out_blocks: self.dz.blocks(),
-            out_height: c.output.height,
-            out_width: c.output.width,
-            out_row: self.dz.row(),
-            out_image: self.dz.image(),
-            out_origin: self.dz.origin(0),
-            kernel_height: c.kernel_height,
-            segments: c.output.width.div_ceil(pixels),
-            input_per_slot: self.input_per_slot,
-            parts: self.parts(),
-            samples_per_part: self.samples_per_part(),
-            partial_stride: self.partial_stride(),
         };
-        self.of_parts(label, shader::conv2d_backward_weight, "conv2d_backward_weight").constants(constants).uniforms(uniforms)
+        let grid = uniforms! { kernel_height: c.kernel_height, segments: c.output.width.div_ceil(pixels) };
+        self.of_parts(label, shader::conv2d_backward_weight, "conv2d_backward_weight", input, grid).constants(constants)
     }
 
     /// A subgroup holds all taps of its channels.
@@ -132,7 +129,7 @@ impl Conv2dBackwardWeight {
         let c = &self.conv;
         let mut constants = strip.constants(c);
         constants.push(("IN_LANES", c.in_lanes()));
-        let uniforms = uniforms! {
+        let input = uniforms! {
             batch: self.batch,
             in_blocks: self.input.blocks(),
             in_height: c.input.height,
@@ -140,19 +137,9 @@ impl Conv2dBackwardWeight {
             in_image: self.input.image(),
             in_origin: self.input.origin(c.padding),
             padding: c.padding,
-            out_blocks: self.dz.blocks(),
-            out_height: c.output.height,
-            out_width: c.output.width,
-            out_row: self.dz.row(),
-            out_image: self.dz.image(),
-            out_origin: self.dz.origin(0),
-            segments: c.output.width.div_ceil(strip.pixels),
-            input_per_slot: self.input_per_slot,
-            parts: self.parts(),
-            samples_per_part: self.samples_per_part(),
-            partial_stride: self.partial_stride(),
         };
+        let grid = uniforms! { segments: c.output.width.div_ceil(strip.pixels) };
         let shader = shader::conv2d_subgroup_backward_weight;
-        self.of_parts(label, shader, "conv2d_subgroup_backward_weight").constants(constants).uniforms(uniforms)
+        self.of_parts(label, shader, "conv2d_subgroup_backward_weight", input, grid).constants(constants)
     }
 }

@@ -1,7 +1,7 @@
 //! Convolution, forward; see `shaders/conv2d_forward.wgsl`. Also the convolution's geometry, shared by its three directions.
 
 use super::conv2d_subgroup::Strip;
-use super::{BufferId, Dispatch, ImageLayout, Over, ParameterPlace, Tile, Tuning, shader, uniforms};
+use super::{BufferId, Dispatch, ImageLayout, Over, ParameterPlace, Tile, Tuning, Uniforms, shader, uniforms};
 use crate::net::{Shape, positions};
 
 /// A convolution's geometry.
@@ -60,6 +60,18 @@ impl Conv2d {
     /// Channels in use in each input block, for the kernels that skip the padding of a single block.
     pub(super) fn in_lanes(&self) -> u32 {
         self.input.channels.min(4)
+    }
+
+    /// What forward and backward_weight are given of the output, or of its gradient, in this layout.
+    pub(super) fn output_uniforms(&self, layout: ImageLayout) -> Uniforms {
+        uniforms! {
+            out_blocks: layout.blocks(),
+            out_height: self.output.height,
+            out_width: self.output.width,
+            out_row: layout.row(),
+            out_image: layout.image(),
+            out_origin: layout.origin(0),
+        }
     }
 
     pub(super) fn weight_bytes(&self) -> u64 {
@@ -144,6 +156,19 @@ impl Conv2dForward {
         )
     }
 
+    /// Those of the input, the output, the grid of what invocations compute, and the parameters.
+    fn uniforms(&self, input: Uniforms, grid: Uniforms) -> Uniforms {
+        let place = &self.place;
+        input.with(self.conv.output_uniforms(self.output)).with(grid).with(uniforms! {
+            input_per_slot: self.input_per_slot,
+            parameter_stride: place.stride,
+            weight: place.weight,
+            bias: place.bias.unwrap_or(0),
+            has_bias: place.bias.is_some(),
+            scale: self.scale,
+        })
+    }
+
     /// An invocation a tile.
     fn by_tiles(&self, label: &str, tile: Tile) -> Dispatch {
         let c = &self.conv;
@@ -151,30 +176,18 @@ impl Conv2dForward {
         let mut constants = vec![("KERNEL_WIDTH", c.kernel_width), ("STRIDE", c.stride), ("IN_LANES", c.in_lanes())];
         constants.extend(tile.constants(self.input.blocks(), c.kernel_height * c.kernel_width, self.tuning));
         constants.push(("STATISTICS", u32::from(self.statistics)));
-        let uniforms = uniforms! {
+        let input = uniforms! {
             batch: self.batch,
             in_blocks: self.input.blocks(),
             in_row: self.input.row(),
             in_image: self.input.image(),
             in_origin: self.input.origin(c.padding),
-            out_blocks: self.output.blocks(),
-            out_height: c.output.height,
-            out_width: c.output.width,
-            out_row: self.output.row(),
-            out_image: self.output.image(),
-            out_origin: self.output.origin(0),
-            kernel_height: c.kernel_height,
-            segments: segments,
-            bands: bands,
-            input_per_slot: self.input_per_slot,
-            parameter_stride: self.place.stride,
-            weight: self.place.weight,
-            bias: self.place.bias.unwrap_or(0),
-            has_bias: self.place.bias.is_some(),
-            scale: self.scale,
         };
+        let grid = uniforms! { kernel_height: c.kernel_height, segments: segments, bands: bands };
         let invocations = tile.invocations(self.batch, c.output.height, c.output.width, self.output.blocks());
-        Dispatch::new(label, shader::conv2d_forward, "conv2d_forward", Over::Lanes, invocations).constants(constants).uniforms(uniforms)
+        Dispatch::new(label, shader::conv2d_forward, "conv2d_forward", Over::Lanes, invocations)
+            .constants(constants)
+            .uniforms(self.uniforms(input, grid))
     }
 
     /// A subgroup a strip.
@@ -183,28 +196,18 @@ impl Conv2dForward {
         let mut constants = strip.constants(c, c.output.width, self.input.blocks());
         constants.extend(strip.row_constants(c));
         constants.extend([("IN_LANES", c.in_lanes()), ("STATISTICS", u32::from(self.statistics))]);
-        let uniforms = uniforms! {
+        let input = uniforms! {
             batch: self.batch,
             in_height: c.input.height,
             in_row: self.input.row(),
             in_image: self.input.image(),
             in_origin: self.input.origin(c.padding),
             padding: c.padding,
-            out_blocks: self.output.blocks(),
-            out_height: c.output.height,
-            out_width: c.output.width,
-            out_row: self.output.row(),
-            out_image: self.output.image(),
-            out_origin: self.output.origin(0),
-            segments: strip.segments(c.output.width),
-            input_per_slot: self.input_per_slot,
-            parameter_stride: self.place.stride,
-            weight: self.place.weight,
-            bias: self.place.bias.unwrap_or(0),
-            has_bias: self.place.bias.is_some(),
-            scale: self.scale,
         };
+        let grid = uniforms! { segments: strip.segments(c.output.width) };
         let (shader, invocations) = (shader::conv2d_subgroup_forward, strip.invocations(self.batch, self.output, c.output.width));
-        Dispatch::new(label, shader, "conv2d_subgroup_forward", Over::Lanes, invocations).constants(constants).uniforms(uniforms)
+        Dispatch::new(label, shader, "conv2d_subgroup_forward", Over::Lanes, invocations)
+            .constants(constants)
+            .uniforms(self.uniforms(input, grid))
     }
 }

@@ -46,10 +46,7 @@ impl Run {
 impl Linear {
     /// The backward_weight dispatch, over lanes: dw = inputᵀ · dz, db = Σ dz.
     pub fn backward_weight(&self, label: &str, tuning: Tuning, b: Buffers) -> Dispatch {
-        self.weight_gradient(label, "to_gradient", tuning, [0.0; 3])
-            .reads([b.lanes, b.batch_sizes, b.input, b.other])
-            .writes([b.output])
-            .cost(self.flops(), self.bytes())
+        self.bound(self.weight_gradient(label, "to_gradient", tuning, [0.0; 3]), b)
     }
 
     /// The backward_weight and what [`Sgd`] does with it, in one dispatch over lanes. The parameters are changed: nothing of
@@ -73,11 +70,7 @@ impl Linear {
 
     fn weight_gradient(&self, label: &str, entry: &'static str, tuning: Tuning, sgd: [f32; 3]) -> Dispatch {
         let [learning_rate, momentum, weight_decay] = sgd;
-        let rest = uniforms! {
-            in_blocks: self.in_blocks,
-            out_blocks: self.out_blocks,
-            parameter_stride: self.place.stride,
-            weight: self.place.weight,
+        let own = uniforms! {
             bias: self.place.bias.expect("a linear layer has a bias"),
             learning_rate: learning_rate,
             momentum: momentum,
@@ -98,6 +91,6 @@ impl Linear {
                 (shader::linear_backward_weight, constants, uniforms! { batch: self.batch }, invocations)
             }
         };
-        Dispatch::new(label, shader, entry, Over::Lanes, invocations).constants(constants).uniforms(first.with(rest))
+        Dispatch::new(label, shader, entry, Over::Lanes, invocations).constants(constants).uniforms(first.with(self.uniforms()).with(own))
     }
 }

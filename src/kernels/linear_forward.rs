@@ -1,6 +1,6 @@
 //! Fully connected layer, forward; see `shaders/linear_forward.wgsl`. Also the geometry shared by its three directions.
 
-use super::{BufferId, Dispatch, Over, ParameterPlace, Tuning, shader, uniforms};
+use super::{BufferId, Dispatch, Over, ParameterPlace, Tuning, Uniforms, shader, uniforms};
 
 /// A fully connected layer's geometry. Features are counted as stored: padded to multiples of four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,22 +66,29 @@ impl LinearTile {
 }
 
 impl Linear {
+    /// What every direction is given of the layer, after its first uniform.
+    pub(super) fn uniforms(&self) -> Uniforms {
+        uniforms! {
+            in_blocks: self.in_blocks,
+            out_blocks: self.out_blocks,
+            parameter_stride: self.place.stride,
+            weight: self.place.weight,
+        }
+    }
+
+    /// Binds the buffers of any direction, and says what it costs.
+    pub(super) fn bound(&self, dispatch: Dispatch, b: Buffers) -> Dispatch {
+        dispatch.reads([b.lanes, b.batch_sizes, b.input, b.other]).writes([b.output]).cost(self.flops(), self.bytes())
+    }
+
     /// The forward dispatch, over lanes: z = scale · (input · w + bias).
     pub fn forward(&self, label: &str, scale: f32, tuning: Tuning, b: Buffers) -> Dispatch {
         let tile = LinearTile::new(self.out_blocks, tuning);
-        Dispatch::new(label, shader::linear_forward, "linear_forward", Over::Lanes, tile.invocations(self.batch, self.out_blocks))
+        let own = uniforms! { bias: self.place.bias.expect("a linear layer has a bias"), scale: scale };
+        let invocations = tile.invocations(self.batch, self.out_blocks);
+        let dispatch = Dispatch::new(label, shader::linear_forward, "linear_forward", Over::Lanes, invocations)
             .constants(tile.constants())
-            .uniforms(uniforms! {
-                batch: self.batch,
-                in_blocks: self.in_blocks,
-                out_blocks: self.out_blocks,
-                parameter_stride: self.place.stride,
-                weight: self.place.weight,
-                bias: self.place.bias.expect("a linear layer has a bias"),
-                scale: scale,
-            })
-            .reads([b.lanes, b.batch_sizes, b.input, b.other])
-            .writes([b.output])
-            .cost(self.flops(), self.bytes())
+            .uniforms(uniforms! { batch: self.batch }.with(self.uniforms()).with(own));
+        self.bound(dispatch, b)
     }
 }
