@@ -38,6 +38,7 @@ use crate::{Error, Result};
 use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensorError, SafeTensors};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The format that this version writes, and the newest that it reads.
@@ -119,24 +120,26 @@ impl Checksums {
             crc.sum()
         };
         let names = clients.iter().map(|c| c.name.as_str());
-        // What a file lists for a client is the same in whatever order a run takes it.
-        let mut listed = clients.to_vec();
-        for (client, holding) in listed.iter_mut().zip(&dataset.clients) {
-            client.test.sort_unstable();
-            if !holding.validation.is_empty() {
-                client.validation.sort_unstable();
-            }
-        }
-        Checksums { domains: dataset.domains.iter().map(of_domain).collect(), clients: Checksums::of_clients(names, &listed) }
+        Checksums { domains: dataset.domains.iter().map(of_domain).collect(), clients: Checksums::of_clients(names, clients, dataset) }
     }
 
-    /// That of the clients under the names given, one each.
-    fn of_clients<'a>(names: impl Iterator<Item = &'a str>, clients: &[Client]) -> u32 {
+    /// That of the clients under the names given, one each. What a file lists for a client is the same in whatever order a run takes it.
+    fn of_clients<'a>(names: impl Iterator<Item = &'a str>, clients: &[Client], dataset: &Dataset) -> u32 {
         let mut shares = flate2::Crc::new();
-        for (name, client) in names.zip(clients) {
+        for (i, (name, client)) in names.zip(clients).enumerate() {
             shares.update(name.as_bytes());
-            for images in [&client.train, &client.validation, &client.test] {
+            let listed = dataset.clients.get(i);
+            let parts = [
+                (&client.train, false),
+                (&client.validation, listed.is_some_and(|listed| !listed.validation.is_empty())),
+                (&client.test, listed.is_some()),
+            ];
+            for (images, is_listed) in parts {
                 shares.update(&(images.len() as u32).to_le_bytes());
+                let mut images = Cow::from(images);
+                if is_listed {
+                    images.to_mut().sort_unstable();
+                }
                 images.iter().for_each(|image| shares.update(&image.to_le_bytes()));
             }
         }
@@ -167,8 +170,8 @@ impl Holdings {
             };
             let names: Vec<String> = clients.iter().map(|c| before(c).unwrap_or_else(|| c.name.clone())).collect();
             let domains = self.domains.iter().zip(&now.domains).map(|((name, ..), (_, train, test))| (name.clone(), *train, *test));
-            let checksums =
-                Checksums { clients: Checksums::of_clients(names.iter().map(String::as_str), clients), domains: checksums.domains.clone() };
+            let own = Checksums::of_clients(names.iter().map(String::as_str), clients, dataset);
+            let checksums = Checksums { clients: own, domains: checksums.domains.clone() };
             Some(Holdings { domains: domains.collect(), checksums: Some(checksums), ..now.clone() })
         };
         match renamed() {
@@ -1622,6 +1625,23 @@ pub(crate) mod tests {
         let mut classes = renamed.clone();
         classes.classes[3] = "three".into();
         assert!(then.difference_from(&classes, &of(&classes)).unwrap().starts_with("its classes were "));
+
+        // What a file lists for a client is the same in whatever order a run takes it, under a new name, too.
+        let mut listed = dataset.clone();
+        listed.clients = vec![crate::data::Holding {
+            name: "ward".into(),
+            domain: 0,
+            train: (0..90).collect(),
+            validation: (90..120).collect(),
+            test: (0..50).collect(),
+        }];
+        let of_seed =
+            |dataset: &Dataset, seed| crate::run::model::partition(dataset, &TrainConfig { seed, ..config.clone() }).unwrap().clients;
+        let (then, others) = (Holdings::new(&listed, &of_seed(&listed, 1)), of_seed(&listed, 2));
+        assert_ne!(of_seed(&listed, 1)[0].test, others[0].test);
+        assert_eq!(then.difference_from(&listed, &others), None);
+        listed.domains.iter_mut().for_each(|domain| domain.name = format!("my {}", domain.name));
+        assert_eq!(then.difference_from(&listed, &others), None);
     }
 
     #[test]
