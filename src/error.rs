@@ -83,16 +83,14 @@ impl Display for OneLine<'_> {
 
 /// An option as its user writes it: `--batch-size` on the command line, `batchSize` in a browser.
 pub(crate) fn option_name(key: &str) -> String {
-    option_of(key, cfg!(target_arch = "wasm32"))
+    if cfg!(target_arch = "wasm32") { camel_case(key) } else { format!("--{key}") }
 }
 
-fn option_of(key: &str, browser: bool) -> String {
-    let capital = |part: &str| part[..1].to_ascii_uppercase() + &part[1..];
-    match key.split_once('-').filter(|_| browser) {
-        Some((first, rest)) => first.to_string() + &rest.split('-').map(capital).collect::<String>(),
-        None if browser => key.into(),
-        None => format!("--{key}"),
-    }
+/// The name of an option in JavaScript: `clients-per-domain` is `clientsPerDomain`.
+pub fn camel_case(key: &str) -> String {
+    let mut parts = key.split('-');
+    let first = parts.next().unwrap_or_default().to_string();
+    parts.fold(first, |name, part| name + &part[..1].to_ascii_uppercase() + &part[1..])
 }
 
 /// Whether a path is at fault where the system says this, and not the machine.
@@ -144,7 +142,7 @@ mod tests {
     #[test]
     fn an_option_has_the_name_that_its_user_writes() {
         assert_eq!(["memory-limit", "lr"].map(option_name), ["--memory-limit", "--lr"]);
-        assert_eq!(["memory-limit", "eval-batch-size", "lr"].map(|key| option_of(key, true)), ["memoryLimit", "evalBatchSize", "lr"]);
+        assert_eq!(["memory-limit", "eval-batch-size", "lr"].map(camel_case), ["memoryLimit", "evalBatchSize", "lr"]);
     }
 
     #[test]

@@ -35,4 +35,4 @@ pub mod plan;
 pub mod report;
 pub mod run;
 pub mod verify;
-pub use error::{Error, Result};
+pub use error::{Error, Result, camel_case};

@@ -219,7 +219,7 @@ fn same_data(a: &TrainConfig, b: &TrainConfig) -> Result<bool> {
 
 /// Checks before the first run that the data of every run can be read and dealt to its clients. Returns what was read last.
 fn check_data<'a>(configs: impl Iterator<Item = &'a TrainConfig>) -> Result<Option<Read<'a>>> {
-    let mut read: Option<Read> = None;
+    let (mut read, mut opened): (Option<Read>, BTreeSet<&Path>) = (None, BTreeSet::new());
     for config in configs {
         let named = |e: Error| match e.exit_code() {
             2 => Error::Config(format!("{}: {e}", config.out.display())),
@@ -234,7 +234,8 @@ fn check_data<'a>(configs: impl Iterator<Item = &'a TrainConfig>) -> Result<Opti
             }
         };
         model::partition(&dataset, config).map_err(named)?;
-        if let Some(init) = config.init.as_ref().filter(|_| State::of(config) == State::New) {
+        // Runs of a sweep often begin with one checkpoint.
+        if let Some(init) = config.init.as_deref().filter(|init| State::of(config) == State::New && opened.insert(init)) {
             open_model(init).map_err(|e| named(Error::Config(format!("init: {e}"))))?;
         }
         read = Some((config, dataset));

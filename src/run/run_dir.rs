@@ -140,11 +140,9 @@ impl RunDir {
         notes.extend(keep_rounds::<RoundMetrics>(&path.join(METRICS), rounds, |line| line.round)?);
         notes.extend(keep_rounds::<RoundCost>(&path.join(TIMING), rounds, |line| line.round)?);
         let run_dir = RunDir::open(path, lock)?;
-        if let Some(checkpoint) = checkpoint.as_ref().filter(|_| !path.join(BEST).exists()) {
-            // `check_checkpoints` let it pass: it is the best round itself, or there is none yet.
-            if checkpoint.header.best.is_some() {
-                run_dir.save_best(checkpoint.clone())?;
-            }
+        // `check_checkpoints` let it pass: the last round is the best itself.
+        if let Some(best) = checkpoint.as_ref().filter(|last| last.header.best.is_some() && !path.join(BEST).exists()) {
+            run_dir.save_best(best.clone())?;
         }
         Ok(Resumed { run_dir, config: saved, checkpoint, notes })
     }

@@ -12,7 +12,14 @@ const LONG: usize = 60;
 /// # Errors
 /// [`Error::Io`] where it cannot be read, `action` saying what was tried; [`Error::Data`] naming the line that is not UTF-8.
 pub fn read_text(path: &Path, action: &'static str) -> Result<String> {
-    let bytes = std::fs::read(path).map_err(|source| Error::Io { action, path: path.into(), source })?;
+    text_of(read(path, action)?, path)
+}
+
+fn read(path: &Path, action: &'static str) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|source| Error::Io { action, path: path.into(), source })
+}
+
+fn text_of(bytes: Vec<u8>, path: &Path) -> Result<String> {
     String::from_utf8(bytes).map_err(|error| {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -26,13 +33,13 @@ pub fn read_text(path: &Path, action: &'static str) -> Result<String> {
 /// As [`read_text`]; [`Error::Data`] for a checkpoint or a picture.
 pub fn read_options(path: &Path, action: &'static str) -> Result<String> {
     const PICTURES: [&[u8]; 4] = [b"\x89PNG", b"\xff\xd8\xff", b"BM", b"RIFF"];
-    let bytes = std::fs::read(path).map_err(|source| Error::Io { action, path: path.into(), source })?;
+    let bytes = read(path, action)?;
     let what = if bytes.get(8) == Some(&b'{') && std::str::from_utf8(&bytes).is_err() {
         "a checkpoint"
     } else if PICTURES.iter().any(|head| bytes.starts_with(head)) {
         "a picture"
     } else {
-        return read_text(path, action);
+        return text_of(bytes, path);
     };
     Err(Error::Data(format!("{}: this is {what}: name a TOML file of options, as the config.toml in a run's folder", path.display())))
 }

@@ -4,6 +4,7 @@ use js_sys::{Object, Reflect};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_aux::serde_introspection::serde_introspect;
+pub use splitmix_fl::camel_case as option_name;
 use splitmix_fl::fl::Ratio;
 use splitmix_fl::run::TrainConfig;
 use splitmix_fl::{Error, Result};
@@ -110,13 +111,6 @@ fn configured(base: &TrainConfig, given: serde_json::Map<String, serde_json::Val
 /// `clientsPerDomain` as `clients-per-domain`.
 fn kebab(name: &str) -> String {
     name.chars().flat_map(|c| c.is_ascii_uppercase().then_some('-').into_iter().chain([c.to_ascii_lowercase()])).collect()
-}
-
-/// The name of an option in JavaScript: `clients-per-domain` is `clientsPerDomain`.
-pub fn option_name(key: &str) -> String {
-    let mut parts = key.split('-');
-    let first = parts.next().unwrap_or_default().to_string();
-    parts.fold(first, |name, part| name + &part[..1].to_ascii_uppercase() + &part[1..])
 }
 
 /// A width, `0.375` or `"3/8"`.
