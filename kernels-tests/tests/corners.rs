@@ -5,8 +5,8 @@ mod pseudo;
 use kernels_tests::corner::{average_over_holders, corner_places, take_corner};
 use pseudo::noise;
 use splitmix_fl::engine::{
-    ClientWork, Corner, GroupSetting, GroupWork, ImageStore, LaneGroups, Limit, Narrower, Optimizer, Rows, Staging, Totals, TrainOptions,
-    Trainer,
+    ClientWork, Corner, GroupSetting, GroupWork, ImageStore, LaneGroups, LocalTraining, Narrower, Optimizer, Rows, Staging, Totals,
+    TrainOptions, Trainer,
 };
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::net::{Architecture, Network, TensorKind, TensorSpec};
@@ -63,24 +63,7 @@ impl Bench {
     }
 
     fn options(&self, scale: f32, narrower: Vec<Narrower>) -> TrainOptions {
-        TrainOptions {
-            batch: BATCH,
-            scale,
-            masked_loss: false,
-            adversarial: None,
-            local_norms: None,
-            augment: None,
-            optimizer: Optimizer::Sgd { momentum: 0.9 },
-            weight_decay: 5e-4,
-            proximal: 0.0,
-            narrower,
-            lanes: 6,
-            steps: 3,
-            limit: Limit::default(),
-            guarded: false,
-            keep_activations: false,
-            tuning: None,
-        }
+        TrainOptions::new(LocalTraining { batch: BATCH, steps: 3, scale, narrower, ..LocalTraining::default() }, 6)
     }
 
     fn server(&self, network: &Network, bases: &[Base]) -> Rows {
@@ -195,10 +178,11 @@ fn a_slimmable_step_adds_the_gradients_of_all_widths() {
     pollster::block_on(async {
         let bench = Bench::new().await;
         let scales = [16.0, 10.0];
-        let plain = |scale, narrower| TrainOptions {
-            optimizer: Optimizer::Sgd { momentum: 0.0 },
-            weight_decay: 0.0,
-            ..bench.options(scale, narrower)
+        let plain = |scale, narrower| {
+            let mut options = bench.options(scale, narrower);
+            options.training.optimizer = Optimizer::Sgd { momentum: 0.0 };
+            options.training.weight_decay = 0.0;
+            options
         };
         let narrower = (0..2).map(|g| Narrower { network: bench.narrow[g].clone(), scale: scales[g], label: g.to_string() });
         let work = client(batches(&[6], 3), &[(0, 1.0)]);

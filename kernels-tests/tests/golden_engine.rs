@@ -8,7 +8,7 @@ mod fixture;
 
 use fixture::{BATCH, Closeness, Fixture, OPTIMISER, SCALE, STEPS, initial_parameters};
 use splitmix_fl::engine::{
-    ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, Optimizer, Rows, Staging, TrainOptions, Trainer,
+    ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, LocalTraining, Optimizer, Rows, Staging, TrainOptions, Trainer,
 };
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::kernels::{ImageLayout, Tuning};
@@ -67,22 +67,21 @@ impl Bench {
     ) -> (Trainer, f64) {
         self.reset();
         let options = TrainOptions {
-            batch,
-            scale: SCALE as f32,
-            masked_loss,
-            adversarial: None,
-            local_norms: None,
-            augment: None,
-            optimizer,
-            weight_decay: OPTIMISER.weight_decay as f32,
-            proximal: 0.0,
-            narrower: vec![],
-            lanes: 1,
-            steps: STEPS as u32,
-            limit: Limit::default(),
             guarded: true,
             keep_activations,
             tuning,
+            ..TrainOptions::new(
+                LocalTraining {
+                    batch,
+                    steps: STEPS as u32,
+                    scale: SCALE as f32,
+                    masked_loss,
+                    optimizer,
+                    weight_decay: OPTIMISER.weight_decay as f32,
+                    ..LocalTraining::default()
+                },
+                1,
+            )
         };
         let mut trainer = Trainer::new(&self.gpu, &self.network, &self.server, &self.images, options).await.expect("one lane fits");
         let work = vec![ClientWork { client: 0, batches: vec![(0..BATCH as u32).collect(); steps], bases: vec![(0, 1.0)] }];

@@ -6,7 +6,7 @@ mod fixture;
 
 use fixture::{Closeness, Fixture, STRIDE, uniform};
 use splitmix_fl::engine::{
-    AttackOptions, Attacker, Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, Optimizer, Rows, Staging,
+    AttackOptions, Attacker, Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, LocalTraining, Rows, Staging,
     TrainOptions, Trainer,
 };
 use splitmix_fl::gpu::{Gpu, GpuOptions};
@@ -100,22 +100,13 @@ impl Bench {
     /// So many steps on the batch. Returns the trainer and the mean loss.
     async fn train(&self, steps: usize, keep_activations: bool, tuning: Option<Tuning>) -> (Trainer, f64) {
         let options = TrainOptions {
-            batch: LABELS.len() as u32 + 1,
-            scale: SCALE,
-            masked_loss: false,
-            adversarial: None,
-            local_norms: None,
-            augment: None,
-            optimizer: Optimizer::Sgd { momentum: 0.9 },
-            weight_decay: 5e-4,
-            proximal: 0.0,
-            narrower: vec![],
-            lanes: 1,
-            steps: STEPS as u32,
-            limit: Limit::default(),
             guarded: true,
             keep_activations,
             tuning,
+            ..TrainOptions::new(
+                LocalTraining { batch: LABELS.len() as u32 + 1, steps: STEPS as u32, scale: SCALE, ..LocalTraining::default() },
+                1,
+            )
         };
         let mut trainer = Trainer::new(&self.gpu, &self.network, &self.server, &self.images, options).await.expect("one lane fits");
         let work = vec![ClientWork { client: 0, batches: vec![(0..LABELS.len() as u32).collect(); steps], bases: vec![(0, 1.0)] }];

@@ -5,8 +5,8 @@ mod fixture;
 use fixture::{BATCH, Closeness, Fixture, OPTIMISER, STEPS, dual_parameters};
 use kernels_tests::attack;
 use splitmix_fl::engine::{
-    Adversarial, AttackOptions, Attacker, Batch, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, Optimizer, Rows, Staging,
-    TrainOptions, Trainer,
+    Adversarial, AttackOptions, Attacker, Batch, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, LocalTraining, Optimizer, Rows,
+    Staging, TrainOptions, Trainer,
 };
 use splitmix_fl::gpu::{Active, Gpu, GpuOptions};
 use splitmix_fl::kernels::Tuning;
@@ -166,22 +166,21 @@ async fn training(tracked: bool, tuning: Option<Tuning>) {
     let attacked = bench.iterates().remove(PGD_STEPS);
     let capacity = BATCH + 1;
     let options = TrainOptions {
-        batch: capacity as u32,
-        scale: if tracked { 1.0 } else { 8.0 },
-        masked_loss: false,
-        adversarial: Some(Adversarial { lambda: 0.5, attack: "pgd-7".parse().expect("an attack"), seed: 7 }),
-        local_norms: None,
-        augment: None,
-        optimizer: Optimizer::Sgd { momentum: OPTIMISER.momentum as f32 },
-        weight_decay: OPTIMISER.weight_decay as f32,
-        proximal: 0.0,
-        narrower: vec![],
-        lanes: 1,
-        steps: STEPS as u32,
-        limit: Limit::default(),
         guarded: true,
         keep_activations: true,
         tuning,
+        ..TrainOptions::new(
+            LocalTraining {
+                batch: capacity as u32,
+                steps: STEPS as u32,
+                scale: if tracked { 1.0 } else { 8.0 },
+                adversarial: Some(Adversarial::by(&"pgd-7".parse().expect("an attack"), 0.5, 7)),
+                optimizer: Optimizer::Sgd { momentum: OPTIMISER.momentum as f32 },
+                weight_decay: OPTIMISER.weight_decay as f32,
+                ..LocalTraining::default()
+            },
+            1,
+        )
     };
     let mut trainer = Trainer::new(&bench.gpu, &bench.network, &bench.server, &bench.images, options).await.expect("it fits");
     // A round of nobody, for the learning rate; then the phases one by one.

@@ -5,8 +5,8 @@ mod pseudo;
 
 use pseudo::noise;
 use splitmix_fl::engine::{
-    Augment, Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, Optimizer, Rows, Staging, Totals, TrainOptions,
-    Trainer,
+    Augment, Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, LocalTraining, Rows, Staging, Totals,
+    TrainOptions, Trainer,
 };
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::net::{Network, digits};
@@ -65,22 +65,20 @@ impl Bench {
         }
         let lanes = work.iter().map(|c| c.bases.len() as u32).sum();
         let options = TrainOptions {
-            batch: BATCH,
-            scale: 64.0 / 5.0,
-            masked_loss: false,
-            adversarial: None,
-            local_norms: None,
-            augment: Some(Augment { padding: 2, flip: true, rotation: 20.0, seed: 5 }),
-            optimizer: Optimizer::Sgd { momentum: 0.9 },
-            weight_decay: 5e-4,
-            proximal: 0.1,
-            narrower: vec![],
-            lanes,
-            steps: 4,
             limit,
             guarded,
             keep_activations,
-            tuning: None,
+            ..TrainOptions::new(
+                LocalTraining {
+                    batch: BATCH,
+                    steps: 4,
+                    scale: 64.0 / 5.0,
+                    augment: Some(Augment { padding: 2, flip: true, rotation: 20.0, seed: 5 }),
+                    proximal: 0.1,
+                    ..LocalTraining::default()
+                },
+                lanes,
+            )
         };
         let mut trainer = Trainer::new(&self.gpu, &self.network, &server, &self.images, options).await.expect("it fits");
         let staging = Staging::new(&self.gpu, Trainer::staging_bytes(lanes));

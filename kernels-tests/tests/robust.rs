@@ -8,8 +8,9 @@ use kernels_tests::shape::Image;
 use pseudo::noise;
 use splitmix_fl::engine::{
     Adversarial, AttackOptions, Attacker, Batch, ClientWork, Ensemble, EstimateOptions, EvaluateOptions, Evaluator, ImageStore, Limit,
-    LocalNorms, Optimizer, Rows, Staging, Totals, TrainOptions, Trainer, estimate_statistics,
+    LocalNorms, LocalTraining, Rows, Staging, Totals, TrainOptions, Trainer, estimate_statistics,
 };
+use splitmix_fl::fl::Attack;
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::net::{Branch, Layer, Network, NormRow, Norms, Shape, digits};
 use std::collections::BTreeMap;
@@ -52,24 +53,19 @@ impl Bench {
     }
 
     fn options(&self, lambda: f32, lanes: Option<u32>, guarded: bool) -> TrainOptions {
-        let attack = "pgd-2-eps16".parse().expect("an attack");
+        let attack: Attack = "pgd-2-eps16".parse().expect("an attack");
         TrainOptions {
-            batch: BATCH,
-            scale: 1.0,
-            masked_loss: false,
-            adversarial: (lambda > 0.0).then_some(Adversarial { lambda, attack, seed: 5 }),
-            local_norms: None,
-            augment: None,
-            optimizer: Optimizer::Sgd { momentum: 0.9 },
-            weight_decay: 5e-4,
-            proximal: 0.0,
-            narrower: vec![],
-            lanes: 9,
-            steps: 3,
             limit: Limit { lanes, memory: None, ..Limit::default() },
             guarded,
-            keep_activations: false,
-            tuning: None,
+            ..TrainOptions::new(
+                LocalTraining {
+                    batch: BATCH,
+                    steps: 3,
+                    adversarial: (lambda > 0.0).then(|| Adversarial::by(&attack, lambda, 5)),
+                    ..LocalTraining::default()
+                },
+                9,
+            )
         }
     }
 

@@ -10,7 +10,7 @@ use splitmix_fl::plan::attack::{AttackPlan, AttackSetting};
 use splitmix_fl::plan::corner::{CornerPlan, SettlePlan};
 use splitmix_fl::plan::estimate::{EstimatePlan, EstimateSetting};
 use splitmix_fl::plan::evaluate::{EvaluatePlan, EvaluateSetting};
-use splitmix_fl::plan::train::{AdversarialSetting, Narrower, Optimizer, TrainPlan, TrainSetting};
+use splitmix_fl::plan::train::{Adversarial, LocalTraining, Narrower, TrainPlan, TrainSetting};
 use splitmix_fl::verify::standard_cases;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -142,29 +142,23 @@ fn every_variant_in_use_is_valid_and_bound_as_declared() {
         for (name, (numerator, denominator)) in of_digits.into_iter().chain([("preact-resnet18", (1, 8)), ("alexnet", (1, 8))]) {
             let architecture = Architecture::built_in(name).expect("built in");
             let network = architecture.base(numerator, denominator, 10).expect("a width");
+            let training = LocalTraining { steps: 2, scale: 8.0, masked_loss: true, proximal: 0.01, ..LocalTraining::default() };
             let train = TrainSetting {
                 network: &network,
                 bases: 8,
-                batch: 32,
+                training: &training,
+                batch: training.batch,
+                local_norms: false,
                 images_per_chunk: 100,
                 slot_capacity: 5,
                 lane_capacity: 9,
-                steps: 2,
-                scale: 8.0,
-                masked_loss: true,
-                adversarial: None,
-                local_norms: false,
-                augment: None,
-                optimizer: Optimizer::Sgd { momentum: 0.9 },
-                weight_decay: 5e-4,
-                proximal: 0.01,
-                narrower: &[],
                 tuning,
                 keep_gradients: denominator == 4,
             };
             let tracked = network.clone().with_norms(Norms { dual: true, tracked: true });
-            let lambda = AdversarialSetting { lambda: 0.5, seed: 1, start: 0.1, epsilon: 0.1, alpha: 0.1 };
-            let adversarial = TrainSetting { network: &tracked, adversarial: Some(lambda), local_norms: true, ..train };
+            let attacked = Adversarial { lambda: 0.5, seed: 1, start: 0.1, epsilon: 0.1, alpha: 0.1, steps: 7 };
+            let attacked = LocalTraining { adversarial: Some(attacked), ..training.clone() };
+            let adversarial = TrainSetting { network: &tracked, training: &attacked, local_norms: true, ..train };
             let evaluate = EvaluateSetting {
                 network: &network,
                 bases: 8,
@@ -194,7 +188,8 @@ fn every_variant_in_use_is_valid_and_bound_as_declared() {
                 EstimateSetting { network: &network, store, batch: 32, images_per_chunk: 100, slot_capacity: 5, steps: 3, tuning };
             let network_of_half = architecture.corner(numerator, 2 * denominator, 10).expect("a corner");
             let half = Narrower { network: network_of_half, scale: 2.0, label: "half".into() };
-            let slimmable = TrainSetting { narrower: std::slice::from_ref(&half), ..train };
+            let slim = LocalTraining { narrower: vec![half.clone()], ..training.clone() };
+            let slimmable = TrainSetting { training: &slim, ..train };
             let corners = CornerPlan::new(&network, &half.network, 8, true).plan;
             let plans = [
                 TrainPlan::new(&slimmable).plan,

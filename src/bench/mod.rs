@@ -18,7 +18,7 @@ pub use report::{
 };
 
 use crate::engine::{
-    Adversarial, Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, Limit, Optimizer, Staging, TrainOptions, Trainer,
+    Adversarial, Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, Limit, LocalTraining, Staging, TrainOptions, Trainer,
 };
 use crate::fl::{Attack, Ratio};
 use crate::gpu::{Active, Gpu, Materials, Program};
@@ -199,24 +199,9 @@ impl Workload {
 
     fn train_options(&self, lanes: u32, tuning: Option<Tuning>) -> TrainOptions {
         let o = &self.options;
-        TrainOptions {
-            batch: o.batch,
-            scale: (1.0 / o.base_width.as_f64()) as f32,
-            masked_loss: false,
-            adversarial: None,
-            local_norms: None,
-            augment: None,
-            optimizer: Optimizer::Sgd { momentum: 0.9 },
-            weight_decay: 5e-4,
-            proximal: 0.0,
-            narrower: vec![],
-            lanes,
-            steps: o.steps,
-            limit: self.limit(4),
-            guarded: false,
-            keep_activations: false,
-            tuning,
-        }
+        let training =
+            LocalTraining { batch: o.batch, steps: o.steps, scale: (1.0 / o.base_width.as_f64()) as f32, ..LocalTraining::default() };
+        TrainOptions { limit: self.limit(4), tuning, ..TrainOptions::new(training, lanes) }
     }
 
     async fn evaluator(&self, gpu: &Gpu, batches: usize) -> Result<Evaluator> {
@@ -466,10 +451,11 @@ impl<'a> CaseBench<'a> {
     async fn adversarial(&mut self) -> Result<AdversarialCost> {
         let gpu = self.clock.gpu;
         let (network, server) = self.workload.dual(gpu)?;
-        let adversarial = Adversarial { lambda: 0.5, attack: Attack::TRAINING, seed: 1 };
-        let steps = adversarial.attack.steps();
-        let options = self.workload.train_options(self.lanes, None);
-        let options = TrainOptions { adversarial: Some(adversarial), limit: self.workload.limit(2), ..options };
+        let adversarial = Adversarial::by(&Attack::TRAINING, 0.5, 1);
+        let steps = adversarial.steps;
+        let mut options = self.workload.train_options(self.lanes, None);
+        options.training.adversarial = Some(adversarial);
+        options.limit = self.workload.limit(2);
         let mut trainer = Trainer::new(gpu, &network, &server, &self.workload.images, options).await?;
         let waves = waves(&self.work, self.lanes, trainer.lanes_per_wave());
         let wave = workload::first_lanes(&self.work, waves[0].lanes);

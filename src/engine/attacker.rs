@@ -1,6 +1,6 @@
 //! Attacks on the images of mixed bases, and what the mix says of the attacked images.
 
-use super::{Batch, Ensemble, ImageStore, Limit, Rows, Staging, Totals, external, schedule, wave};
+use super::{Adversarial, Batch, Ensemble, ImageStore, Limit, Rows, Staging, Totals, external, schedule, wave};
 use crate::fl::Attack;
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::ImageLayout;
@@ -29,6 +29,14 @@ pub struct AttackOptions {
     pub limit: Limit,
     /// Surround buffers with poison, for tests.
     pub guarded: bool,
+}
+
+impl Adversarial {
+    /// Training on images that `attack`, of one try, has changed: their share λ in the loss, and the seed of its random start.
+    pub fn by(attack: &Attack, lambda: f32, seed: u32) -> Adversarial {
+        let (start, epsilon, alpha, steps) = (attack.start(), attack.epsilon(), attack.step_size(), attack.steps());
+        Adversarial { lambda, seed, start, epsilon, alpha, steps }
+    }
 }
 
 /// The program of an attack.

@@ -1,7 +1,6 @@
 //! Local training of a round: every (client, base) lane of a wave advances in the same dispatches.
 
 use super::{ImageStore, Limit, LocalNorms, Rows, Staging, Totals, external, schedule_row, wave};
-use crate::fl::Attack;
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::Tuning;
 use crate::kernels::adam::Adam;
@@ -9,49 +8,20 @@ pub use crate::kernels::gather_images::Augment;
 use crate::kernels::weighted_average;
 use crate::net::Network;
 use crate::plan::GATHER;
-use crate::plan::train::{ATTACK_START, AdversarialSetting, TOTALS_BYTES, TrainPlan, TrainSetting};
-pub use crate::plan::train::{Narrower, Optimizer};
+use crate::plan::train::{ATTACK_START, TOTALS_BYTES, TrainPlan, TrainSetting};
+pub use crate::plan::train::{Adversarial, LocalTraining, Narrower, Optimizer};
 use crate::{Error, Result};
 use std::collections::BTreeSet;
-
-/// Training on attacked images, too (paper, Algorithm 4): every lane attacks its own before each step.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Adversarial {
-    /// Their share in the loss, λ in (0, 1]. Below 1 the network's batch norms must be dual, at 1 single.
-    pub lambda: f32,
-    /// The attack, of one try.
-    pub attack: Attack,
-    /// Seed of its random start.
-    pub seed: u32,
-}
 
 /// Settings of local training that hold for a whole run.
 #[derive(Debug, Clone)]
 pub struct TrainOptions {
-    /// Most images of a mini-batch.
-    pub batch: u32,
-    /// Factor on rescaled layers in training: 1/r with the layer correction, else 1.
-    pub scale: f32,
-    /// Whether the loss is the class-masked cross entropy.
-    pub masked_loss: bool,
-    /// Training on attacked images, too.
-    pub adversarial: Option<Adversarial>,
+    /// What is trained and how.
+    pub training: LocalTraining,
     /// Batch norms that stay with the clients and are not averaged, in rows as the network's.
     pub local_norms: Option<LocalNorms>,
-    /// Random changes to the images of every step.
-    pub augment: Option<Augment>,
-    /// The optimiser.
-    pub optimizer: Optimizer,
-    /// Weight decay, added to every gradient.
-    pub weight_decay: f32,
-    /// Weight μ of FedProx's proximal term, which holds a client's bases near the server's; 0: there is none.
-    pub proximal: f32,
-    /// Corners of the network that every lane trains in the same steps.
-    pub narrower: Vec<Narrower>,
     /// Most lanes of a round.
     pub lanes: u32,
-    /// Most local steps of a client in a round.
-    pub steps: u32,
     /// How much of the GPU to take.
     pub limit: Limit,
     /// Surround buffers with poison, for tests.
@@ -60,6 +30,14 @@ pub struct TrainOptions {
     pub keep_activations: bool,
     /// Variants of the kernels other than the adapter's own, for tests and benchmarks.
     pub tuning: Option<Tuning>,
+}
+
+impl TrainOptions {
+    /// So many lanes of a training, without batch norms of the clients' own, in as much of the GPU as there is.
+    pub fn new(training: LocalTraining, lanes: u32) -> TrainOptions {
+        let limit = Limit::default();
+        TrainOptions { training, local_norms: None, lanes, limit, guarded: false, keep_activations: false, tuning: None }
+    }
 }
 
 /// What one client does in a round.
@@ -100,49 +78,35 @@ impl Trainer {
     /// [`Error::Config`] where not one lane fits or the batch norms are not those that the options want, [`Error::Gpu`] where
     /// the device refuses.
     pub async fn new(gpu: &Gpu, network: &Network, server: &Rows, images: &ImageStore, options: TrainOptions) -> Result<Trainer> {
-        if let Some(a) = options.adversarial
+        let training = &options.training;
+        if let Some(a) = training.adversarial
             && !(a.lambda > 0.0 && a.lambda <= 1.0)
         {
             return Err(Error::Config(format!("the share of attacked images is {}: it must be above 0 and at most 1", a.lambda)));
         }
-        if network.norms.dual != options.adversarial.is_some_and(|a| a.lambda < 1.0) {
+        if network.norms.dual != training.adversarial.is_some_and(|a| a.lambda < 1.0) {
             return Err(Error::Config(
                 "dual batch norms are for training on clean and on attacked images; all else wants single ones: give the network \
                  other batch norms, or the training another share of attacked images"
                     .into(),
             ));
         }
-        if !options.narrower.is_empty() && (network.norms.tracked || options.adversarial.is_some() || options.local_norms.is_some()) {
+        if !training.narrower.is_empty() && (network.norms.tracked || training.adversarial.is_some() || options.local_norms.is_some()) {
             return Err(Error::Config(
                 "corners are trained together by batch statistics only, on images as they are: leave tracked and local batch norms and \
                  adversarial training out"
                     .into(),
             ));
         }
-        let adversarial = options.adversarial.map(|a| AdversarialSetting {
-            lambda: a.lambda,
-            seed: a.seed,
-            start: a.attack.start(),
-            epsilon: a.attack.epsilon(),
-            alpha: a.attack.step_size(),
-        });
         let setting = |batch: u32, lanes: u32, slots: u32| TrainSetting {
             network,
             bases: server.count,
+            training,
             batch,
+            local_norms: options.local_norms.is_some(),
             images_per_chunk: images.images_per_chunk,
             slot_capacity: slots,
             lane_capacity: lanes,
-            steps: options.steps,
-            scale: options.scale,
-            masked_loss: options.masked_loss,
-            adversarial,
-            local_norms: options.local_norms.is_some(),
-            augment: options.augment,
-            optimizer: options.optimizer,
-            weight_decay: options.weight_decay,
-            proximal: options.proximal,
-            narrower: &options.narrower,
             tuning: options.tuning.unwrap_or(gpu.tuning()),
             keep_gradients: options.keep_activations,
         };
@@ -154,20 +118,20 @@ impl Trainer {
             p
         };
         let footprint = |batch| plan_for(batch, options.lanes, options.lanes).plan.footprint();
-        let lanes = wave(gpu, options.limit, &footprint, options.batch, 1, u64::from(options.lanes))?;
+        let lanes = wave(gpu, options.limit, &footprint, training.batch, 1, u64::from(options.lanes))?;
         // In the worst case every lane of a wave is another client's.
         let slots = lanes;
-        let plan = plan_for(options.batch, lanes, slots);
+        let plan = plan_for(training.batch, lanes, slots);
         let mut external = external(images, server, plan.images, plan.labels, plan.server);
         let average = server.like(gpu, "average");
         external.push((plan.average, average.buffer.clone()));
         external.extend(plan.local.zip(options.local_norms.as_ref().map(|l| l.rows.buffer.clone())));
-        let materials = Materials { lanes, slots, steps: options.steps, external, guarded: options.guarded };
+        let materials = Materials { lanes, slots, steps: training.steps, external, guarded: options.guarded };
         let program = Program::new(gpu, plan.plan.clone(), materials).await?;
         if let Some(table) = plan.corrections {
-            program.write(gpu, table, 0, bytemuck::cast_slice(&Adam::corrections(options.steps)));
+            program.write(gpu, table, 0, bytemuck::cast_slice(&Adam::corrections(training.steps)));
         }
-        for (table, n) in plan.places.iter().zip(&options.narrower) {
+        for (table, n) in plan.places.iter().zip(&training.narrower) {
             program.write(gpu, *table, 0, bytemuck::cast_slice(&network.corner_table(&n.network)?));
         }
         let averaged_blocks = if options.local_norms.is_some() { network.norm_start } else { network.parameter_blocks };
@@ -225,12 +189,12 @@ impl Trainer {
         let order = lane_order(work);
         for client in work {
             let longest = client.batches.iter().map(Vec::len).max().unwrap_or(0);
-            if client.batches.len() > self.options.steps as usize || longest > self.options.batch as usize {
+            if client.batches.len() > self.options.training.steps as usize || longest > self.options.training.batch as usize {
                 return Err(Error::Config(format!(
                     "a client's {} steps of up to {longest} images exceed the {} × {} planned for",
                     client.batches.len(),
-                    self.options.steps,
-                    self.options.batch
+                    self.options.training.steps,
+                    self.options.training.batch
                 )));
             }
         }
@@ -311,7 +275,7 @@ impl Trainer {
             members.push((base, weight));
         }
         let steps = clients.iter().map(|c| work[*c].batches.len()).max().unwrap_or(0);
-        let row = 1 + self.options.batch as usize;
+        let row = 1 + self.options.training.batch as usize;
         let mut schedule = vec![0u32; steps * self.slots_per_wave as usize * row];
         for (slot, client) in clients.iter().enumerate() {
             for (step, batch) in work[*client].batches.iter().enumerate() {
@@ -328,7 +292,7 @@ impl Trainer {
         self.program.clear(&mut encoder, self.plan.totals);
         self.plan.adversarial_totals.iter().for_each(|t| self.program.clear(&mut encoder, *t));
         self.dispatches += self.program.play(gpu, &mut encoder, self.plan.start, all);
-        let attack_steps = self.options.adversarial.map_or(0, |a| a.attack.steps());
+        let attack_steps = self.options.training.adversarial.map_or(0, |a| a.steps);
         for step in 0..steps {
             let still = |c: &usize| work[*c].batches.len() > step;
             let active = Active {

@@ -22,10 +22,10 @@ use crate::kernels::weighted_average::{self, WeightedAverage};
 use crate::kernels::{BufferId, Dispatch, ImageLayout, Over, Tuning};
 use crate::net::{Branch, Network};
 
-/// The part of the loss that is on attacked images.
+/// Training on attacked images, too (paper, Algorithm 4): every lane attacks its own before each step.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct AdversarialSetting {
-    /// Its share in the loss, λ in (0, 1]; 1 − λ is that of the clean images.
+pub struct Adversarial {
+    /// Their share in the loss, λ in (0, 1]; 1 − λ is that of the clean images. Below 1 the network's batch norms must be dual, at 1 single.
     pub lambda: f32,
     /// Seed of the start's noise.
     pub seed: u32,
@@ -35,6 +35,8 @@ pub struct AdversarialSetting {
     pub epsilon: f32,
     /// Step size.
     pub alpha: f32,
+    /// Steps of the attack.
+    pub steps: u32,
 }
 
 /// The optimiser of local training, fresh in every round.
@@ -60,41 +62,69 @@ pub struct Narrower {
     pub label: String,
 }
 
-/// What local training is built from.
-#[derive(Debug, Clone, Copy)]
-pub struct TrainSetting<'a> {
-    /// The base network.
-    pub network: &'a Network,
-    /// Number of bases on the server.
-    pub bases: u32,
-    /// Capacity of a mini-batch.
+/// Local training, as it is for all lanes and rounds.
+#[derive(Debug, Clone)]
+pub struct LocalTraining {
+    /// Most images of a mini-batch.
     pub batch: u32,
-    /// Images in the first of the two image chunks.
-    pub images_per_chunk: u32,
-    /// Most slots of a wave: the row length of the schedule.
-    pub slot_capacity: u32,
-    /// Most lanes of a wave.
-    pub lane_capacity: u32,
-    /// Most local steps of a round.
+    /// Most local steps of a client in a round.
     pub steps: u32,
     /// Factor on rescaled layers: 1/r with the layer correction, else 1.
     pub scale: f32,
     /// Whether the loss is the class-masked cross entropy.
     pub masked_loss: bool,
-    /// Adversarial training: with 0 < λ < 1 of a network with dual batch norms, with λ = 1 of one with single ones.
-    pub adversarial: Option<AdversarialSetting>,
-    /// Whether each client keeps batch norms of its own.
-    pub local_norms: bool,
+    /// Training on attacked images, too.
+    pub adversarial: Option<Adversarial>,
     /// Random changes to the images of every step.
     pub augment: Option<Augment>,
     /// The optimiser.
     pub optimizer: Optimizer,
     /// Weight decay, added to every gradient.
     pub weight_decay: f32,
-    /// Weight μ of FedProx's proximal term; 0: there is none.
+    /// Weight μ of FedProx's proximal term, which holds a client's bases near the server's; 0: there is none.
     pub proximal: f32,
-    /// Corners that are trained with the network: the gradients of all losses are added before the optimiser's one step.
-    pub narrower: &'a [Narrower],
+    /// Corners of the network that every lane trains in the same steps: the gradients of all losses are added before the optimiser's one
+    /// step.
+    pub narrower: Vec<Narrower>,
+}
+
+impl Default for LocalTraining {
+    /// One step of SGD with momentum 0.9 and weight decay 5e-4 on the cross entropy of 32 images.
+    fn default() -> LocalTraining {
+        LocalTraining {
+            batch: 32,
+            steps: 1,
+            scale: 1.0,
+            masked_loss: false,
+            adversarial: None,
+            augment: None,
+            optimizer: Optimizer::Sgd { momentum: 0.9 },
+            weight_decay: 5e-4,
+            proximal: 0.0,
+            narrower: Vec::new(),
+        }
+    }
+}
+
+/// What the plan of local training is built from.
+#[derive(Debug, Clone, Copy)]
+pub struct TrainSetting<'a> {
+    /// The base network.
+    pub network: &'a Network,
+    /// Number of bases on the server.
+    pub bases: u32,
+    /// What is trained and how.
+    pub training: &'a LocalTraining,
+    /// Capacity of a mini-batch, where it is not that of the training.
+    pub batch: u32,
+    /// Whether each client keeps batch norms of its own.
+    pub local_norms: bool,
+    /// Images in the first of the two image chunks.
+    pub images_per_chunk: u32,
+    /// Most slots of a wave: the row length of the schedule.
+    pub slot_capacity: u32,
+    /// Most lanes of a wave.
+    pub lane_capacity: u32,
     /// The kernels' variants.
     pub tuning: Tuning,
     /// Whether every gradient is to be read afterwards; else that of the largest linear layer is spent where it is computed.
@@ -165,21 +195,21 @@ impl TrainPlan {
     /// Where the network's batch norms are not what the share of attacked images wants.
     pub fn new(s: &TrainSetting) -> TrainPlan {
         let mut plan = Plan::default();
-        let net = s.network;
-        let share = s.adversarial.map_or(0.0, |a| a.lambda);
+        let (net, local) = (s.network, s.training);
+        let share = local.adversarial.map_or(0.0, |a| a.lambda);
         assert_eq!(net.norms.dual, share > 0.0 && share < 1.0, "dual batch norms are for training on clean and on attacked images");
         let row = u64::from(net.parameter_blocks) * 16;
         let tables = Tables {
             batch: s.batch,
-            steps: s.steps,
+            steps: local.steps,
             slot_capacity: s.slot_capacity,
             images_per_chunk: s.images_per_chunk,
-            augment: s.augment,
+            augment: local.augment,
         };
         let g = Gathered::new(&mut plan, net, tables);
         let Gathered { lanes, schedule, images, labels, server, batch_labels, batch_sizes, input, .. } = g;
         let average = plan.buffer("average", Extent::External);
-        let local = s.local_norms.then(|| plan.buffer("local batch norms", Extent::External));
+        let own_norms = s.local_norms.then(|| plan.buffer("local batch norms", Extent::External));
         let parameters = plan.buffer("parameters", Extent::PerLane(row));
         let gradient = plan.buffer("gradient", Extent::PerLane(row));
         let momentum = plan.buffer("momentum", Extent::PerLane(row));
@@ -197,7 +227,7 @@ impl TrainPlan {
             network: net,
             batch: s.batch,
             tuning: s.tuning,
-            scale: s.scale,
+            scale: local.scale,
             input,
             lanes,
             batch_sizes,
@@ -208,14 +238,14 @@ impl TrainPlan {
             with_loss: true,
         };
         let (length, stride) = (net.trained_blocks, net.parameter_blocks);
-        let sgd = match s.optimizer {
+        let sgd = match local.optimizer {
             Optimizer::Sgd { momentum } => {
-                Some(Sgd { length, stride, skip: (0, 0), learning_rate: 0.0, momentum, weight_decay: s.weight_decay })
+                Some(Sgd { length, stride, skip: (0, 0), learning_rate: 0.0, momentum, weight_decay: local.weight_decay })
             }
             Optimizer::Adam => None,
         };
         // Only the gradient of the whole loss can be spent where it is computed.
-        let spends = !s.keep_gradients && !net.norms.dual && sgd.is_some() && s.proximal == 0.0 && s.narrower.is_empty();
+        let spends = !s.keep_gradients && !net.norms.dual && sgd.is_some() && local.proximal == 0.0 && local.narrower.is_empty();
         let descend = |f: &Forward| forward::largest_linear(f).filter(|_| spends);
         let mut largest = None;
         let mut step = Vec::new();
@@ -230,7 +260,7 @@ impl TrainPlan {
             }
             largest = descend(&f);
             let descent = largest.zip(sgd).map(|((layer, _), sgd)| Descent { layer, sgd, momentum });
-            let loss = backward::Loss::OfLanes { batch_labels, totals, masked: s.masked_loss, summed: false, share };
+            let loss = backward::Loss::OfLanes { batch_labels, totals, masked: local.masked_loss, summed: false, share };
             let b = backward::build(plan, setting, &f, &loss, gradient, Wanted { weights: true, descent, ..Wanted::default() });
             named.extend(forward::named(setting.network, &f));
             named.extend(b.named);
@@ -242,7 +272,7 @@ impl TrainPlan {
         }
         let mut attack = None;
         let (mut adversarial_totals, mut adversarial_gradient, mut attacked) = (None, None, None);
-        if let Some(adversarial) = s.adversarial {
+        if let Some(adversarial) = local.adversarial {
             let a = Attack::new(&mut plan, &clean, &g, s.slot_capacity, adversarial);
             let totals = plan.buffer("adversarial totals", Extent::PerLane(TOTALS_BYTES));
             if net.norms.dual {
@@ -256,7 +286,7 @@ impl TrainPlan {
             attack = Some(a);
         }
         let mut places = Vec::new();
-        for n in s.narrower {
+        for n in &local.narrower {
             assert!(!net.norms.tracked && share == 0.0, "corners are trained by batch statistics, on images as they are");
             let (own, row) = (&n.network, u64::from(n.network.parameter_blocks) * 16);
             let prefix = format!("{} ", n.label);
@@ -281,10 +311,10 @@ impl TrainPlan {
             step.push(kernel.add(&format!("{prefix}gradient to the network's"), b));
             places.push(table);
         }
-        if s.proximal > 0.0 {
+        if local.proximal > 0.0 {
             // Local batch norms, which end a row, are not the server's.
             let length = if s.local_norms { net.norm_start } else { net.trained_blocks };
-            let kernel = Proximal { length, stride: net.parameter_blocks, mu: s.proximal };
+            let kernel = Proximal { length, stride: net.parameter_blocks, mu: local.proximal };
             step.push(kernel.dispatch("proximal term", proximal::Buffers { lanes, server, parameters, gradient }));
         }
         let mut learning_rates = Vec::new();
@@ -303,9 +333,9 @@ impl TrainPlan {
             }
             None => {
                 learning_rates.push("adam".to_string());
-                let table = plan.buffer("adam corrections", Extent::Fixed(u64::from(s.steps.max(1)) * 8));
+                let table = plan.buffer("adam corrections", Extent::Fixed(u64::from(local.steps.max(1)) * 8));
                 let square = plan.buffer("mean square", Extent::PerLane(row));
-                let kernel = Adam { length, stride, learning_rate: 0.0, weight_decay: s.weight_decay };
+                let kernel = Adam { length, stride, learning_rate: 0.0, weight_decay: local.weight_decay };
                 let other = adversarial_gradient;
                 let b = adam::Buffers { gradient, other, corrections: table, mean: momentum, square, parameters };
                 step.push(kernel.dispatch("adam", b));
@@ -320,7 +350,7 @@ impl TrainPlan {
         let download = CopyBases { length: net.parameter_blocks };
         let mut start = vec![download.dispatch("download", copy_bases::Buffers { lanes, server, parameters, momentum })];
         let mut finish = vec![average_kernel.dispatch("average", weighted_average::Buffers { members, parameters, average })];
-        if let Some(store) = local {
+        if let Some(store) = own_norms {
             let kernel = LocalNorms { length: norm_row.len(), stride: net.parameter_blocks, start: net.norm_start };
             let b = local_norms::Buffers { lanes, store, rows: parameters };
             start.push(kernel.take("take local batch norms", b));
@@ -348,7 +378,7 @@ impl TrainPlan {
             server,
             average,
             members,
-            local,
+            local: own_norms,
             totals,
             adversarial_totals,
             parameters,
@@ -375,7 +405,7 @@ struct Attack {
 }
 
 impl Attack {
-    fn new(plan: &mut Plan, training: &Setting, g: &Gathered, slot_capacity: u32, s: AdversarialSetting) -> Attack {
+    fn new(plan: &mut Plan, training: &Setting, g: &Gathered, slot_capacity: u32, s: Adversarial) -> Attack {
         let net = training.network;
         let layout = training.input.layout;
         let images = Activation { buffer: plan.buffer("attacked images", Extent::PerLane(layout.bytes(training.batch))), layout };
@@ -426,29 +456,26 @@ mod tests {
     use super::*;
     use crate::net::{Norms, digits};
 
-    #[test]
-    fn a_digits_step_needs_few_dispatches_and_its_operations_are_the_networks() {
-        let network = digits(1, 8, 10).unwrap();
-        let setting = TrainSetting {
-            network: &network,
+    fn setting<'a>(network: &'a Network, training: &'a LocalTraining) -> TrainSetting<'a> {
+        TrainSetting {
+            network,
             bases: 8,
-            batch: 32,
+            training,
+            batch: training.batch,
+            local_norms: false,
             images_per_chunk: 1000,
             slot_capacity: 50,
             lane_capacity: 190,
-            steps: 4,
-            scale: 8.0,
-            masked_loss: false,
-            adversarial: None,
-            local_norms: false,
-            augment: None,
-            optimizer: Optimizer::Sgd { momentum: 0.9 },
-            weight_decay: 5e-4,
-            proximal: 0.0,
-            narrower: &[],
             tuning: Tuning::baseline(),
             keep_gradients: false,
-        };
+        }
+    }
+
+    #[test]
+    fn a_digits_step_needs_few_dispatches_and_its_operations_are_the_networks() {
+        let network = digits(1, 8, 10).unwrap();
+        let training = LocalTraining { steps: 4, scale: 8.0, ..LocalTraining::default() };
+        let setting = setting(&network, &training);
         let TrainPlan { plan, step, .. } = TrainPlan::new(&setting);
         let step = plan.phase(step);
         assert!(step.len() < 40, "{} dispatches\n{}", step.len(), plan.describe(190, 50));
@@ -466,33 +493,16 @@ mod tests {
     #[test]
     fn a_step_of_an_attack_in_training_needs_under_thirty_dispatches() {
         let network = digits(1, 8, 10).unwrap().with_norms(Norms { dual: true, tracked: true });
-        let setting = TrainSetting {
-            network: &network,
-            bases: 8,
-            batch: 32,
-            images_per_chunk: 1000,
-            slot_capacity: 50,
-            lane_capacity: 190,
-            steps: 4,
-            scale: 1.0,
-            masked_loss: false,
-            adversarial: Some(AdversarialSetting { lambda: 0.5, seed: 1, start: 0.1, epsilon: 0.1, alpha: 0.1 }),
-            local_norms: true,
-            augment: None,
-            optimizer: Optimizer::Sgd { momentum: 0.9 },
-            weight_decay: 5e-4,
-            proximal: 0.0,
-            narrower: &[],
-            tuning: Tuning::baseline(),
-            keep_gradients: false,
-        };
+        let standard = LocalTraining { steps: 4, ..LocalTraining::default() };
+        let adversarial = Adversarial { lambda: 0.5, seed: 1, start: 0.1, epsilon: 0.1, alpha: 0.1, steps: 7 };
+        let training = LocalTraining { adversarial: Some(adversarial), ..standard.clone() };
+        let setting = TrainSetting { local_norms: true, ..setting(&network, &training) };
         let TrainPlan { plan, step, attack, .. } = TrainPlan::new(&setting);
         let attack = plan.phase(attack.unwrap().1);
         assert!(attack.len() < 30, "{} dispatches\n{}", attack.len(), plan.describe(190, 50));
         // The largest linear layer's gradient is of two losses, and stored.
-        let standard = TrainSetting { adversarial: None, local_norms: false, ..setting };
         let single = digits(1, 8, 10).unwrap();
-        let standard = TrainPlan::new(&TrainSetting { network: &single, ..standard });
+        let standard = TrainPlan::new(&TrainSetting { network: &single, training: &standard, local_norms: false, ..setting });
         let matmul = |d: &[Dispatch]| -> u64 {
             let is = |d: &&Dispatch| ["forward", "backward_", "classifier"].iter().any(|p| d.label.contains(p));
             d.iter().filter(is).map(|d| d.flops).sum()

@@ -7,7 +7,7 @@
 use super::federation::{Federation, Means, RoundOutcome, Start, taken};
 use super::model::Images;
 use crate::data::Dataset;
-use crate::engine::{Adversarial, GroupSetting, GroupWork, LaneGroups, Narrower, Rows, Staging, TrainOptions};
+use crate::engine::{Adversarial, GroupSetting, GroupWork, LaneGroups, LocalTraining, Narrower, Rows, Staging, TrainOptions};
 use crate::fl::{Cut, Ratio};
 use crate::gpu::Gpu;
 use crate::{Error, Result};
@@ -133,28 +133,20 @@ impl Training {
                 .iter()
                 .flat_map(|cut| &cut.narrower)
                 .map(|width| Ok(Narrower { network: corner(*width)?, scale: scale(*width), label: width.to_string() }));
-            let options = TrainOptions {
+            let training = LocalTraining {
                 batch: config.batch_size as u32,
+                steps: steps.max(1) as u32,
                 scale: scale(cut.as_ref().map_or(model.algorithm.base_width(), |cut| cut.width)),
                 masked_loss: config.masked_loss,
-                adversarial: robust.then_some(Adversarial {
-                    lambda: config.lambda_train as f32,
-                    attack: config.train_attack,
-                    seed: config.seed as u32,
-                }),
-                local_norms: model.local.clone(),
+                adversarial: robust.then(|| Adversarial::by(&config.train_attack, config.lambda_train as f32, config.seed as u32)),
                 augment: config.augment(),
                 optimizer: config.optimizer(),
                 weight_decay: config.weight_decay as f32,
                 proximal: config.proximal as f32,
                 narrower: narrower.collect::<Result<_>>()?,
-                lanes,
-                steps: steps.max(1) as u32,
-                limit: share.split(cuts.len() as u64),
-                guarded: false,
-                keep_activations: false,
-                tuning: None,
             };
+            let (local_norms, limit) = (model.local.clone(), share.split(cuts.len() as u64));
+            let options = TrainOptions { local_norms, limit, ..TrainOptions::new(training, lanes) };
             groups.push(GroupSetting { corner: cut.as_ref().map(|cut| corner(cut.width)).transpose()?, options });
         }
         let lanes = LaneGroups::new(gpu, network, joint.as_ref().unwrap_or(&model.server), &images.store, groups).await?;

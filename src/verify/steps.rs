@@ -2,7 +2,7 @@
 
 use super::{Outcome, Row};
 use crate::Result;
-use crate::engine::{ClientWork, ImageStore, Limit, Optimizer, Rows, Staging, Totals, TrainOptions, Trainer};
+use crate::engine::{ClientWork, ImageStore, Limit, LocalTraining, Rows, Staging, Totals, TrainOptions, Trainer};
 use crate::gpu::Gpu;
 use crate::net::{Network, digits};
 use kernels_tests::network::{Batch, Digits, Tensors};
@@ -51,24 +51,9 @@ impl Bench {
             server.upload(gpu, &self.network, b as u32, base);
         }
         let lanes = work.iter().map(|c| c.bases.len() as u32).sum();
-        let options = TrainOptions {
-            batch: BATCH as u32,
-            scale: SCALE as f32,
-            masked_loss: false,
-            adversarial: None,
-            local_norms: None,
-            augment: None,
-            optimizer: Optimizer::Sgd { momentum: 0.9 },
-            weight_decay: 5e-4,
-            proximal: 0.0,
-            narrower: vec![],
-            lanes,
-            steps: STEPS as u32,
-            limit: Limit { memory: None, lanes: lanes_per_wave, ..Limit::default() },
-            guarded: true,
-            keep_activations: false,
-            tuning: None,
-        };
+        let training = LocalTraining { batch: BATCH as u32, steps: STEPS as u32, scale: SCALE as f32, ..LocalTraining::default() };
+        let limit = Limit { memory: None, lanes: lanes_per_wave, ..Limit::default() };
+        let options = TrainOptions { limit, guarded: true, ..TrainOptions::new(training, lanes) };
         let mut trainer = Trainer::new(gpu, &self.network, &server, &self.store, options).await?;
         let staging = Staging::new(gpu, Trainer::staging_bytes(lanes));
         trainer.round(gpu, &server, work, LEARNING_RATE as f32, &staging, 0)?;
