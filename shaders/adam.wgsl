@@ -29,12 +29,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> parameters: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read> other: array<vec4<f32>>; // the second loss's gradient
 
-// One row of workgroups has at most 65 535; longer ones go on in the next.
-const ROW: u32 = 4194240u;
-
-fn index(id: vec3<u32>) -> u32 {
-  return id.y * ROW + id.x;
-}
+// import index
 
 fn descend(i: u32, loss_gradient: vec4<f32>) {
   let theta = parameters[i];

@@ -46,20 +46,7 @@ fn clip(value: vec4<f32>, original: vec4<f32>) -> vec4<f32> {
   return select(vec4<f32>(0.0), clamp(value, lower, upper), used);
 }
 
-// Jarzynski and Olano, "Hash Functions for GPU Rendering" (2020).
-fn pcg4d(key: vec4<u32>) -> vec4<u32> {
-  var v = key * 1664525u + 1013904223u;
-  v.x += v.y * v.w;
-  v.y += v.z * v.x;
-  v.z += v.x * v.y;
-  v.w += v.y * v.z;
-  v ^= v >> vec4<u32>(16u);
-  v.x += v.y * v.w;
-  v.y += v.z * v.x;
-  v.z += v.x * v.y;
-  v.w += v.y * v.z;
-  return v;
-}
+// import pcg4d
 
 // Place of pixel `p` of sample `n` of a slot or lane.
 fn place(z: u32, n: u32, p: u32) -> u32 {

@@ -36,10 +36,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read> parameters: array<vec4<f32>>; // a row a lane
 @group(0) @binding(6) var<storage, read_write> y: array<vec4<f32>>;
 
-// By its bits: compilers may take a float for none that is.
-fn is_nan(v: vec4<f32>) -> vec4<bool> {
-  return (bitcast<vec4<u32>>(v) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
-}
+// import is_nan
 
 @compute @workgroup_size(64)
 fn batch_norm_forward(@builtin(global_invocation_id) id: vec3<u32>) {

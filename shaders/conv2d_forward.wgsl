@@ -63,8 +63,7 @@ alias Tile = array<array<array<vec4<f32>, PIXELS>, BLOCKS>, ROWS>;
 alias Weights = array<vec4<f32>, LOADS>;
 alias Window = array<array<vec4<f32>, SPAN>, ROWS>;
 
-// The value that invocation `i` of the subgroup holds: a shuffle, put here by the loader where SUBGROUP is above 1.
-fn from_invocation(value: vec4<f32>, i: u32) -> vec4<f32> { return value; }
+// import from_invocation
 
 // Adds one tap's products for channel block `b`. `w` holds the weights [ci][block], spread over the subgroup.
 fn multiply(kx: u32, b: u32, w: ptr<function, Weights>, rows: ptr<function, Window>, acc: ptr<function, Tile>) {

@@ -72,14 +72,8 @@ struct Strip {
   chunk: u32,     // of dz's blocks, the one at work
 }
 
-// The value that invocation `i` of the subgroup holds: a shuffle, put here by the loader.
-fn from_invocation(value: vec4<f32>, i: u32) -> vec4<f32> { return value; }
-
-// The values of the four invocations from `i` on.
-fn from_four(value: f32, i: u32) -> vec4<f32> {
-  let v = vec4<f32>(value);
-  return vec4<f32>(from_invocation(v, i).x, from_invocation(v, i + 1u).x, from_invocation(v, i + 2u).x, from_invocation(v, i + 3u).x);
-}
+// import from_invocation
+// import from_four
 
 // Adds one tap's products for a block of dz. Written out, here and below, so that the driver keeps the rows in registers.
 fn tap(ky: u32, kx: u32, c: u32, w: ptr<function, Weights>, window: ptr<function, Window>, rows: ptr<function, Rows>) {

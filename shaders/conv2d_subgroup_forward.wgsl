@@ -82,14 +82,8 @@ struct Strip {
   chunk: u32,     // the one at work, of input blocks and kernel rows
 }
 
-// The value that invocation `i` of the subgroup holds: a shuffle, put here by the loader.
-fn from_invocation(value: vec4<f32>, i: u32) -> vec4<f32> { return value; }
-
-// The values of the four invocations from `i` on.
-fn from_four(value: f32, i: u32) -> vec4<f32> {
-  let v = vec4<f32>(value);
-  return vec4<f32>(from_invocation(v, i).x, from_invocation(v, i + 1u).x, from_invocation(v, i + 2u).x, from_invocation(v, i + 3u).x);
-}
+// import from_invocation
+// import from_four
 
 fn strip_of(lane: u32, place: u32, rank: u32) -> Strip {
   let slot = lanes[lane].x;

@@ -14,12 +14,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> parameters: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> momentum: array<vec4<f32>>;
 
-// One row of workgroups has at most 65 535; longer ones go on in the next.
-const ROW: u32 = 4194240u;
-
-fn index(id: vec3<u32>) -> u32 {
-  return id.y * ROW + id.x;
-}
+// import index
 
 @compute @workgroup_size(64)
 fn copy_bases(@builtin(global_invocation_id) id: vec3<u32>) {

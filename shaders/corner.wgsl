@@ -33,12 +33,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> masses: array<vec4<f32>>;
 @group(0) @binding(3) var<storage, read_write> parameters: array<vec4<f32>>;
 
-// One row of workgroups has at most 65 535; longer ones go on in the next.
-const ROW: u32 = 4194240u;
-
-fn index(id: vec3<u32>) -> u32 {
-  return id.y * ROW + id.x;
-}
+// import index
 
 fn value(row: u32, place: u32) -> f32 {
   if (place == NONE) {

@@ -96,20 +96,7 @@ fn gather_images(@builtin(global_invocation_id) id: vec3<u32>) {
   }
 }
 
-// Jarzynski and Olano, "Hash Functions for GPU Rendering" (2020).
-fn pcg4d(key: vec4<u32>) -> vec4<u32> {
-  var v = key * 1664525u + 1013904223u;
-  v.x += v.y * v.w;
-  v.y += v.z * v.x;
-  v.z += v.x * v.y;
-  v.w += v.y * v.z;
-  v ^= v >> vec4<u32>(16u);
-  v.x += v.y * v.w;
-  v.y += v.z * v.x;
-  v.z += v.x * v.y;
-  v.w += v.y * v.z;
-  return v;
-}
+// import pcg4d
 
 @compute @workgroup_size(64)
 fn gather_augmented(@builtin(global_invocation_id) id: vec3<u32>) {

@@ -30,8 +30,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read> parameters: array<vec4<f32>>;
 @group(0) @binding(5) var<storage, read_write> dx: array<vec4<f32>>;
 
-// The value that invocation `i` of the subgroup holds: a shuffle, put here by the loader where SUBGROUP is above 1.
-fn from_invocation(value: vec4<f32>, i: u32) -> vec4<f32> { return value; }
+// import from_invocation
 
 @compute @workgroup_size(64)
 fn linear_backward_data(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_index) rank: u32) {

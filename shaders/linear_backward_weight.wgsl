@@ -40,8 +40,7 @@ struct Gradients {
   o: u32,
 }
 
-// The value that invocation `i` of the subgroup holds: a shuffle, put here by the loader where SUBGROUP is above 1.
-fn from_invocation(value: vec4<f32>, i: u32) -> vec4<f32> { return value; }
+// import from_invocation
 
 fn gradients(index: u32, lane: u32, rank: u32) -> Gradients {
   let valid = batch_sizes[lanes[lane].x];

@@ -42,8 +42,7 @@ struct Place {
   rank: u32,  // in its subgroup
 }
 
-// The value that invocation `i` of the subgroup holds: a shuffle, put here by the loader.
-fn from_invocation(value: vec4<f32>, i: u32) -> vec4<f32> { return value; }
+// import from_invocation
 
 fn place_of(index: u32, lane: u32, rank: u32) -> Place {
   let groups = (params.out_blocks + OUT_BLOCKS * SUBGROUP - 1u) / (OUT_BLOCKS * SUBGROUP);

@@ -228,7 +228,7 @@ fn every_entry_point_has_a_case() {
         standard_cases().iter().flat_map(|c| both.into_iter().flat_map(|tuning| c.trial(tuning).entry_points())).collect();
     let mut found = 0;
     for shader in splitmix_fl::kernels::shader::ALL.iter().filter(|s| s.name != "ceilings") {
-        let module = naga::front::wgsl::parse_str(shader.source).unwrap_or_else(|error| panic!("{}: {error}", shader.name));
+        let module = naga::front::wgsl::parse_str(&shader.text()).unwrap_or_else(|error| panic!("{}: {error}", shader.name));
         for entry in module.entry_points {
             assert!(covered.iter().any(|c| *c == (shader.name, entry.name.as_str())), "{}::{} has no case", shader.name, entry.name);
             found += 1;

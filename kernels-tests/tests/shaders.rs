@@ -3,7 +3,7 @@
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, StorageAccess, TypeInner};
-use splitmix_fl::kernels::{Access, Dispatch, Traits, Tuning, Uniform, Uniforms, shader};
+use splitmix_fl::kernels::{Access, Dispatch, SHARED, Traits, Tuning, Uniform, Uniforms, shader};
 use splitmix_fl::net::{Architecture, NormRow, Norms};
 use splitmix_fl::plan::EvaluationNorms;
 use splitmix_fl::plan::attack::{AttackPlan, AttackSetting};
@@ -53,16 +53,27 @@ fn the_files_are_the_embedded_ones_and_valid() {
     let mut names = BTreeSet::new();
     for entry in std::fs::read_dir(&folder).expect("shaders/") {
         let path = entry.expect("a file").path();
+        if path.is_dir() {
+            continue;
+        }
         assert_eq!(path.extension().and_then(|e| e.to_str()), Some("wgsl"), "{}", path.display());
         let name = path.file_stem().and_then(|n| n.to_str()).expect("a name").to_string();
         let source = std::fs::read_to_string(&path).expect("a text");
         let embedded = shader::ALL.iter().find(|s| s.name == name).unwrap_or_else(|| panic!("{name}.wgsl is not embedded"));
         assert_eq!(embedded.source, source, "{name}: built from another text");
-        let (module, info) = parse(&name, &source, Capabilities::empty());
+        let (module, info) = parse(&name, &embedded.text(), Capabilities::empty());
         within_limits(&name, &module, &info);
         names.insert(name);
     }
     assert_eq!(names.len(), shader::ALL.len());
+    let shared = std::fs::read_dir(folder.join("shared")).expect("shaders/shared/").count();
+    assert_eq!(shared, SHARED.len(), "files that kernels share");
+    for (name, text) in SHARED {
+        assert_eq!(std::fs::read_to_string(folder.join(format!("shared/{name}.wgsl"))).expect("a text"), *text, "{name}");
+        let own = name.trim_end_matches("_shuffled");
+        let used = shader::ALL.iter().any(|s| s.source.lines().any(|line| line == format!("// import {own}")));
+        assert!(used, "{name} is imported by no kernel");
+    }
 }
 
 /// Name, type and place in bytes of every member of the block, and the block's length.

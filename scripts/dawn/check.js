@@ -51,10 +51,16 @@ async function problems(name, code) {
   return errors;
 }
 
+// A file with the shared functions where it imports them, as Shader::text in src/kernels/mod.rs puts it together.
+function composed(file) {
+  const text = readFileSync(join(folder, file), 'utf8');
+  return text.replace(/^\/\/ import (\w+)$/gm, (_, name) => readFileSync(join(folder, 'shared', `${name}.wgsl`), 'utf8').trimEnd());
+}
+
 const files = readdirSync(folder).filter((file) => file.endsWith('.wgsl')).sort();
 let failed = 0;
 for (const file of files) {
-  const errors = await problems(file, readFileSync(join(folder, file), 'utf8'));
+  const errors = await problems(file, composed(file));
   console.log(`${errors.length === 0 ? 'ok  ' : 'FAIL'} ${file}`);
   errors.forEach((error) => console.error(error));
   failed += errors.length > 0 ? 1 : 0;

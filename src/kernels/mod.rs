@@ -58,8 +58,49 @@ pub const EPSILON: f32 = 1e-5;
 pub struct Shader {
     /// File name without `.wgsl`.
     pub name: &'static str,
-    /// Its text, with default values for the variant constants.
+    /// The file's text, with default values for the variant constants.
     pub source: &'static str,
+}
+
+/// How a line of a WGSL file begins that stands for a file of `shaders/shared/`.
+const IMPORT: &str = "// import ";
+
+macro_rules! shared {
+    ($($name:ident),* $(,)?) => {
+        /// The files of `shaders/shared/`, by name: functions that several kernels use.
+        pub const SHARED: &[(&str, &str)] = &[
+            $((stringify!($name), include_str!(concat!("../../shaders/shared/", stringify!($name), ".wgsl")))),*
+        ];
+    };
+}
+shared!(from_four, from_invocation, from_invocation_shuffled, index, is_nan, pcg4d);
+
+impl Shader {
+    /// The whole text: the file's own, with the shared functions where it imports them.
+    ///
+    /// # Panics
+    /// Where an import names no shared file: a mistake in this crate, caught by the test of all files.
+    pub fn text(&self) -> String {
+        self.composed(false)
+    }
+
+    /// The same; `shuffled`: values of other invocations come by a shuffle of the subgroup.
+    fn composed(&self, shuffled: bool) -> String {
+        let line = |line: &'static str| match line.strip_prefix(IMPORT) {
+            None => line,
+            Some(name) => {
+                let name = if shuffled && name == "from_invocation" { "from_invocation_shuffled" } else { name };
+                let file = SHARED.iter().find(|(own, _)| *own == name);
+                file.unwrap_or_else(|| panic!("{}.wgsl imports {name}, which is not shared", self.name)).1.trim_end()
+            }
+        };
+        self.source.lines().map(line).fold(String::with_capacity(self.source.len()), |all, line| all + line + "\n")
+    }
+
+    /// Whether its text has the functions of that shared file.
+    fn imports(&self, name: &str) -> bool {
+        self.source.lines().any(|line| line.strip_prefix(IMPORT) == Some(name))
+    }
 }
 
 macro_rules! shaders {
@@ -121,8 +162,8 @@ pub mod shader {
     );
 }
 
-/// `ROW` of the shaders whose dispatches run over the parameters of a whole network, of which there may be more than one row of workgroups
-/// takes: WebGPU's 65 535 of [`WORKGROUP`] invocations.
+/// `ROW` of `shaders/shared/index.wgsl`, for dispatches that run over the parameters of a whole network, of which there may be more than
+/// one row of workgroups takes: WebGPU's 65 535 of [`WORKGROUP`] invocations.
 const ROW: u32 = 65_535 * WORKGROUP;
 
 /// How a kernel uses a storage buffer.
@@ -153,7 +194,8 @@ impl Kernel {
     /// # Panics
     /// Where the file has no constant of that name: a mistake in this crate, caught by the test of all variants.
     pub fn source(&self) -> String {
-        let mut source = self.shader.source.to_string();
+        let shuffled = self.shares_loads();
+        let mut source = self.shader.composed(shuffled);
         for (name, value) in &self.constants {
             let head = format!("const {name}: u32 = ");
             let start = source.find(&head).unwrap_or_else(|| panic!("{}.wgsl has no constant {name}", self.shader.name)) + head.len();
@@ -161,11 +203,9 @@ impl Kernel {
             source.replace_range(start..end, &format!("{value}u"));
         }
         source = source.lines().filter(|line| !self.is_dead(line)).fold(String::with_capacity(source.len()), |all, line| all + line + "\n");
-        if self.shares_loads() {
+        if shuffled {
             // WGSL has no way to make a builtin depend on a constant.
-            source = source
-                .replace("{ return value; }", "{ return subgroupShuffle(value, i); }")
-                .replace("@builtin(local_invocation_index) rank", "@builtin(subgroup_invocation_id) rank");
+            source = source.replace("@builtin(local_invocation_index) rank", "@builtin(subgroup_invocation_id) rank");
         }
         source
     }
@@ -173,7 +213,7 @@ impl Kernel {
     /// Most invocations of one row of its workgroups, where a dispatch of more goes on in further rows: its y axis.
     pub fn row(&self) -> Option<u32> {
         let set = self.constants.iter().find(|(name, _)| *name == "ROW").map(|(_, row)| *row);
-        set.or_else(|| self.shader.source.contains(&format!("const ROW: u32 = {ROW}u;")).then_some(ROW))
+        set.or_else(|| self.shader.imports("index").then_some(ROW))
     }
 
     /// Whether a line `if (NAME > 3u …) { … }` can never run in this variant. Left out here, for drivers inline the calls in such lines
