@@ -96,7 +96,7 @@ impl Bench {
             max_width: "1/32".parse().expect("a width"),
             rounds_done: 3,
             best: None,
-            deck: None,
+            state: None,
             mixed: None,
             config,
             data: None,

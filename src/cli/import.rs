@@ -87,7 +87,7 @@ pub(super) fn run(args: Args) -> Result<()> {
             max_width: algorithm.full_width()?,
             rounds_done: 0,
             best: None,
-            deck: None,
+            state: None,
             mixed: None,
             config,
             data: None,

@@ -4,11 +4,11 @@
 //! (local training, validation, checkpoints, reports) is the same for all of them.
 
 use super::budget::Ratio;
-use super::deck::Deck;
-use crate::Result;
+use super::partition::Client;
+use crate::{Error, Result};
 use std::fmt;
 
-/// What a client trains in a round, and so what it receives and sends back.
+/// What a client of some budget trains in a round, at most: what it receives and sends back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
     /// How many of the server's bases.
@@ -26,16 +26,38 @@ pub struct Cut {
     pub narrower: Vec<Ratio>,
 }
 
-/// What the choice of a client's bases may depend on.
-pub struct Draw<'a> {
+/// What an algorithm keeps from round to round besides parameters. Checkpoints save it as it is; nobody else reads it.
+/// An object, empty where it keeps nothing.
+pub type State = serde_json::Map<String, serde_json::Value>;
+
+/// The round that a client is assigned its part in.
+#[derive(Clone, Copy, Debug)]
+pub struct Round {
     /// The run's seed.
     pub seed: u64,
-    /// 0-based number of the round.
-    pub round: usize,
-    /// Number of the client.
-    pub client: usize,
-    /// The server's deck of bases, saved in checkpoints.
-    pub deck: &'a mut Deck,
+    /// Its 0-based number.
+    pub number: usize,
+    /// Training images of all clients that can train.
+    pub images: usize,
+}
+
+impl Round {
+    /// A client's share of all training images, in [0, 1].
+    pub fn share(&self, client: &Client) -> f64 {
+        client.train.len() as f64 / self.images as f64
+    }
+}
+
+/// A client's part in a round.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assignment {
+    /// The bases that it trains, each once; as many as its [`Task`] has at most.
+    pub bases: Vec<usize>,
+    /// The corner of each that it trains, that of its task; `None`: all of it.
+    pub cut: Option<Cut>,
+    /// Its weight among those that train the same parameter. Every parameter becomes the weighted mean over those that trained it;
+    /// one that nobody trained keeps its value.
+    pub weight: f64,
 }
 
 /// What a model of some width is made of.
@@ -61,25 +83,39 @@ pub trait Algorithm: fmt::Debug + Send + Sync {
     /// Largest width that each of so many clients can train, in client order.
     fn budgets(&self, clients: usize) -> Vec<Ratio>;
 
-    /// Who trains what: the task of a client of that budget.
+    /// The most that a client of that budget trains in a round. Memory is planned by it.
     ///
     /// # Errors
     /// [`crate::Error::Config`] where the budget is too small for any.
     fn task(&self, budget: Ratio) -> Result<Task>;
 
-    /// Which bases a client trains this time, `task.bases` different ones. By default the first.
+    /// The state before the first round. By default an empty one.
     ///
     /// # Errors
-    /// [`crate::Error::Config`] where there are not so many.
-    fn sample(&self, task: &Task, _draw: Draw) -> Result<Vec<usize>> {
-        Ok((0..task.bases).collect())
+    /// As [`Algorithm::bases`].
+    fn start(&self) -> Result<State> {
+        Ok(State::new())
     }
 
-    /// How it is averaged: the weight of a client among those that trained the same parameter, where `share` is its share of all
-    /// training images. By default that share. Every parameter becomes the weighted mean over those that trained it; one that nobody
-    /// trained keeps its value.
-    fn weight(&self, _task: &Task, share: f64) -> f64 {
-        share
+    /// Whether a state out of a checkpoint of so many bases is one of this algorithm.
+    ///
+    /// # Errors
+    /// [`crate::Error::Data`] saying what is wrong with it.
+    fn check(&self, state: &State, _bases: usize) -> Result<()> {
+        match state.keys().next() {
+            None => Ok(()),
+            Some(key) => Err(Error::Data(format!("its state has \"{key}\", which this method does not keep"))),
+        }
+    }
+
+    /// What a client does in a round, decided anew in each. Rounds are assigned in order and their clients by number, each once.
+    /// By default its whole task on the first bases, by its share of the training images.
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] where it asks for more than there is.
+    fn assign(&self, client: &Client, round: &Round, _state: &mut State) -> Result<Assignment> {
+        let task = self.task(client.budget)?;
+        Ok(Assignment { bases: (0..task.bases).collect(), cut: task.cut, weight: round.share(client) })
     }
 
     /// What a model of that width is made of.

@@ -1,13 +1,12 @@
 //! The plan of a round: who trains which base, and how the results are averaged (paper, Algorithm 1).
 
-use super::algorithm::{Algorithm, Cut, Draw};
-use super::deck::Deck;
-use super::partition::{Client, none_can_train};
+use super::algorithm::{Algorithm, Cut, Round, State};
+use super::partition::{Client, Warning, none_can_train};
 use super::sampling::participants;
 use super::schedule::Schedule;
 use crate::{Error, Result};
 
-/// What the plan of a round depends on, besides the clients and the deck.
+/// What the plan of a round depends on, besides the clients and the state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RoundSettings {
     /// The run's seed.
@@ -75,10 +74,10 @@ impl RoundPlan {
     }
 }
 
-/// Plans round `round`: draws its clients and gives each of them its task.
+/// Plans round `round`: draws its clients and assigns each of them its part.
 ///
-/// `clients` are all clients of the run, by number. The rounds of a run must be planned in order, each once, as a plan may move the
-/// deck on.
+/// `clients` are all clients of the run, by number. The rounds of a run must be planned in order, each once, as a plan may change the
+/// state.
 ///
 /// # Errors
 /// [`Error::Config`] when `clients_per_round` is 0 or a client has more bases than the ensemble; [`Error::Data`] when
@@ -87,7 +86,7 @@ pub fn plan_round(
     settings: &RoundSettings,
     algorithm: &dyn Algorithm,
     clients: &[Client],
-    deck: &mut Deck,
+    state: &mut State,
     round: usize,
 ) -> Result<RoundPlan> {
     if settings.clients_per_round == Some(0) {
@@ -98,16 +97,15 @@ pub fn plan_round(
     if able.is_empty() {
         return Err(none_can_train());
     }
+    let bases = algorithm.bases()?;
     let per_round = settings.clients_per_round.unwrap_or(able.len());
 
     let mut plans = Vec::new();
     for index in participants(settings.seed, round as u64, &able, per_round) {
         let client = &clients[index];
-        let draw = Draw { seed: settings.seed, round, client: client.id, deck };
-        let mut bases = algorithm.sample(&client.task, draw)?;
-        bases.sort_unstable();
-        let weight = algorithm.weight(&client.task, client.train.len() as f64 / images as f64);
-        plans.push(ClientPlan { client: client.id, weight, bases, cut: client.task.cut.clone() });
+        let mut own = algorithm.assign(client, &Round { seed: settings.seed, number: round, images }, state)?;
+        own.bases.sort_unstable();
+        plans.push(ClientPlan { client: client.id, weight: own.weight, bases: own.bases, cut: own.cut });
     }
     let mut weights: Vec<(Option<Cut>, Vec<f64>)> = Vec::new();
     let mut lanes = Vec::new();
@@ -115,7 +113,7 @@ pub fn plan_round(
         let own = match weights.iter().position(|(cut, _)| *cut == plan.cut) {
             Some(place) => place,
             None => {
-                weights.push((plan.cut.clone(), vec![0.0; deck.bases()]));
+                weights.push((plan.cut.clone(), vec![0.0; bases]));
                 weights.len() - 1
             }
         };
@@ -130,33 +128,42 @@ pub fn plan_round(
     });
     let lanes = lanes.collect();
     let lr = settings.schedule.rate(settings.lr, round, settings.rounds);
-    Ok(RoundPlan { round, lr, clients: plans, lanes, bases: deck.bases(), weights })
+    Ok(RoundPlan { round, lr, clients: plans, lanes, bases, weights })
+}
+
+/// The warning where nobody trains the outermost channels of the network.
+///
+/// # Errors
+/// [`Error::Config`] for a budget that is too small for anything.
+pub fn untrained(algorithm: &dyn Algorithm, clients: &[Client]) -> Result<Option<Warning>> {
+    let network = algorithm.base_width();
+    let mut trained = None;
+    for client in clients {
+        let width = algorithm.task(client.budget)?.cut.map_or(network, |cut| cut.width);
+        trained = trained.max(Some(width).filter(|_| client.can_train()));
+    }
+    Ok(trained.filter(|trained| *trained < network).map(|trained| Warning::Untrained { trained, network }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fl::algorithm::Task;
     use crate::fl::budget::Ratio;
     use crate::fl::{FedAvg, HeteroFl, SplitMix};
     use approx::assert_relative_eq;
 
+    /// A client that affords so many bases of 1/8.
     fn client(id: usize, bases: usize, images: usize) -> Client {
-        Client {
-            id,
-            domain: 0,
-            name: format!("D0-{id}"),
-            budget: Ratio::ONE,
-            task: Task { bases, cut: None },
-            train: (0..images as u32).collect(),
-            validation: vec![],
-            test: vec![],
-        }
+        Client::of(id, Ratio::EIGHTH.times(bases).unwrap(), images)
     }
 
-    /// Its own numbers of bases matter to nobody here: the clients have their tasks, and the deck has its cards.
-    fn split_mix() -> SplitMix {
-        SplitMix { budgets: "1".parse().unwrap(), base_width: Ratio::EIGHTH }
+    /// So many bases of 1/8.
+    fn split_mix(bases: usize) -> SplitMix {
+        SplitMix { budgets: format!("8d{bases}").parse().unwrap(), base_width: Ratio::EIGHTH }
+    }
+
+    fn first_round(algorithm: &dyn Algorithm, clients: &[Client]) -> Result<RoundPlan> {
+        plan_round(&settings(), algorithm, clients, &mut algorithm.start()?, 0)
     }
 
     fn settings() -> RoundSettings {
@@ -167,12 +174,12 @@ mod tests {
     fn a_full_round_of_the_paper_has_185_lanes() {
         let bases = [1, 2, 4, 8];
         let clients: Vec<Client> = (0..50).map(|id| client(id, bases[4 * id / 50], 111)).collect();
-        let mut deck = Deck::new(8).unwrap();
-        let plan = plan_round(&settings(), &split_mix(), &clients, &mut deck, 150).unwrap();
+        let mut state = split_mix(8).start().unwrap();
+        let plan = plan_round(&settings(), &split_mix(8), &clients, &mut state, 150).unwrap();
         assert_eq!((plan.clients.len(), plan.lanes.len(), plan.bases), (50, 185, 8));
         assert_relative_eq!(plan.lr, 0.005, max_relative = 1e-12);
         assert!(plan.lanes.is_sorted_by_key(|lane| (lane.client, lane.base)));
-        assert_eq!(deck.dealt(), 50);
+        assert_eq!(state["dealt"], 50);
         for base in 0..8 {
             // Equal clients: the share is one over the number of lanes, and shares sum to one.
             let shares: Vec<f64> = plan.trained_by(base).map(|(_, share)| share).collect();
@@ -185,7 +192,7 @@ mod tests {
     fn weights_and_shares_by_hand() {
         // Images 10, 20, 70 of 100; the first two clients train both bases, the third one of them.
         let clients = [client(0, 2, 10), client(1, 2, 20), client(2, 1, 70)];
-        let plan = plan_round(&settings(), &split_mix(), &clients, &mut Deck::new(2).unwrap(), 0).unwrap();
+        let plan = first_round(&split_mix(2), &clients).unwrap();
         assert_eq!(plan.clients.iter().map(|client| client.weight).collect::<Vec<_>>(), [0.1, 0.2, 0.7]);
         let third = plan.lanes[4];
         assert_eq!((third.slot, third.client), (2, 2));
@@ -202,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_base_may_go_untrained() {
-        let plan = plan_round(&settings(), &split_mix(), &[client(0, 1, 5)], &mut Deck::new(4).unwrap(), 0).unwrap();
+        let plan = first_round(&split_mix(4), &[client(0, 1, 5)]).unwrap();
         let trained: Vec<usize> = (0..4).filter(|&base| plan.trained_by(base).count() > 0).collect();
         assert_eq!(trained.len(), 1);
         assert_eq!(plan.lanes[0].share, 1.0);
@@ -212,7 +219,7 @@ mod tests {
     fn drawn_clients_only_and_their_numbers_kept() {
         let clients: Vec<Client> = (0..10).map(|id| client(id, 1, 8)).collect();
         let some = RoundSettings { clients_per_round: Some(3), ..settings() };
-        let plan = plan_round(&some, &split_mix(), &clients, &mut Deck::new(2).unwrap(), 4).unwrap();
+        let plan = plan_round(&some, &split_mix(2), &clients, &mut split_mix(2).start().unwrap(), 4).unwrap();
         assert_eq!(plan.clients.len(), 3);
         for (slot, lane) in plan.lanes.iter().enumerate() {
             assert_eq!((lane.slot, lane.client), (slot, plan.clients[slot].client));
@@ -224,18 +231,18 @@ mod tests {
     #[test]
     fn clients_that_cannot_train_have_no_lane_and_no_weight() {
         let clients = [client(0, 1, 1), client(1, 1, 30), client(2, 1, 0), client(3, 1, 10)];
-        let plan = plan_round(&settings(), &split_mix(), &clients, &mut Deck::new(1).unwrap(), 0).unwrap();
+        let plan = first_round(&split_mix(1), &clients).unwrap();
         let weights: Vec<(usize, f64)> = plan.clients.iter().map(|plan| (plan.client, plan.weight)).collect();
         assert_eq!(weights, [(1, 0.75), (3, 0.25)]);
-        assert!(plan_round(&settings(), &split_mix(), &clients[..1], &mut Deck::new(1).unwrap(), 0).is_err());
-        assert!(plan_round(&settings(), &split_mix(), &[], &mut Deck::new(1).unwrap(), 0).is_err());
+        assert!(first_round(&split_mix(1), &clients[..1]).is_err());
+        assert!(first_round(&split_mix(1), &[]).is_err());
     }
 
     #[test]
     fn fedavg_is_one_base_that_all_train() {
         let clients: Vec<Client> = (0..5).map(|id| client(id, 1, 10)).collect();
         let algorithm = FedAvg { width: Ratio::ONE };
-        let plan = plan_round(&settings(), &algorithm, &clients, &mut Deck::new(1).unwrap(), 0).unwrap();
+        let plan = first_round(&algorithm, &clients).unwrap();
         assert_eq!(plan.trained_by(0).count(), 5);
         assert!(plan.lanes.iter().all(|lane| (lane.share - 0.2).abs() < 1e-12));
     }
@@ -245,9 +252,9 @@ mod tests {
         let images = [10, 30, 20, 40];
         let of = |count_widths| {
             let algorithm = HeteroFl { budgets: "2-1".parse().unwrap(), slimmable: true, count_widths };
-            let with_task = |(id, budget): (usize, Ratio)| Client { task: algorithm.task(budget).unwrap(), ..client(id, 1, images[id]) };
-            let clients: Vec<Client> = algorithm.budgets(4).into_iter().enumerate().map(with_task).collect();
-            plan_round(&settings(), &algorithm, &clients, &mut Deck::new(1).unwrap(), 0).unwrap()
+            let budgets = algorithm.budgets(4).into_iter().zip(images).enumerate();
+            let clients: Vec<Client> = budgets.map(|(id, (budget, images))| Client::of(id, budget, images)).collect();
+            first_round(&algorithm, &clients).unwrap()
         };
         let widths = |plan: &RoundPlan| {
             let of = |(cut, weights): &(Option<Cut>, Vec<f64>)| (cut.as_ref().unwrap().width.to_string(), weights.clone());
@@ -267,29 +274,44 @@ mod tests {
     }
 
     #[test]
+    fn channels_that_nobody_trains_are_reported() {
+        let hetero_fl = HeteroFl { budgets: "8-4-2-1".parse().unwrap(), slimmable: false, count_widths: false };
+        let mut clients: Vec<Client> = (1..=4).map(|n| Client::of(n, Ratio::EIGHTH.times(1 << (n - 1)).unwrap(), 4)).collect();
+        assert_eq!(untrained(&hetero_fl, &clients).unwrap(), None);
+        clients[3].train.truncate(1);
+        let told = untrained(&hetero_fl, &clients).unwrap().unwrap().to_string();
+        assert!(told.contains("above 1/2 trains") && told.contains("of width 1,"), "{told}");
+        // Bases are trained whole, by whomever.
+        assert_eq!(untrained(&split_mix(8), &clients).unwrap(), None);
+        let wide = SplitMix { budgets: "1".parse().unwrap(), base_width: "1/4".parse().unwrap() };
+        assert!(untrained(&wide, &clients).is_err());
+    }
+
+    #[test]
     fn a_resumed_run_plans_the_same_rounds() {
         let clients: Vec<Client> = (0..10).map(|id| client(id, id % 4 + 1, 8)).collect();
         let some = RoundSettings { clients_per_round: Some(4), ..settings() };
-        let mut deck = Deck::new(4).unwrap();
+        let algorithm = split_mix(4);
+        let mut state = algorithm.start().unwrap();
         let mut saved = None;
         let whole: Vec<RoundPlan> = (0..12)
             .map(|round| {
                 if round == 5 {
-                    saved = Some(serde_json::to_string(&deck).unwrap());
+                    saved = Some(serde_json::to_string(&state).unwrap());
                 }
-                plan_round(&some, &split_mix(), &clients, &mut deck, round).unwrap()
+                plan_round(&some, &algorithm, &clients, &mut state, round).unwrap()
             })
             .collect();
-        let mut deck: Deck = serde_json::from_str(&saved.unwrap()).unwrap();
+        let mut state: State = serde_json::from_str(&saved.unwrap()).unwrap();
         for (round, wanted) in whole.iter().enumerate().skip(5) {
-            assert_eq!(plan_round(&some, &split_mix(), &clients, &mut deck, round).unwrap(), *wanted);
+            assert_eq!(plan_round(&some, &algorithm, &clients, &mut state, round).unwrap(), *wanted);
         }
     }
 
     #[test]
     fn impossible_settings_are_refused() {
         let none = RoundSettings { clients_per_round: Some(0), ..settings() };
-        assert!(plan_round(&none, &split_mix(), &[client(0, 1, 5)], &mut Deck::new(1).unwrap(), 0).is_err());
-        assert!(plan_round(&settings(), &split_mix(), &[client(0, 3, 5)], &mut Deck::new(2).unwrap(), 0).is_err());
+        assert!(plan_round(&none, &split_mix(1), &[client(0, 1, 5)], &mut State::new(), 0).is_err());
+        assert!(first_round(&split_mix(2), &[client(0, 3, 5)]).is_err());
     }
 }

@@ -1,9 +1,10 @@
 //! Base sampling (paper, Algorithm 2): the server's shuffled deck of bases.
 
+use super::algorithm::State;
 use super::random::{Purpose, rng};
 use crate::{Error, Result};
 use rand::seq::SliceRandom;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// One deck of base indices that serves every client of every round, so that over time every base is trained
 /// equally often even by clients that can afford only one.
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 /// A client's first base is the next card; when all cards are dealt the deck is shuffled anew. Shuffle `s` is a
 /// pure function of the seed, so the number of cards dealt is the whole state: save it and a resumed run deals
 /// exactly what an uninterrupted one would.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Deck {
     bases: usize,
@@ -30,14 +31,23 @@ impl Deck {
         }
     }
 
+    /// As it is kept between rounds.
+    pub fn to_state(&self) -> State {
+        State::from_iter([("bases".into(), self.bases.into()), ("dealt".into(), self.dealt.into())])
+    }
+
+    /// Out of what was kept.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where that is no deck.
+    pub fn from_state(state: &State) -> Result<Deck> {
+        let deck = serde_json::from_value(state.clone().into()).ok().filter(|deck: &Deck| deck.bases > 0);
+        deck.ok_or_else(|| Error::Data("the state of sampling is not a deck of bases".into()))
+    }
+
     /// Number of cards: the bases of the ensemble.
     pub fn bases(&self) -> usize {
         self.bases
-    }
-
-    /// Cards dealt since the start of the run.
-    pub fn dealt(&self) -> u64 {
-        self.dealt
     }
 
     /// The bases that client `client` trains in round `round`: the next card, then `count − 1` others drawn
@@ -93,7 +103,7 @@ mod tests {
             assert_eq!(bases.iter().copied().collect::<BTreeSet<_>>().len(), count);
             assert!(bases.iter().all(|&base| base < 8));
         }
-        assert_eq!(deck.dealt(), 200);
+        assert_eq!(deck.dealt, 200);
     }
 
     #[test]
@@ -122,13 +132,13 @@ mod tests {
         };
         let mut whole = Deck::new(8).unwrap();
         let mut wanted = deal(&mut whole, 0..13);
-        let saved = serde_json::to_string(&whole).unwrap();
-        assert_eq!(saved, r#"{"bases":8,"dealt":13}"#);
+        let saved = whole.to_state();
+        assert_eq!(serde_json::to_string(&saved).unwrap(), r#"{"bases":8,"dealt":13}"#);
         wanted.extend(deal(&mut whole, 13..40));
 
         let mut first = Deck::new(8).unwrap();
         let mut got = deal(&mut first, 0..13);
-        let mut resumed: Deck = serde_json::from_str(&saved).unwrap();
+        let mut resumed = Deck::from_state(&saved).unwrap();
         got.extend(deal(&mut resumed, 13..40));
         assert_eq!(got, wanted);
         assert_eq!(resumed, whole);
@@ -144,6 +154,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_deck_is_refused() {
+        for state in ["{}", r#"{"bases":0,"dealt":1}"#, r#"{"bases":8}"#, r#"{"bases":8,"dealt":1,"more":2}"#] {
+            let told = Deck::from_state(&serde_json::from_str(state).unwrap()).unwrap_err().to_string();
+            assert!(told.contains("not a deck"), "{state}: {told}");
+        }
+    }
+
+    #[test]
     fn one_base_and_bad_counts() {
         let mut deck = Deck::new(1).unwrap();
         assert_eq!(deck.deal(0, 0, 0, 1).unwrap(), [0]);
@@ -151,7 +169,7 @@ mod tests {
             let message = deck.deal(0, 0, 7, count).unwrap_err().to_string();
             assert!(message.contains("client 7"), "{message}");
         }
-        assert_eq!(deck.dealt(), 1, "a refused deal takes no card");
+        assert_eq!(deck.dealt, 1, "a refused deal takes no card");
         assert!(Deck::new(0).is_err());
     }
 }

@@ -1,7 +1,8 @@
 //! HeteroFL (Diao, Ding, Tarokh, ICLR 2021) and SHeteroFL (the Split-Mix paper's slimmable variant of it).
 
-use super::algorithm::{Algorithm, Composition, Cut, Task};
+use super::algorithm::{Algorithm, Assignment, Composition, Cut, Round, State, Task};
 use super::budget::{Budgets, Ratio};
+use super::partition::Client;
 use crate::{Error, Result};
 
 /// One network, of which every client trains the corner that its budget allows: the first `⌈width · channels⌉` channels of every
@@ -36,9 +37,10 @@ impl Algorithm for HeteroFl {
         Ok(Task { bases: 1, cut: Some(Cut { width: budget, narrower }) })
     }
 
-    fn weight(&self, task: &Task, share: f64) -> f64 {
-        let widths = task.cut.as_ref().map_or(1, |cut| 1 + cut.narrower.len());
-        if self.count_widths { share * widths as f64 } else { share }
+    fn assign(&self, client: &Client, round: &Round, _state: &mut State) -> Result<Assignment> {
+        let (cut, share) = (self.task(client.budget)?.cut, round.share(client));
+        let widths = cut.as_ref().map_or(1, |cut| 1 + cut.narrower.len());
+        Ok(Assignment { bases: vec![0], cut, weight: if self.count_widths { share * widths as f64 } else { share } })
     }
 
     fn model(&self, width: Ratio) -> Result<Composition> {
@@ -67,9 +69,11 @@ mod tests {
 
     fn tasks(algorithm: &HeteroFl) -> Vec<(String, usize, f64)> {
         let of = |budget| {
-            let task = algorithm.task(budget).unwrap();
-            let weight = algorithm.weight(&task, 0.25);
-            let cut = task.cut.unwrap();
+            let client = Client::of(0, budget, 5);
+            let round = Round { seed: 1, number: 0, images: 20 };
+            let Assignment { bases, cut, weight } = algorithm.assign(&client, &round, &mut State::new()).unwrap();
+            assert_eq!((bases, &cut), (vec![0], &algorithm.task(budget).unwrap().cut));
+            let cut = cut.unwrap();
             (cut.width.to_string(), cut.narrower.len(), weight)
         };
         algorithm.budgets(4).into_iter().map(of).collect()

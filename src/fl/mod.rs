@@ -1,8 +1,8 @@
 //! The federation: who trains which base on which images, and how the results are averaged.
 //!
 //! Nothing here touches a GPU, a file, a clock or a thread: every function is a pure function of its
-//! arguments and the run's seed. The one thing that a resumed run has to carry over is the [`deck::Deck`],
-//! which is a counter.
+//! arguments and the run's seed. The one thing that a resumed run has to carry over is the algorithm's own
+//! [`State`].
 //!
 //! Source: Hong, Wang, Wang, Zhou, "Efficient Split-Mix Federated Learning for On-Demand and In-Situ
 //! Customization", ICLR 2022 (arXiv 2203.09747), section 3, algorithms 2 and 3.
@@ -12,7 +12,7 @@ pub mod assignment;
 pub mod attack;
 pub mod batches;
 pub mod budget;
-pub mod deck;
+mod deck;
 pub mod fed_avg;
 pub mod hetero_fl;
 pub mod init;
@@ -23,11 +23,10 @@ pub mod schedule;
 pub mod selection;
 pub mod split_mix;
 
-pub use algorithm::{Algorithm, Composition, Cut, Draw, Task};
+pub use algorithm::{Algorithm, Assignment, Composition, Cut, Round, State, Task};
 pub use assignment::{ClientPlan, Lane, RoundPlan, RoundSettings, plan_round};
 pub use attack::Attack;
 pub use budget::{Budgets, Ratio};
-pub use deck::Deck;
 pub use fed_avg::FedAvg;
 pub use hetero_fl::HeteroFl;
 pub use partition::{Client, DomainLabels, Part, Partition, PartitionSettings, Scheme, TestSplit, Warning, partition};

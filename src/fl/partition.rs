@@ -26,7 +26,6 @@
 //! Shuffles are keyed by the seed and the domain's place in the list, so a domain's shares are the same in every
 //! `domain_order`.
 
-use super::algorithm::{Algorithm, Task};
 use super::budget::Ratio;
 use super::random::{Purpose, rng};
 use crate::{Error, Result};
@@ -150,8 +149,6 @@ pub struct Client {
     pub name: String,
     /// The largest width it can train.
     pub budget: Ratio,
-    /// What it trains in a round.
-    pub task: Task,
     /// Its training images: indices into the domain's training set.
     pub train: Vec<u32>,
     /// Its validation images: indices into the domain's training set, none of them in `train`.
@@ -165,6 +162,13 @@ impl Client {
     /// has no weight.
     pub fn can_train(&self) -> bool {
         self.train.len() >= 2
+    }
+
+    /// One with so many training images.
+    #[cfg(test)]
+    pub(super) fn of(id: usize, budget: Ratio, images: usize) -> Client {
+        let train = (0..images as u32).collect();
+        Client { id, domain: 0, name: format!("D0-{id}"), budget, train, validation: vec![], test: vec![] }
     }
 }
 
@@ -301,13 +305,13 @@ pub struct Given<'a> {
     pub test: &'a [u32],
 }
 
-/// The clients that are given, in their order, with their budgets.
+/// The clients that are given, in their order. `budgets` has those of so many clients, in client order.
 ///
 /// # Errors
-/// [`Error::Config`] for a budget under the base width; [`Error::Data`] where no client has two images to train on.
-pub fn given(clients: &[Given], settings: &PartitionSettings, algorithm: &dyn Algorithm) -> Result<Partition> {
+/// [`Error::Data`] where no client has two images to train on.
+pub fn given(clients: &[Given], settings: &PartitionSettings, budgets: &dyn Fn(usize) -> Vec<Ratio>) -> Result<Partition> {
     let mut all = Vec::with_capacity(clients.len());
-    for (id, (client, budget)) in clients.iter().zip(algorithm.budgets(clients.len())).enumerate() {
+    for (id, (client, budget)) in clients.iter().zip(budgets(clients.len())).enumerate() {
         let (mut train, mut validation, mut test) = (client.train.to_vec(), client.validation.to_vec(), client.test.to_vec());
         // Lists are often sorted by class: batches of one class could not be normalised by their statistics.
         let order = |purpose| rng(settings.seed, purpose, client.domain as u64, id as u64, 0);
@@ -319,16 +323,16 @@ pub fn given(clients: &[Given], settings: &PartitionSettings, algorithm: &dyn Al
             validation.shuffle(&mut order(Purpose::ValidationShares));
         }
         let name = client.name.to_string();
-        all.push(Client { id, domain: client.domain, name, budget, task: algorithm.task(budget)?, train, validation, test });
+        all.push(Client { id, domain: client.domain, name, budget, train, validation, test });
     }
-    finished(all, Vec::new(), settings, algorithm)
+    finished(all, Vec::new(), settings)
 }
 
-fn finished(clients: Vec<Client>, unused_train: Vec<usize>, settings: &PartitionSettings, algorithm: &dyn Algorithm) -> Result<Partition> {
+fn finished(clients: Vec<Client>, unused_train: Vec<usize>, settings: &PartitionSettings) -> Result<Partition> {
     if !clients.iter().any(Client::can_train) {
         return Err(none_can_train());
     }
-    let warnings = warnings(&clients, settings, algorithm);
+    let warnings = warnings(&clients, settings);
     Ok(Partition { clients, unused_train, warnings })
 }
 
@@ -336,12 +340,12 @@ pub(super) fn none_can_train() -> Error {
     Error::Data("no client has two images to train on: give clients more training images, or lower validation-ratio".into())
 }
 
-/// Deals the images of `domains` to `clients_per_domain` clients each, and gives the clients their budgets.
+/// Deals the images of `domains` to `clients_per_domain` clients each. `budgets` has those of so many clients, in client order.
 ///
 /// # Errors
-/// [`Error::Config`] for a setting outside its range or a budget under the base width; [`Error::Data`] when a
+/// [`Error::Config`] for a setting outside its range; [`Error::Data`] when a
 /// domain has too few images for two training images a client, or for the shares asked for.
-pub fn partition(domains: &[DomainLabels], settings: &PartitionSettings, algorithm: &dyn Algorithm) -> Result<Partition> {
+pub fn partition(domains: &[DomainLabels], settings: &PartitionSettings, budgets: &dyn Fn(usize) -> Vec<Ratio>) -> Result<Partition> {
     check(domains, settings)?;
     let per_domain = settings.clients_per_domain;
     let usable: Vec<Vec<u32>> = domains.iter().enumerate().map(|(domain, labels)| usable(labels, settings, domain)).collect();
@@ -363,7 +367,7 @@ pub fn partition(domains: &[DomainLabels], settings: &PartitionSettings, algorit
         )));
     }
 
-    let budgets = algorithm.budgets(domains.len() * per_domain);
+    let budgets = budgets(domains.len() * per_domain);
     let mut clients = Vec::with_capacity(budgets.len());
     let mut unused_train = vec![0; domains.len()];
     for place in 0..domains.len() {
@@ -374,21 +378,19 @@ pub fn partition(domains: &[DomainLabels], settings: &PartitionSettings, algorit
         unused_train[domain] = labels.train.len() - labels.validation - train.iter().map(Vec::len).sum::<usize>();
         for (number, ((mine, given), test)) in train.into_iter().zip(validation).zip(test).enumerate() {
             let id = clients.len();
-            let budget = budgets[id];
             let training = mine.len() - floor_share(mine.len(), labels.validation_ratio(settings));
             clients.push(Client {
                 id,
                 domain,
                 name: format!("{}-{number}", labels.name),
-                budget,
-                task: algorithm.task(budget)?,
+                budget: budgets[id],
                 train: mine[..training].to_vec(),
                 validation: [&mine[training..], &given].concat(),
                 test,
             });
         }
     }
-    finished(clients, unused_train, settings, algorithm)
+    finished(clients, unused_train, settings)
 }
 
 impl DomainLabels<'_> {
@@ -823,7 +825,7 @@ fn shuffled(count: usize, seed: u64, purpose: Purpose, domain: usize) -> Vec<u32
 }
 
 /// The warnings for clients however they were dealt their images.
-pub fn warnings(clients: &[Client], settings: &PartitionSettings, algorithm: &dyn Algorithm) -> Vec<Warning> {
+pub fn warnings(clients: &[Client], settings: &PartitionSettings) -> Vec<Warning> {
     let named = |part: Part, images: Range<usize>| -> Vec<String> {
         let size = |client: &Client| match part {
             Part::Training => client.train.len(),
@@ -846,17 +848,13 @@ pub fn warnings(clients: &[Client], settings: &PartitionSettings, algorithm: &dy
     if settings.scheme.sizes_differ() && !few.is_empty() {
         warnings.push(Warning::LessThanBatch { batch_size: settings.batch_size, clients: few });
     }
-    let network = algorithm.base_width();
-    let width = |client: &Client| client.task.cut.as_ref().map_or(network, |cut| cut.width);
-    let trained = clients.iter().filter(|client| client.can_train()).map(width).max();
-    warnings.extend(trained.filter(|trained| *trained < network).map(|trained| Warning::Untrained { trained, network }));
     warnings
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fl::{HeteroFl, SplitMix};
+    use crate::fl::Budgets;
     use std::collections::BTreeSet;
 
     /// Labels of ten classes in turn.
@@ -896,22 +894,22 @@ mod tests {
         }
     }
 
-    fn algorithm() -> SplitMix {
-        SplitMix { budgets: "8-4-2-1".parse().unwrap(), base_width: "1/8".parse().unwrap() }
+    fn budgets(clients: usize) -> Vec<Ratio> {
+        "8-4-2-1".parse::<Budgets>().unwrap().client_ratios(clients)
     }
 
     #[test]
     fn the_papers_digits_split() {
         // 7 430 images a domain, 0.3 of them: 2 229; 10 clients: 222 each, 9 over; half for validation: 111.
         let all = domains(&[(7430, 100), (7430, 107), (7430, 2007), (7430, 11), (7430, 10)]);
-        let dealt = partition(&all, &PartitionSettings { percent: 0.3, ..settings() }, &algorithm()).unwrap();
+        let dealt = partition(&all, &PartitionSettings { percent: 0.3, ..settings() }, &budgets).unwrap();
         assert_eq!(dealt.clients.len(), 50);
         assert_eq!(dealt.unused_train, [7430 - 2220; 5]);
         for client in &dealt.clients {
             assert_eq!((client.train.len(), client.validation.len()), (111, 111));
             assert_eq!(super::super::batches::batch_sizes(111, 32).unwrap().len(), 4);
         }
-        assert_eq!(dealt.clients.iter().map(|client| client.task.bases).sum::<usize>(), 185);
+        assert_eq!(dealt.clients.iter().map(|client| 8.0 * client.budget.as_f64()).sum::<f64>(), 185.0);
         let third = &dealt.clients[32];
         assert_eq!((third.id, third.domain, third.name.as_str()), (32, 3, "D3-2"));
         assert_eq!(third.budget.to_string(), "1/2");
@@ -920,7 +918,7 @@ mod tests {
     #[test]
     fn no_image_is_dealt_twice_and_no_test_image_is_lost() {
         let all = domains(&[(103, 57), (200, 3)]);
-        let dealt = partition(&all, &settings(), &algorithm()).unwrap();
+        let dealt = partition(&all, &settings(), &budgets).unwrap();
         for (domain, sizes) in all.iter().enumerate() {
             let mine: Vec<&Client> = dealt.clients.iter().filter(|client| client.domain == domain).collect();
             let train: Vec<u32> = mine.iter().flat_map(|c| c.train.iter().chain(&c.validation)).copied().collect();
@@ -940,7 +938,7 @@ mod tests {
     fn shares_are_contiguous_ranges_of_the_shuffled_domain() {
         let all = domains(&[(40, 0)]);
         let four = PartitionSettings { clients_per_domain: 4, validation_ratio: 0.3, ..settings() };
-        let dealt = partition(&all, &four, &algorithm()).unwrap();
+        let dealt = partition(&all, &four, &budgets).unwrap();
         let order = shuffled(40, 1, Purpose::PartitionTrain, 0);
         assert_ne!(order, (0..40).collect::<Vec<u32>>());
         for (number, client) in dealt.clients.iter().enumerate() {
@@ -955,7 +953,7 @@ mod tests {
         let all = domains(&[(1000, 10), (100, 10), (50, 10)]);
         let five =
             PartitionSettings { clients_per_domain: 5, train_per_domain: Some(100), percent: 0.5, validation_ratio: 0.0, ..settings() };
-        let dealt = partition(&all, &five, &algorithm()).unwrap();
+        let dealt = partition(&all, &five, &budgets).unwrap();
         assert!(dealt.clients.iter().all(|client| client.train.len() == 5 && client.validation.is_empty()));
         assert_eq!(dealt.unused_train, [975, 75, 25]);
         assert_eq!(dealt.warnings.len(), 1);
@@ -965,16 +963,16 @@ mod tests {
     #[test]
     fn domain_order_rotates_the_numbering_and_keeps_the_shares() {
         let all = domains(&[(100, 50), (100, 50), (100, 50)]);
-        let plain = partition(&all, &settings(), &algorithm()).unwrap();
-        let rotated = partition(&all, &PartitionSettings { domain_order: 1, ..settings() }, &algorithm()).unwrap();
+        let plain = partition(&all, &settings(), &budgets).unwrap();
+        let rotated = partition(&all, &PartitionSettings { domain_order: 1, ..settings() }, &budgets).unwrap();
         let order: Vec<usize> = rotated.clients.iter().step_by(10).map(|client| client.domain).collect();
         assert_eq!(order, [1, 2, 0]);
         assert_eq!(rotated.clients[0].name, "D1-0");
         assert_eq!(rotated.clients[0].train, plain.clients[10].train);
         assert_eq!(rotated.clients[29].test, plain.clients[9].test);
         // Budgets stay with the number, not with the domain.
-        assert_eq!(rotated.clients[0].task.bases, 1);
-        assert_eq!(rotated.clients[29].task.bases, 8);
+        assert_eq!(rotated.clients[0].budget, Ratio::EIGHTH);
+        assert_eq!(rotated.clients[29].budget, Ratio::ONE);
     }
 
     #[test]
@@ -989,18 +987,18 @@ mod tests {
     #[test]
     fn too_few_images_name_the_domain_and_the_way_out() {
         let all = domains(&[(100, 10), (29, 10)]);
-        let message = partition(&all, &settings(), &algorithm()).unwrap_err().to_string();
+        let message = partition(&all, &settings(), &budgets).unwrap_err().to_string();
         assert!(message.contains("domain D1: 29 of its 29") && message.contains("clients-per-domain"), "{message}");
         // Two training images each are enough: 29/9 = 3 a client, one of them for validation.
         let nine = PartitionSettings { clients_per_domain: 9, ..settings() };
-        assert!(partition(&all, &nine, &algorithm()).is_ok());
+        assert!(partition(&all, &nine, &budgets).is_ok());
     }
 
     #[test]
     fn settings_out_of_range_are_refused() {
         let all = domains(&[(100, 10), (100, 10)]);
         let refused = |settings: PartitionSettings, word: &str| {
-            let error = partition(&all, &settings, &algorithm()).unwrap_err();
+            let error = partition(&all, &settings, &budgets).unwrap_err();
             assert!(matches!(&error, Error::Config(message) if message.contains(word)), "{error}");
         };
         refused(PartitionSettings { clients_per_domain: 0, ..settings() }, "clients-per-domain");
@@ -1011,14 +1009,14 @@ mod tests {
             refused(PartitionSettings { validation_ratio, ..settings() }, "validation-ratio");
         }
         refused(PartitionSettings { domain_order: 2, ..settings() }, "domain-order");
-        assert!(partition(&[], &settings(), &algorithm()).is_err());
+        assert!(partition(&[], &settings(), &budgets).is_err());
     }
 
     #[test]
     fn small_parts_are_told() {
         // 10 clients, 4 validation images of a share of … 1 each; 15 test images: 5 clients with 2, 5 with 1.
         let all = domains(&[(40, 15), (40, 5)]);
-        let dealt = partition(&all, &PartitionSettings { validation_ratio: 0.25, ..settings() }, &algorithm()).unwrap();
+        let dealt = partition(&all, &PartitionSettings { validation_ratio: 0.25, ..settings() }, &budgets).unwrap();
         let counts: Vec<(bool, Part, usize)> = dealt
             .warnings
             .iter()
@@ -1036,37 +1034,19 @@ mod tests {
     #[test]
     fn clients_that_cannot_train_are_told() {
         let all = domains(&[(40, 20)]);
-        let mut clients = partition(&all, &settings(), &algorithm()).unwrap().clients;
+        let mut clients = partition(&all, &settings(), &budgets).unwrap().clients;
         clients[3].train.truncate(1);
         clients[4].train.clear();
         assert!(!clients[3].can_train() && !clients[4].can_train() && clients[5].can_train());
-        let told: Vec<String> = warnings(&clients, &settings(), &algorithm()).iter().map(Warning::to_string).collect();
+        let told: Vec<String> = warnings(&clients, &settings()).iter().map(Warning::to_string).collect();
         assert!(told[0].contains("no training image for D0-4: they do not train"), "{told:?}");
         assert!(told[1].contains("only one training image for D0-3"), "{told:?}");
     }
 
     #[test]
-    fn channels_that_nobody_trains_are_told() {
-        let hetero_fl = HeteroFl { budgets: "8-4-2-1".parse().unwrap(), slimmable: false, count_widths: false };
-        let dealt = partition(&domains(&[(40, 40)]), &settings(), &hetero_fl).unwrap();
-        let untrained = |clients: &[Client], algorithm: &dyn Algorithm| -> Vec<String> {
-            let all = warnings(clients, &settings(), algorithm);
-            all.iter().filter(|w| matches!(w, Warning::Untrained { .. })).map(Warning::to_string).collect()
-        };
-        assert!(untrained(&dealt.clients, &hetero_fl).is_empty());
-        let mut clients = dealt.clients;
-        clients.iter_mut().filter(|client| client.budget == Ratio::ONE).for_each(|client| client.train.truncate(1));
-        let told = untrained(&clients, &hetero_fl);
-        assert!(told.len() == 1 && told[0].contains("above 1/2 trains") && told[0].contains("of width 1,"), "{told:?}");
-        // Bases are trained whole, by whomever.
-        clients.iter_mut().for_each(|client| client.task.cut = None);
-        assert!(untrained(&clients, &algorithm()).is_empty());
-    }
-
-    #[test]
     fn the_seed_decides() {
         let all = domains(&[(100, 50)]);
-        let dealt = |seed| partition(&all, &PartitionSettings { seed, ..settings() }, &algorithm()).unwrap();
+        let dealt = |seed| partition(&all, &PartitionSettings { seed, ..settings() }, &budgets).unwrap();
         assert_eq!(dealt(1), dealt(1));
         assert_ne!(dealt(1).clients[0].train, dealt(2).clients[0].train);
         assert_ne!(dealt(1).clients[0].test, dealt(2).clients[0].test);
@@ -1081,7 +1061,7 @@ mod tests {
         let all = domains(&[(5000, 1000)]);
         let (scheme, tests) = (Scheme::Classes { per_client: 3, sizes: None }, TestSplit::Redrawn);
         let three = PartitionSettings { clients_per_domain: 100, scheme, tests, validation_ratio: 0.1, ..settings() };
-        let dealt = partition(&all, &three, &algorithm()).unwrap();
+        let dealt = partition(&all, &three, &budgets).unwrap();
         // 300 cards of 10 classes: 30 each, of ⌊500 / 30⌋ = 16 images; a client has 48, 4 of them for validation.
         for client in &dealt.clients {
             assert_eq!((client.train.len(), client.validation.len()), (44, 4));
@@ -1097,7 +1077,7 @@ mod tests {
         assert_eq!(dealt.unused_train, [200]);
         let same = |d: &Partition| d.clients.iter().filter(|c| classes_of(&c.test) == classes_of(&c.train)).count();
         assert!(same(&dealt) < 20);
-        let consistent = partition(&all, &PartitionSettings { tests: TestSplit::Own, ..three }, &algorithm()).unwrap();
+        let consistent = partition(&all, &PartitionSettings { tests: TestSplit::Own, ..three }, &budgets).unwrap();
         assert_eq!(same(&consistent), 100);
         assert_eq!(consistent.clients[7].train, dealt.clients[7].train);
     }
@@ -1107,7 +1087,7 @@ mod tests {
         let all = domains(&[(5000, 1000), (800, 90)]);
         let (scheme, tests) = (Scheme::Sizes { alpha: 1.0 }, TestSplit::Own);
         let sizes = PartitionSettings { scheme, tests, validation_ratio: 0.1, ..settings() };
-        let dealt = partition(&all, &sizes, &algorithm()).unwrap();
+        let dealt = partition(&all, &sizes, &budgets).unwrap();
         assert_eq!(dealt.unused_train, [0, 0]);
         for (domain, labels) in all.iter().enumerate() {
             let own: Vec<usize> = dealt.clients.iter().filter(|c| c.domain == domain).map(|c| c.train.len() + c.validation.len()).collect();
@@ -1123,14 +1103,14 @@ mod tests {
         // Class-wise, the shares of a class differ.
         let classes = Scheme::Classes { per_client: 3, sizes: Some(1.0) };
         let both = PartitionSettings { scheme: classes, tests: TestSplit::Redrawn, ..sizes.clone() };
-        let dealt = partition(&domains(&[(5000, 1000)]), &both, &algorithm()).unwrap();
+        let dealt = partition(&domains(&[(5000, 1000)]), &both, &budgets).unwrap();
         assert_eq!(dealt.unused_train, [0]);
         assert!(dealt.clients.iter().all(|c| c.train.len() + c.validation.len() >= 48 && classes_of(&c.train).len() <= 3));
         // Also where the product of clients and least images is past what a number holds.
         for smallest_share in [501, 1 << 62] {
             for scheme in [scheme, classes] {
                 let many = PartitionSettings { smallest_share, scheme, ..sizes.clone() };
-                let told = partition(&domains(&[(5000, 10)]), &many, &algorithm()).unwrap_err();
+                let told = partition(&domains(&[(5000, 10)]), &many, &budgets).unwrap_err();
                 assert!(told.to_string().contains("lower smallest-share"), "{told}");
             }
         }
@@ -1140,21 +1120,21 @@ mod tests {
     fn clients_of_less_than_a_batch_are_told_where_sizes_differ() {
         let (scheme, tests) = (Scheme::Sizes { alpha: 0.3 }, TestSplit::Own);
         let sizes = PartitionSettings { scheme, tests, smallest_share: 4, ..settings() };
-        let dealt = partition(&domains(&[(1000, 400)]), &sizes, &algorithm()).unwrap();
+        let dealt = partition(&domains(&[(1000, 400)]), &sizes, &budgets).unwrap();
         let few: Vec<String> = dealt.clients.iter().filter(|c| (2..32).contains(&c.train.len())).map(|c| c.name.clone()).collect();
         assert!(!few.is_empty() && few.len() < 10, "{few:?}");
         let warning = Warning::LessThanBatch { batch_size: 32, clients: few };
         assert!(dealt.warnings.contains(&warning), "{:?}", dealt.warnings);
         let told = warning.to_string();
         assert!(told.starts_with("less than a full batch of 32 training images for D0-") && told.contains("smaller batch-size"), "{told}");
-        let equal = partition(&domains(&[(100, 40)]), &settings(), &algorithm()).unwrap();
+        let equal = partition(&domains(&[(100, 40)]), &settings(), &budgets).unwrap();
         assert_eq!(equal.warnings, []);
     }
 
     #[test]
     fn where_no_client_can_train_it_is_told_what_to_do() {
         let none = Given { name: "Ulm", domain: 0, train: &[3, 4], validation: &[], test: &[1] };
-        let dealt = |validation_ratio| given(&[none], &PartitionSettings { validation_ratio, ..settings() }, &algorithm());
+        let dealt = |validation_ratio| given(&[none], &PartitionSettings { validation_ratio, ..settings() }, &budgets);
         let told = dealt(0.5).unwrap_err().to_string();
         assert!(told.contains("more training images") && told.contains("lower validation-ratio"), "{told}");
         assert!(dealt(0.0).is_ok());
@@ -1165,7 +1145,7 @@ mod tests {
         for classes in [0, 11] {
             let scheme = Scheme::Classes { per_client: classes, sizes: None };
             let wrong = PartitionSettings { scheme, ..settings() };
-            let told = partition(&domains(&[(1000, 100)]), &wrong, &algorithm()).unwrap_err().to_string();
+            let told = partition(&domains(&[(1000, 100)]), &wrong, &budgets).unwrap_err().to_string();
             assert!(told.contains("1 to 10"), "{told}");
         }
         for alpha in [0.0, -1.0, f64::NAN, f64::INFINITY] {
@@ -1176,20 +1156,20 @@ mod tests {
             ];
             for (key, scheme) in schemes {
                 let wrong = PartitionSettings { scheme, ..settings() };
-                let message = partition(&domains(&[(1000, 100)]), &wrong, &algorithm()).unwrap_err().to_string();
+                let message = partition(&domains(&[(1000, 100)]), &wrong, &budgets).unwrap_err().to_string();
                 assert!(message.starts_with(&format!("{key} = {alpha}: ")), "{message}");
             }
         }
         let shards = PartitionSettings { scheme: Scheme::Shards { per_client: 101 }, ..settings() };
-        let message = partition(&domains(&[(1000, 100)]), &shards, &algorithm()).unwrap_err().to_string();
+        let message = partition(&domains(&[(1000, 100)]), &shards, &budgets).unwrap_err().to_string();
         assert_eq!(
             message,
             "shards-per-client = 101: domain D0 has 1000 training images to deal, so each of its 10 clients can have 1 to 100 shards"
         );
         let huge = PartitionSettings { scheme: Scheme::Shards { per_client: usize::MAX }, ..settings() };
-        assert!(partition(&domains(&[(1000, 100)]), &huge, &algorithm()).is_err());
+        assert!(partition(&domains(&[(1000, 100)]), &huge, &budgets).is_err());
         let redrawn = PartitionSettings { tests: TestSplit::Redrawn, ..settings() };
-        assert!(partition(&domains(&[(1000, 100)]), &redrawn, &algorithm()).unwrap_err().to_string().contains("test-partition = redrawn"));
+        assert!(partition(&domains(&[(1000, 100)]), &redrawn, &budgets).unwrap_err().to_string().contains("test-partition = redrawn"));
     }
 
     /// What the shares of a client look like by an independent generator: bounds and how often a share lies below each, of a million draws
@@ -1281,7 +1261,7 @@ mod tests {
             let mut shares = Vec::new();
             for seed in 1000..1300 {
                 let set = PartitionSettings { seed, smallest_share: 0, ..by_labels(alpha) };
-                let dealt = partition(&all, &set, &algorithm()).unwrap();
+                let dealt = partition(&all, &set, &budgets).unwrap();
                 let totals: usize = dealt.clients.iter().map(|client| client.train.len()).sum();
                 assert_eq!(totals, 2000);
                 shares.extend(held(&dealt.clients[3]).map(|n| n as f64 / 200.0));
@@ -1298,7 +1278,7 @@ mod tests {
             for (self_balancing, clients_per_domain) in [(false, 10), (true, 10), (false, 150), (true, 150)] {
                 let scheme = Scheme::Dirichlet { alpha, self_balancing };
                 let set = PartitionSettings { scheme, clients_per_domain, ..by_labels(alpha) };
-                let dealt = partition(&all, &set, &algorithm()).unwrap();
+                let dealt = partition(&all, &set, &budgets).unwrap();
                 assert_eq!(dealt.unused_train, [0, 0]);
                 for (domain, labels) in all.iter().enumerate() {
                     let own: Vec<&Client> = dealt.clients.iter().filter(|c| c.domain == domain).collect();
@@ -1320,9 +1300,9 @@ mod tests {
         }
         // Every image is needed for the floor.
         let exact = PartitionSettings { smallest_share: 800, ..by_labels(0.1) };
-        let dealt = partition(&all[..1], &exact, &algorithm()).unwrap();
+        let dealt = partition(&all[..1], &exact, &budgets).unwrap();
         assert!(dealt.clients.iter().all(|c| c.train.len() == 800));
-        let message = partition(&all[..1], &PartitionSettings { smallest_share: 801, ..exact }, &algorithm()).unwrap_err().to_string();
+        let message = partition(&all[..1], &PartitionSettings { smallest_share: 801, ..exact }, &budgets).unwrap_err().to_string();
         assert_eq!(
             message,
             "domain D0: 8000 training images are too few for 10 clients of at least 801: lower smallest-share or clients-per-domain"
@@ -1335,7 +1315,7 @@ mod tests {
         let all = [DomainLabels { name: "many".into(), train: &labels, test: &labels[..10_000], validation: 0 }];
         for alpha in [1e-3, 0.5, 1e3] {
             let many = PartitionSettings { clients_per_domain: 1000, ..by_labels(alpha) };
-            let dealt = partition(&all, &many, &algorithm()).unwrap();
+            let dealt = partition(&all, &many, &budgets).unwrap();
             assert_eq!(dealt.clients.iter().map(|c| c.train.len()).sum::<usize>(), 60_000);
             assert!(dealt.clients.iter().all(|c| c.train.len() >= 16));
         }
@@ -1351,7 +1331,7 @@ mod tests {
             validation_ratio: 0.1,
             ..settings()
         };
-        let dealt = partition(&all, &two, &algorithm()).unwrap();
+        let dealt = partition(&all, &two, &budgets).unwrap();
         // 100 shards of 50 images: ten of each class, but that leaving out 3 images shifts the cuts. A client has 1 to 4 classes.
         assert_eq!(dealt.unused_train, [3]);
         let mut used: Vec<u32> = dealt.clients.iter().flat_map(|c| c.train.iter().chain(&c.validation)).copied().collect();
@@ -1365,7 +1345,7 @@ mod tests {
             assert!(classes_of(&client.test).is_subset(&classes_of(&client.train)));
         }
         // The order of the shards is drawn.
-        let other = partition(&all, &PartitionSettings { seed: 2, ..two }, &algorithm()).unwrap();
+        let other = partition(&all, &PartitionSettings { seed: 2, ..two }, &budgets).unwrap();
         assert_ne!(held(&dealt.clients[0]), held(&other.clients[0]));
     }
 
@@ -1373,7 +1353,7 @@ mod tests {
     fn test_images_follow_the_rule_that_is_chosen() {
         let all = domains(&[(8000, 1003)]);
         let with = |tests, scheme| {
-            let dealt = partition(&all, &PartitionSettings { tests, scheme, ..settings() }, &algorithm()).unwrap();
+            let dealt = partition(&all, &PartitionSettings { tests, scheme, ..settings() }, &budgets).unwrap();
             let mut images: Vec<u32> = dealt.clients.iter().flat_map(|c| c.test.clone()).collect();
             images.sort_unstable();
             assert_eq!(images, (0..1003).collect::<Vec<_>>(), "{tests:?}, {scheme:?}");
@@ -1422,7 +1402,7 @@ mod tests {
         for (scheme, tests) in schemes {
             // Training images alone are capped and shared out.
             let set = PartitionSettings { scheme, tests, train_per_domain: Some(800), percent: 0.5, ..settings() };
-            let dealt = partition(&all, &set, &algorithm()).unwrap();
+            let dealt = partition(&all, &set, &budgets).unwrap();
             let own = &dealt.clients[..10];
             assert!(own.iter().flat_map(|c| &c.train).all(|i| *i < 1000), "{scheme:?}");
             let mut validation: Vec<u32> = own.iter().flat_map(|c| c.validation.clone()).collect();
@@ -1434,10 +1414,10 @@ mod tests {
             // The other domain has no such split.
             assert!(dealt.clients[10..].iter().any(|c| !c.validation.is_empty() && c.validation.iter().all(|i| *i < 500)));
         }
-        let dealt = partition(&all, &settings(), &algorithm()).unwrap();
+        let dealt = partition(&all, &settings(), &budgets).unwrap();
         assert!(dealt.clients[..10].iter().all(|c| c.validation.len() == 10 && c.train.len() == 50));
         all[1].validation = 501;
-        assert!(partition(&all, &settings(), &algorithm()).is_err());
+        assert!(partition(&all, &settings(), &budgets).is_err());
     }
 
     /// Batches are normalised by the statistics of their images: one of a single class would be judged wrong.
@@ -1469,7 +1449,7 @@ mod tests {
                     continue;
                 }
                 let set = PartitionSettings { scheme, tests, clients_per_domain: 2, ..settings() };
-                check(&partition(&all, &set, &algorithm()).unwrap(), &(scheme, tests));
+                check(&partition(&all, &set, &budgets).unwrap(), &(scheme, tests));
             }
         }
         // A file of clients lists them class by class.
@@ -1480,7 +1460,7 @@ mod tests {
         };
         let (own, held, tested) = (sorted(train, 0..800), sorted(train, 800..1100), sorted(test, 0..300));
         let listed = Given { name: "a", domain: 0, train: &own, validation: &held, test: &tested };
-        check(&given(&[listed], &settings(), &algorithm()).unwrap(), &"given");
+        check(&given(&[listed], &settings(), &budgets).unwrap(), &"given");
     }
 
     #[test]
@@ -1489,7 +1469,7 @@ mod tests {
         let labels: Vec<u8> = (0..50_000).map(|i| (i % 10) as u8).collect();
         let all = [DomainLabels { name: "D0".into(), train: &labels, test: &labels[..1000], validation: 0 }];
         let counts = |set: PartitionSettings| {
-            let dealt = partition(&all, &PartitionSettings { clients_per_domain: 1, validation_ratio: 0.0, ..set }, &algorithm()).unwrap();
+            let dealt = partition(&all, &PartitionSettings { clients_per_domain: 1, validation_ratio: 0.0, ..set }, &budgets).unwrap();
             assert_eq!(dealt.clients[0].test.len(), 1000, "test images stay");
             assert_eq!(dealt.unused_train[0], 50_000 - dealt.clients[0].train.len());
             class_counts(&dealt.clients[0].train, &labels).into_values().collect::<Vec<_>>()
@@ -1504,12 +1484,12 @@ mod tests {
         let ratio = halves.remove(0) as f64 / halves.pop().unwrap() as f64;
         assert!((ratio - 10.0).abs() < 0.5, "{ratio}");
         for factor in [0.5, f64::NAN, f64::INFINITY] {
-            assert!(partition(&all, &tail(factor), &algorithm()).unwrap_err().to_string().contains("imbalance-factor"));
+            assert!(partition(&all, &tail(factor), &budgets).unwrap_err().to_string().contains("imbalance-factor"));
         }
         // All clients together, for every scheme.
         for scheme in [Scheme::Dirichlet { alpha: 0.1, self_balancing: false }, Scheme::Sizes { alpha: 1.0 }] {
             let set = PartitionSettings { scheme, tests: TestSplit::Own, ..tail(100.0) };
-            let dealt = partition(&all, &set, &algorithm()).unwrap();
+            let dealt = partition(&all, &set, &budgets).unwrap();
             let own: Vec<u32> = dealt.clients.iter().flat_map(|c| c.train.iter().chain(&c.validation)).copied().collect();
             assert_eq!(class_counts(&own, &labels).into_values().collect::<Vec<_>>(), [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]);
         }

@@ -1,7 +1,9 @@
 //! Split-Mix (Hong et al., ICLR 2022): many narrow bases, of which every client trains as many as its budget allows.
 
-use super::algorithm::{Algorithm, Composition, Draw, Task};
+use super::algorithm::{Algorithm, Assignment, Composition, Round, State, Task};
 use super::budget::{Budgets, Ratio, bases};
+use super::deck::Deck;
+use super::partition::Client;
 use crate::{Error, Result};
 
 /// `⌊R/r⌋` bases of width `r`.
@@ -42,8 +44,25 @@ impl Algorithm for SplitMix {
         Ok(Task { bases: bases(budget, self.base_width)?, cut: None })
     }
 
-    fn sample(&self, task: &Task, draw: Draw) -> Result<Vec<usize>> {
-        draw.deck.deal(draw.seed, draw.round as u64, draw.client as u64, task.bases)
+    /// The deck.
+    fn start(&self) -> Result<State> {
+        Ok(Deck::new(self.bases()?)?.to_state())
+    }
+
+    fn check(&self, state: &State, bases: usize) -> Result<()> {
+        let deck = Deck::from_state(state)?;
+        if deck.bases() == bases {
+            return Ok(());
+        }
+        Err(Error::Data(format!("the deck has {} bases, the ensemble {bases}", deck.bases())))
+    }
+
+    fn assign(&self, client: &Client, round: &Round, state: &mut State) -> Result<Assignment> {
+        let mut deck = Deck::from_state(state)?;
+        let count = bases(client.budget, self.base_width)?;
+        let bases = deck.deal(round.seed, round.number as u64, client.id as u64, count)?;
+        *state = deck.to_state();
+        Ok(Assignment { bases, cut: None, weight: round.share(client) })
     }
 
     fn model(&self, width: Ratio) -> Result<Composition> {

@@ -32,7 +32,7 @@
 
 use super::config::{BnMode, TrainConfig};
 use crate::data::{Dataset, Domain};
-use crate::fl::{Attack, Best, Client, Deck, Ratio};
+use crate::fl::{Attack, Best, Client, Ratio, State};
 use crate::net::{Network, Norms};
 use crate::{Error, Result};
 use safetensors::tensor::{Dtype, TensorView};
@@ -42,7 +42,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// The format that this version writes, and the newest that it reads.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 const METADATA_KEY: &str = "splitmix";
 
@@ -75,8 +75,8 @@ pub struct Header {
     pub rounds_done: usize,
     /// The best round so far.
     pub best: Option<Best>,
-    /// State of base sampling, needed to resume; a checkpoint of the best round has none.
-    pub deck: Option<Deck>,
+    /// What the algorithm keeps between rounds, needed to resume; a checkpoint of the best round has none.
+    pub state: Option<State>,
     /// What the bases are, where they are no longer those of a training but a mixed model made of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mixed: Option<Mixed>,
@@ -1001,6 +1001,8 @@ fn parse_header(text: &str, tensors: usize, file: &str) -> Result<Header> {
     }
     // An attack may have values that are no longer taken from users; without its key it is the default.
     let attack = object.get_mut("config").and_then(|config| config.as_object_mut()?.remove("train-attack"));
+    // Up to format 2 all methods kept the deck of Split-Mix.
+    let deck = (format < 3).then(|| object.remove("deck")).flatten();
     let header = serde_json::from_value::<Header>(serde_json::Value::Object(object));
     let mut header = header.map_err(|error| damaged(in_words(&error.to_string())))?;
     if let Some(attack) = attack {
@@ -1021,8 +1023,14 @@ fn parse_header(text: &str, tensors: usize, file: &str) -> Result<Header> {
     if header.image != input {
         return Err(damaged(format!("images are {:?}, those of its network {input:?} (channels, height, width)", header.image)));
     }
-    if let Some(deck) = header.deck.as_ref().filter(|deck| deck.bases() != header.bases) {
-        return Err(damaged(format!("the deck has {} bases, the ensemble {}", deck.bases(), header.bases)));
+    let algorithm = header.config.algorithm();
+    if let Some(deck) = deck.filter(|deck| !deck.is_null()) {
+        let deck = deck.as_object().cloned().ok_or_else(|| damaged("its deck is not an object".into()))?;
+        let keeps_deck = algorithm.start().is_ok_and(|state| !state.is_empty());
+        header.state = Some(if keeps_deck { deck } else { State::new() });
+    }
+    if let Some(state) = &header.state {
+        algorithm.check(state, header.bases).map_err(|error| damaged(error.to_string()))?;
     }
     Ok(header)
 }
@@ -1041,8 +1049,6 @@ pub(crate) mod tests {
             tensors.insert(tensor_name(base, "conv1.weight"), tensor(&[2, 3, 1, 1], base as f32));
             tensors.insert(tensor_name(base, "conv1.bias"), tensor(&[2], -1.5));
         }
-        let mut deck = Deck::new(2).unwrap();
-        deck.deal(1, 0, 0, 1).unwrap();
         Checkpoint {
             header: Header {
                 network: "digits".into(),
@@ -1053,7 +1059,7 @@ pub(crate) mod tests {
                 max_width: Ratio::ONE,
                 rounds_done,
                 best: Some(Best { round: 0, accuracy: 0.1 + 0.2 }),
-                deck: Some(deck),
+                state: serde_json::from_str(r#"{"bases":2,"dealt":1}"#).unwrap(),
                 mixed: None,
                 config: TrainConfig::default().validate().unwrap(),
                 data: None,
@@ -1215,7 +1221,22 @@ pub(crate) mod tests {
     }
 
     fn header_text() -> String {
-        serde_json::to_string(&Versioned { format: 1, header: &example(1).header }).unwrap()
+        serde_json::to_string(&Versioned { format: FORMAT, header: &example(1).header }).unwrap()
+    }
+
+    #[test]
+    fn the_deck_of_older_formats_is_the_state_of_split_mix() {
+        let read = |from: &str, to: &str| {
+            let text = header_text().replacen("\"format\":3", "\"format\":2", 1).replacen("\"state\"", "\"deck\"", 1).replacen(from, to, 1);
+            parse_header(&text, 4, "x").map(|header| header.state)
+        };
+        assert_eq!(read("", "").unwrap(), example(1).header.state);
+        assert_eq!(read("{\"bases\":2,\"dealt\":1}", "null").unwrap(), None);
+        assert_eq!(read("\"method\":\"split-mix\"", "\"method\":\"fedavg\"").unwrap(), Some(State::new()));
+        assert!(read("\"dealt\":1", "\"dealt\":-1").unwrap_err().to_string().contains("not a deck of bases"));
+        // What a method does not keep is not taken for its state.
+        let other = header_text().replacen("\"method\":\"split-mix\"", "\"method\":\"fedavg\"", 1);
+        assert!(parse_header(&other, 4, "x").unwrap_err().to_string().contains("\"bases\", which this method does not keep"));
     }
 
     #[test]
@@ -1223,7 +1244,7 @@ pub(crate) mod tests {
         let with = |metadata: &str| file(Some(metadata), "0.w", Dtype::F32, &[0; 4]);
         refused(
             &with(r#"{"format":9,"anything":[]}"#),
-            &["written by a newer splitmix (format 9, this one reads up to 2): update splitmix"],
+            &["written by a newer splitmix (format 9, this one reads up to 3): update splitmix"],
         );
         let damaged = |what: &str| format!("the splitmix metadata is damaged: {what}; take the original or an older checkpoint");
         refused(&with("{}"), &[&damaged("it has no \"format\"")]);
@@ -1243,7 +1264,7 @@ pub(crate) mod tests {
         let header = |change: &dyn Fn(&mut Header)| {
             let mut header = example(1).header;
             change(&mut header);
-            serde_json::to_string(&Versioned { format: 1, header: &header }).unwrap()
+            serde_json::to_string(&Versioned { format: FORMAT, header: &header }).unwrap()
         };
         refused(&with(&header(&|header| header.bases = 1)), &["deck has 2 bases"]);
         refused(&with(&header(&|header| header.bases = 0)), &["no bases"]);
@@ -1252,7 +1273,7 @@ pub(crate) mod tests {
         }
         let one = |change: &dyn Fn(&mut Header)| {
             with(&header(&|header| {
-                (header.bases, header.deck) = (1, None);
+                (header.bases, header.state) = (1, None);
                 change(header);
             }))
         };
@@ -1273,7 +1294,7 @@ pub(crate) mod tests {
         // What would be refused when it is read is not written.
         checkpoint.tensors.get_mut("1.conv1.bias").unwrap().data[1] = 2e20;
         assert!(checkpoint.to_bytes().unwrap_err().to_string().contains("1.conv1.bias holds 2e20 at index 1: training diverged"));
-        let header = serde_json::to_string(&Versioned { format: 1, header: &example(1).header }).unwrap();
+        let header = serde_json::to_string(&Versioned { format: FORMAT, header: &example(1).header }).unwrap();
         let infinite = file(Some(&header), "0.w", Dtype::F32, &f32::INFINITY.to_le_bytes());
         for (value, told) in [(1e20f32, "1e20"), (-TOO_LARGE, "-1.8446744e19")] {
             let large = format!("tensor 0.w holds {told} at index 0, too large to compute with: the file is damaged");
@@ -1289,7 +1310,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_variance_below_zero_is_refused_wherever_it_is() {
-        let header = serde_json::to_string(&Versioned { format: 1, header: &example(1).header }).unwrap();
+        let header = serde_json::to_string(&Versioned { format: FORMAT, header: &example(1).header }).unwrap();
         for name in ["0.bn1.running_var", "0.bn1.adversarial.running_var", "local.0.bn1.running_var", "0.bn1.clean_bn.running_var"] {
             let negative = file(Some(&header), name, Dtype::F32, &(-0.5f32).to_le_bytes());
             let told = format!("tensor {name} holds -0.5 at index 0: a variance is never below 0");

@@ -11,7 +11,7 @@ use crate::data::Dataset;
 use crate::engine::{
     AttackOptions, Attacker, Batch, ClientWork, Corner, EvaluateOptions, Evaluator, GroupWork, Limit, Rows, Staging, Totals,
 };
-use crate::fl::{Client, Cut, Deck, Ratio, RoundPlan, Selection, Warning, batches, plan_round};
+use crate::fl::{Client, Cut, Ratio, RoundPlan, Selection, State, Task, Warning, batches, plan_round};
 use crate::gpu::Gpu;
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -48,11 +48,11 @@ pub struct Federation {
     pub rounds_done: usize,
     /// The best round so far.
     pub selection: Selection,
-    deck: Deck,
+    state: State,
     validation: Option<Validation>,
     /// The program of its training; none where it is trained together with others.
     training: Option<Training>,
-    state: Option<State>,
+    snapshot: Option<Snapshot>,
     holdings: Holdings,
 }
 
@@ -72,7 +72,7 @@ impl End {
 }
 
 /// The model after a round, as it was read back with the round's counters: it outlives the device.
-struct State {
+struct Snapshot {
     rounds_done: usize,
     bytes: Vec<u8>,
 }
@@ -195,12 +195,12 @@ impl Federation {
                 Some((checkpoint, file)) => begin_from(gpu, &mut model, checkpoint, &file, &config)?,
                 None => Vec::new(),
             };
-            let deck = Deck::new(model.server.count as usize)?;
-            let federation = Federation::with_model(gpu, dataset, images, config, model, deck, together).await?;
+            let state = model.algorithm.start()?;
+            let federation = Federation::with_model(gpu, dataset, images, config, model, state, together).await?;
             return Ok(Federation { notes, ..federation });
         };
         let header = checkpoint.header.clone();
-        let deck = header.deck.ok_or_else(|| {
+        let state = header.state.ok_or_else(|| {
             Error::Data(format!("{file}: it keeps the best round's bases but not the state of sampling: resume from last.safetensors"))
         })?;
         if header.classes != dataset.classes.len() {
@@ -211,7 +211,7 @@ impl Federation {
             )));
         }
         let model = Model::from_checkpoint(gpu, checkpoint, &file)?;
-        let mut federation = Federation::with_model(gpu, dataset, images, config, model, deck, together).await?;
+        let mut federation = Federation::with_model(gpu, dataset, images, config, model, state, together).await?;
         if let Some(difference) = header.data.and_then(|then| then.difference(&federation.holdings)) {
             return Err(Error::Data(format!("{file}: {difference}: use the data that the run was started with")));
         }
@@ -226,7 +226,7 @@ impl Federation {
         images: &Arc<Images>,
         config: TrainConfig,
         model: Model,
-        deck: Deck,
+        state: State,
         together: usize,
     ) -> Result<Federation> {
         let parts = model::partition(dataset, &config)?;
@@ -285,10 +285,10 @@ impl Federation {
             images: images.clone(),
             rounds_done: 0,
             selection: Selection { best: None },
-            deck,
+            state,
             validation,
             training: None,
-            state: None,
+            snapshot: None,
             holdings,
         })
     }
@@ -310,11 +310,15 @@ impl Federation {
     }
 
     /// Most lanes of a round among the clients of that cut: the clients that train most bases, as many as take part.
-    pub(super) fn most_lanes(&self, cut: &Option<Cut>) -> usize {
-        let own = self.clients.iter().filter(|c| c.can_train() && c.task.cut == *cut);
-        let mut lanes: Vec<usize> = own.map(|c| c.task.bases).collect();
+    pub(super) fn most_lanes(&self, cut: &Option<Cut>) -> Result<usize> {
+        let mut lanes: Vec<usize> = self.tasks()?.into_iter().filter(|task| task.cut == *cut).map(|task| task.bases).collect();
         lanes.sort_unstable_by(|a, b| b.cmp(a));
-        lanes.iter().take(self.config.clients_per_round.unwrap_or(usize::MAX)).sum()
+        Ok(lanes.iter().take(self.config.clients_per_round.unwrap_or(usize::MAX)).sum())
+    }
+
+    /// What each client that can train trains in a round, at most.
+    pub(super) fn tasks(&self) -> Result<Vec<Task>> {
+        self.clients.iter().filter(|c| c.can_train()).map(|c| self.model.algorithm.task(c.budget)).collect()
     }
 
     /// Most local steps of a client in a round.
@@ -335,7 +339,7 @@ impl Federation {
     /// Decides the next round: who trains what, and the work of each of these groups of lanes.
     pub(super) fn plan(&mut self, cuts: &[Option<Cut>]) -> Result<(RoundPlan, Vec<GroupWork>)> {
         let settings = self.config.round_settings(self.rounds_done);
-        let plan = plan_round(&settings, &*self.model.algorithm, &self.clients, &mut self.deck, self.rounds_done)?;
+        let plan = plan_round(&settings, &*self.model.algorithm, &self.clients, &mut self.state, self.rounds_done)?;
         let work = self.work(&plan, cuts)?;
         Ok((plan, work))
     }
@@ -398,7 +402,7 @@ impl Federation {
             }
         }
         self.rounds_done += 1;
-        self.state = (!state.is_empty()).then(|| State { rounds_done: self.rounds_done, bytes: state.to_vec() });
+        self.snapshot = (!state.is_empty()).then(|| Snapshot { rounds_done: self.rounds_done, bytes: state.to_vec() });
         Ok(RoundMetrics {
             round,
             lr: plan.lr,
@@ -441,7 +445,7 @@ impl Federation {
     /// # Errors
     /// [`Error::Gpu`] where the device was lost.
     pub async fn checkpoint(&self) -> Result<Checkpoint> {
-        let tensors = match &self.state {
+        let tensors = match &self.snapshot {
             Some(state) if state.rounds_done == self.rounds_done => self.model.parse_state(&state.bytes),
             _ => self.model.tensors(&self.gpu).await?,
         };
@@ -457,7 +461,7 @@ impl Federation {
                 max_width: algorithm.full_width()?,
                 rounds_done: self.rounds_done,
                 best: self.selection.best,
-                deck: Some(self.deck.clone()),
+                state: Some(self.state.clone()),
                 mixed: None,
                 config: self.config.clone(),
                 data: Some(self.holdings.clone()),
@@ -471,7 +475,7 @@ impl Federation {
     /// # Errors
     /// [`Error::Data`] where tensors are missing or have other shapes.
     pub fn load_bases(&mut self, checkpoint: Checkpoint, file: &str) -> Result<()> {
-        self.state = None;
+        self.snapshot = None;
         self.model.load_bases(&self.gpu, checkpoint, file)
     }
 

@@ -82,7 +82,7 @@ impl Model {
         let client = choice.client.as_ref().map(|(_, name)| name.clone()).or_else(|| before.and_then(|m| m.client.clone()));
         let mixed = Mixed { width: choice.width, lambda, order, client };
         let base_width = if matches!(part, Part::Corner(_)) { choice.width } else { header.base_width };
-        Ok(Checkpoint { header: Header { bases: count, base_width, deck: None, mixed: Some(mixed), ..header.clone() }, tensors })
+        Ok(Checkpoint { header: Header { bases: count, base_width, state: None, mixed: Some(mixed), ..header.clone() }, tensors })
     }
 }
 

@@ -8,6 +8,7 @@ use crate::engine::{
     AttackOptions, Attacked, Attacker, Batch, Corner, Ensemble, EstimateOptions, EvaluateOptions, Evaluator, ImageStore, Limit, LocalNorms,
     Rows, Staging, Totals, check_estimate, estimate_statistics,
 };
+use crate::fl::assignment;
 use crate::fl::init::{Init, fan_in_scale, init_tensor, tensor_rng};
 use crate::fl::partition::Given;
 use crate::fl::{Algorithm, Attack, Client, Composition, DomainLabels, Partition, Ratio, Warning, batches, selection};
@@ -100,13 +101,18 @@ fn holding(c: &Holding) -> Given<'_> {
 /// As [`crate::fl::partition()`].
 pub fn partition(dataset: &Dataset, config: &TrainConfig) -> Result<Partition> {
     let (settings, algorithm) = (config.partition_settings()?, config.algorithm());
+    let budgets = |clients| algorithm.budgets(clients);
+    let with_untrained = |mut all: Partition| -> Result<Partition> {
+        all.warnings.extend(assignment::untrained(&*algorithm, &all.clients)?);
+        Ok(all)
+    };
     if !dataset.clients.is_empty() {
         let given: Vec<Given> = dataset.clients.iter().map(holding).collect();
-        let mut all = crate::fl::partition::given(&given, &settings, &*algorithm)?;
+        let mut all = crate::fl::partition::given(&given, &settings, &budgets)?;
         if config.validation_ratio != TrainConfig::default().validation_ratio && given.iter().all(|c| !c.validation.is_empty()) {
             all.warnings.push(Warning::RatioUnused { domains: dataset.domains.iter().map(|d| d.name.clone()).collect() });
         }
-        return Ok(all);
+        return with_untrained(all);
     }
     let labels = dataset.domains.iter().map(|d| DomainLabels {
         name: d.name.clone(),
@@ -114,12 +120,12 @@ pub fn partition(dataset: &Dataset, config: &TrainConfig) -> Result<Partition> {
         test: &d.test.labels,
         validation: d.validation,
     });
-    let mut dealt = crate::fl::partition::partition(&labels.collect::<Vec<_>>(), &settings, &*algorithm)?;
+    let mut dealt = crate::fl::partition::partition(&labels.collect::<Vec<_>>(), &settings, &budgets)?;
     let split: Vec<String> = dataset.domains.iter().filter(|d| d.validation > 0).map(|d| d.name.clone()).collect();
     if config.validation_ratio != TrainConfig::default().validation_ratio && !split.is_empty() {
         dealt.warnings.push(Warning::RatioUnused { domains: split });
     }
-    Ok(dealt)
+    with_untrained(dealt)
 }
 
 impl Model {

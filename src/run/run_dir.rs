@@ -181,12 +181,12 @@ impl RunDir {
         write_atomically(&self.path.join(LAST), &checkpoint.to_bytes()?)
     }
 
-    /// Replaces the checkpoint of the best round; its deck is left out, as it is not to be resumed from.
+    /// Replaces the checkpoint of the best round; the algorithm's state is left out, as it is not to be resumed from.
     ///
     /// # Errors
     /// As [`RunDir::save_last`].
     pub fn save_best(&self, mut checkpoint: Checkpoint) -> Result<()> {
-        checkpoint.header.deck = None;
+        checkpoint.header.state = None;
         write_atomically(&self.path.join(BEST), &checkpoint.to_bytes()?)
     }
 
@@ -494,7 +494,7 @@ mod tests {
         assert_eq!(checkpoint.unwrap(), example(2));
         assert_eq!(run.path(), path);
         let best = read_checkpoint(&path.join(BEST)).unwrap();
-        assert_eq!((best.header.rounds_done, best.header.deck), (1, None));
+        assert_eq!((best.header.rounds_done, best.header.state), (1, None));
     }
 
     #[test]
@@ -692,7 +692,7 @@ mod tests {
         run.save_last(&round_1).unwrap();
         drop(run);
         drop(RunDir::resume(folder.path()).unwrap());
-        round_1.header.deck = None;
+        round_1.header.state = None;
         assert_eq!(read_checkpoint(&path(BEST)).unwrap(), round_1);
     }
 

@@ -1,7 +1,7 @@
 //! Federations that are trained together: the lanes of all of them go through the same dispatches.
 //!
 //! A lane never depends on another, and averages add the lanes of a base in their order, so a federation among others comes to the
-//! same bits as alone. Each keeps its own model, deck, clients and validation; what they share is the program of the training,
+//! same bits as alone. Each keeps its own model, state, clients and validation; what they share is the program of the training,
 //! whose bases are those of all of them, one federation's after the other's.
 
 use super::federation::{Federation, Means, RoundOutcome, Start, taken};
@@ -115,8 +115,8 @@ impl Training {
         for run in runs {
             steps = steps.max(run.most_steps()?);
         }
-        let able = runs.iter().flat_map(|run| &run.clients).filter(|c| c.can_train());
-        let mut cuts: Vec<Option<Cut>> = able.map(|c| c.task.cut.clone()).collect();
+        let tasks = runs.iter().map(|run| run.tasks()).collect::<Result<Vec<_>>>()?;
+        let mut cuts: Vec<Option<Cut>> = tasks.into_iter().flatten().map(|task| task.cut).collect();
         cuts.sort_by_key(|cut| cut.as_ref().map(|c| c.width));
         cuts.dedup();
         // What the user allows is for everything: a quarter of what images and bases leave goes to validation.
@@ -125,7 +125,7 @@ impl Training {
         let mut groups = Vec::new();
         let mut most_lanes = 0;
         for cut in &cuts {
-            let lanes = runs.iter().map(|run| run.most_lanes(cut)).sum::<usize>().max(1) as u32;
+            let lanes = runs.iter().map(|run| run.most_lanes(cut)).sum::<Result<usize>>()?.max(1) as u32;
             most_lanes += lanes;
             let scale = |width: Ratio| if config.rescale_layer { 1.0 / width.as_f64() as f32 } else { 1.0 };
             let corner = |width: Ratio| config.network_of(width, model.classes);
