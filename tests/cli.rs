@@ -230,7 +230,7 @@ fn damaged_checkpoints(good: &Path, folder: &Path) {
         changed[at..at + to.len()].copy_from_slice(to.as_bytes());
         changed
     };
-    eval("newer.safetensors", &replaced("\\\"format\\\":2", "\\\"format\\\":9"), &["newer", "format 9"]);
+    eval("newer.safetensors", &replaced("\\\"format\\\":3", "\\\"format\\\":9"), &["newer", "format 9"]);
     eval("shape.safetensors", &replaced("[1,3,5,5]", "[3,1,5,5]"), &["0.conv1.weight"]);
 }
 
