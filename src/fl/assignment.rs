@@ -1,6 +1,6 @@
 //! The plan of a round: who trains which base, and how the results are averaged (paper, Algorithm 1).
 
-use super::algorithm::{Algorithm, Cut, Round, State};
+use super::algorithms::{Algorithm, Cut, Round, State};
 use super::partition::{Client, Warning, none_can_train};
 use super::sampling::participants;
 use super::schedule::Schedule;

@@ -7,30 +7,26 @@
 //! Source: Hong, Wang, Wang, Zhou, "Efficient Split-Mix Federated Learning for On-Demand and In-Situ
 //! Customization", ICLR 2022 (arXiv 2203.09747), section 3, algorithms 2 and 3.
 
-pub mod algorithm;
+pub mod algorithms;
 pub mod assignment;
 pub mod attack;
 pub mod batches;
 pub mod budget;
-mod deck;
-pub mod fed_avg;
-pub mod hetero_fl;
 pub mod init;
 pub mod partition;
 pub mod random;
 pub mod sampling;
 pub mod schedule;
 pub mod selection;
-pub mod split_mix;
 
-pub use algorithm::{Algorithm, Assignment, Composition, Cut, Round, State, Task};
+pub use algorithms::fed_avg::FedAvg;
+pub use algorithms::hetero_fl::HeteroFl;
+pub use algorithms::split_mix::SplitMix;
+pub use algorithms::{Algorithm, Assignment, Composition, Cut, Round, State, Task};
 pub use assignment::{ClientPlan, Lane, RoundPlan, RoundSettings, plan_round};
 pub use attack::Attack;
 pub use budget::{Budgets, Ratio};
-pub use fed_avg::FedAvg;
-pub use hetero_fl::HeteroFl;
 pub use partition::{Client, DomainLabels, Part, Partition, PartitionSettings, Scheme, TestSplit, Warning, partition};
 pub use random::{Purpose, rng};
 pub use schedule::Schedule;
 pub use selection::{Best, Selection};
-pub use split_mix::SplitMix;

@@ -1,9 +1,9 @@
 //! Split-Mix (Hong et al., ICLR 2022): many narrow bases, of which every client trains as many as its budget allows.
 
-use super::algorithm::{Algorithm, Assignment, Composition, Round, State, Task};
-use super::budget::{Budgets, Ratio, bases};
 use super::deck::Deck;
-use super::partition::Client;
+use super::{Algorithm, Assignment, Composition, Round, State, Task};
+use crate::fl::budget::{Budgets, Ratio, bases};
+use crate::fl::partition::Client;
 use crate::{Error, Result};
 
 /// `⌊R/r⌋` bases of width `r`.

@@ -1,8 +1,8 @@
 //! HeteroFL (Diao, Ding, Tarokh, ICLR 2021) and SHeteroFL (the Split-Mix paper's slimmable variant of it).
 
-use super::algorithm::{Algorithm, Assignment, Composition, Cut, Round, State, Task};
-use super::budget::{Budgets, Ratio};
-use super::partition::Client;
+use super::{Algorithm, Assignment, Composition, Cut, Round, State, Task};
+use crate::fl::budget::{Budgets, Ratio};
+use crate::fl::partition::Client;
 use crate::{Error, Result};
 
 /// One network, of which every client trains the corner that its budget allows: the first `⌈width · channels⌉` channels of every

@@ -1,7 +1,7 @@
 //! Federated averaging (McMahan et al., AISTATS 2017) at one width: one base that every client trains.
 
-use super::algorithm::{Algorithm, Composition, Task};
-use super::budget::Ratio;
+use super::{Algorithm, Composition, Task};
+use crate::fl::budget::Ratio;
 use crate::{Error, Result};
 
 /// One network of one width. With batch norms that stay with the clients it is FedBN, with the proximal term FedProx.

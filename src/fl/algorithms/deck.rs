@@ -1,7 +1,7 @@
 //! Base sampling (paper, Algorithm 2): the server's shuffled deck of bases.
 
-use super::algorithm::State;
-use super::random::{Purpose, rng};
+use super::State;
+use crate::fl::random::{Purpose, rng};
 use crate::{Error, Result};
 use rand::seq::SliceRandom;
 use serde::Deserialize;
