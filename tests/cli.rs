@@ -851,7 +851,7 @@ fn images_are_dealt_by_the_partition_that_is_named() {
             &["--consistent-test-classes"],
             "consistent-test-classes has no effect without partition = classes; test-partition = own is for all",
         ),
-        (&["--method", "fedavg", "--budgets", "8-4"], "budgets = 8-4 has no effect with fedavg, whose clients all train one width"),
+        (&["--method", "fedavg", "--budgets", "8-4"], "budgets = 8-4 has no effect with fedavg: its clients all train one width"),
     ] {
         assert_eq!(dealt(options).1, format!("note: {said}\n"));
     }

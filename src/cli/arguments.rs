@@ -1,8 +1,9 @@
 //! What all commands' arguments have in common: numbers below 0, paths in the user's home, and messages that say what is wanted.
 
 use super::Cli;
+use crate::error::one_of;
 use crate::fl::Attack;
-use crate::run::config::{List, Names, Stages, Widths, one_of};
+use crate::run::config::{List, Names, Stages, Widths};
 use crate::run::written::{example_of, expanded, least_of, most_of, nearest};
 use crate::{Error, Result};
 use clap::CommandFactory;

@@ -153,7 +153,7 @@ pub(super) fn run(args: Args) -> Result<()> {
     if let Some(key) = given.iter().find(|key| !args.clients && deals(key)) {
         return Err(Error::Config(format!("--{key} is about the images of each client, which only --clients shows: add --clients")));
     }
-    config.unused_dealing().iter().for_each(note);
+    config.unused_dealing().iter().chain(&config.unused_by_method()).for_each(note);
     let shows = |key: &str| READ.contains(&key) || args.clients && (DEALING.contains(&key) || OF_CLIENTS.contains(&key));
     let others: Vec<String> = given.iter().filter(|key| !shows(key)).map(|key| format!("--{key}")).collect();
     if !others.is_empty() {

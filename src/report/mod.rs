@@ -14,7 +14,6 @@ pub use page::{grid_page, page};
 use crate::data::ClientRow;
 use crate::fl::{Composition, Ratio, batches::mean_steps};
 use crate::net::{Network, TensorKind};
-use crate::run::config::MethodName;
 use crate::run::robust::GridPoint;
 use crate::run::run_dir::{BEST, CONFIG, METRICS, folder_of, read_checkpoint};
 use crate::run::written::read_text;
@@ -305,12 +304,8 @@ const OF_MACHINE: [&str; 9] =
 /// Whether a run of that configuration depends on an option of that key. What it does not depend on is not compared and not said.
 fn concerns(key: &str, config: &TrainConfig) -> bool {
     match key {
-        "width" => config.method == MethodName::FedAvg,
-        "base-width" | "rescale-init" | "rescale-layer" => config.method == MethodName::SplitMix,
-        "budgets" => config.method != MethodName::FedAvg,
-        "count-widths" => config.method == MethodName::SHeteroFl,
         "train-attack" => config.lambda_train > 0.0,
-        _ => !OF_MACHINE.contains(&key),
+        _ => !OF_MACHINE.contains(&key) && config.method.concerns(key),
     }
 }
 
@@ -563,7 +558,7 @@ mod tests {
     fn run(folder: &Path, seed: u64, fedavg: Option<&str>, accuracy: f64) -> PathBuf {
         let mut config = TrainConfig { seed, rounds: 2, ..TrainConfig::default() };
         if let Some(width) = fedavg {
-            (config.method, config.width) = (MethodName::FedAvg, width.parse().unwrap());
+            (config.method, config.width) = ("fedavg".parse().unwrap(), width.parse().unwrap());
         }
         let config = config.validate().unwrap();
         let path = folder.join(format!("{}-{}-{seed}", config.method, fedavg.unwrap_or("all").replace('/', "d")));
@@ -656,8 +651,8 @@ mod tests {
 
     #[test]
     fn corners_cost_what_their_widths_do() {
-        let of = |method| {
-            let config = TrainConfig { method, ..TrainConfig::default() }.validate().unwrap();
+        let of = |method: &str| {
+            let config = TrainConfig { method: method.parse().unwrap(), ..TrainConfig::default() }.validate().unwrap();
             let row = |budget: &str| ClientRow {
                 name: budget.into(),
                 domain: "mnist".into(),
@@ -671,7 +666,7 @@ mod tests {
         };
         let digits = crate::net::Architecture::built_in("digits").unwrap();
         let networks = [8, 4, 2, 1].map(|d| digits.corner(1, d, 10).unwrap());
-        let (hetero, slimmable) = (of(MethodName::HeteroFl), of(MethodName::SHeteroFl));
+        let (hetero, slimmable) = (of("hetero-fl"), of("shetero-fl"));
         let width = |w: &str| w.parse().unwrap();
         assert_eq!(hetero.size(width("1/4")).unwrap(), Size { parameters: networks[1].parameters(), macs: networks[1].macs() });
         let parameters = networks.iter().map(Network::parameters).sum::<u64>() / 4;
@@ -684,7 +679,7 @@ mod tests {
     #[test]
     fn only_clients_that_train_cost_and_all_take_the_same_steps_where_their_sizes_differ() {
         let cost = |dirichlet, sizes: [usize; 5]| {
-            let config = TrainConfig { method: MethodName::FedAvg, dirichlet, local_epochs: 2, ..TrainConfig::default() };
+            let config = TrainConfig { method: "fedavg".parse().unwrap(), dirichlet, local_epochs: 2, ..TrainConfig::default() };
             let row = |images| ClientRow {
                 name: String::new(),
                 domain: "mnist".into(),

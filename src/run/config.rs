@@ -1,10 +1,16 @@
 //! The configuration of a training run: one list of options, shared by the TOML file, the command line and the
 //! checkpoint.
 
+#[cfg(feature = "native")]
+mod flags;
+
 use crate::engine::{Augment, Optimizer};
+use crate::error::one_of;
+use crate::fl::algorithms::options::{MethodOption, OwnOptions};
+use crate::fl::algorithms::registry::{self, MethodName, Settings};
 use crate::fl::{
-    Algorithm, Attack, Budgets, Composition, FedAvg, HeteroFl, PartitionSettings, Ratio, RoundSettings, Schedule, Scheme, SplitMix,
-    TestSplit, batches::SMALLEST_BATCH, partition::LARGEST_ALPHA,
+    Algorithm, Attack, Budgets, Composition, PartitionSettings, Ratio, RoundSettings, Schedule, Scheme, TestSplit, batches::SMALLEST_BATCH,
+    partition::LARGEST_ALPHA,
 };
 use crate::net::{Architecture, Network, Norms};
 use crate::{Error, Result};
@@ -24,17 +30,20 @@ macro_rules! options {
         /// Everything that decides a training run. Keys in files are the field names with dashes, the same as the
         /// command line's flags.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-        #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+        #[serde(rename_all = "kebab-case", default)]
         pub struct TrainConfig {
             $( $(#[doc = $doc])+ pub $name: $type, )*
             $( $(#[doc = $opt_doc])+ #[serde(skip_serializing_if = "Option::is_none")] pub $opt_name: Option<$opt_type>, )*
+            /// The methods' own options; they refuse keys that are not known.
+            #[serde(flatten)]
+            pub own: OwnOptions,
         }
 
         impl Default for TrainConfig {
             /// The default run: Split-Mix on the embedded data, small enough for a machine without a GPU. The paper's own
             /// setting is `presets/digits.toml`.
             fn default() -> TrainConfig {
-                TrainConfig { $( $name: $default, )* $( $opt_name: None, )* }
+                TrainConfig { $( $name: $default, )* $( $opt_name: None, )* own: OwnOptions::default() }
             }
         }
 
@@ -52,6 +61,9 @@ macro_rules! options {
                 #[cfg_attr(feature = "native", arg(long, help_heading = $opt_heading $(, $($opt_arg)+)?))]
                 pub $opt_name: Option<$opt_type>,
             )*
+            /// The methods' own options.
+            #[cfg_attr(feature = "native", command(flatten))]
+            pub own: OwnOptions,
         }
 
         impl TrainOverrides {
@@ -59,12 +71,14 @@ macro_rules! options {
             pub fn apply(self, config: &mut TrainConfig) {
                 $( if let Some(value) = self.$name { config.$name = value; } )*
                 $( if self.$opt_name.is_some() { config.$opt_name = self.$opt_name; } )*
+                config.own.extend(self.own);
             }
 
             /// The names of the options that are given, as they are written, in their order.
             pub fn given(&self) -> Vec<String> {
                 let given = [$( (stringify!($name), self.$name.is_some()), )* $( (stringify!($opt_name), self.$opt_name.is_some()), )*];
-                given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.replace('_', "-")).collect()
+                let given = given.into_iter().filter(|(_, given)| *given).map(|(name, _)| name.replace('_', "-"));
+                given.chain(self.own.given().map(|(key, _)| key.to_string())).collect()
             }
         }
 
@@ -104,9 +118,8 @@ options! {
         /// Network: digits, preact-resnet18, alexnet, or a TOML file that describes one, as those in networks/. Images are
         /// resized to its input.
         ["Method"] network: NetworkChoice = NetworkChoice::Named("digits".into());
-        /// Algorithm: `split-mix`; `fedavg` (one network of one width, trained by every client); `hetero-fl` (one network, of which
-        /// every client trains the corner of its budget); `shetero-fl` (the same, and all narrower budgets' corners with it).
-        ["Method"] method: MethodName = MethodName::SplitMix;
+        /// Algorithm, by its name in [`registry::METHODS`].
+        ["Method", help = registry::help()] method: MethodName = MethodName::default();
         /// Split-Mix: width of one base as a fraction of the full network, for example 1/8.
         ["Method"] base_width: Ratio = Ratio::EIGHTH;
         /// FedAvg: width of the network as a fraction of the full one.
@@ -373,14 +386,6 @@ macro_rules! names {
     };
 }
 
-/// Names as a choice in words: `a, b or c`.
-pub(crate) fn one_of(names: &[&str]) -> String {
-    match names.split_last() {
-        Some((last, before)) if !before.is_empty() => format!("{} or {last}", before.join(", ")),
-        _ => names.concat(),
-    }
-}
-
 names! {
     /// Where the images come from.
     DataSource, "a source of data" {
@@ -418,20 +423,6 @@ names! {
         Global = "global",
         /// Of classes drawn anew.
         Redrawn = "redrawn",
-    }
-}
-
-names! {
-    /// The training methods.
-    MethodName, "a training method" {
-        /// Split-Mix.
-        SplitMix = "split-mix",
-        /// Federated averaging of one network.
-        FedAvg = "fedavg",
-        /// HeteroFL.
-        HeteroFl = "hetero-fl",
-        /// HeteroFL whose clients train all widths up to their budget.
-        SHeteroFl = "shetero-fl",
     }
 }
 
@@ -539,6 +530,11 @@ impl<'de> Deserialize<'de> for ByteSize {
     }
 }
 
+/// A value as it is written on the command line, for messages.
+fn plain(value: Option<&serde_json::Value>) -> String {
+    value.map_or(String::new(), |value| value.as_str().map_or(value.to_string(), String::from))
+}
+
 /// A number in few characters, for messages.
 fn short(value: f64) -> String {
     let plain = value.to_string();
@@ -548,7 +544,7 @@ fn short(value: f64) -> String {
 impl TrainConfig {
     /// The keys of the file and the flags of the command line, in their order.
     pub fn keys() -> Vec<String> {
-        FIELDS.iter().map(|field| field.replace('_', "-")).collect()
+        FIELDS.iter().map(|field| field.replace('_', "-")).chain(MethodOption::all().map(|option| option.key().to_string())).collect()
     }
 
     /// Checks every option and every combination, and makes the configuration say what will be done: FedAvg has
@@ -594,9 +590,8 @@ impl TrainConfig {
         check(i64::try_from(self.seed).is_ok(), "seed", self.seed, "it must be at most 2^63 - 1")?;
         check(!self.out.as_os_str().is_empty(), "out", "\"\"", "name the folder of the run")?;
         check((0.0..=1.0).contains(&self.lambda_train), "lambda-train", short(self.lambda_train), "it is a share in [0, 1]")?;
-        let plain = self.train_attack.restarts() == 1 && !self.train_attack.is_targeted();
         check(
-            plain,
+            self.train_attack.restarts() == 1 && !self.train_attack.is_targeted(),
             "train-attack",
             self.train_attack,
             "training attacks are untargeted and have one start: leave -restarts and -targeted out",
@@ -635,8 +630,7 @@ impl TrainConfig {
             let refused = DEALING.into_iter().chain(["domains"]).filter(|key| !DEALT_BY_FILE.contains(key));
             for key in refused {
                 if let Some(value) = own.get(key).filter(|value| default.get(key) != Some(value)) {
-                    let value = value.as_str().map_or(value.to_string(), String::from);
-                    check(false, key, value, "the clients file says who has which images: leave it out")?;
+                    check(false, key, plain(Some(value)), "the clients file says who has which images: leave it out")?;
                 }
             }
         }
@@ -672,19 +666,15 @@ impl TrainConfig {
         let what = format!("the images have {side} pixels on their shorter side: it must be at most {}", side.saturating_sub(1));
         check(self.crop_padding < side, "crop-padding", self.crop_padding, &what)?;
         check(channels == 3, "network", &architecture.name, &format!("it reads {channels} channels, and the images have 3"))?;
-        if self.method != MethodName::SplitMix {
-            (self.rescale_init, self.rescale_layer) = (false, self.trains_corners());
-        }
-        if self.trains_corners() {
-            let what = "corners have no statistics of their own to keep; with this method choose batch";
-            check(self.bn_mode == BnMode::Batch, "bn-mode", self.bn_mode, what)?;
-            let what = "a client has batch norms of its corner only; with this method leave it out";
-            check(!self.local_bn, "local-bn", self.local_bn, what)?;
-            let what = "adversarial training is for split-mix and fedavg";
-            check(self.lambda_train == 0.0, "lambda-train", self.lambda_train, what)?;
+        self.own.complete(self.method.options)?;
+        (self.method.check)(&self.settings())?;
+        self = self.settled();
+        let (own, default) = (self.as_object()?, TrainConfig::default().as_object()?);
+        for (key, what) in self.method.refuses.iter().filter(|(key, _)| own.get(*key) != default.get(*key)) {
+            check(false, key, plain(own.get(*key)), what)?;
         }
         let what = "it is for shetero-fl, whose clients train several widths";
-        check(!self.count_widths || self.method == MethodName::SHeteroFl, "count-widths", self.count_widths, what)?;
+        check(!self.count_widths || self.method.concerns("count-widths"), "count-widths", self.count_widths, what)?;
         let algorithm = self.algorithm();
         let mut widths = match self.widths.0.as_slice() {
             [] => algorithm.widths()?,
@@ -704,6 +694,18 @@ impl TrainConfig {
         }
         self.widths = List(widths);
         Ok(self)
+    }
+
+    /// The same with the corrections that its method does not leave open: only Split-Mix starts anew with the fan-in of the full width,
+    /// and layer outputs are divided by the width of corners.
+    fn settled(mut self) -> TrainConfig {
+        if !self.method.concerns("rescale-init") {
+            self.rescale_init = false;
+        }
+        if !self.method.concerns("rescale-layer") {
+            self.rescale_layer = self.trains_corners();
+        }
+        self
     }
 
     /// What the batch norms of the bases keep.
@@ -733,17 +735,22 @@ impl TrainConfig {
         if self.lambda_train == 0.0 && self.train_attack != default.train_attack {
             warnings.push(format!("train-attack = {}: {unused} while lambda-train is 0", self.train_attack));
         }
-        if self.method != MethodName::FedAvg && self.width != default.width {
-            warnings.push(format!("width = {}: {unused} with {}; widths says which are tested", self.width, self.method));
-        }
         if self.optimizer == OptimizerName::Adam && self.momentum != default.momentum {
             warnings.push(format!("momentum = {}: {unused} with adam", self.momentum));
         }
-        if self.method != MethodName::SplitMix && self.base_width != default.base_width {
-            warnings.push(format!("base-width = {}: {unused} with {}", self.base_width, self.method));
-        }
         warnings.extend(self.unused_dealing());
+        warnings.extend(self.unused_by_method());
         warnings
+    }
+
+    /// Options that the method does not read and that have other values than by default.
+    pub fn unused_by_method(&self) -> Vec<String> {
+        let default = TrainConfig { method: self.method, ..TrainConfig::default() }.settled();
+        let (Ok(own), Ok(default)) = (self.as_object(), default.as_object()) else { return Vec::new() };
+        let unused = own.iter().filter(|(key, value)| !self.method.concerns(key) && default.get(*key) != Some(value));
+        unused
+            .map(|(key, value)| format!("{key} = {} has no effect with {}: {}", plain(Some(value)), self.method, self.method.why_not(key)))
+            .collect()
     }
 
     /// Options about the images and their clients that have no effect with the others.
@@ -765,9 +772,6 @@ impl TrainConfig {
         }
         if self.consistent_test_classes && !matches!(self.scheme(), Ok(Scheme::Classes { .. })) {
             unused.push("consistent-test-classes has no effect without partition = classes; test-partition = own is for all".into());
-        }
-        if self.method == MethodName::FedAvg && self.budgets != default.budgets {
-            unused.push(format!("budgets = {} has no effect with fedavg, whose clients all train one width", self.budgets));
         }
         unused
     }
@@ -802,18 +806,18 @@ impl TrainConfig {
 
     /// The algorithm with its options.
     pub fn algorithm(&self) -> Arc<dyn Algorithm> {
-        let budgets = self.budgets.clone();
-        match self.method {
-            MethodName::SplitMix => Arc::new(SplitMix { budgets, base_width: self.base_width }),
-            MethodName::FedAvg => Arc::new(FedAvg { width: self.width }),
-            MethodName::HeteroFl => Arc::new(HeteroFl { budgets, slimmable: false, count_widths: false }),
-            MethodName::SHeteroFl => Arc::new(HeteroFl { budgets, slimmable: true, count_widths: self.count_widths }),
-        }
+        (self.method.build)(&self.settings())
+    }
+
+    fn settings(&self) -> Settings<'_> {
+        let TrainConfig { budgets, base_width, width, count_widths, own, .. } = self;
+        Settings { budgets, base_width: *base_width, width: *width, count_widths: *count_widths, own }
     }
 
     /// Whether clients train corners of one network.
     pub fn trains_corners(&self) -> bool {
-        matches!(self.method, MethodName::HeteroFl | MethodName::SHeteroFl)
+        let algorithm = self.algorithm();
+        algorithm.full_width().and_then(|width| algorithm.model(width)).is_ok_and(|model| model == Composition::Corner)
     }
 
     /// The network of the server's bases, with what their batch norms keep.
@@ -1078,7 +1082,7 @@ impl TrainConfig {
             let free = match key.as_str() {
                 "rounds" => self.schedule != Schedule::Cos || self.continues(saved),
                 "rounds-before" => self.continues(saved),
-                key => FREE_ON_RESUME.contains(&key),
+                key => FREE_ON_RESUME.contains(&key) || MethodOption::of(key).is_some() && !self.method.concerns(key),
             };
             if !free && now.get(&key) != then.get(&key) {
                 let (own, before) = (shown(now.get(&key)), shown(then.get(&key)));
@@ -1114,7 +1118,8 @@ impl TrainConfig {
     /// [`Error::Config`] where a configuration cannot be written.
     pub fn trains_together(&self, other: &TrainConfig) -> Result<bool> {
         let (own, others) = (self.as_object()?, other.as_object()?);
-        let same = TrainConfig::keys().iter().all(|key| FREE_TOGETHER.contains(&key.as_str()) || own.get(key) == others.get(key));
+        let free = |key: &str| FREE_TOGETHER.contains(&key) || MethodOption::of(key).is_some() && !self.method.concerns(key);
+        let same = TrainConfig::keys().iter().all(|key| free(key) || own.get(key) == others.get(key));
         Ok(same && self.lambda_train == 0.0 && self.augment().is_none() && !self.local_bn)
     }
 
@@ -1225,8 +1230,10 @@ mod file {
     pub fn show_defaults(command: clap::Command) -> clap::Command {
         let defaults = TrainConfig::default().as_object().unwrap_or_default();
         command.mut_args(|argument| {
-            let default = match argument.get_long().and_then(|key| defaults.get(key)) {
-                Some(serde_json::Value::String(text)) => text.clone(),
+            let key = argument.get_long().unwrap_or_default();
+            let own = || Some(serde_json::Value::from(MethodOption::of(key)?.default().to_string()));
+            let default = match defaults.get(key).cloned().or_else(own) {
+                Some(serde_json::Value::String(text)) => text,
                 // An empty list, and what that means, is in the option's own help.
                 None | Some(serde_json::Value::Array(_)) => return argument,
                 Some(value) => value.to_string(),
@@ -1354,7 +1361,7 @@ mod tests {
     #[test]
     fn fedavg_has_no_corrections_and_one_width() {
         let config = valid(|c| {
-            c.method = MethodName::FedAvg;
+            c.method = "fedavg".parse().unwrap();
             c.width = "1/2".parse().unwrap();
         });
         let config = config.unwrap();
@@ -1369,13 +1376,13 @@ mod tests {
             assert!(warnings.len() == 1 && warnings[0].contains(word), "{warnings:?}");
         };
         warned(|c| c.train_attack = "pgd-20".parse().unwrap(), "train-attack = pgd-20");
-        warned(|c| c.width = "1/8".parse().unwrap(), "width = 1/8");
+        warned(|c| c.width = "1/8".parse().unwrap(), "width = 1/8 has no effect with split-mix: widths says which are tested");
         warned(|c| (c.optimizer, c.momentum) = (OptimizerName::Adam, 0.5), "momentum = 0.5: it has no effect with adam");
         warned(
-            |c| (c.method, c.base_width) = (MethodName::FedAvg, "1/4".parse().unwrap()),
-            "base-width = 1/4: it has no effect with fedavg",
+            |c| (c.method, c.base_width) = ("fedavg".parse().unwrap(), "1/4".parse().unwrap()),
+            "base-width = 1/4 has no effect with fedavg: it is for split-mix",
         );
-        warned(|c| (c.method, c.budgets) = (MethodName::FedAvg, "8-2".parse().unwrap()), "budgets = 8-2 has no effect with fedavg");
+        warned(|c| (c.method, c.budgets) = ("fedavg".parse().unwrap(), "8-2".parse().unwrap()), "budgets = 8-2 has no effect with fedavg");
         warned(|c| c.test_ratio = 0.3, "test-ratio = 0.3 has no effect: the images inside the program have a test split");
         warned(|c| c.smallest_share = 5, "smallest-share = 5 has no effect: it is for partition = dirichlet or sizes");
         let file = |c: &mut TrainConfig| (c.data, c.clients_file) = (DataSource::Csv, Some("c.csv".into()));
@@ -1429,9 +1436,9 @@ mod tests {
         let message = "running".parse::<BnMode>().unwrap_err().to_string();
         assert!(message.contains("\"running\"") && message.contains("choose batch"), "{message}");
         let message = "fedprox".parse::<MethodName>().unwrap_err().to_string();
-        assert!(message.ends_with("choose split-mix, fedavg, hetero-fl or shetero-fl"), "{message}");
+        assert!(message.contains("is not a training method: choose split-mix, fedavg, hetero-fl, shetero-fl"), "{message}");
         for name in ["Split-Mix", "SPLIT-MIX"] {
-            assert_eq!(name.parse::<MethodName>().unwrap(), MethodName::SplitMix);
+            assert_eq!(name.parse::<MethodName>().unwrap(), MethodName::default());
         }
     }
 
@@ -1778,7 +1785,7 @@ mod tests {
         #[test]
         fn what_is_written_is_read_back() {
             let config = valid(|c| {
-                c.method = MethodName::FedAvg;
+                c.method = "fedavg".parse().unwrap();
                 c.memory_limit = Some(ByteSize(1 << 30));
                 c.data = DataSource::Directory;
                 c.data_dir = Some("a \"b\"/c".into());

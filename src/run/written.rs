@@ -1,6 +1,7 @@
 //! How options are written: messages for values of the wrong kind, and paths that begin at the user's home.
 
 use super::config::{KINDS, TrainConfig};
+use crate::fl::algorithms::options::MethodOption;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -69,8 +70,13 @@ pub fn expanded(path: PathBuf) -> Result<PathBuf> {
 /// What is wrong with the TOML text of a configuration: line (from 1) and message, with the wanted form by example.
 pub(super) fn explained(text: &str, error: &toml::de::Error) -> (usize, String) {
     let start = error.span().map_or(0, |span| span.start.min(text.len()));
+    // What is found wrong after the whole table was read has a key and no place.
+    let named = unknown_key(error.message()).or_else(|| key_after(error.message(), "invalid value of `"));
+    let (entry, start) = match entry_of(text, start, named) {
+        Some((key, value, start)) => (Some((key, value)), start),
+        None => (None, start),
+    };
     let line = line_of(text, start);
-    let entry = entry_at(text, start);
     if let Some(unknown) = unknown_key(error.message()) {
         let section = entry.as_ref().is_some_and(|(_, value)| value.is_table());
         let hint = match nearest(unknown, &TrainConfig::keys()) {
@@ -143,7 +149,7 @@ fn quoted(text: &str) -> String {
 
 /// What the value of an option must be, and how that is written.
 fn wanted(key: &str, value: &toml::Value) -> String {
-    let kind = KINDS.iter().find(|(name, _)| name.replace('_', "-") == key).map_or("", |(_, kind)| kind);
+    let kind = kind_of(key).unwrap_or_default();
     let default = default_of(key, kind);
     let text = match value {
         toml::Value::String(text) => text.trim().to_string(),
@@ -170,6 +176,10 @@ fn wanted(key: &str, value: &toml::Value) -> String {
             };
             (what.into(), format!("[{}]", items.join(", ")))
         }
+        "Choice" => {
+            let names = MethodOption::of(key).map(MethodOption::wanted).unwrap_or_default();
+            (format!("{names}, in quotes"), default)
+        }
         "NetworkChoice" => ("the name of a network or of its file, in quotes".into(), quoted("digits")),
         "Ratio" => ("a width".into(), if value.is_str() { quoted(&text) } else { default }),
         "PathBuf" | "String" if !value.is_array() && !value.is_table() => ("text in quotes".into(), quoted(&text)),
@@ -180,15 +190,29 @@ fn wanted(key: &str, value: &toml::Value) -> String {
 
 /// An option's default as it is written on the command line, or an example where it has none; nothing for another command's own option.
 pub(crate) fn example_of(key: &str) -> Option<String> {
-    let (_, kind) = KINDS.iter().find(|(name, _)| name.replace('_', "-") == key)?;
-    let default = if *kind == "bool" { "true".into() } else { default_of(key, kind) };
+    let kind = kind_of(key)?;
+    let default = if kind == "bool" { "true".into() } else { default_of(key, kind) };
     let plain = default.trim_matches(['[', ']', '"']);
     Some(if plain.is_empty() { "NAME".into() } else { plain.into() })
+}
+
+/// The kind of an option's value: the name of its type.
+fn kind_of(key: &str) -> Option<&'static str> {
+    let listed = KINDS.iter().find(|(name, _)| name.replace('_', "-") == key).map(|(_, kind)| *kind);
+    listed.or_else(|| {
+        Some(match MethodOption::of(key)? {
+            MethodOption::Whole(_) => "usize",
+            MethodOption::Number(_) => "f64",
+            MethodOption::Choice(_) => "Choice",
+            MethodOption::Switch(_) => "bool",
+        })
+    })
 }
 
 /// An option's default as it is written in a file, or an example where it has none.
 fn default_of(key: &str, kind: &str) -> String {
     let default = toml::Table::try_from(TrainConfig::default()).ok().and_then(|all| all.get(key).map(ToString::to_string));
+    let default = default.or_else(|| toml::Value::try_from(MethodOption::of(key)?.default()).ok().map(|value| value.to_string()));
     let example = match kind {
         "usize" | "u64" => "4",
         "f64" => "0.5",
@@ -221,14 +245,18 @@ fn bound(key: &str, value: i64) -> Option<String> {
     range.split([',', ':']).next().map(String::from)
 }
 
-/// The entry of a TOML text whose key or value is at a byte offset.
-fn entry_at(text: &str, offset: usize) -> Option<(String, toml::Value)> {
+/// The entry of a TOML text that has this name or, without one, whose key or value is at a byte offset: key, value, and an offset in it.
+fn entry_of(text: &str, offset: usize, name: Option<&str>) -> Option<(String, toml::Value, usize)> {
     let whole = toml::de::DeTable::parse(text).ok()?;
     let at = |span: std::ops::Range<usize>| span.contains(&offset);
-    let (key, _) = whole.get_ref().iter().find(|(key, value)| at(key.span()) || at(value.span()))?;
+    let (key, _) = whole.get_ref().iter().find(|(key, value)| match name {
+        Some(name) => key.get_ref() == name,
+        None => at(key.span()) || at(value.span()),
+    })?;
+    let place = if name.is_some() { key.span().start } else { offset };
     let key = key.get_ref().to_string();
     let value = toml::from_str::<toml::Table>(text).ok()?.remove(&key)?;
-    Some((key, value))
+    Some((key, value, place))
 }
 
 /// Line number (from 1) of a byte offset.
@@ -242,7 +270,12 @@ fn short(text: &str) -> String {
 }
 
 fn unknown_key(message: &str) -> Option<&str> {
-    message.strip_prefix("unknown field `")?.split('`').next()
+    key_after(message, "unknown field `")
+}
+
+/// The key that a message names after this beginning.
+fn key_after<'a>(message: &'a str, start: &str) -> Option<&'a str> {
+    message.strip_prefix(start)?.split('`').next()
 }
 
 /// Names that other programs have for options.
@@ -381,8 +414,8 @@ mod tests {
 
     #[test]
     fn every_option_has_a_kind_that_messages_know() {
-        for (key, kind) in KINDS {
-            let key = key.replace('_', "-");
+        for key in TrainConfig::keys() {
+            let kind = kind_of(&key).unwrap();
             // A date is of no option's kind.
             let message = wrong(&format!("{key} = 2020-01-01"));
             let start = format!("my.toml, line 1: {key} = 2020-01-01: it must be ");

@@ -1,8 +1,10 @@
 //! Federated averaging (McMahan et al., AISTATS 2017) at one width: one base that every client trains.
 
+use super::registry::Method;
 use super::{Algorithm, Composition, Task};
 use crate::fl::budget::Ratio;
 use crate::{Error, Result};
+use std::sync::Arc;
 
 /// One network of one width. With batch norms that stay with the clients it is FedBN, with the proximal term FedProx.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +41,18 @@ impl Algorithm for FedAvg {
         Ok(vec![self.width])
     }
 }
+
+/// Federated averaging.
+pub const METHOD: Method = Method {
+    name: "fedavg",
+    help: "one network of one width, trained by every client",
+    reads: &["width"],
+    options: &[],
+    refuses: &[],
+    hints: &[("budgets", "its clients all train one width")],
+    check: |_| Ok(()),
+    build: |settings| Arc::new(FedAvg { width: settings.width }),
+};
 
 #[cfg(test)]
 mod tests {

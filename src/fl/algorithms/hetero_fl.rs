@@ -1,9 +1,11 @@
 //! HeteroFL (Diao, Ding, Tarokh, ICLR 2021) and SHeteroFL (the Split-Mix paper's slimmable variant of it).
 
+use super::registry::Method;
 use super::{Algorithm, Assignment, Composition, Cut, Round, State, Task};
 use crate::fl::budget::{Budgets, Ratio};
 use crate::fl::partition::Client;
 use crate::{Error, Result};
+use std::sync::Arc;
 
 /// One network, of which every client trains the corner that its budget allows: the first `⌈width · channels⌉` channels of every
 /// layer. Every parameter becomes the mean over the clients that hold it. A model of a width is the corner of that width.
@@ -58,6 +60,31 @@ impl Algorithm for HeteroFl {
         Ok(widths)
     }
 }
+
+/// HeteroFL.
+pub const METHOD: Method = Method {
+    name: "hetero-fl",
+    help: "one network, of which every client trains the corner of its budget",
+    reads: &["budgets"],
+    options: &[],
+    refuses: &[
+        ("bn-mode", "corners have no statistics of their own to keep; with this method choose batch"),
+        ("local-bn", "a client has batch norms of its corner only; with this method leave it out"),
+        ("lambda-train", "adversarial training is for methods whose clients train whole networks, such as split-mix and fedavg"),
+    ],
+    hints: &[("width", "widths says which are tested")],
+    check: |_| Ok(()),
+    build: |settings| Arc::new(HeteroFl { budgets: settings.budgets.clone(), slimmable: false, count_widths: false }),
+};
+
+/// SHeteroFL.
+pub const SLIMMABLE: Method = Method {
+    name: "shetero-fl",
+    help: "the same, and all narrower budgets' corners with it",
+    reads: &["budgets", "count-widths"],
+    build: |settings| Arc::new(HeteroFl { budgets: settings.budgets.clone(), slimmable: true, count_widths: settings.count_widths }),
+    ..METHOD
+};
 
 #[cfg(test)]
 mod tests {

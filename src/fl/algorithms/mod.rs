@@ -1,11 +1,15 @@
 //! What a federated algorithm decides: who trains what, what is sent, and how it is averaged.
 //!
-//! A new one is a file in this folder with one `impl Algorithm`, and a name for it in `run/config.rs`. Everything else
-//! (local training, validation, checkpoints, reports) is the same for all of them.
+//! A new one is a file in this folder with one `impl Algorithm` and the method's description, and a line in
+//! [`registry::METHODS`]. Everything else (options, local training, validation, checkpoints, reports) is the same for all of them.
 
 mod deck;
 pub mod fed_avg;
 pub mod hetero_fl;
+pub mod options;
+#[cfg(test)]
+mod probe;
+pub mod registry;
 pub mod split_mix;
 
 use super::budget::Ratio;

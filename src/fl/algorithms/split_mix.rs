@@ -1,10 +1,12 @@
 //! Split-Mix (Hong et al., ICLR 2022): many narrow bases, of which every client trains as many as its budget allows.
 
 use super::deck::Deck;
+use super::registry::Method;
 use super::{Algorithm, Assignment, Composition, Round, State, Task};
 use crate::fl::budget::{Budgets, Ratio, bases};
 use crate::fl::partition::Client;
 use crate::{Error, Result};
+use std::sync::Arc;
 
 /// `⌊R/r⌋` bases of width `r`.
 ///
@@ -86,6 +88,18 @@ impl Algorithm for SplitMix {
         Ok(widths)
     }
 }
+
+/// Split-Mix.
+pub const METHOD: Method = Method {
+    name: "split-mix",
+    help: "an ensemble of narrow bases, of which every client trains as many as its budget allows",
+    reads: &["base-width", "budgets", "rescale-init", "rescale-layer"],
+    options: &[],
+    refuses: &[],
+    hints: &[("width", "widths says which are tested")],
+    check: |_| Ok(()),
+    build: |settings| Arc::new(SplitMix { budgets: settings.budgets.clone(), base_width: settings.base_width }),
+};
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,10 @@
 //! Makes `web/dist` of the compiled WebAssembly: the JavaScript package with its TypeScript types, and the page around it.
 //! Called by `web/build.sh`: `splitmix-web-build WASM-FILE`.
 
+use splitmix_fl::fl::algorithms::options::MethodOption;
+use splitmix_fl::run::config::{Names, Widths};
 use splitmix_fl::run::{TrainConfig, TrainOverrides};
+use std::any::TypeId;
 use std::error::Error;
 use std::fmt::Write;
 use std::fs;
@@ -63,35 +66,23 @@ fn train_options() -> Done<String> {
     for key in splitmix_web::option_keys() {
         let argument = command.get_arguments().find(|a| a.get_long() == Some(key.as_str())).ok_or(format!("no flag --{key}"))?;
         let help = argument.get_long_help().or(argument.get_help()).map(ToString::to_string).unwrap_or_default();
-        let default = &defaults[&key];
-        let about = if default.is_null() { String::new() } else { format!("\n   * @defaultValue `{default}`") };
-        let kind = match default {
-            serde_json::Value::Bool(_) => "boolean",
-            serde_json::Value::Number(_) => "number",
-            serde_json::Value::Array(_) => "string[]",
-            serde_json::Value::Null if NUMBERS.contains(&key.as_str()) => "number",
-            serde_json::Value::Null if BOOLEANS.contains(&key.as_str()) => "boolean",
-            _ => "string",
+        let own = MethodOption::of(&key).map(|option| option.default().to_string());
+        let default = defaults.get(&key).map(ToString::to_string).or(own);
+        let about = default.map_or(String::new(), |default| format!("\n   * @defaultValue `{default}`"));
+        let value = argument.get_value_parser().type_id();
+        let kind = if value == TypeId::of::<bool>() {
+            "boolean"
+        } else if value == TypeId::of::<usize>() || value == TypeId::of::<u64>() || value == TypeId::of::<f64>() {
+            "number"
+        } else if value == TypeId::of::<Names>() || value == TypeId::of::<Widths>() {
+            "string[]"
+        } else {
+            "string"
         };
         writeln!(text, "  /**\n   * {}{about}\n   */\n  {}?: {kind};", help.replace('\n', "\n   * "), splitmix_web::option_name(&key))?;
     }
     Ok(text + "}\n")
 }
-
-/// Options without default that are numbers.
-const NUMBERS: [&str; 8] = [
-    "train-per-domain",
-    "alpha",
-    "shards-per-client",
-    "classes-per-client",
-    "dirichlet",
-    "imbalance-factor",
-    "clients-per-round",
-    "wave-lanes",
-];
-
-/// Options without default that are true or false.
-const BOOLEANS: [&str; 1] = ["self-balancing"];
 
 fn license(package: &Path) -> Done<PathBuf> {
     let mut files = fs::read_dir(package)?.filter_map(|entry| Some(entry.ok()?.path()));
