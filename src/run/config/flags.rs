@@ -12,7 +12,7 @@ fn flag(option: &'static MethodOption) -> Arg {
         MethodOption::Whole(_) => (clap::value_parser!(usize).into(), "NUMBER"),
         MethodOption::Number(_) => (clap::value_parser!(f64).into(), "NUMBER"),
         MethodOption::Choice(choice) => (ValueParser::new(|text: &str| name(choice, text)), "NAME"),
-        MethodOption::Switch(_) => (clap::value_parser!(bool).into(), "BOOL"),
+        MethodOption::Switch(_) => (clap::value_parser!(bool), "BOOL"),
     };
     let flag = Arg::new(option.key()).long(option.key()).help_heading("Method").help(option.help()).value_parser(parser).value_name(value);
     if matches!(option, MethodOption::Switch(_)) { flag.num_args(0..=1).default_missing_value("true") } else { flag }
