@@ -3,9 +3,12 @@
 //! A new one is a file in this folder with one `impl Algorithm` and the method's description, and a line in
 //! [`registry::METHODS`]. Everything else (options, local training, validation, checkpoints, reports) is the same for all of them.
 
+mod centres;
 mod deck;
 pub mod fed_avg;
+pub mod fesem;
 pub mod hetero_fl;
+mod k_means;
 pub mod options;
 #[cfg(test)]
 mod probe;
