@@ -84,6 +84,8 @@ fn one_centre_is_fedavg_and_centres_that_stay_are_as_many_fedavgs() {
             let fesem = format!("{few}method = \"fesem\"\ncentres = 1\ncluster-weights = \"share\"\n{options}");
             assert!(trained(&gpu, &dataset, &fesem).await == (fedavg.clone(), Some(vec![0; 4])), "{options}");
         }
+        let (ifca, _) = trained(&gpu, &dataset, &format!("{few}method = \"ifca\"\ncentres = 1\ncluster-weights = \"share\"")).await;
+        assert!(ifca == fedavg);
 
         // Five clients with as many images each.
         let listed = |name: u32| Holding {
@@ -134,5 +136,16 @@ fn fesem_finds_groups_whose_labels_are_permuted() {
         let (several, _) = run(&gpu, &alike, 1, "method = \"fesem\"\ncentres = 3\nwarm-up = 2").await;
         println!("alike: {several:.3} against {one:.3}");
         assert!(several < one + GAIN / 5.0, "{several} against {one}");
+    });
+}
+
+#[test]
+fn ifca_gains_where_labels_are_permuted() {
+    pollster::block_on(async {
+        let (gpu, dataset) = (open().await, grouped(3));
+        let (one, _) = run(&gpu, &dataset, 2, "method = \"fedavg\"").await;
+        let (several, own) = run(&gpu, &dataset, 2, "method = \"ifca\"\ncentres = 3").await;
+        assert!(several > one + GAIN, "{several} against {one}");
+        assert_eq!(adjusted_rand_index(&own.expect("centres")), 1.0);
     });
 }

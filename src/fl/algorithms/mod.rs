@@ -8,6 +8,7 @@ mod deck;
 pub mod fed_avg;
 pub mod fesem;
 pub mod hetero_fl;
+pub mod ifca;
 mod k_means;
 pub mod options;
 #[cfg(test)]
