@@ -34,11 +34,17 @@ pub(super) struct Centres {
 }
 
 impl Centres {
-    /// Clients dealt to the centres at random, to each as many.
-    pub fn at_random(seed: u64, clients: usize, centres: usize) -> Centres {
+    /// Clients dealt to the centres at random, to each as many, where there may be up to `most` centres.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for more centres than clients.
+    pub fn at_random(seed: u64, clients: usize, centres: usize, most: usize) -> Result<Centres> {
+        if most > clients {
+            return Err(Error::Config(format!("centres = {most}: there are {clients} clients: choose at most as many centres")));
+        }
         let mut of_client: Vec<u32> = (0..clients).map(|client| (client % centres) as u32).collect();
         of_client.shuffle(&mut rng(seed, Purpose::Centres, 0, 0, 0));
-        Centres { of_client, ..Centres::default() }
+        Ok(Centres { of_client, ..Centres::default() })
     }
 
     /// Out of what was kept.
@@ -99,12 +105,13 @@ mod tests {
 
     #[test]
     fn clients_are_dealt_evenly_and_by_the_seed() {
-        let own = Centres::at_random(3, 11, 4);
+        let own = Centres::at_random(3, 11, 4, 4).unwrap();
         let counts: Vec<usize> = (0..4).map(|k| own.of_client.iter().filter(|c| **c == k).count()).collect();
         assert_eq!(counts, [3, 3, 3, 2]);
-        assert_eq!(own, Centres::at_random(3, 11, 4));
-        assert_ne!(own, Centres::at_random(4, 11, 4));
-        assert!(Centres::at_random(1, 5, 1).of_client.iter().all(|c| *c == 0));
+        assert_eq!(own, Centres::at_random(3, 11, 4, 4).unwrap());
+        assert_ne!(own, Centres::at_random(4, 11, 4, 4).unwrap());
+        assert!(Centres::at_random(1, 3, 1, 4).unwrap_err().to_string().contains("centres = 4: there are 3 clients"));
+        assert!(Centres::at_random(1, 5, 1, 4).unwrap().of_client.iter().all(|c| *c == 0));
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl Algorithm for FeSem {
 
     fn start(&self, seed: u64, clients: usize) -> Result<State> {
         let centres = if self.warm_up > 0 { 1 } else { self.centres };
-        Ok(Centres::at_random(seed, clients, centres).to_state())
+        Ok(Centres::at_random(seed, clients, centres, self.centres)?.to_state())
     }
 
     fn check(&self, state: &State, bases: usize) -> Result<()> {

@@ -34,7 +34,7 @@ impl Algorithm for Ifca {
     }
 
     fn start(&self, seed: u64, clients: usize) -> Result<State> {
-        Ok(Centres::at_random(seed, clients, self.centres).to_state())
+        Ok(Centres::at_random(seed, clients, self.centres, self.centres)?.to_state())
     }
 
     fn check(&self, state: &State, bases: usize) -> Result<()> {

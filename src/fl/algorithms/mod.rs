@@ -129,7 +129,7 @@ pub trait Algorithm: fmt::Debug + Send + Sync {
     /// The state before the first round, with so many clients. By default an empty one.
     ///
     /// # Errors
-    /// As [`Algorithm::bases`].
+    /// As [`Algorithm::bases`]; [`crate::Error::Config`] for too few clients.
     fn start(&self, _seed: u64, _clients: usize) -> Result<State> {
         Ok(State::new())
     }
