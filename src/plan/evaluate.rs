@@ -3,9 +3,9 @@
 //! A slot is one evaluation batch of one client; it has one lane a base. Phase: `evaluate`, once a wave.
 
 use super::forward;
-use super::gathered::{EvaluationNorms, Gathered, Tables};
+use super::gathered::{EvaluationNorms, Gathered, MIX, Tables};
 use super::train::TOTALS_BYTES;
-use super::{Extent, PhaseId, Plan};
+use super::{Extent, Labelled, PhaseId, Plan};
 use crate::kernels::ensemble_mean::{self, EnsembleMean};
 use crate::kernels::{BufferId, Tuning};
 use crate::net::Network;
@@ -56,6 +56,8 @@ pub struct EvaluatePlan {
     pub totals: BufferId,
     /// Once for the batches of a wave.
     pub evaluate: PhaseId,
+    /// Has the uniform `lambda`.
+    pub norms: Labelled,
 }
 
 impl EvaluatePlan {
@@ -84,6 +86,7 @@ impl EvaluatePlan {
         dispatches.extend(f.dispatches);
         dispatches.extend(mix);
         let evaluate = plan.add_phase("evaluate", dispatches);
-        EvaluatePlan { plan, evaluate, lanes, schedule, images, labels, server, store, widths, mixed, totals }
+        let norms = plan.labelled(&[MIX]);
+        EvaluatePlan { plan, evaluate, norms, lanes, schedule, images, labels, server, store, widths, mixed, totals }
     }
 }

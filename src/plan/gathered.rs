@@ -34,10 +34,10 @@ pub struct EvaluationNorms {
 }
 
 /// Label of the dispatch that gathers.
-pub const GATHER: &str = "gather";
+pub(super) const GATHER: &str = "gather";
 
 /// Label of the dispatch that mixes batch norms.
-pub const MIX: &str = "batch norms";
+pub(super) const MIX: &str = "batch norms";
 
 /// The buffers, and the dispatch that gathers.
 pub(super) struct Gathered {

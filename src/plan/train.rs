@@ -5,8 +5,8 @@
 
 use super::backward::{self, Descent, Wanted};
 use super::forward::{self, Activation, Forward, NormRows, Setting};
-use super::gathered::{self, Gathered, Tables};
-use super::{Extent, PhaseId, Plan};
+use super::gathered::{self, GATHER, Gathered, Tables};
+use super::{Extent, Labelled, PhaseId, Plan};
 use crate::kernels::adam::{self, Adam};
 use crate::kernels::attack::{self, AttackImages, By};
 use crate::kernels::batch_norm_mix::BatchNormMix;
@@ -180,8 +180,10 @@ pub struct TrainPlan {
     pub places: Vec<BufferId>,
     /// Adam's table of bias corrections, to be filled by [`Adam::corrections`].
     pub corrections: Option<BufferId>,
-    /// Labels of the dispatches that descend, by their uniform `learning_rate`.
-    pub learning_rates: Vec<String>,
+    /// The dispatches that descend: they have the uniform `learning_rate`.
+    pub learning_rates: Labelled,
+    /// Those that draw at random: they have the uniform `round`, its number.
+    pub rounds: Labelled,
     /// Activations and gradients by name, for the golden tests: images with their layout, per lane.
     pub named: Vec<(String, BufferId, ImageLayout)>,
     /// Once a wave.
@@ -214,8 +216,7 @@ pub struct DistancePhase {
 /// Bytes of one lane's or one (slot, width)'s counters.
 pub const TOTALS_BYTES: u64 = 16;
 
-/// Label of the start of an attack.
-pub const ATTACK_START: &str = "attack start";
+const ATTACK_START: &str = "attack start";
 
 impl TrainPlan {
     /// Builds the plan. Its memory is per lane and slot; how many there are is settled when the program is made.
@@ -412,6 +413,8 @@ impl TrainPlan {
             let others = plan.buffer("other lanes", Extent::PerLane(row));
             (measured(&mut plan, "distances from lanes", d.scope, s.lane_capacity, others), others)
         });
+        let learning_rates = plan.labelled(&learning_rates.iter().map(String::as_str).collect::<Vec<_>>());
+        let rounds = plan.labelled(if attack.is_some() { &[GATHER, ATTACK_START] } else { &[GATHER] });
         TrainPlan {
             plan,
             lanes,
@@ -431,6 +434,7 @@ impl TrainPlan {
             places,
             corrections,
             learning_rates,
+            rounds,
             named,
             start,
             attack,
