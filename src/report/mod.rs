@@ -297,18 +297,6 @@ fn read_lines(file: &Path) -> Result<Vec<RoundMetrics>> {
     lines.iter().enumerate().map(line).collect()
 }
 
-/// Options of a machine, which do not make another experiment.
-const OF_MACHINE: [&str; 9] =
-    ["out", "data-dir", "clients-file", "init", "adapter", "memory-limit", "wave-lanes", "checked-shaders", "checkpoint-every"];
-
-/// Whether a run of that configuration depends on an option of that key. What it does not depend on is not compared and not said.
-fn concerns(key: &str, config: &TrainConfig) -> bool {
-    match key {
-        "train-attack" => config.lambda_train > 0.0,
-        _ => !OF_MACHINE.contains(&key) && config.method.concerns(key),
-    }
-}
-
 type Options = BTreeMap<String, serde_json::Value>;
 
 /// The options that concern a run.
@@ -316,7 +304,7 @@ fn options(config: &TrainConfig) -> Result<Options> {
     let all: Options = serde_json::to_value(config)
         .and_then(serde_json::from_value)
         .map_err(|e| Error::Config(format!("the configuration of {} cannot be compared: {e}", config.out.display())))?;
-    Ok(all.into_iter().filter(|(key, _)| concerns(key, config)).collect())
+    Ok(all.into_iter().filter(|(key, _)| config.depends_on(key)).collect())
 }
 
 /// An option's value for people.
@@ -359,7 +347,7 @@ pub fn groups(runs: Vec<Run>) -> Result<Vec<Group>> {
     }
     let keys: BTreeSet<&String> = found.iter().flat_map(|(o, _)| o.keys()).collect();
     let differs = |key: &&String| {
-        let mut values = found.iter().filter(|(_, runs)| concerns(key, &runs[0].config)).map(|(o, _)| o.get(*key));
+        let mut values = found.iter().filter(|(_, runs)| runs[0].config.depends_on(key)).map(|(o, _)| o.get(*key));
         values.next().is_some_and(|first| values.any(|v| v != first))
     };
     // The method first.
@@ -368,7 +356,7 @@ pub fn groups(runs: Vec<Run>) -> Result<Vec<Group>> {
     let mut groups = Vec::new();
     for (own, runs) in found {
         let config = &runs[0].config;
-        let told = differing.iter().filter(|k| concerns(k, config)).map(|key| match key.as_str() {
+        let told = differing.iter().filter(|k| config.depends_on(k)).map(|key| match key.as_str() {
             "method" => shown(own.get(key)),
             _ => format!("{key} {}", shown(own.get(key))),
         });

@@ -178,4 +178,13 @@ mod tests {
         assert_eq!(fedavg.why_not("base-width"), "it is for split-mix");
         assert_eq!(fedavg.why_not("budgets"), "its clients all train one width");
     }
+
+    #[test]
+    fn a_name_that_is_not_there_is_refused_with_those_that_are() {
+        let message = "fedprox".parse::<MethodName>().unwrap_err().to_string();
+        assert!(message.contains("is not a training method: choose split-mix, fedavg, hetero-fl, shetero-fl"), "{message}");
+        for name in ["Split-Mix", "SPLIT-MIX"] {
+            assert_eq!(name.parse::<MethodName>().unwrap(), MethodName::default());
+        }
+    }
 }
