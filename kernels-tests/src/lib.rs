@@ -38,6 +38,7 @@ pub mod proximal;
 pub mod relu_backward;
 pub mod relu_forward;
 pub mod residual_add;
+pub mod row_distance;
 pub mod running_statistics;
 pub mod sgd;
 pub mod shape;

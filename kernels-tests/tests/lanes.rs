@@ -5,11 +5,11 @@ mod pseudo;
 
 use pseudo::noise;
 use splitmix_fl::engine::{
-    Augment, Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, LocalTraining, Rows, Staging, Totals,
-    TrainOptions, Trainer,
+    Augment, Batch, ClientWork, Compared, Distances, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, LocalTraining, Rows, Staging,
+    Totals, TrainOptions, Trainer,
 };
 use splitmix_fl::gpu::{Gpu, GpuOptions};
-use splitmix_fl::net::{Network, digits};
+use splitmix_fl::net::{Network, Scope, digits};
 use std::collections::BTreeMap;
 
 const BASES: u32 = 4;
@@ -64,22 +64,7 @@ impl Bench {
             server.upload(&self.gpu, &self.network, b as u32, base);
         }
         let lanes = work.iter().map(|c| c.bases.len() as u32).sum();
-        let options = TrainOptions {
-            limit,
-            guarded,
-            keep_activations,
-            ..TrainOptions::new(
-                LocalTraining {
-                    batch: BATCH,
-                    steps: 4,
-                    scale: 64.0 / 5.0,
-                    augment: Some(Augment { padding: 2, flip: true, rotation: 20.0, seed: 5 }),
-                    proximal: 0.1,
-                    ..LocalTraining::default()
-                },
-                lanes,
-            )
-        };
+        let options = TrainOptions { limit, guarded, keep_activations, ..options(lanes) };
         let mut trainer = Trainer::new(&self.gpu, &self.network, &server, &self.images, options).await.expect("it fits");
         let staging = Staging::new(&self.gpu, Trainer::staging_bytes(lanes));
         trainer.round(&self.gpu, &server, work, 0.02, &staging, 0).expect("submitted");
@@ -89,6 +74,19 @@ impl Bench {
         }
         (server.download(&self.gpu, &self.network).await.expect("read back"), totals, trainer.lanes_per_wave())
     }
+}
+
+/// The training of so many lanes.
+fn options(lanes: u32) -> TrainOptions {
+    let training = LocalTraining {
+        batch: BATCH,
+        steps: 4,
+        scale: 64.0 / 5.0,
+        augment: Some(Augment { padding: 2, flip: true, rotation: 20.0, seed: 5 }),
+        proximal: 0.1,
+        ..LocalTraining::default()
+    };
+    TrainOptions::new(training, lanes)
 }
 
 /// Clients with different numbers of bases, images and steps, and partial batches. Base 3 is nobody's.
@@ -129,6 +127,75 @@ fn neither_waves_nor_guards_nor_another_run_change_a_bit() {
             let (again, counters) = bench.round(&work, Limit { lanes, memory: None, ..Limit::default() }, guarded).await;
             assert_eq!(bits(&again), bits(&bases), "waves of {lanes:?} lanes, guarded: {guarded}");
             assert_eq!(counters, totals, "waves of {lanes:?} lanes, guarded: {guarded}");
+        }
+    });
+}
+
+#[test]
+fn lanes_that_wait_are_averaged_to_the_same_bits_and_their_distances_are_those_of_their_parameters() {
+    pollster::block_on(async {
+        let bench = Bench::new(false).await;
+        // Every lane alone gives its parameters.
+        let work = ragged();
+        let mut own = Vec::new();
+        for client in &work {
+            for (base, _) in &client.bases {
+                let alone = ClientWork { bases: vec![(*base, 1.0)], ..client.clone() };
+                let (mut bases, _) = bench.round(&[alone], Limit::default(), false).await;
+                own.push(bases.swap_remove(*base as usize));
+            }
+        }
+        let last = bench.network.tensors.iter().rfind(|t| t.name.ends_with("weight") && t.shape.len() == 2).expect("a classifier");
+        let distance = |a: &Base, b: &Base, scope| {
+            let of = |(name, a): (&String, &Vec<f32>)| -> f64 {
+                let values = a.iter().zip(&b[name]).filter(|_| scope == Scope::All || *name == last.name);
+                values.map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2)).sum()
+            };
+            a.iter().map(of).sum::<f64>()
+        };
+        let near = |got: &[Vec<f64>], others: &[Base], scope| {
+            for (row, a) in got.iter().zip(&own) {
+                assert_eq!(row.len(), others.len());
+                for (got, b) in row.iter().zip(others) {
+                    let wanted = distance(a, b, scope);
+                    assert!((got - wanted).abs() <= 1e-5 * wanted, "{got} for {wanted}, {scope:?}");
+                }
+            }
+        };
+        let (bases, totals) = bench.round(&work, Limit::default(), false).await;
+        // The same lanes, averaged into other bases than they were taken from.
+        let elsewhere: Vec<ClientWork> = work
+            .iter()
+            .map(|client| ClientWork {
+                bases: client.bases.iter().map(|(base, share)| ((base + 2) % 4, *share)).collect(),
+                ..client.clone()
+            })
+            .collect();
+        for (lanes, scope) in [(None, Scope::All), (Some(2), Scope::All), (Some(3), Scope::LastLayer)] {
+            let limit = Limit { lanes, ..Limit::default() };
+            let server = Rows::of_bases(&bench.gpu, &bench.network, BASES).expect("the bases fit");
+            let begin = || (0..BASES).for_each(|b| server.upload(&bench.gpu, &bench.network, b, &bench.initial[b as usize]));
+            let options = TrainOptions { limit, guarded: true, distances: Some(Distances { scope, lanes: true }), ..options(7) };
+            let mut trainer = Trainer::new(&bench.gpu, &bench.network, &server, &bench.images, options).await.expect("it fits");
+            let staging = Staging::new(&bench.gpu, Trainer::staging_bytes(7));
+            begin();
+            trainer.train_only(&bench.gpu, &work, 0.02, &staging, 0).expect("submitted");
+            assert_eq!(Trainer::totals(&work, &staging.read(&bench.gpu).await.expect("read back")), totals);
+            let from_bases = trainer.distances(&bench.gpu, &work, Compared::WithBases).await.expect("read back");
+            near(&from_bases, &bench.initial, scope);
+            let from_lanes = trainer.distances(&bench.gpu, &work, Compared::WithLanes).await.expect("read back");
+            near(&from_lanes, &own, scope);
+            trainer.average(&bench.gpu, &server, &work).expect("submitted");
+            let got = server.download(&bench.gpu, &bench.network).await.expect("read back");
+            assert_eq!(bits(&got), bits(&bases), "waves of {lanes:?} lanes");
+            begin();
+            trainer.train_only(&bench.gpu, &work, 0.02, &staging, 0).expect("submitted");
+            trainer.average(&bench.gpu, &server, &elsewhere).expect("submitted");
+            let got = bits(&server.download(&bench.gpu, &bench.network).await.expect("read back"));
+            let wanted: Vec<_> = (0..4).map(|b| bits(&bases)[(b + 2) % 4].clone()).collect();
+            assert_eq!((&got[0], &got[2], &got[3]), (&wanted[0], &wanted[2], &wanted[3]), "waves of {lanes:?} lanes");
+            assert_eq!(got[1], bits(&bench.initial)[1], "a base that no lane is averaged into keeps its bits");
+            trainer.program().check_guards(&bench.gpu).await.expect("no stray write");
         }
     });
 }

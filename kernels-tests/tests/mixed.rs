@@ -96,6 +96,7 @@ impl Bench {
             max_width: "1/32".parse().expect("a width"),
             rounds_done: 3,
             best: None,
+            own_bases: None,
             state: None,
             mixed: None,
             config,
@@ -105,7 +106,7 @@ impl Bench {
         let bn_mode = header.bn_mode();
         let pixels: Vec<u8> = (0..IMAGES * 28 * 28 * 3).map(|i| (noise(1, i) * 127.0 + 128.0) as u8).collect();
         let store = ImageStore::new(&gpu, network.input, &[(&pixels, &[0; IMAGES])]).expect("they fit");
-        let model = Model { network, server, algorithm, architecture, classes: 10, bn_mode, local, mixed: None };
+        let model = Model { network, server, algorithm, architecture, classes: 10, bn_mode, local, own: None, mixed: None };
         Bench { gpu, model, header, store }
     }
 

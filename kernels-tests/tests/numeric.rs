@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use splitmix_fl::engine::Augment;
 use splitmix_fl::gpu::{Gpu, GpuOptions};
+use splitmix_fl::kernels::row_distance::RowDistance;
 use splitmix_fl::kernels::{Traits, Tuning};
 use splitmix_fl::net::{Norms, Shape};
 use splitmix_fl::verify::*;
@@ -180,6 +181,9 @@ fn all(checked_shaders: bool, cases: u32) {
     });
     bench.check(cases / 4, (1u32..200, any::<u64>()), |(length, seed)| Some(Box::new(CopyCase { length, seed })));
     bench.check(cases / 4, (1u32..200, any::<u64>()), |(length, seed)| Some(Box::new(AverageCase { length, seed })));
+    bench.check(cases / 8, (0u32..9, 1u32..300, 0u32..5, 1u32..9, any::<u64>()), |(start, length, more, rows, seed)| {
+        Some(Box::new(DistanceCase { kernel: RowDistance { start, length, stride: start + length + more, rows }, seed }))
+    });
 }
 
 #[test]

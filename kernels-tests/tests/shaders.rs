@@ -4,13 +4,13 @@
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, StorageAccess, TypeInner};
 use splitmix_fl::kernels::{Access, Dispatch, SHARED, Traits, Tuning, Uniform, Uniforms, shader};
-use splitmix_fl::net::{Architecture, NormRow, Norms};
+use splitmix_fl::net::{Architecture, NormRow, Norms, Scope};
 use splitmix_fl::plan::EvaluationNorms;
 use splitmix_fl::plan::attack::{AttackPlan, AttackSetting};
 use splitmix_fl::plan::corner::{CornerPlan, SettlePlan};
 use splitmix_fl::plan::estimate::{EstimatePlan, EstimateSetting};
 use splitmix_fl::plan::evaluate::{EvaluatePlan, EvaluateSetting};
-use splitmix_fl::plan::train::{Adversarial, LocalTraining, Narrower, TrainPlan, TrainSetting};
+use splitmix_fl::plan::train::{Adversarial, Distances, LocalTraining, Narrower, TrainPlan, TrainSetting};
 use splitmix_fl::verify::standard_cases;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -160,6 +160,7 @@ fn every_variant_in_use_is_valid_and_bound_as_declared() {
                 training: &training,
                 batch: training.batch,
                 local_norms: false,
+                distances: Some(Distances { scope: Scope::All, lanes: true }),
                 images_per_chunk: 100,
                 slot_capacity: 5,
                 lane_capacity: 9,

@@ -62,6 +62,12 @@ pub(super) fn run(args: Args) -> Result<()> {
         return Err(Error::Config("local-bn: the clients' own batch norms are in no file of another program: leave it out".into()));
     }
     let algorithm = config.algorithm();
+    if algorithm.own_bases(&algorithm.start(config.seed, 1)?).is_some() {
+        return Err(Error::Config(format!(
+            "method = {}: no file of another program says which client has which base: choose another method",
+            config.method
+        )));
+    }
     check_new(&args.to)?;
     check_data(&config)?;
     if args.file.is_dir() {
@@ -88,6 +94,7 @@ pub(super) fn run(args: Args) -> Result<()> {
             rounds_done: 0,
             best: None,
             state: None,
+            own_bases: None,
             mixed: None,
             config,
             data: None,

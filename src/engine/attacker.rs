@@ -109,6 +109,11 @@ impl Attacker {
         plan
     }
 
+    /// Asks each client's own base from now on, where the ensemble has such.
+    pub fn set_own(&mut self, own: &Option<Vec<u32>>) {
+        self.options.ensemble.own.clone_from(own);
+    }
+
     /// Chooses another share of the adversarial batch norms, in [0, 1].
     ///
     /// # Panics

@@ -32,6 +32,8 @@ pub struct Ensemble {
     pub lambda: f32,
     /// Batch norms of each client's own.
     pub local: Option<LocalNorms>,
+    /// The base of each client's own, by its number; none: all are asked for the same bases. With it one base is mixed.
+    pub own: Option<Vec<u32>>,
 }
 
 impl Ensemble {
@@ -46,6 +48,9 @@ impl Ensemble {
         }
         if let Some(base) = all.iter().find(|b| **b >= server.count) {
             return Err(Error::Config(format!("base {base} is in the order, but the model's bases are 0 to {}", server.count - 1)));
+        }
+        if let Some(own) = &self.own {
+            assert!(bases == 1 && own.iter().all(|base| *base < server.count), "one base of {} for each client: {own:?}", server.count);
         }
         let row = self.local.as_ref().map_or(network.norm_row(), |l| l.row);
         if self.running && !row.norms.tracked {
@@ -64,7 +69,13 @@ impl Ensemble {
 
     /// Lanes of the batches: slot, parameter row, base, row of batch norms.
     pub(super) fn lanes(&self, clients: impl Iterator<Item = u32>, bases: &[u32]) -> Vec<u32> {
-        let row = |client: u32, base: u32| self.local.as_ref().map_or(base, |l| l.place(client, base));
-        clients.zip(0u32..).flat_map(|(client, slot)| bases.iter().flat_map(move |b| [slot, *b, *b, row(client, *b)])).collect()
+        let mut table = Vec::new();
+        for (client, slot) in clients.zip(0u32..) {
+            for shared in bases {
+                let base = self.own.as_ref().map_or(*shared, |own| own[client as usize]);
+                table.extend([slot, base, base, self.local.as_ref().map_or(base, |l| l.place(client, base))]);
+            }
+        }
+        table
     }
 }

@@ -106,6 +106,11 @@ impl Evaluator {
         self.bases = bases.to_vec();
     }
 
+    /// Asks each client's own base from now on, where the ensemble has such.
+    pub fn set_own(&mut self, own: &Option<Vec<u32>>) {
+        self.options.ensemble.own.clone_from(own);
+    }
+
     /// Chooses another share of the adversarial batch norms, in [0, 1].
     ///
     /// # Panics

@@ -1,7 +1,7 @@
 //! Rounds in which clients train networks of different widths: a group of lanes for each, averaged value by value.
 
 use super::corner::{Corner, Settle};
-use super::{ClientWork, ImageStore, Rows, Staging, Totals, TrainOptions, Trainer};
+use super::{ClientWork, Compared, ImageStore, Rows, Staging, Totals, TrainOptions, Trainer};
 use crate::gpu::Gpu;
 use crate::net::Network;
 use crate::{Error, Result};
@@ -118,6 +118,48 @@ impl LaneGroups {
             self.submits += submit(gpu, |encoder| self.dispatches += settle.settle(gpu, encoder));
         }
         gpu.check()
+    }
+
+    /// The only group, of whole bases: where lanes wait for their average there is no other.
+    fn whole(&mut self) -> &mut Trainer {
+        assert!(self.groups.len() == 1 && self.settle.is_none(), "lanes that wait for their average train whole bases");
+        &mut self.groups[0].0
+    }
+
+    /// [`Trainer::train_only`] of groups that train whole bases.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Panics
+    /// As there, and where groups train corners.
+    pub fn train_only(&mut self, gpu: &Gpu, work: &[GroupWork], learning_rate: f32, staging: &Staging, offset: u64) -> Result<()> {
+        self.whole().train_only(gpu, &work[0].clients, learning_rate, staging, offset)
+    }
+
+    /// [`Trainer::distances`] of such lanes.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Panics
+    /// As there.
+    pub async fn distances(&mut self, gpu: &Gpu, work: &[GroupWork], compared: Compared) -> Result<Vec<Vec<f64>>> {
+        self.whole().distances(gpu, &work[0].clients, compared).await
+    }
+
+    /// [`Trainer::average`] of such lanes.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn average(&mut self, gpu: &Gpu, server: &Rows, work: &[GroupWork]) -> Result<()> {
+        let trainer = self.whole();
+        trainer.average(gpu, server, &work[0].clients)?;
+        (self.dispatches, self.submits) = (trainer.dispatches, trainer.submits);
+        Ok(())
     }
 
     /// Counters of every client of every group, one a base that it trained, on clean and on attacked images, out of the bytes that

@@ -23,7 +23,7 @@ pub use evaluator::{EvaluateOptions, Evaluator};
 pub use groups::{GroupSetting, GroupWork, LaneGroups};
 pub use images::ImageStore;
 pub use rows::{LocalNorms, Rows};
-pub use trainer::{Adversarial, Augment, ClientWork, LocalTraining, Narrower, Optimizer, TrainOptions, Trainer};
+pub use trainer::{Adversarial, Augment, ClientWork, Compared, Distances, LocalTraining, Narrower, Optimizer, TrainOptions, Trainer};
 
 use crate::error::option_name;
 use crate::fl::batches::SMALLEST_BATCH;

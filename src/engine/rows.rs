@@ -59,7 +59,8 @@ impl Rows {
         self.blocks as usize * 4
     }
 
-    fn row_bytes(&self) -> u64 {
+    /// Bytes of a row on the GPU.
+    pub(super) fn row_bytes(&self) -> u64 {
         u64::from(self.blocks) * 16
     }
 
@@ -125,6 +126,15 @@ impl Rows {
         assert!(self.blocks == to.blocks && rows.end <= self.count && first + count <= to.count, "{rows:?} to {first} of {}", to.count);
         let at = |row: u32| self.row_bytes() * u64::from(row);
         encoder.copy_buffer_to_buffer(&self.buffer, at(rows.start), &to.buffer, at(first), at(count));
+    }
+
+    /// Copies the first row to all others.
+    pub fn repeat_first(&self, gpu: &Gpu) {
+        let first = self.like(gpu, "first row");
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("repeat a row") });
+        self.copy(&mut encoder, 0..1, &first, 0);
+        (1..self.count).for_each(|row| first.copy(&mut encoder, 0..1, self, row));
+        gpu.submit(encoder);
     }
 
     /// Records that the first `blocks` vec4 of a row are copied to the same row of `to`.
@@ -212,6 +222,8 @@ mod tests {
             a.clear(&mut encoder);
             gpu.submit(encoder);
             assert_eq!(a.read(&gpu).await.expect("read"), [0.0; 24]);
+            b.repeat_first(&gpu);
+            assert_eq!(b.read(&gpu).await.expect("read"), expected[..8].repeat(2));
         });
     }
 }

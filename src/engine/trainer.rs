@@ -8,10 +8,10 @@ pub use crate::kernels::gather_images::Augment;
 use crate::kernels::weighted_average;
 use crate::net::Network;
 use crate::plan::GATHER;
-use crate::plan::train::{ATTACK_START, TOTALS_BYTES, TrainPlan, TrainSetting};
-pub use crate::plan::train::{Adversarial, LocalTraining, Narrower, Optimizer};
+use crate::plan::train::{ATTACK_START, DistancePhase, TOTALS_BYTES, TrainPlan, TrainSetting};
+pub use crate::plan::train::{Adversarial, Distances, LocalTraining, Narrower, Optimizer};
 use crate::{Error, Result};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// Settings of local training that hold for a whole run.
 #[derive(Debug, Clone)]
@@ -20,6 +20,8 @@ pub struct TrainOptions {
     pub training: LocalTraining,
     /// Batch norms that stay with the clients and are not averaged, in rows as the network's.
     pub local_norms: Option<LocalNorms>,
+    /// Whether the average can wait for distances to be measured, and which.
+    pub distances: Option<Distances>,
     /// Most lanes of a round.
     pub lanes: u32,
     /// How much of the GPU to take.
@@ -36,7 +38,7 @@ impl TrainOptions {
     /// So many lanes of a training, without batch norms of the clients' own, in as much of the GPU as there is.
     pub fn new(training: LocalTraining, lanes: u32) -> TrainOptions {
         let limit = Limit::default();
-        TrainOptions { training, local_norms: None, lanes, limit, guarded: false, keep_activations: false, tuning: None }
+        TrainOptions { training, local_norms: None, distances: None, lanes, limit, guarded: false, keep_activations: false, tuning: None }
     }
 }
 
@@ -51,6 +53,25 @@ pub struct ClientWork {
     pub bases: Vec<(u32, f32)>,
 }
 
+/// What the lanes of a round are compared with, after their training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compared {
+    /// With the server's bases, as the round began with them.
+    WithBases,
+    /// With each other.
+    WithLanes,
+}
+
+/// A wave whose lanes wait for their average.
+struct Waiting {
+    /// The lanes, as (client, index of its base).
+    lanes: Vec<(usize, usize)>,
+    /// Their number of clients.
+    slots: u32,
+    /// Their parameters, where another wave has the program's memory.
+    parameters: Option<wgpu::Buffer>,
+}
+
 /// The program of local training.
 pub struct Trainer {
     /// The plan's own handles.
@@ -61,6 +82,8 @@ pub struct Trainer {
     slots_per_wave: u32,
     /// The running average of a round.
     average: Rows,
+    /// The waves of a round that is trained, but not averaged.
+    waiting: Vec<Waiting>,
     /// Number of the round, for the noise of attacks.
     round: u32,
     /// vec4 of a row that the server takes over.
@@ -104,6 +127,7 @@ impl Trainer {
             training,
             batch,
             local_norms: options.local_norms.is_some(),
+            distances: options.distances,
             images_per_chunk: images.images_per_chunk,
             slot_capacity: slots,
             lane_capacity: lanes,
@@ -118,7 +142,12 @@ impl Trainer {
             p
         };
         let footprint = |batch| plan_for(batch, options.lanes, options.lanes).plan.footprint();
-        let lanes = wave(gpu, options.limit, &footprint, training.batch, 1, u64::from(options.lanes))?;
+        let fit = |limit| wave(gpu, limit, &footprint, training.batch, 1, u64::from(options.lanes));
+        let mut lanes = fit(options.limit)?;
+        if options.distances.is_some() && lanes < options.lanes {
+            // The lanes of all waves wait together for their average.
+            lanes = fit(options.limit.share(u64::from(options.lanes) * server.row_bytes(), 8))?;
+        }
         // In the worst case every lane of a wave is another client's.
         let slots = lanes;
         let plan = plan_for(training.batch, lanes, slots);
@@ -142,6 +171,7 @@ impl Trainer {
             lanes_per_wave: lanes,
             slots_per_wave: slots,
             average,
+            waiting: Vec::new(),
             round: 0,
             averaged_blocks,
             dispatches: 0,
@@ -186,6 +216,109 @@ impl Trainer {
         staging: &Staging,
         offset: u64,
     ) -> Result<()> {
+        self.submits = 0;
+        let encoder = self.train(gpu, work, learning_rate, staging, offset, true)?;
+        self.settle(gpu, encoder, server, work)
+    }
+
+    /// The first half of [`Trainer::round`]: the lanes are trained, and wait for [`Trainer::average`]. Between the two,
+    /// [`Trainer::distances`] can be asked for.
+    ///
+    /// # Errors
+    /// As [`Trainer::round`].
+    ///
+    /// # Panics
+    /// Where the options have no distances.
+    pub fn train_only(&mut self, gpu: &Gpu, work: &[ClientWork], learning_rate: f32, staging: &Staging, offset: u64) -> Result<()> {
+        assert!(self.plan.from_bases.is_some(), "lanes wait where distances can be measured");
+        self.submits = 0;
+        self.train(gpu, work, learning_rate, staging, offset, false)?;
+        gpu.check()
+    }
+
+    /// The second half: the new average of every base, out of the lanes that wait. `work` is what they were trained by, but for the bases
+    /// and shares, which say where each lane goes.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] for the device's.
+    ///
+    /// # Panics
+    /// Where they have other lanes.
+    pub fn average(&mut self, gpu: &Gpu, server: &Rows, work: &[ClientWork]) -> Result<()> {
+        for waiting in std::mem::take(&mut self.waiting) {
+            let mut encoder = self.encoder(gpu);
+            self.recall(&mut encoder, &waiting);
+            self.write_members(gpu, work, &waiting.lanes);
+            self.dispatches += self.program.play(gpu, &mut encoder, self.plan.aggregate, waiting.active());
+            // The members of the next wave are written before its submit.
+            gpu.submit(encoder);
+            self.submits += 1;
+        }
+        self.settle(gpu, self.encoder(gpu), server, work)
+    }
+
+    /// Squared distances of the lanes that wait, in the order of [`Trainer::totals`], from the server's bases or from each other. Awaits
+    /// the result.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where the device was lost.
+    ///
+    /// # Panics
+    /// Where the options do not have these distances.
+    pub async fn distances(&mut self, gpu: &Gpu, work: &[ClientWork], compared: Compared) -> Result<Vec<Vec<f64>>> {
+        let places = places(work);
+        let others: Vec<Option<&Waiting>> = match compared {
+            Compared::WithBases => vec![None],
+            Compared::WithLanes => self.waiting.iter().map(Some).collect(),
+        };
+        let mut all = vec![Vec::new(); places.len()];
+        for own in &self.waiting {
+            for other in &others {
+                let mut encoder = self.encoder(gpu);
+                let DistancePhase { phase, kernel, distances } = match other {
+                    None => self.plan.from_bases.expect("distances from bases"),
+                    Some(other) => {
+                        let (phase, rows) = self.plan.from_lanes.expect("distances from lanes");
+                        self.recall(&mut encoder, other);
+                        let bytes = other.lanes.len() as u64 * self.average.row_bytes();
+                        self.program.copy(&mut encoder, self.plan.parameters, rows, bytes);
+                        phase
+                    }
+                };
+                self.recall(&mut encoder, own);
+                self.dispatches += self.program.play(gpu, &mut encoder, phase, own.active());
+                let bytes = own.lanes.len() as u64 * kernel.lane_bytes();
+                let staging = Staging::new(gpu, bytes);
+                self.program.copy_out(&mut encoder, distances, bytes, &staging, 0);
+                gpu.submit(encoder);
+                self.submits += 1;
+                let rows = kernel.parse(&staging.read(gpu).await?);
+                for (lane, row) in own.lanes.iter().zip(rows) {
+                    match other {
+                        None => all[places[lane]] = row,
+                        // Columns in the order of the rows.
+                        Some(other) => {
+                            let columns: &mut Vec<f64> = &mut all[places[lane]];
+                            columns.resize(places.len(), 0.0);
+                            other.lanes.iter().zip(row).for_each(|(lane, value)| columns[places[lane]] = value);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Submits the local training of all clients; the lanes are averaged at once, or wait. Returns what is to be recorded after it.
+    fn train(
+        &mut self,
+        gpu: &Gpu,
+        work: &[ClientWork],
+        learning_rate: f32,
+        staging: &Staging,
+        offset: u64,
+        at_once: bool,
+    ) -> Result<wgpu::CommandEncoder> {
         let order = lane_order(work);
         for client in work {
             let longest = client.batches.iter().map(Vec::len).max().unwrap_or(0);
@@ -199,6 +332,7 @@ impl Trainer {
             }
         }
         self.dispatches = 0;
+        self.waiting.clear();
         let submits = gpu.counts().submits;
         for label in &self.plan.learning_rates {
             self.program.set(gpu, label, "learning_rate", learning_rate);
@@ -216,25 +350,53 @@ impl Trainer {
             encoder.clear_buffer(&staging.buffer, second, Some(order.len() as u64 * TOTALS_BYTES));
         }
         for lanes in order.chunks(per_wave) {
-            encoder = self.wave(gpu, encoder, work, lanes);
+            let slots;
+            (encoder, slots) = self.wave(gpu, encoder, work, lanes, at_once);
             let bytes = lanes.len() as u64 * TOTALS_BYTES;
             self.program.copy_out(&mut encoder, self.plan.totals, bytes, staging, offset + done);
             if let Some(totals) = self.plan.adversarial_totals {
                 self.program.copy_out(&mut encoder, totals, bytes, staging, second + done);
             }
             done += bytes;
+            if !at_once {
+                let bytes = lanes.len() as u64 * self.average.row_bytes();
+                let parameters = (waves > 1).then(|| {
+                    let own = gpu.storage("waiting lanes", bytes);
+                    self.program.copy_to(&mut encoder, self.plan.parameters, &own, bytes);
+                    own
+                });
+                self.waiting.push(Waiting { lanes: lanes.to_vec(), slots, parameters });
+            }
             // Tables of the next wave are written before its submit: this one must be on its way.
             gpu.submit(encoder);
             encoder = self.encoder(gpu);
         }
-        let trained: BTreeSet<u32> = order.iter().map(|(client, i)| work[*client].bases[*i].0).collect();
-        // Bases that nobody trained keep their values.
+        self.submits += gpu.counts().submits - submits;
+        Ok(encoder)
+    }
+
+    /// Submits that the bases with lanes take over their averages; those that nobody trained keep their values.
+    fn settle(&mut self, gpu: &Gpu, mut encoder: wgpu::CommandEncoder, server: &Rows, work: &[ClientWork]) -> Result<()> {
+        let trained: BTreeSet<u32> = work.iter().flat_map(|client| &client.bases).map(|(base, _)| *base).collect();
         for base in trained {
             self.average.copy_part(&mut encoder, base, self.averaged_blocks, server);
         }
         gpu.submit(encoder);
-        self.submits = gpu.counts().submits - submits;
+        self.submits += 1;
         gpu.check()
+    }
+
+    /// Records that the lanes of a wave lie in the program's memory again.
+    fn recall(&self, encoder: &mut wgpu::CommandEncoder, waiting: &Waiting) {
+        if let Some(parameters) = &waiting.parameters {
+            self.program.copy_from(encoder, parameters, self.plan.parameters, waiting.lanes.len() as u64 * self.average.row_bytes());
+        }
+    }
+
+    /// Writes which base each lane of a wave is averaged into.
+    fn write_members(&self, gpu: &Gpu, work: &[ClientWork], lanes: &[(usize, usize)]) {
+        let members: Vec<(u32, f32)> = lanes.iter().map(|(client, i)| work[*client].bases[*i]).collect();
+        self.program.write(gpu, self.plan.members, 0, bytemuck::cast_slice(&weighted_average::members(self.average.count, &members)));
     }
 
     /// Counters of every client of the round on clean images, one a base it trained, out of the bytes that were read back.
@@ -259,20 +421,25 @@ impl Trainer {
         gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("round") })
     }
 
-    /// Records one wave. `lanes` are (client, index of its base).
-    fn wave(&mut self, gpu: &Gpu, encoder: wgpu::CommandEncoder, work: &[ClientWork], lanes: &[(usize, usize)]) -> wgpu::CommandEncoder {
+    /// Records one wave, whose lanes are averaged at once or left. `lanes` are (client, index of its base). Returns its number of clients.
+    fn wave(
+        &mut self,
+        gpu: &Gpu,
+        encoder: wgpu::CommandEncoder,
+        work: &[ClientWork],
+        lanes: &[(usize, usize)],
+        at_once: bool,
+    ) -> (wgpu::CommandEncoder, u32) {
         let mut clients: Vec<usize> = Vec::new();
         let mut table = Vec::with_capacity(lanes.len() * 4);
-        let mut members = Vec::with_capacity(lanes.len());
         for (lane, (client, i)) in lanes.iter().enumerate() {
             // Lanes of a client are neighbours.
             if clients.last() != Some(client) {
                 clients.push(*client);
             }
-            let (base, weight) = work[*client].bases[*i];
+            let (base, _) = work[*client].bases[*i];
             let own = self.options.local_norms.as_ref().map_or(0, |l| l.place(work[*client].client, base));
             table.extend([clients.len() as u32 - 1, lane as u32, base, own]);
-            members.push((base, weight));
         }
         let steps = clients.iter().map(|c| work[*c].batches.len()).max().unwrap_or(0);
         let row = 1 + self.options.training.batch as usize;
@@ -284,7 +451,9 @@ impl Trainer {
             }
         }
         self.program.write(gpu, self.plan.lanes, 0, bytemuck::cast_slice(&table));
-        self.program.write(gpu, self.plan.members, 0, bytemuck::cast_slice(&weighted_average::members(self.average.count, &members)));
+        if at_once {
+            self.write_members(gpu, work, lanes);
+        }
         self.program.write(gpu, self.plan.schedule, 0, bytemuck::cast_slice(&schedule));
 
         let mut encoder = encoder;
@@ -308,9 +477,24 @@ impl Trainer {
             }
             self.dispatches += self.program.play(gpu, &mut encoder, self.plan.step, active);
         }
+        if at_once {
+            self.dispatches += self.program.play(gpu, &mut encoder, self.plan.aggregate, all);
+        }
         self.dispatches += self.program.play(gpu, &mut encoder, self.plan.finish, all);
-        encoder
+        (encoder, clients.len() as u32)
     }
+}
+
+impl Waiting {
+    fn active(&self) -> Active {
+        Active { lanes: self.lanes.len() as u32, slots: self.slots, step: 0 }
+    }
+}
+
+/// The place of each lane, as (client, index of its base), among all, client by client.
+fn places(work: &[ClientWork]) -> HashMap<(usize, usize), usize> {
+    let lanes = work.iter().enumerate().flat_map(|(client, w)| (0..w.bases.len()).map(move |i| (client, i)));
+    lanes.zip(0..).collect()
 }
 
 /// All lanes as (client, index of its base), clients with more steps first.

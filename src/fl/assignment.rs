@@ -1,7 +1,8 @@
 //! The plan of a round: who trains which base, and how the results are averaged (paper, Algorithm 1).
 
-use super::algorithms::{Algorithm, Cut, Round, State};
+use super::algorithms::{Algorithm, Round, State};
 use super::partition::{Client, Warning, none_can_train};
+use super::round::{ClientPlan, RoundPlan};
 use super::sampling::participants;
 use super::schedule::Schedule;
 use crate::{Error, Result};
@@ -19,59 +20,6 @@ pub struct RoundSettings {
     pub lr: f64,
     /// How it falls.
     pub schedule: Schedule,
-}
-
-/// A client's part in a round.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ClientPlan {
-    /// Its number.
-    pub client: usize,
-    /// Its weight in averages; by default `w_k = n_k / Σ n` over the training images of all clients that can train.
-    pub weight: f64,
-    /// The bases that it trains, ascending.
-    pub bases: Vec<usize>,
-    /// The corner of each that it trains; `None`: all of it.
-    pub cut: Option<Cut>,
-}
-
-/// One (client, base) pair: a replica trained in this round.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Lane {
-    /// The client's place in [`RoundPlan::clients`].
-    pub slot: usize,
-    /// The client's number.
-    pub client: usize,
-    /// The base's index.
-    pub base: usize,
-    /// The lane's part in the average of its kind, `w_k / Σ w` over the clients that train this base, cut alike, in this round, in (0, 1].
-    pub share: f64,
-}
-
-/// All that is decided before a round's training starts.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RoundPlan {
-    /// 0-based number of the round.
-    pub round: usize,
-    /// Learning rate of every step.
-    pub lr: f64,
-    /// The clients that take part, ascending.
-    pub clients: Vec<ClientPlan>,
-    /// The lanes, by client and then by base; averages add in this order.
-    pub lanes: Vec<Lane>,
-    /// Number of bases in the ensemble.
-    pub bases: usize,
-    /// The cuts of this round and, for each base, the weight of the lanes that train it cut so: that of their average among those of
-    /// other cuts. Every parameter becomes the mean over the cuts that hold it.
-    pub weights: Vec<(Option<Cut>, Vec<f64>)>,
-}
-
-impl RoundPlan {
-    /// The lanes that train base `base`, as (index in [`RoundPlan::lanes`], share), in client order. Where bases are not cut, the new
-    /// base is the sum of `share · θ` over them; a base without lanes keeps its value.
-    pub fn trained_by(&self, base: usize) -> impl Iterator<Item = (usize, f64)> + '_ {
-        let lanes = self.lanes.iter().enumerate();
-        lanes.filter(move |(_, lane)| lane.base == base).map(|(index, lane)| (index, lane.share))
-    }
 }
 
 /// Plans round `round`: draws its clients and assigns each of them its part.
@@ -105,30 +53,12 @@ pub fn plan_round(
         let client = &clients[index];
         let mut own = algorithm.assign(client, &Round { seed: settings.seed, number: round, images }, state)?;
         own.bases.sort_unstable();
-        plans.push(ClientPlan { client: client.id, weight: own.weight, bases: own.bases, cut: own.cut });
+        plans.push(ClientPlan { client: client.id, weight: own.weight, bases: own.bases, into: None, cut: own.cut });
     }
-    let mut weights: Vec<(Option<Cut>, Vec<f64>)> = Vec::new();
-    let mut lanes = Vec::new();
-    for plan in &plans {
-        let own = match weights.iter().position(|(cut, _)| *cut == plan.cut) {
-            Some(place) => place,
-            None => {
-                weights.push((plan.cut.clone(), vec![0.0; bases]));
-                weights.len() - 1
-            }
-        };
-        for &base in &plan.bases {
-            weights[own].1[base] += plan.weight;
-        }
-        lanes.push(own);
-    }
-    let lanes = plans.iter().zip(lanes).enumerate().flat_map(|(slot, (plan, own))| {
-        let totals = &weights[own].1;
-        plan.bases.iter().map(move |&base| Lane { slot, client: plan.client, base, share: plan.weight / totals[base] })
-    });
-    let lanes = lanes.collect();
     let lr = settings.schedule.rate(settings.lr, round, settings.rounds);
-    Ok(RoundPlan { round, lr, clients: plans, lanes, bases, weights })
+    let mut plan = RoundPlan { round, lr, clients: plans, lanes: Vec::new(), bases, weights: Vec::new() };
+    plan.share_out();
+    Ok(plan)
 }
 
 /// The warning where nobody trains the outermost channels of the network.
@@ -148,6 +78,7 @@ pub fn untrained(algorithm: &dyn Algorithm, clients: &[Client]) -> Result<Option
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fl::Cut;
     use crate::fl::budget::Ratio;
     use crate::fl::{FedAvg, HeteroFl, SplitMix};
     use approx::assert_relative_eq;
@@ -163,7 +94,7 @@ mod tests {
     }
 
     fn first_round(algorithm: &dyn Algorithm, clients: &[Client]) -> Result<RoundPlan> {
-        plan_round(&settings(), algorithm, clients, &mut algorithm.start()?, 0)
+        plan_round(&settings(), algorithm, clients, &mut algorithm.start(1, clients.len())?, 0)
     }
 
     fn settings() -> RoundSettings {
@@ -174,7 +105,7 @@ mod tests {
     fn a_full_round_of_the_paper_has_185_lanes() {
         let bases = [1, 2, 4, 8];
         let clients: Vec<Client> = (0..50).map(|id| client(id, bases[4 * id / 50], 111)).collect();
-        let mut state = split_mix(8).start().unwrap();
+        let mut state = split_mix(8).start(1, 50).unwrap();
         let plan = plan_round(&settings(), &split_mix(8), &clients, &mut state, 150).unwrap();
         assert_eq!((plan.clients.len(), plan.lanes.len(), plan.bases), (50, 185, 8));
         assert_relative_eq!(plan.lr, 0.005, max_relative = 1e-12);
@@ -182,7 +113,7 @@ mod tests {
         assert_eq!(state["dealt"], 50);
         for base in 0..8 {
             // Equal clients: the share is one over the number of lanes, and shares sum to one.
-            let shares: Vec<f64> = plan.trained_by(base).map(|(_, share)| share).collect();
+            let shares: Vec<f64> = plan.members(base).map(|(_, share)| share).collect();
             assert!(shares.iter().all(|&share| (share * shares.len() as f64 - 1.0).abs() < 1e-12));
         }
         assert_relative_eq!(plan.clients.iter().map(|client| client.weight).sum::<f64>(), 1.0, max_relative = 1e-12);
@@ -197,7 +128,7 @@ mod tests {
         let third = plan.lanes[4];
         assert_eq!((third.slot, third.client), (2, 2));
         let expect = |base: usize, shares: &[f64]| {
-            let got: Vec<f64> = plan.trained_by(base).map(|(_, share)| share).collect();
+            let got: Vec<f64> = plan.members(base).map(|(_, share)| share).collect();
             assert_eq!(got.len(), shares.len());
             for (got, wanted) in got.iter().zip(shares) {
                 assert_relative_eq!(*got, *wanted, max_relative = 1e-12);
@@ -210,7 +141,7 @@ mod tests {
     #[test]
     fn a_base_may_go_untrained() {
         let plan = first_round(&split_mix(4), &[client(0, 1, 5)]).unwrap();
-        let trained: Vec<usize> = (0..4).filter(|&base| plan.trained_by(base).count() > 0).collect();
+        let trained: Vec<usize> = (0..4).filter(|&base| plan.members(base).count() > 0).collect();
         assert_eq!(trained.len(), 1);
         assert_eq!(plan.lanes[0].share, 1.0);
     }
@@ -219,7 +150,7 @@ mod tests {
     fn drawn_clients_only_and_their_numbers_kept() {
         let clients: Vec<Client> = (0..10).map(|id| client(id, 1, 8)).collect();
         let some = RoundSettings { clients_per_round: Some(3), ..settings() };
-        let plan = plan_round(&some, &split_mix(2), &clients, &mut split_mix(2).start().unwrap(), 4).unwrap();
+        let plan = plan_round(&some, &split_mix(2), &clients, &mut split_mix(2).start(1, 10).unwrap(), 4).unwrap();
         assert_eq!(plan.clients.len(), 3);
         for (slot, lane) in plan.lanes.iter().enumerate() {
             assert_eq!((lane.slot, lane.client), (slot, plan.clients[slot].client));
@@ -243,7 +174,7 @@ mod tests {
         let clients: Vec<Client> = (0..5).map(|id| client(id, 1, 10)).collect();
         let algorithm = FedAvg { width: Ratio::ONE };
         let plan = first_round(&algorithm, &clients).unwrap();
-        assert_eq!(plan.trained_by(0).count(), 5);
+        assert_eq!(plan.members(0).count(), 5);
         assert!(plan.lanes.iter().all(|lane| (lane.share - 0.2).abs() < 1e-12));
     }
 
@@ -292,7 +223,7 @@ mod tests {
         let clients: Vec<Client> = (0..10).map(|id| client(id, id % 4 + 1, 8)).collect();
         let some = RoundSettings { clients_per_round: Some(4), ..settings() };
         let algorithm = split_mix(4);
-        let mut state = algorithm.start().unwrap();
+        let mut state = algorithm.start(1, clients.len()).unwrap();
         let mut saved = None;
         let whole: Vec<RoundPlan> = (0..12)
             .map(|round| {

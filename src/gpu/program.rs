@@ -287,6 +287,21 @@ impl Program {
         encoder.copy_buffer_to_buffer(self.block(id), self.start(id), &staging.buffer, offset, bytes);
     }
 
+    /// Copies the first bytes of a buffer to another.
+    pub(crate) fn copy(&self, encoder: &mut wgpu::CommandEncoder, from: BufferId, to: BufferId, bytes: u64) {
+        encoder.copy_buffer_to_buffer(self.block(from), self.start(from), self.block(to), self.start(to), bytes);
+    }
+
+    /// Copies the first bytes of a buffer to one outside the program.
+    pub(crate) fn copy_to(&self, encoder: &mut wgpu::CommandEncoder, from: BufferId, to: &wgpu::Buffer, bytes: u64) {
+        encoder.copy_buffer_to_buffer(self.block(from), self.start(from), to, 0, bytes);
+    }
+
+    /// Copies a buffer outside the program over the first bytes of one of it.
+    pub(crate) fn copy_from(&self, encoder: &mut wgpu::CommandEncoder, from: &wgpu::Buffer, to: BufferId, bytes: u64) {
+        encoder.copy_buffer_to_buffer(from, 0, self.block(to), self.start(to), bytes);
+    }
+
     /// Bytes of the memory that a buffer lies in, at least the buffer's own.
     pub fn size(&self, id: BufferId) -> u64 {
         self.sizes[self.memory.of[id.0]]

@@ -35,6 +35,7 @@ pub mod proximal;
 pub mod relu_backward;
 pub mod relu_forward;
 pub mod residual_add;
+pub mod row_distance;
 pub mod running_statistics;
 pub mod sgd;
 pub mod softmax_cross_entropy;
@@ -154,6 +155,7 @@ pub mod shader {
         relu_backward,
         relu_forward,
         residual_add,
+        row_distance,
         running_statistics,
         sgd,
         softmax_cross_entropy,

@@ -79,6 +79,15 @@ impl NormRow {
     }
 }
 
+/// Which values of a row are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All that are trained.
+    All,
+    /// The weight of the last linear layer.
+    LastLayer,
+}
+
 /// One parameter tensor of a base.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorSpec {
@@ -174,6 +183,20 @@ impl Network {
     /// Where the values of batch norm lie, from [`Network::norm_start`] on.
     pub fn norm_row(&self) -> NormRow {
         NormRow { blocks: self.norm_offset(self.layers.len()), norms: self.norms }
+    }
+
+    /// Where the values of a scope lie in a row: first vec4, and how many.
+    ///
+    /// # Panics
+    /// For a network without a linear layer, which is none that can be built.
+    pub fn scope(&self, scope: Scope) -> (u32, u32) {
+        match scope {
+            Scope::All => (0, self.trained_blocks),
+            Scope::LastLayer => {
+                let last = self.tensors.iter().rfind(|t| matches!(t.kind, TensorKind::LinearWeight { .. }));
+                last.map(|t| (t.offset, t.blocks)).expect("a network ends in a linear layer")
+            }
+        }
     }
 
     /// Place of layer `i`'s channels in each array of [`NormRow`], in vec4.

@@ -16,11 +16,12 @@ use crate::kernels::corner::{self, Corner};
 use crate::kernels::gather_images::Augment;
 use crate::kernels::local_norms::{self, LocalNorms};
 use crate::kernels::proximal::{self, Proximal};
+use crate::kernels::row_distance::{self, RowDistance};
 use crate::kernels::running_statistics::{self, RunningStatistics};
 use crate::kernels::sgd::{self, Sgd};
 use crate::kernels::weighted_average::{self, WeightedAverage};
 use crate::kernels::{BufferId, Dispatch, ImageLayout, Over, Tuning};
-use crate::net::{Branch, Network};
+use crate::net::{Branch, Network, Scope};
 
 /// Training on attacked images, too (paper, Algorithm 4): every lane attacks its own before each step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -106,6 +107,15 @@ impl Default for LocalTraining {
     }
 }
 
+/// Squared distances of the lanes' parameters that can be measured between training and average.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Distances {
+    /// Of which values; what stays with the clients is none of them.
+    pub scope: Scope,
+    /// Whether also between lanes, and not from the server's bases only.
+    pub lanes: bool,
+}
+
 /// What the plan of local training is built from.
 #[derive(Debug, Clone, Copy)]
 pub struct TrainSetting<'a> {
@@ -119,6 +129,8 @@ pub struct TrainSetting<'a> {
     pub batch: u32,
     /// Whether each client keeps batch norms of its own.
     pub local_norms: bool,
+    /// Which distances can be measured.
+    pub distances: Option<Distances>,
     /// Images in the first of the two image chunks.
     pub images_per_chunk: u32,
     /// Most slots of a wave: the row length of the schedule.
@@ -178,8 +190,25 @@ pub struct TrainPlan {
     pub attack: Option<(PhaseId, PhaseId)>,
     /// Once a local step.
     pub step: PhaseId,
-    /// Once a wave, at the end.
+    /// Once a wave, after its last step.
     pub finish: PhaseId,
+    /// Once a wave, when its lanes are known to be averaged: adds them.
+    pub aggregate: PhaseId,
+    /// Distances from the server's bases.
+    pub from_bases: Option<DistancePhase>,
+    /// Distances from other lanes, and the buffer that those are to be copied to.
+    pub from_lanes: Option<(DistancePhase, BufferId)>,
+}
+
+/// A phase that measures distances of all lanes from some rows.
+#[derive(Debug, Clone, Copy)]
+pub struct DistancePhase {
+    /// The phase.
+    pub phase: PhaseId,
+    /// Its kernel, which tells what its output is.
+    pub kernel: RowDistance,
+    /// Its output.
+    pub distances: BufferId,
 }
 
 /// Bytes of one lane's or one (slot, width)'s counters.
@@ -349,7 +378,8 @@ impl TrainPlan {
         let members = plan.buffer("members", Extent::Fixed(average_kernel.member_bytes()));
         let download = CopyBases { length: net.parameter_blocks };
         let mut start = vec![download.dispatch("download", copy_bases::Buffers { lanes, server, parameters, momentum })];
-        let mut finish = vec![average_kernel.dispatch("average", weighted_average::Buffers { members, parameters, average })];
+        let aggregate = average_kernel.dispatch("average", weighted_average::Buffers { members, parameters, average });
+        let mut finish = Vec::new();
         if let Some(store) = own_norms {
             let kernel = LocalNorms { length: norm_row.len(), stride: net.parameter_blocks, start: net.norm_start };
             let b = local_norms::Buffers { lanes, store, rows: parameters };
@@ -369,6 +399,19 @@ impl TrainPlan {
             }
         };
         let (step, finish) = (plan.add_phase("step", step), plan.add_phase("finish", finish));
+        let aggregate = plan.add_phase("aggregate", vec![aggregate]);
+        let measured = |plan: &mut Plan, label: &'static str, scope, rows, others| {
+            let (start, blocks) = net.scope(scope);
+            let kernel = RowDistance { start, length: blocks.min(length - start), stride: net.parameter_blocks, rows };
+            let distances = plan.buffer(label, Extent::PerLane(kernel.lane_bytes()));
+            let dispatch = kernel.dispatch(label, row_distance::Buffers { parameters, rows: others, distances });
+            DistancePhase { phase: plan.add_phase(label, vec![dispatch]), kernel, distances }
+        };
+        let from_bases = s.distances.map(|d| measured(&mut plan, "distances from bases", d.scope, s.bases, server));
+        let from_lanes = s.distances.filter(|d| d.lanes).map(|d| {
+            let others = plan.buffer("other lanes", Extent::PerLane(row));
+            (measured(&mut plan, "distances from lanes", d.scope, s.lane_capacity, others), others)
+        });
         TrainPlan {
             plan,
             lanes,
@@ -393,6 +436,9 @@ impl TrainPlan {
             attack,
             step,
             finish,
+            aggregate,
+            from_bases,
+            from_lanes,
         }
     }
 }
@@ -463,6 +509,7 @@ mod tests {
             training,
             batch: training.batch,
             local_norms: false,
+            distances: None,
             images_per_chunk: 1000,
             slot_capacity: 50,
             lane_capacity: 190,

@@ -571,6 +571,8 @@ mod tests {
             validation: if round == 1 { vec![width_metrics(Ratio::ONE, &[("mnist", Some(accuracy))])] } else { vec![] },
             robust_validation: None,
             best: round == 1,
+            own_bases: None,
+            figures: Default::default(),
         };
         let lines: String = (0..2).map(|r| serde_json::to_string(&metrics(r)).unwrap() + "\n").collect();
         // The last line of a run that was killed.

@@ -77,6 +77,9 @@ pub struct Header {
     pub best: Option<Best>,
     /// What the algorithm keeps between rounds, needed to resume; a checkpoint of the best round has none.
     pub state: Option<State>,
+    /// The base that answers for each client, where each has one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_bases: Option<Vec<u32>>,
     /// What the bases are, where they are no longer those of a training but a mixed model made of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mixed: Option<Mixed>,
@@ -1026,8 +1029,11 @@ fn parse_header(text: &str, tensors: usize, file: &str) -> Result<Header> {
     let algorithm = header.config.algorithm();
     if let Some(deck) = deck.filter(|deck| !deck.is_null()) {
         let deck = deck.as_object().cloned().ok_or_else(|| damaged("its deck is not an object".into()))?;
-        let keeps_deck = algorithm.start().is_ok_and(|state| !state.is_empty());
+        let keeps_deck = algorithm.start(0, 1).is_ok_and(|state| !state.is_empty());
         header.state = Some(if keeps_deck { deck } else { State::new() });
+    }
+    if let Some(own) = header.own_bases.iter().flatten().find(|own| **own as usize >= header.bases) {
+        return Err(damaged(format!("a client has base {own} of its own, and there are {}", header.bases)));
     }
     if let Some(state) = &header.state {
         algorithm.check(state, header.bases).map_err(|error| damaged(error.to_string()))?;
@@ -1060,6 +1066,7 @@ pub(crate) mod tests {
                 rounds_done,
                 best: Some(Best { round: 0, accuracy: 0.1 + 0.2 }),
                 state: serde_json::from_str(r#"{"bases":2,"dealt":1}"#).unwrap(),
+                own_bases: None,
                 mixed: None,
                 config: TrainConfig::default().validate().unwrap(),
                 data: None,

@@ -9,9 +9,9 @@ use super::model::{self, Images, Model, TestSettings, batches_of_clients, per_cl
 use super::together::Training;
 use crate::data::Dataset;
 use crate::engine::{
-    AttackOptions, Attacker, Batch, ClientWork, Corner, EvaluateOptions, Evaluator, GroupWork, Limit, Rows, Staging, Totals,
+    AttackOptions, Attacker, Batch, ClientWork, Corner, Ensemble, EvaluateOptions, Evaluator, GroupWork, Limit, Rows, Staging, Totals,
 };
-use crate::fl::{Client, Cut, Ratio, RoundPlan, Selection, State, Task, Warning, batches, plan_round};
+use crate::fl::{Client, Cut, Found, Lane, Ratio, RoundPlan, Selection, Stage, State, Task, Warning, batches, plan_round};
 use crate::gpu::Gpu;
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -50,6 +50,8 @@ pub struct Federation {
     pub selection: Selection,
     state: State,
     validation: Option<Validation>,
+    /// Evaluates one base after the other on training images, where the algorithm asks for losses.
+    losses: Option<Evaluator>,
     /// The program of its training; none where it is trained together with others.
     training: Option<Training>,
     snapshot: Option<Snapshot>,
@@ -87,6 +89,12 @@ struct Validation {
 }
 
 impl Validation {
+    /// Asks each client's own base from now on, where they have such.
+    fn set_own(&mut self, own: &Option<Vec<u32>>) {
+        self.evaluators.iter_mut().for_each(|(evaluator, _)| evaluator.set_own(own));
+        self.attacker.iter_mut().for_each(|attacker| attacker.set_own(own));
+    }
+
     /// Bytes of staging that a validation needs: standard accuracies, then robust accuracy.
     fn staging_bytes(&self) -> u64 {
         let standard: u64 = self.evaluators.iter().map(|(e, _)| e.staging_bytes(self.batches.len())).sum();
@@ -195,8 +203,7 @@ impl Federation {
                 Some((checkpoint, file)) => begin_from(gpu, &mut model, checkpoint, &file, &config)?,
                 None => Vec::new(),
             };
-            let state = model.algorithm.start()?;
-            let federation = Federation::with_model(gpu, dataset, images, config, model, state, together).await?;
+            let federation = Federation::with_model(gpu, dataset, images, config, model, None, together).await?;
             return Ok(Federation { notes, ..federation });
         };
         let header = checkpoint.header.clone();
@@ -211,7 +218,7 @@ impl Federation {
             )));
         }
         let model = Model::from_checkpoint(gpu, checkpoint, &file)?;
-        let mut federation = Federation::with_model(gpu, dataset, images, config, model, state, together).await?;
+        let mut federation = Federation::with_model(gpu, dataset, images, config, model, Some(state), together).await?;
         if let Some(difference) = header.data.and_then(|then| then.difference(&federation.holdings)) {
             return Err(Error::Data(format!("{file}: {difference}: use the data that the run was started with")));
         }
@@ -225,12 +232,17 @@ impl Federation {
         dataset: &Dataset,
         images: &Arc<Images>,
         config: TrainConfig,
-        model: Model,
-        state: State,
+        mut model: Model,
+        state: Option<State>,
         together: usize,
     ) -> Result<Federation> {
         let parts = model::partition(dataset, &config)?;
         let clients = parts.clients;
+        let state = match state {
+            Some(state) => state,
+            None => model.algorithm.start(config.seed, clients.len())?,
+        };
+        model.own = model.algorithm.own_bases(&state);
         model.check_clients(clients.len())?;
         let holdings = Holdings::new(dataset, &clients);
         let robust = config.lambda_train > 0.0;
@@ -269,6 +281,17 @@ impl Federation {
             }
             Some(Validation { evaluators, attacker, batches })
         };
+        let losses = match model.algorithm.asks_for(Stage::Losses, config.rounds) {
+            true => {
+                let count = clients.iter().map(|c| c.train.len().div_ceil(config.batch_size)).sum::<usize>() as u32;
+                let limit = config.limit().share(taken(images, &model.server, together), 2).split(together as u64);
+                let ensemble = Ensemble { own: None, ..model.validated(0.0) };
+                let batch = config.batch_size as u32;
+                let options = EvaluateOptions { batch, widths: vec![1], ensemble, batches: count, limit, guarded: false };
+                Some(Evaluator::new(gpu, &model.network, &model.server, &images.store, options).await?)
+            }
+            false => None,
+        };
         // Before the rounds, not after them.
         let fits = model.check_test(gpu, images, &clients, &config, &config.test_settings()).await;
         fits.map_err(|error| match error {
@@ -287,6 +310,7 @@ impl Federation {
             selection: Selection { best: None },
             state,
             validation,
+            losses,
             training: None,
             snapshot: None,
             holdings,
@@ -336,18 +360,56 @@ impl Federation {
         self.validation.as_ref().map_or(0, Validation::staging_bytes) + self.model.state_bytes()
     }
 
-    /// Decides the next round: who trains what, and the work of each of these groups of lanes.
-    pub(super) fn plan(&mut self, cuts: &[Option<Cut>]) -> Result<(RoundPlan, Vec<GroupWork>)> {
+    /// Decides the next round: who trains what.
+    pub(super) fn plan(&mut self) -> Result<RoundPlan> {
         let settings = self.config.round_settings(self.rounds_done);
-        let plan = plan_round(&settings, &*self.model.algorithm, &self.clients, &mut self.state, self.rounds_done)?;
-        let work = self.work(&plan, cuts)?;
-        Ok((plan, work))
+        plan_round(&settings, &*self.model.algorithm, &self.clients, &mut self.state, self.rounds_done)
+    }
+
+    /// The mean loss of every base on the training images of each of the round's clients.
+    pub(super) async fn losses(&mut self, plan: &RoundPlan) -> Result<Found> {
+        let evaluator = self.losses.as_mut().expect("the algorithm asks for losses");
+        let (mut batches, mut slots) = (Vec::new(), Vec::new());
+        for (slot, own) in plan.clients.iter().enumerate() {
+            let images = self.images.train_indices(&self.clients[own.client]);
+            for images in batches::evaluation_batches(&images, self.config.batch_size)? {
+                batches.push(Batch { client: own.client as u32, images });
+                slots.push(slot);
+            }
+        }
+        let bytes = evaluator.staging_bytes(batches.len());
+        let bases = self.model.server.count;
+        let staging = Staging::new(&self.gpu, bytes * u64::from(bases));
+        for base in 0..bases {
+            evaluator.set_bases(&self.model.server, &[base]);
+            evaluator.submit(&self.gpu, &batches, &staging, bytes * u64::from(base))?;
+        }
+        let read = staging.read(&self.gpu).await?;
+        let mut losses = vec![Vec::new(); plan.clients.len()];
+        for of_base in read.chunks_exact(bytes as usize) {
+            let mut sums = vec![(0.0, 0u32); plan.clients.len()];
+            for (slot, totals) in slots.iter().zip(evaluator.totals(of_base)) {
+                sums[*slot].0 += f64::from(totals[0].loss);
+                sums[*slot].1 += totals[0].samples;
+            }
+            losses.iter_mut().zip(sums).for_each(|(all, (loss, images))| all.push(loss / f64::from(images.max(1))));
+        }
+        Ok(Found::Losses(losses))
+    }
+
+    /// Lets the algorithm draw its conclusions from what a stage found.
+    pub(super) fn conclude(&mut self, found: Found, plan: &mut RoundPlan) -> Result<()> {
+        self.model.algorithm.after(found, plan, &mut self.state)?;
+        plan.share_out();
+        Ok(())
     }
 
     /// Submits what the round that was trained is followed by: its validation and a copy of the bases, both as configured, to
     /// `staging` at `offset`.
     pub(super) fn submit_end(&mut self, staging: &Staging, offset: u64) -> Result<End> {
         let (round, mut end) = (self.rounds_done, End::default());
+        self.model.own = self.model.algorithm.own_bases(&self.state);
+        self.validation.iter_mut().for_each(|v| v.set_own(&self.model.own));
         let validates = self.config.validates_after(round);
         if let (true, Some(v)) = (validates, &mut self.validation) {
             end.dispatches = v.submit(&self.gpu, staging, offset)?;
@@ -414,11 +476,14 @@ impl Federation {
             validation,
             robust_validation,
             best,
+            own_bases: self.model.own.clone(),
+            figures: self.model.algorithm.figures(&self.state),
         })
     }
 
-    /// What every participating client does in a round, by group of lanes and by the engine's image indices.
-    fn work(&self, plan: &RoundPlan, cuts: &[Option<Cut>]) -> Result<Vec<GroupWork>> {
+    /// What every participating client does in a round, by group of lanes and by the engine's image indices; `base` says which base of a lane
+    /// is meant.
+    pub(super) fn work(&self, plan: &RoundPlan, cuts: &[Option<Cut>], base: fn(&Lane) -> usize) -> Result<Vec<GroupWork>> {
         let mut work = vec![GroupWork::default(); cuts.len()];
         for (group, cut) in work.iter_mut().zip(cuts) {
             let weights = plan.weights.iter().find(|(own, _)| own == cut);
@@ -432,7 +497,7 @@ impl Federation {
                 None => batches::local_batches(c.seed, plan.round, p.client, c.local_epochs, &images, c.batch_size)?,
             };
             let lanes = plan.lanes.iter().filter(|l| l.slot == slot);
-            let own = ClientWork { client: p.client as u32, batches, bases: lanes.map(|l| (l.base as u32, l.share as f32)).collect() };
+            let own = ClientWork { client: p.client as u32, batches, bases: lanes.map(|l| (base(l) as u32, l.share as f32)).collect() };
             let group = cuts.iter().position(|cut| *cut == p.cut).expect("the cuts are those of all clients that train");
             work[group].clients.push(own);
         }
@@ -462,6 +527,7 @@ impl Federation {
                 rounds_done: self.rounds_done,
                 best: self.selection.best,
                 state: Some(self.state.clone()),
+                own_bases: self.model.own.clone(),
                 mixed: None,
                 config: self.config.clone(),
                 data: Some(self.holdings.clone()),
@@ -497,6 +563,9 @@ fn initial_model(gpu: &Gpu, dataset: &Dataset, config: &TrainConfig) -> Result<M
     let network = config.network(dataset.classes.len())?;
     let bases = algorithm.bases()?;
     let server = model::initial_bases(gpu, &network, bases, algorithm.base_width(), config.seed, config.rescale_init)?;
+    if algorithm.shares_start() {
+        server.repeat_first(gpu);
+    }
     let local = match config.local_bn {
         true => {
             let clients = model::partition(dataset, config)?.clients.len();
@@ -505,7 +574,7 @@ fn initial_model(gpu: &Gpu, dataset: &Dataset, config: &TrainConfig) -> Result<M
         false => None,
     };
     let (architecture, classes, bn_mode) = (config.network.architecture()?, dataset.classes.len(), config.bn_mode);
-    Ok(Model { network, server, algorithm, architecture, classes, bn_mode, local, mixed: None })
+    Ok(Model { network, server, algorithm, architecture, classes, bn_mode, local, own: None, mixed: None })
 }
 
 /// Bytes of images, bases and averages: what is left of the user's limit is shared by training and validation. Together, all bases lie

@@ -33,6 +33,12 @@ pub struct RoundMetrics {
     pub robust_validation: Option<WidthMetrics>,
     /// Whether this round's ensemble became the best so far.
     pub best: bool,
+    /// The base that answers for each client after the round, where each has one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_bases: Option<Vec<u32>>,
+    /// Figures of the method's own, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub figures: BTreeMap<String, f64>,
 }
 
 /// Validation accuracy of the first `k` bases mixed.
@@ -116,6 +122,8 @@ mod tests {
             robust_validation: Some(width_metrics(Ratio::ONE, &[("a", None)])),
             validation: vec![width_metrics("1/8".parse().unwrap(), &[("a", Some(1.0 / 7.0))])],
             best: true,
+            own_bases: Some(vec![1, 0]),
+            figures: BTreeMap::from([("moves".into(), 1.0)]),
         };
         let text = serde_json::to_string(&line).unwrap();
         assert!(!text.contains('\n') && text.contains("\"train-loss\":0.333"), "{text}");

@@ -34,7 +34,18 @@ impl Model {
         let part = self.parts(gpu, &[choice.width]).await?.remove(0);
         let count = part.counts()[0] as usize;
         let ensemble = self.ensemble(choice.lambda, &choice.order)?;
-        let all: Vec<u32> = if choice.order.is_empty() { (0..self.server.count).collect() } else { choice.order.clone() };
+        self.check_choice(choice.client.as_ref().map(|(_, name)| name.as_str()))?;
+        let own = self.own.as_ref().zip(choice.client.as_ref()).map(|(own, (client, _))| vec![own[*client as usize]]);
+        if own.is_some() && !choice.order.is_empty() {
+            return Err(Error::Config("order: every client has one base of its own in this model: leave order out".into()));
+        }
+        let all: Vec<u32> = if let Some(own) = own {
+            own
+        } else if choice.order.is_empty() {
+            (0..self.server.count).collect()
+        } else {
+            choice.order.clone()
+        };
         if count > all.len() || all.iter().any(|b| *b >= self.server.count) {
             return Err(Error::Config(format!(
                 "bases {all:?} do not make width {}: name {count} of the {} there are",
@@ -43,13 +54,7 @@ impl Model {
         }
         let order = &all[..count];
         let local = match (&self.local, &choice.client) {
-            (None, None) => None,
-            (None, Some(_)) => {
-                return Err(Error::Config("client: this model has the same batch norms for all clients: leave it out".into()));
-            }
-            (Some(_), None) => {
-                return Err(Error::Config("every client has batch norms of its own in this model: choose one with --client".into()));
-            }
+            (None, _) | (_, None) => None,
             (Some(local), Some((client, _))) => Some((local, *client, local.rows.read(gpu).await?)),
         };
         let bases = part.server().download(gpu, part.network()).await?;
@@ -82,7 +87,10 @@ impl Model {
         let client = choice.client.as_ref().map(|(_, name)| name.clone()).or_else(|| before.and_then(|m| m.client.clone()));
         let mixed = Mixed { width: choice.width, lambda, order, client };
         let base_width = if matches!(part, Part::Corner(_)) { choice.width } else { header.base_width };
-        Ok(Checkpoint { header: Header { bases: count, base_width, state: None, mixed: Some(mixed), ..header.clone() }, tensors })
+        Ok(Checkpoint {
+            header: Header { bases: count, base_width, state: None, own_bases: None, mixed: Some(mixed), ..header.clone() },
+            tensors,
+        })
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Model {
     pub bn_mode: BnMode,
     /// Batch norms of each client's own: kept from training, or with re-estimated statistics.
     pub local: Option<LocalNorms>,
+    /// The base of each client's own, where the same bases do not answer for all.
+    pub own: Option<Vec<u32>>,
     /// Of a model of one width and λ: which.
     pub mixed: Option<Mixed>,
 }
@@ -138,7 +140,7 @@ impl Model {
         let (network, algorithm, architecture) = (header.network()?, header.config.algorithm(), header.config.network.architecture()?);
         let (classes, bn_mode, mixed) = (header.classes, header.bn_mode(), header.mixed.clone());
         let server = Rows::of_bases(gpu, &network, header.bases as u32)?;
-        let mut model = Model { network, server, algorithm, architecture, classes, bn_mode, local: None, mixed };
+        let mut model = Model { network, server, algorithm, architecture, classes, bn_mode, local: None, own: None, mixed };
         model.load_bases(gpu, checkpoint, file)?;
         Ok(model)
     }
@@ -169,6 +171,7 @@ impl Model {
             local.rows.write(gpu, 0, &values);
             self.local = Some(local);
         }
+        self.own.clone_from(&checkpoint.header.own_bases);
         let bases = checkpoint.take_parameters(&wanted_tensors(&self.network), file)?;
         for (base, tensors) in bases.into_iter().enumerate() {
             let named = self.network.tensors.iter().zip(tensors).map(|(spec, t)| (spec.name.clone(), t.data)).collect();
@@ -177,18 +180,40 @@ impl Model {
         Ok(())
     }
 
-    /// Checks that clients which keep batch norms of their own are as many as the data has.
+    /// Whether clients have something of their own in the model: batch norms or a base.
+    pub fn is_personal(&self) -> bool {
+        self.local.is_some() || self.own.is_some()
+    }
+
+    /// Checks that a client is chosen where clients have something of their own, and none where they do not.
+    ///
+    /// # Errors
+    /// [`Error::Config`] saying which.
+    pub fn check_choice(&self, client: Option<&str>) -> Result<()> {
+        let what = if self.own.is_some() { "a base" } else { "batch norms" };
+        match (self.is_personal(), client) {
+            (false, Some(_)) => Err(Error::Config("client: this model has the same parameters for all clients: leave it out".into())),
+            (true, None) => {
+                Err(Error::Config(format!("client: every client has {what} of its own in this model: choose one with --client")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that clients which have batch norms or a base of their own are as many as the data has.
     ///
     /// # Errors
     /// [`Error::Data`] with both numbers.
     pub fn check_clients(&self, clients: usize) -> Result<()> {
-        match &self.local {
-            Some(local) if local.clients as usize != clients => Err(Error::Data(format!(
-                "the model keeps batch norms of {} clients, the data has {clients}: use the data that the run was started with",
-                local.clients
-            ))),
-            _ => Ok(()),
+        let kept = [("batch norms", self.local.as_ref().map(|local| local.clients as usize)), ("bases", self.own.as_ref().map(Vec::len))];
+        for (what, own) in kept {
+            if let Some(own) = own.filter(|own| *own != clients) {
+                return Err(Error::Data(format!(
+                    "the model keeps {what} of {own} clients, the data has {clients}: use the data that the run was started with"
+                )));
+            }
         }
+        Ok(())
     }
 
     /// The bases as a checkpoint holds them.
@@ -255,7 +280,8 @@ impl Model {
 
     /// How the model is validated in training: by running statistics where they are tracked, else by the batch's.
     pub fn validated(&self, lambda: f32) -> Ensemble {
-        Ensemble { order: Vec::new(), running: self.bn_mode == BnMode::Tracked, lambda, local: self.own_norms().cloned() }
+        let running = self.bn_mode == BnMode::Tracked;
+        Ensemble { order: Vec::new(), running, lambda, local: self.own_norms().cloned(), own: self.own.clone() }
     }
 
     /// How the model is used: the same, but by re-estimated statistics in batch-norm mode `post`.
@@ -267,7 +293,7 @@ impl Model {
             return Err(Error::Config("bn-mode = post: the clients' statistics have to be estimated first".into()));
         }
         let running = self.bn_mode != BnMode::Batch;
-        Ok(Ensemble { order: order.to_vec(), running, lambda: lambda as f32, local: self.local.clone() })
+        Ok(Ensemble { order: order.to_vec(), running, lambda: lambda as f32, local: self.local.clone(), own: self.own.clone() })
     }
 
     /// In batch-norm mode `post`, estimates the statistics of every client and base: the mean over [`POST_EPOCHS`] epochs of the
@@ -344,7 +370,8 @@ impl Model {
             check_estimate(gpu, &self.network, &self.server, &images.store, &room, &work, &options)?;
             local = Some(room);
         }
-        let ensemble = Ensemble { order: Vec::new(), running: self.bn_mode != BnMode::Batch, lambda: 0.0, local };
+        let running = self.bn_mode != BnMode::Batch;
+        let ensemble = Ensemble { order: Vec::new(), running, lambda: 0.0, local, own: self.own.clone() };
         for part in self.parts(gpu, &settings.widths).await? {
             let options = settings.evaluation(&part, ensemble.clone(), batches);
             Evaluator::check(gpu, part.network(), part.server(), &images.store, &options)?;
@@ -493,6 +520,9 @@ impl Model {
         settings: &TestSettings,
     ) -> Result<Vec<(u32, f64)>> {
         self.check_lambda(settings.lambda)?;
+        if self.own.is_some() {
+            return Err(Error::Config("order = accuracy: every client has one base of its own in this model: leave order out".into()));
+        }
         let lists: Vec<Vec<u32>> = clients.iter().map(|c| images.validation_indices(c)).collect();
         let list = batches_of_clients(&lists, settings.batch)?;
         let options = EvaluateOptions {

@@ -453,6 +453,8 @@ mod tests {
             robust_validation: None,
             validation: vec![width_metrics(Ratio::ONE, &[("a", Some(0.25))])],
             best: round == 0,
+            own_bases: None,
+            figures: Default::default(),
         };
         (metrics, RoundCost { round, seconds: 1.5, waves: 1, dispatches: 100, submits: 4, together: 1 })
     }

@@ -140,6 +140,8 @@ mod tests {
             validation: vec![width_metrics(Ratio::EIGHTH, &[("mnist", Some(0.25)), ("usps", None)])],
             robust_validation: None,
             best: false,
+            own_bases: None,
+            figures: Default::default(),
         };
         let cost = RoundCost { round: 4, seconds: 2.0, waves: 1, dispatches: 9, submits: 1, together: 1 };
         board.append(&metrics, &cost).unwrap();

@@ -7,8 +7,10 @@
 use super::federation::{Federation, Means, RoundOutcome, Start, taken};
 use super::model::Images;
 use crate::data::Dataset;
-use crate::engine::{Adversarial, GroupSetting, GroupWork, LaneGroups, LocalTraining, Narrower, Rows, Staging, TrainOptions};
-use crate::fl::{Cut, Ratio};
+use crate::engine::{
+    Adversarial, Compared, Distances, GroupSetting, GroupWork, LaneGroups, LocalTraining, Narrower, Rows, Staging, TrainOptions,
+};
+use crate::fl::{Cut, Found, Lane, Ratio, RoundPlan, Stage};
 use crate::gpu::Gpu;
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -121,7 +123,11 @@ impl Training {
         cuts.dedup();
         // What the user allows is for everything: a quarter of what images and bases leave goes to validation.
         let robust = config.lambda_train > 0.0;
-        let share = config.limit().share(taken(images, &model.server, runs.len()), if robust { 4 } else { 6 });
+        let asks_for = |stage| model.algorithm.asks_for(stage, config.rounds);
+        let eighths = if robust || asks_for(Stage::Losses) { 4 } else { 6 };
+        let share = config.limit().share(taken(images, &model.server, runs.len()), eighths);
+        let lanes = asks_for(Stage::FromLanes);
+        let distances = (lanes || asks_for(Stage::FromBases)).then(|| Distances { scope: model.algorithm.scope(), lanes });
         let mut groups = Vec::new();
         let mut most_lanes = 0;
         for cut in &cuts {
@@ -146,7 +152,7 @@ impl Training {
                 narrower: narrower.collect::<Result<_>>()?,
             };
             let (local_norms, limit) = (model.local.clone(), share.split(cuts.len() as u64));
-            let options = TrainOptions { local_norms, limit, ..TrainOptions::new(training, lanes) };
+            let options = TrainOptions { local_norms, distances, limit, ..TrainOptions::new(training, lanes) };
             groups.push(GroupSetting { corner: cut.as_ref().map(|cut| corner(cut.width)).transpose()?, options });
         }
         let lanes = LaneGroups::new(gpu, network, joint.as_ref().unwrap_or(&model.server), &images.store, groups).await?;
@@ -162,30 +168,61 @@ impl Training {
     /// [`Error::Gpu`] for the device's; what goes wrong in one federation is in its own outcome.
     pub(super) async fn round(&mut self, runs: &mut [(usize, &mut Federation)]) -> Result<Vec<Result<RoundOutcome>>> {
         let gpu = runs[0].1.gpu.clone();
-        // The work of all of them, as if they were one federation: its bases are theirs, one federation's after the other's.
-        let mut work = vec![GroupWork { clients: Vec::new(), weights: vec![0.0; self.bases as usize] }; self.cuts.len()];
-        let mut owners = vec![Vec::new(); self.cuts.len()];
-        let mut plans = Vec::new();
-        for (owner, (number, run)) in runs.iter_mut().enumerate() {
-            let (plan, own) = run.plan(&self.cuts)?;
-            let first = self.first[*number];
-            for ((all, owners), mut own) in work.iter_mut().zip(&mut owners).zip(own) {
-                own.clients.iter_mut().flat_map(|c| &mut c.bases).for_each(|(base, _)| *base += first);
-                owners.extend(std::iter::repeat_n(owner, own.clients.len()));
-                all.clients.append(&mut own.clients);
-                all.weights[first as usize..][..own.weights.len()].copy_from_slice(&own.weights);
+        let mut plans = runs.iter_mut().map(|(_, run)| run.plan()).collect::<Result<Vec<_>>>()?;
+        let stages = runs[0].1.model.algorithm.stages(plans[0].round);
+        // Where nothing is found out after the training, a lane is averaged as soon as it is trained.
+        let waits = stages.iter().any(|stage| matches!(stage, Stage::FromBases | Stage::FromLanes));
+        let mut work = Vec::new();
+        let mut dispatches = 0;
+        for stage in stages {
+            match stage {
+                Stage::Losses => {
+                    for ((_, run), plan) in runs.iter_mut().zip(&mut plans) {
+                        let found = run.losses(plan).await?;
+                        run.conclude(found, plan)?;
+                    }
+                }
+                Stage::Train => {
+                    work = self.work(runs, &plans, |lane| lane.base)?;
+                    self.copy_bases(runs, |encoder, joint, first, own| own.copy(encoder, 0..own.count, joint, first));
+                    self.lanes.set_round(plans[0].round as u32);
+                    let rate = plans[0].lr as f32;
+                    match waits {
+                        true => self.lanes.train_only(&gpu, &work, rate, &self.staging, 0)?,
+                        false => {
+                            let server = self.joint.as_ref().unwrap_or(&runs[0].1.model.server);
+                            self.lanes.round(&gpu, server, &work, rate, &self.staging, 0)?;
+                        }
+                    }
+                }
+                Stage::FromBases | Stage::FromLanes => {
+                    let compared = if stage == Stage::FromBases { Compared::WithBases } else { Compared::WithLanes };
+                    let mut rows = self.lanes.distances(&gpu, &work, compared).await?.into_iter();
+                    let mut lane = 0;
+                    for ((number, run), plan) in runs.iter_mut().zip(&mut plans) {
+                        let lanes = plan.lanes.len();
+                        let (start, count) = match stage {
+                            Stage::FromBases => (self.first[*number] as usize, plan.bases),
+                            _ => (lane, lanes),
+                        };
+                        let own = rows.by_ref().take(lanes).map(|row| row[start..start + count].to_vec()).collect();
+                        lane += lanes;
+                        run.conclude(if stage == Stage::FromBases { Found::FromBases(own) } else { Found::FromLanes(own) }, plan)?;
+                    }
+                }
+                Stage::Average => {
+                    if waits {
+                        let into = self.work(runs, &plans, |lane| lane.into)?;
+                        let server = self.joint.as_ref().unwrap_or(&runs[0].1.model.server);
+                        self.lanes.average(&gpu, server, &into)?;
+                    }
+                    dispatches += self.lanes.dispatches;
+                    self.copy_bases(runs, |encoder, joint, first, own| joint.copy(encoder, first..first + own.count, own, 0));
+                }
             }
-            plans.push(plan);
         }
-        let owners = owners.concat();
-
-        self.copy_bases(runs, |encoder, joint, first, own| own.copy(encoder, 0..own.count, joint, first));
-        let server = self.joint.as_ref().unwrap_or(&runs[0].1.model.server);
-        self.lanes.set_round(plans[0].round as u32);
-        self.lanes.round(&gpu, server, &work, plans[0].lr as f32, &self.staging, 0)?;
-        self.copy_bases(runs, |encoder, joint, first, own| joint.copy(encoder, first..first + own.count, own, 0));
         let counters = LaneGroups::staging_bytes(plans.iter().map(|plan| plan.lanes.len() as u32).sum());
-        let (mut dispatches, mut at, mut ends) = (self.lanes.dispatches, counters, Vec::new());
+        let (mut at, mut ends) = (counters, Vec::new());
         for (_, run) in runs.iter_mut() {
             let end = run.submit_end(&self.staging, at)?;
             dispatches += end.dispatches;
@@ -195,6 +232,7 @@ impl Training {
         let bytes = self.staging.read_first(&gpu, at).await?;
 
         let (counters, mut rest) = bytes.split_at(counters as usize);
+        let owners = self.owners(&plans);
         let totals = LaneGroups::totals(&work, counters);
         let (waves, submits, together) = (self.lanes.waves(&work), self.lanes.submits, runs.len());
         let mut outcomes = Vec::new();
@@ -207,6 +245,30 @@ impl Training {
             outcomes.push(metrics.map(|metrics| RoundOutcome { metrics, together, waves, dispatches, submits, trained }));
         }
         Ok(outcomes)
+    }
+
+    /// The work of all of them, as if they were one federation: its bases are theirs, one federation's after the other's. `base` says which
+    /// base of a lane is meant.
+    fn work(&self, runs: &[(usize, &mut Federation)], plans: &[RoundPlan], base: fn(&Lane) -> usize) -> Result<Vec<GroupWork>> {
+        let mut work = vec![GroupWork { clients: Vec::new(), weights: vec![0.0; self.bases as usize] }; self.cuts.len()];
+        for ((number, run), plan) in runs.iter().zip(plans) {
+            let first = self.first[*number];
+            for (all, mut own) in work.iter_mut().zip(run.work(plan, &self.cuts, base)?) {
+                own.clients.iter_mut().flat_map(|c| &mut c.bases).for_each(|(base, _)| *base += first);
+                all.clients.append(&mut own.clients);
+                all.weights[first as usize..][..own.weights.len()].copy_from_slice(&own.weights);
+            }
+        }
+        Ok(work)
+    }
+
+    /// The federation of each client's work, in the order of [`Training::work`]'s groups.
+    fn owners(&self, plans: &[RoundPlan]) -> Vec<usize> {
+        let of_cut = |cut: &Option<Cut>| {
+            let of_plan = |(owner, plan): (usize, &RoundPlan)| vec![owner; plan.clients.iter().filter(|c| c.cut == *cut).count()];
+            plans.iter().enumerate().flat_map(of_plan).collect::<Vec<_>>()
+        };
+        self.cuts.iter().flat_map(of_cut).collect()
     }
 
     /// Submits that the federations' bases are copied to or from the joint ones, where there are any.

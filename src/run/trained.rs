@@ -90,19 +90,13 @@ impl Trained {
         clients
     }
 
-    /// The number of the client of that name, where clients have batch norms of their own; else 0.
+    /// The number of the client of that name, where clients have batch norms or a base of their own; else 0.
     ///
     /// # Errors
     /// [`Error::Config`] where a client has to be named and is not, or the other way round, or there is none of that name.
     pub fn client_of_norms(&self, name: Option<&str>) -> Result<u32> {
-        match (&self.model.local, name) {
-            (None, None) => Ok(0),
-            (Some(_), Some(name)) => client_number(&self.clients, name),
-            (None, Some(_)) => Err(Error::Config("client: this model has the same batch norms for all clients: leave it out".into())),
-            (Some(_), None) => {
-                Err(Error::Config("client: every client has batch norms of its own in this model: choose one with --client".into()))
-            }
-        }
+        self.model.check_choice(name)?;
+        name.map_or(Ok(0), |name| client_number(&self.clients, name))
     }
 
     /// Whether a picture is judged with test images of the model's data, and with which: with batch statistics a network cannot

@@ -10,6 +10,7 @@ mod activations;
 mod bookkeeping;
 mod layers;
 mod residual;
+mod rows;
 mod steps;
 
 pub use activations::{BatchNormCase, BatchNormMixCase, LocalNormsCase, MaxPoolCase, RunningStatisticsCase};
@@ -19,6 +20,7 @@ pub use bookkeeping::{
 };
 pub use layers::{AttackStepCase, ConvCase, Direction, LinearCase};
 pub use residual::{AveragePoolCase, ReluCase, ResidualAddCase};
+pub use rows::DistanceCase;
 
 use crate::Result;
 use crate::gpu::{Active, Gpu, Materials, Program};
@@ -250,6 +252,7 @@ pub fn standard_cases() -> Vec<Box<dyn Case>> {
     let mut cases = layers::standard();
     cases.extend(activations::standard());
     cases.extend(residual::standard());
+    cases.extend(rows::standard());
     cases.extend(bookkeeping::standard());
     cases
 }

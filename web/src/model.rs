@@ -228,7 +228,7 @@ impl Model {
             image: header.image,
             bn_mode: model.bn_mode.to_string(),
             domains: dataset.domains.iter().map(|d| d.name.clone()).collect(),
-            clients: clients.iter().filter(|_| model.local.is_some()).map(|c| c.name.clone()).collect(),
+            clients: clients.iter().filter(|_| model.is_personal()).map(|c| c.name.clone()).collect(),
         })
     }
 

@@ -1,9 +1,10 @@
 //! HeteroFL (Diao, Ding, Tarokh, ICLR 2021) and SHeteroFL (the Split-Mix paper's slimmable variant of it).
 
 use super::registry::Method;
-use super::{Algorithm, Assignment, Composition, Cut, Round, State, Task};
+use super::{Algorithm, Assignment, Composition, Round, State, Task};
 use crate::fl::budget::{Budgets, Ratio};
 use crate::fl::partition::Client;
+use crate::fl::round::Cut;
 use crate::{Error, Result};
 use std::sync::Arc;
 

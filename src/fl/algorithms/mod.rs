@@ -14,7 +14,10 @@ pub mod split_mix;
 
 use super::budget::Ratio;
 use super::partition::Client;
+use super::round::{Cut, RoundPlan};
+use crate::net::Scope;
 use crate::{Error, Result};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// What a client of some budget trains in a round, at most: what it receives and sends back.
@@ -24,15 +27,6 @@ pub struct Task {
     pub bases: usize,
     /// The corner of each that it trains; `None`: all of it.
     pub cut: Option<Cut>,
-}
-
-/// A corner of a network: the first channels of every layer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cut {
-    /// Its width, as a fraction of the full network.
-    pub width: Ratio,
-    /// Widths of the corners of it that are trained in the same steps, gradients added; ascending.
-    pub narrower: Vec<Ratio>,
 }
 
 /// What an algorithm keeps from round to round besides parameters. Checkpoints save it as it is; nobody else reads it.
@@ -48,6 +42,32 @@ pub struct Round {
     pub number: usize,
     /// Training images of all clients that can train.
     pub images: usize,
+}
+
+/// A stage of a round: what is done with all lanes at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Before training, the mean loss of every base on each participant's training images: [`Found::Losses`].
+    Losses,
+    /// Local training of all lanes.
+    Train,
+    /// Squared distances of the trained lanes from the bases as the round began with them: [`Found::FromBases`].
+    FromBases,
+    /// Squared distances of the trained lanes from each other: [`Found::FromLanes`].
+    FromLanes,
+    /// The average of every base, over the lanes that the plan averages into it.
+    Average,
+}
+
+/// What a stage found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found {
+    /// Mean losses, `[client of the plan][base]`.
+    Losses(Vec<Vec<f64>>),
+    /// Squared distances, `[lane of the plan][base]`.
+    FromBases(Vec<Vec<f64>>),
+    /// Squared distances, `[lane of the plan][lane of the plan]`.
+    FromLanes(Vec<Vec<f64>>),
 }
 
 impl Round {
@@ -98,11 +118,11 @@ pub trait Algorithm: fmt::Debug + Send + Sync {
     /// [`crate::Error::Config`] where the budget is too small for any.
     fn task(&self, budget: Ratio) -> Result<Task>;
 
-    /// The state before the first round. By default an empty one.
+    /// The state before the first round, with so many clients. By default an empty one.
     ///
     /// # Errors
     /// As [`Algorithm::bases`].
-    fn start(&self) -> Result<State> {
+    fn start(&self, _seed: u64, _clients: usize) -> Result<State> {
         Ok(State::new())
     }
 
@@ -125,6 +145,47 @@ pub trait Algorithm: fmt::Debug + Send + Sync {
     fn assign(&self, client: &Client, round: &Round, _state: &mut State) -> Result<Assignment> {
         let task = self.task(client.budget)?;
         Ok(Assignment { bases: (0..task.bases).collect(), cut: task.cut, weight: round.share(client) })
+    }
+
+    /// What a round consists of, in order: training once, the average after it, and what is to be found out before either. By default
+    /// training, then the average.
+    fn stages(&self, _round: usize) -> Vec<Stage> {
+        vec![Stage::Train, Stage::Average]
+    }
+
+    /// Whether one of a run's rounds has that stage.
+    fn asks_for(&self, stage: Stage, rounds: usize) -> bool {
+        (0..rounds).any(|round| self.stages(round).contains(&stage))
+    }
+
+    /// Of which values distances are.
+    fn scope(&self) -> Scope {
+        Scope::All
+    }
+
+    /// Draws conclusions from what a stage found: before training it may change which bases clients train
+    /// ([`super::ClientPlan::bases`]), before the average which bases their lanes are averaged into
+    /// ([`super::ClientPlan::into`]).
+    ///
+    /// # Errors
+    /// [`crate::Error::Config`] where nothing can be concluded, with what helps.
+    fn after(&self, _found: Found, _plan: &mut RoundPlan, _state: &mut State) -> Result<()> {
+        Ok(())
+    }
+
+    /// The base that answers for each client, where each has one of its own; `None`: the same bases answer for all.
+    fn own_bases(&self, _state: &State) -> Option<Vec<u32>> {
+        None
+    }
+
+    /// Figures of the last round for metrics and reports, by their names.
+    fn figures(&self, _state: &State) -> BTreeMap<String, f64> {
+        BTreeMap::new()
+    }
+
+    /// Whether all bases start with the same values, those of the first.
+    fn shares_start(&self) -> bool {
+        false
     }
 
     /// What a model of that width is made of.

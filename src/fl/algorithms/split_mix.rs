@@ -47,7 +47,7 @@ impl Algorithm for SplitMix {
     }
 
     /// The deck.
-    fn start(&self) -> Result<State> {
+    fn start(&self, _seed: u64, _clients: usize) -> Result<State> {
         Ok(Deck::new(self.bases()?)?.to_state())
     }
 
