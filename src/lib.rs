@@ -34,5 +34,6 @@ pub mod plan;
 #[cfg(feature = "native")]
 pub mod report;
 pub mod run;
+mod text;
 pub mod verify;
 pub use error::{Error, Result, camel_case};

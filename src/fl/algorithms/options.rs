@@ -1,7 +1,7 @@
 //! Options that belong to a method alone: it declares them in its own file, and files, flags and checkpoints read and write them from there.
 
 use super::registry::METHODS;
-use crate::error::one_of;
+use crate::text::one_of;
 use crate::{Error, Result};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};

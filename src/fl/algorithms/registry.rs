@@ -2,10 +2,9 @@
 
 use super::options::{MethodOption, OwnOptions};
 use super::{Algorithm, fed_avg, hetero_fl, split_mix};
-use crate::error::{all_of, one_of};
 use crate::fl::budget::{Budgets, Ratio};
+use crate::text::{all_of, one_of, written_as_text};
 use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
@@ -84,9 +83,10 @@ pub fn help() -> String {
 }
 
 /// One of [`METHODS`], by its name.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy)]
 pub struct MethodName(&'static Method);
+
+written_as_text!(MethodName);
 
 impl Default for MethodName {
     fn default() -> MethodName {
@@ -129,19 +129,6 @@ impl FromStr for MethodName {
         let found = METHODS.iter().find(|method| method.name.eq_ignore_ascii_case(text));
         let unknown = || Error::Config(format!("\"{text}\" is not a training method: choose {}", one_of(&names(|_| true))));
         found.map(|method| MethodName(method)).ok_or_else(unknown)
-    }
-}
-
-impl TryFrom<String> for MethodName {
-    type Error = Error;
-    fn try_from(text: String) -> Result<MethodName> {
-        text.parse()
-    }
-}
-
-impl From<MethodName> for String {
-    fn from(method: MethodName) -> String {
-        method.name.into()
     }
 }
 

@@ -1,8 +1,8 @@
 //! The types of options' values: how each is written in files and on the command line.
 
-use crate::error::one_of;
 use crate::fl::Ratio;
 use crate::net::Architecture;
+use crate::text::{names, written_as_text};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -21,14 +21,15 @@ pub type Widths = List<Ratio>;
 pub type Stages = List<Stage>;
 
 /// How far a run had come when its number of rounds was raised; text in files and on the command line, as 18/30.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stage {
     /// Rounds trained until then, at least 1.
     pub trained: usize,
     /// Number of rounds that the run was to have until then.
     pub planned: usize,
 }
+
+written_as_text!(Stage);
 
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,19 +50,6 @@ impl FromStr for Stage {
     }
 }
 
-impl TryFrom<String> for Stage {
-    type Error = Error;
-    fn try_from(text: String) -> Result<Stage> {
-        text.parse()
-    }
-}
-
-impl From<Stage> for String {
-    fn from(stage: Stage) -> String {
-        stage.to_string()
-    }
-}
-
 impl<T: fmt::Display> fmt::Display for List<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0.iter().map(T::to_string).collect::<Vec<_>>().join(","))
@@ -74,49 +62,6 @@ impl<T: FromStr> FromStr for List<T> {
         let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
         Ok(List(parts.map(str::parse).collect::<std::result::Result<_, _>>()?))
     }
-}
-
-/// An enumeration of names: text in files and on the command line, with an error that lists the names.
-macro_rules! names {
-    ($(#[$meta:meta])* $name:ident, $what:literal { $( $(#[$variant_meta:meta])* $variant:ident = $text:literal, )+ }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub enum $name { $( $(#[$variant_meta])* $variant, )+ }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(match self { $( $name::$variant => $text, )+ })
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = Error;
-            /// In any letter case.
-            ///
-            /// # Errors
-            /// [`Error::Config`] listing the names.
-            fn from_str(text: &str) -> Result<$name> {
-                match text.to_ascii_lowercase().as_str() {
-                    $( $text => Ok($name::$variant), )+
-                    _ => Err(Error::Config(format!("\"{text}\" is not {}: choose {}", $what, one_of(&[$( $text ),+])))),
-                }
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = Error;
-            fn try_from(text: String) -> Result<$name> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(name: $name) -> String {
-                name.to_string()
-            }
-        }
-    };
 }
 
 names! {
@@ -220,6 +165,8 @@ impl FromStr for NetworkChoice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub u64);
 
+written_as_text!(ByteSize);
+
 const UNITS: [(&str, u64); 7] =
     [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1000), ("B", 1)];
 
@@ -248,18 +195,6 @@ impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, factor) = UNITS.into_iter().find(|(_, factor)| self.0.is_multiple_of(*factor)).unwrap_or(("B", 1));
         write!(f, "{}{unit}", self.0 / factor)
-    }
-}
-
-impl Serialize for ByteSize {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for ByteSize {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<ByteSize, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
     }
 }
 

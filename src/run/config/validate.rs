@@ -32,22 +32,17 @@ impl TrainConfig {
         for (index, domain) in domains.iter().enumerate() {
             check(!domains[..index].contains(domain), "domains", domain, "this domain is named twice")?;
         }
-        match (self.data, &self.data_dir) {
-            (DataSource::Directory, None) => {
-                return Err(Error::Config("data = directory: name the folder with data-dir".into()));
+        let places =
+            [(DataSource::Directory, "folder", "data-dir", &self.data_dir), (DataSource::Csv, "file", "clients-file", &self.clients_file)];
+        for (source, what, key, place) in places {
+            match place {
+                None if self.data == source => return Err(Error::Config(format!("data = {source}: name the {what} with {key}"))),
+                Some(place) if self.data != source => {
+                    let what = format!("it is read with data = {source} only: set that, or leave {key} out");
+                    check(false, key, place.display(), &what)?;
+                }
+                _ => {}
             }
-            (DataSource::Embedded | DataSource::Csv, Some(folder)) => {
-                let what = "it is read with data = directory only: set that, or leave data-dir out";
-                check(false, "data-dir", folder.display(), what)?;
-            }
-            _ => {}
-        }
-        match (self.data, &self.clients_file) {
-            (DataSource::Csv, None) => return Err(Error::Config("data = csv: name the file with clients-file".into())),
-            (DataSource::Embedded | DataSource::Directory, Some(file)) => {
-                check(false, "clients-file", file.display(), "it is read with data = csv only: set that, or leave clients-file out")?;
-            }
-            _ => {}
         }
         if self.data == DataSource::Csv {
             let (own, default) = (self.as_object()?, TrainConfig::default().as_object()?);
