@@ -117,31 +117,25 @@ impl MethodOption {
 
     /// The key in files; with two hyphens, the flag.
     pub fn key(&self) -> &'static str {
-        match self {
-            MethodOption::Whole(option) => option.key,
-            MethodOption::Number(option) => option.key,
-            MethodOption::Choice(option) => option.key,
-            MethodOption::Switch(option) => option.key,
-        }
+        self.parts().0
     }
 
     /// What it means.
     pub fn help(&self) -> &'static str {
-        match self {
-            MethodOption::Whole(option) => option.help,
-            MethodOption::Number(option) => option.help,
-            MethodOption::Choice(option) => option.help,
-            MethodOption::Switch(option) => option.help,
-        }
+        self.parts().1
     }
 
     /// The value when it is not given.
     pub fn default(&self) -> Value {
+        self.parts().2
+    }
+
+    fn parts(&self) -> (&'static str, &'static str, Value) {
         match self {
-            MethodOption::Whole(option) => Value::Whole(option.default),
-            MethodOption::Number(option) => Value::Number(option.default),
-            MethodOption::Choice(option) => Value::Name(option.default),
-            MethodOption::Switch(option) => Value::Switch(option.default),
+            MethodOption::Whole(o) => (o.key, o.help, Value::Whole(o.default)),
+            MethodOption::Number(o) => (o.key, o.help, Value::Number(o.default)),
+            MethodOption::Choice(o) => (o.key, o.help, Value::Name(o.default)),
+            MethodOption::Switch(o) => (o.key, o.help, Value::Switch(o.default)),
         }
     }
 

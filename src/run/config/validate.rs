@@ -2,9 +2,15 @@
 
 use super::about::check;
 use super::*;
+use std::fmt;
 
 /// Options that deal images and that a configuration with a file of clients may have, with a warning: runs of earlier versions may.
 const DEALT_BY_FILE: [&str; 2] = ["clients-per-domain", "smallest-share"];
+
+fn each_once<T: PartialEq + fmt::Display>(key: &str, list: &[T], what: &str) -> Result<()> {
+    let twice = list.iter().enumerate().find(|(index, item)| list[..*index].contains(item));
+    twice.map_or(Ok(()), |(_, item)| check(false, key, item, what))
+}
 
 impl TrainConfig {
     /// Checks every option and every combination, and makes the configuration say what will be done: FedAvg has
@@ -28,10 +34,8 @@ impl TrainConfig {
             let what = "with bn-mode = post every client already has its own statistics; choose tracked or batch";
             check(!self.local_bn, "local-bn", self.local_bn, what)?;
         }
-        let domains = &self.domains.0;
-        for (index, domain) in domains.iter().enumerate() {
-            check(!domains[..index].contains(domain), "domains", domain, "this domain is named twice")?;
-        }
+        each_once("domains", &self.domains.0, "this domain is named twice")?;
+        each_once("widths", &self.widths.0, "this width is there twice: leave one out")?;
         let places =
             [(DataSource::Directory, "folder", "data-dir", &self.data_dir), (DataSource::Csv, "file", "clients-file", &self.clients_file)];
         for (source, what, key, place) in places {
@@ -50,9 +54,6 @@ impl TrainConfig {
             for key in TrainConfig::keys().iter().filter(|key| dealt(key) && own.get(*key) != default.get(*key)) {
                 check(false, key, plain(own.get(key)), "the clients file says who has which images: leave it out")?;
             }
-        }
-        for (index, width) in self.widths.0.iter().enumerate() {
-            check(!self.widths.0[..index].contains(width), "widths", width, "this width is there twice: leave one out")?;
         }
         self.test_split(self.scheme()?)?;
         let stages = self.stages();
@@ -142,13 +143,12 @@ impl TrainConfig {
                  makes up for that; switch rescale-layer off (hetero-fl and shetero-fl need a batch norm there)"
             ));
         }
-        let unused = "it has no effect";
         let default = TrainConfig::default();
         if self.lambda_train == 0.0 && self.train_attack != default.train_attack {
-            warnings.push(format!("train-attack = {}: {unused} while lambda-train is 0", self.train_attack));
+            warnings.push(format!("train-attack = {}: it has no effect while lambda-train is 0", self.train_attack));
         }
         if self.optimizer == OptimizerName::Adam && self.momentum != default.momentum {
-            warnings.push(format!("momentum = {}: {unused} with adam", self.momentum));
+            warnings.push(format!("momentum = {}: it has no effect with adam", self.momentum));
         }
         warnings.extend(self.unused_dealing());
         warnings.extend(self.unused_by_method());
@@ -168,19 +168,18 @@ impl TrainConfig {
     /// Options about the images and their clients that have no effect with the others.
     pub fn unused_dealing(&self) -> Vec<String> {
         let (default, csv) = (TrainConfig::default(), self.data == DataSource::Csv);
-        let share = self.smallest_share;
         let mut unused = Vec::new();
+        let mut add = |key: &str, own: &dyn fmt::Display, why: &str| unused.push(format!("{key} = {own} has no effect: {why}"));
+        let by_file = "the clients file says who has which images";
         if csv && self.clients_per_domain != default.clients_per_domain {
-            unused.push(("clients-per-domain", self.clients_per_domain, "the clients file says who has which images"));
+            add("clients-per-domain", &self.clients_per_domain, by_file);
         }
-        if csv && share != default.smallest_share {
-            unused.push(("smallest-share", share, "the clients file says who has which images"));
-        } else if share != default.smallest_share && !self.equal_steps() {
-            unused.push(("smallest-share", share, "it is for partition = dirichlet or sizes, and for classes with dirichlet"));
+        if self.smallest_share != default.smallest_share && (csv || !self.equal_steps()) {
+            let by_partition = "it is for partition = dirichlet or sizes, and for classes with dirichlet";
+            add("smallest-share", &self.smallest_share, if csv { by_file } else { by_partition });
         }
-        let mut unused: Vec<String> = unused.into_iter().map(|(key, own, why)| format!("{key} = {own} has no effect: {why}")).collect();
         if self.data == DataSource::Embedded && self.test_ratio != default.test_ratio {
-            unused.push(format!("test-ratio = {} has no effect: the images inside the program have a test split", self.test_ratio));
+            add("test-ratio", &self.test_ratio, "the images inside the program have a test split");
         }
         if self.consistent_test_classes && !matches!(self.scheme(), Ok(Scheme::Classes { .. })) {
             unused.push("consistent-test-classes has no effect without partition = classes; test-partition = own is for all".into());
