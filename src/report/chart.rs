@@ -4,7 +4,7 @@ use crate::{Error, Result};
 use plotters::prelude::*;
 
 /// Colours of the series; further ones repeat, with shorter and shorter dashes. Distinguishable without red against green, on white and on black.
-const COLOURS: [RGBColor; 7] = [
+pub(super) const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 125, 196),
     RGBColor(224, 149, 0),
     RGBColor(0, 158, 115),

@@ -5,14 +5,16 @@
 
 mod chart;
 mod classes;
+mod own_bases;
 mod page;
 
 pub use chart::{Chart, Point, Scale, Series};
 pub use classes::class_picture;
+pub use own_bases::own_bases_picture;
 pub use page::{grid_page, page};
 
 use crate::data::ClientRow;
-use crate::fl::{Composition, Ratio, batches::mean_steps};
+use crate::fl::{Composition, Ratio, Stage, batches::mean_steps};
 use crate::net::{Network, TensorKind};
 use crate::run::robust::GridPoint;
 use crate::run::run_dir::{BEST, CONFIG, METRICS, folder_of, read_checkpoint};
@@ -82,6 +84,17 @@ pub struct Size {
     /// Parameters of the model, running statistics apart.
     pub parameters: u64,
     /// Multiply–adds of one image's forward.
+    pub macs: u64,
+}
+
+/// What a round costs a client, on average.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct RoundCost {
+    /// Parameters that it receives, running statistics among them.
+    pub received: u64,
+    /// Parameters that it sends.
+    pub sent: u64,
+    /// Multiply–adds of its training, and of choosing what to train.
     pub macs: u64,
 }
 
@@ -200,17 +213,17 @@ impl Run {
         Ok(Size { parameters: bases * network.parameters(), macs: bases * network.macs() })
     }
 
-    /// Mean over the clients that train of the parameters that one sends in a round (it receives as many), and of the multiply–adds
-    /// that it computes: forward and both directions of backward of every step, and those of the attack in adversarial training. None
-    /// where the run's folder tells of no such client.
+    /// Mean over the clients that train of the parameters that one receives and sends in a round, and of the multiply–adds that it computes:
+    /// forward and both directions of backward of every step, those of the attack in adversarial training, and a forward of every base
+    /// for a client that chooses among them. None if the run's folder names no such client.
     ///
     /// # Errors
     /// As [`Run::size`].
-    pub fn round_cost(&self) -> Result<Option<Size>> {
+    pub fn round_cost(&self) -> Result<Option<RoundCost>> {
         self.clients.as_ref().map_or(Ok(None), |clients| self.cost_among(clients).map_err(|e| self.named(e)))
     }
 
-    fn cost_among(&self, clients: &Clients) -> Result<Option<Size>> {
+    fn cost_among(&self, clients: &Clients) -> Result<Option<RoundCost>> {
         let c = &self.config;
         let algorithm = c.algorithm();
         let sizes = clients.rows.iter().map(|row| row.train.iter().sum::<usize>());
@@ -219,7 +232,9 @@ impl Run {
         let steps = c.equal_steps().then(|| mean_steps(able.iter().map(|(images, _)| *images), c.local_epochs, c.batch_size));
         let passes = 3 * (u64::from(c.lambda_train < 1.0) + u64::from(c.lambda_train > 0.0));
         let attack = if c.lambda_train > 0.0 { 2 * u64::from(c.train_attack.steps()) } else { 0 };
-        let (mut parameters, mut macs) = (0, 0);
+        // Losses of all bases are of all of them received, and a forward of each.
+        let tried = if algorithm.asks_for(Stage::Losses, 1) { Some(algorithm.bases()? as u64) } else { None };
+        let (mut received, mut sent, mut macs) = (0, 0, 0);
         for (images, budget) in &able {
             let task = algorithm.task(*budget)?;
             let network = |width| -> Result<Network> { Ok(c.network_of(width, self.classes)?.with_norms(c.norms())) };
@@ -227,7 +242,10 @@ impl Run {
             // Batch norms that stay with a client are not sent.
             let values = |of: fn(TensorKind) -> bool| trained.tensors.iter().filter(|t| of(t.kind)).map(|t| t.len() as u64).sum::<u64>();
             let kept = if c.local_bn { values(|k| k.is_norm()) } else { 0 };
-            parameters += task.bases as u64 * (trained.parameters() + values(|k| k.is_statistic()) - kept);
+            let base = trained.parameters() + values(|k| k.is_statistic()) - kept;
+            sent += task.bases as u64 * base;
+            received += tried.unwrap_or(task.bases as u64) * base;
+            macs += tried.unwrap_or(0) * *images as u64 * trained.macs();
             let mut of_image = trained.macs();
             for width in task.cut.iter().flat_map(|cut| &cut.narrower) {
                 of_image += network(*width)?.macs();
@@ -236,7 +254,8 @@ impl Run {
             macs += task.bases as u64 * images as u64 * (passes + attack) * of_image;
         }
         let mean = |sum: u64| sum.checked_div(able.len() as u64);
-        Ok(mean(parameters).zip(mean(macs)).map(|(parameters, macs)| Size { parameters, macs }))
+        let means = mean(received).zip(mean(sent)).zip(mean(macs));
+        Ok(means.map(|((received, sent), macs)| RoundCost { received, sent, macs }))
     }
 }
 
@@ -443,6 +462,12 @@ impl Group {
         self.by_round(|m| Some(m.train_loss))
     }
 
+    /// Figures of the method's own after each round, by their names.
+    pub fn figures(&self) -> BTreeMap<String, Vec<(usize, Spread)>> {
+        let names: BTreeSet<&String> = self.runs.iter().flat_map(|r| &r.metrics).flat_map(|m| m.figures.keys()).collect();
+        names.into_iter().map(|name| (name.clone(), self.by_round(|m| m.figures.get(name).copied()))).collect()
+    }
+
     fn by_round(&self, value: impl Fn(&RoundMetrics) -> Option<f64>) -> Vec<(usize, Spread)> {
         let mut rounds: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
         for m in self.runs.iter().flat_map(|r| &r.metrics) {
@@ -615,7 +640,8 @@ mod tests {
         let base = mix.runs[0].config.network_of(Ratio::EIGHTH, 2).unwrap();
         assert_eq!(mix.runs[0].size(Ratio::ONE).unwrap(), Size { parameters: 8 * base.parameters(), macs: 8 * base.macs() });
         let cost = mix.runs[0].round_cost().unwrap().unwrap();
-        assert_eq!(cost, Size { parameters: 15 * base.parameters() / 4, macs: 15 * 100 * 3 * base.macs() / 4 });
+        let sent = 15 * base.parameters() / 4;
+        assert_eq!(cost, RoundCost { received: sent, sent, macs: 15 * 100 * 3 * base.macs() / 4 });
         // A page of one group has a curve a width.
         let alone = page(&all[2..]).unwrap();
         assert!(alone.contains("2 runs in 1 group. Accuracies are in %, means over the clients and over seeds, ± the standard deviation"));
@@ -659,17 +685,17 @@ mod tests {
         let (hetero, slimmable) = (of("hetero-fl"), of("shetero-fl"));
         let width = |w: &str| w.parse().unwrap();
         assert_eq!(hetero.size(width("1/4")).unwrap(), Size { parameters: networks[1].parameters(), macs: networks[1].macs() });
-        let parameters = networks.iter().map(Network::parameters).sum::<u64>() / 4;
+        let sent = networks.iter().map(Network::parameters).sum::<u64>() / 4;
         let macs = |times: [u64; 4]| networks.iter().zip(times).map(|(n, t)| t * 100 * 3 * n.macs()).sum::<u64>() / 4;
-        assert_eq!(hetero.round_cost().unwrap().unwrap(), Size { parameters, macs: macs([1; 4]) });
+        assert_eq!(hetero.round_cost().unwrap().unwrap(), RoundCost { received: sent, sent, macs: macs([1; 4]) });
         // All four clients train the narrowest, one of them the widest.
-        assert_eq!(slimmable.round_cost().unwrap().unwrap(), Size { parameters, macs: macs([4, 3, 2, 1]) });
+        assert_eq!(slimmable.round_cost().unwrap().unwrap(), RoundCost { received: sent, sent, macs: macs([4, 3, 2, 1]) });
     }
 
     #[test]
     fn only_clients_that_train_cost_and_all_take_the_same_steps_where_their_sizes_differ() {
-        let cost = |dirichlet, sizes: [usize; 5]| {
-            let config = TrainConfig { method: "fedavg".parse().unwrap(), dirichlet, local_epochs: 2, ..TrainConfig::default() };
+        let cost_of = |method: &str, dirichlet, sizes: [usize; 5]| {
+            let config = TrainConfig { method: method.parse().unwrap(), dirichlet, local_epochs: 2, ..TrainConfig::default() };
             let row = |images| ClientRow {
                 name: String::new(),
                 domain: "mnist".into(),
@@ -682,8 +708,10 @@ mod tests {
             let config = config.validate().unwrap();
             Run { path: PathBuf::new(), config, metrics: vec![], test: None, grid: None, clients, classes: 10 }.round_cost().unwrap()
         };
+        let cost = |dirichlet, sizes| cost_of("fedavg", dirichlet, sizes);
         let network = TrainConfig::default().network_of(Ratio::ONE, 10).unwrap();
-        let of = |images: u64| Some(Size { parameters: network.parameters(), macs: images * 3 * network.macs() });
+        let (sent, macs) = (network.parameters(), network.macs());
+        let of = |images: u64| Some(RoundCost { received: sent, sent, macs: images * 3 * macs });
         let sizes = [70, 40, 10, 1, 0];
         assert_eq!(cost(None, sizes), of(2 * (70 + 40 + 10) / 3));
         // Full batches of 16: 4, 2 and 0 in each of two passes, so four steps for everyone, the last one's of all its images.

@@ -1,6 +1,6 @@
 //! Pages of results. They need no network and are readable in light and dark.
 
-use super::{Chart, Clients, Grid, Group, Point, Run, Scale, Series, Spread, class_picture, plural, robustness_chart};
+use super::{Chart, Clients, Grid, Group, Point, Run, Scale, Series, Spread, class_picture, own_bases_picture, plural, robustness_chart};
 use crate::Result;
 use crate::fl::Ratio;
 use crate::run::config::TrainConfig;
@@ -124,13 +124,14 @@ pub fn page(groups: &[Group]) -> Result<String> {
         @for chart in against_size(groups)? { (PreEscaped(chart.svg()?)) }
         (table(&sizes(groups, &widths)?))
         h2 { "What a round costs a client" }
-        p { "Means over the clients that train: parameters that one sends (it receives as many), and multiply–adds of its training: forward and \
-            both directions of backward, and in adversarial training those of the attacks." }
+        p { "Means over the clients that train: parameters that one receives and sends, and multiply–adds of its training: forward and both \
+            directions of backward, in adversarial training those of the attacks, and where it chooses among bases a forward of each." }
         (costs(groups)?)
         @for group in groups.iter().filter(|g| !g.grid().is_empty()) {
             h2 { "Robustness: " (group.name) }
             (robustness(group)?)
         }
+        (of_method(groups)?)
         h2 { "Clients" }
         (clients(groups)?)
         h2 { "Runs" }
@@ -246,11 +247,11 @@ fn sizes(groups: &[Group], widths: &[Ratio]) -> Result<Vec<Vec<String>>> {
 }
 
 fn costs(groups: &[Group]) -> Result<Markup> {
-    let mut rows = vec![["", "parameters sent", "multiply–adds"].map(String::from).to_vec()];
+    let mut rows = vec![["", "parameters received", "sent", "multiply–adds"].map(String::from).to_vec()];
     for group in groups {
         let cost = match group.runs[0].round_cost()? {
-            Some(cost) => [cost.parameters, cost.macs].map(grouped),
-            None => ["–".to_string(), "–".to_string()],
+            Some(cost) => [cost.received, cost.sent, cost.macs].map(grouped),
+            None => ["–"; 3].map(String::from),
         };
         rows.push([group.name.clone()].into_iter().chain(cost).collect());
     }
@@ -258,6 +259,28 @@ fn costs(groups: &[Group]) -> Result<Markup> {
     Ok(html! {
         (table(&rows))
         @if unknown { p { "–: the run's folder does not say who its clients are (it has no " (super::CLIENTS) ")." } }
+    })
+}
+
+/// What a method reports of itself: its figures against rounds, and who has which base.
+fn of_method(groups: &[Group]) -> Result<Markup> {
+    let mut figures: BTreeMap<String, Vec<Series>> = BTreeMap::new();
+    for group in groups {
+        for (name, values) in group.figures() {
+            figures.entry(name).or_default().push(against_rounds(group.name.clone(), values, 1.0));
+        }
+    }
+    let chart = |(name, series)| Chart { x: "rounds".into(), y: name, scale: Scale::Whole, series }.svg();
+    let charts = figures.into_iter().map(chart).collect::<Result<Vec<_>>>()?;
+    let mut pictures = Vec::new();
+    for group in groups {
+        pictures.extend(own_bases_picture(&group.runs[0])?.map(|picture| (&group.name, picture)));
+    }
+    Ok(html! {
+        @if !charts.is_empty() { h2 { "The method's own figures against rounds" } }
+        @for chart in &charts { (PreEscaped(chart)) }
+        @if !pictures.is_empty() { h2 { "The base of each client after each round" } }
+        @for (name, picture) in &pictures { p { (name) ", first seed." } (PreEscaped(picture)) }
     })
 }
 

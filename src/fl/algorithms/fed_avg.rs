@@ -1,9 +1,9 @@
 //! Federated averaging (McMahan et al., AISTATS 2017) at one width: one base that every client trains.
 
+use super::Algorithm;
 use super::registry::Method;
-use super::{Algorithm, Composition, Task};
+use crate::Result;
 use crate::fl::budget::Ratio;
-use crate::{Error, Result};
 use std::sync::Arc;
 
 /// One network of one width. With batch norms that stay with the clients it is FedBN, with the proximal term FedProx.
@@ -20,25 +20,6 @@ impl Algorithm for FedAvg {
 
     fn base_width(&self) -> Ratio {
         self.width
-    }
-
-    fn budgets(&self, clients: usize) -> Vec<Ratio> {
-        vec![self.width; clients]
-    }
-
-    fn task(&self, _budget: Ratio) -> Result<Task> {
-        Ok(Task { bases: 1, cut: None })
-    }
-
-    fn model(&self, width: Ratio) -> Result<Composition> {
-        if width != self.width {
-            return Err(Error::Config(format!("there is no width {width}: the network has width {}", self.width)));
-        }
-        Ok(Composition::Mix(1))
-    }
-
-    fn widths(&self) -> Result<Vec<Ratio>> {
-        Ok(vec![self.width])
     }
 }
 
@@ -57,6 +38,7 @@ pub const METHOD: Method = Method {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fl::Composition;
 
     #[test]
     fn it_is_an_ensemble_of_one() {

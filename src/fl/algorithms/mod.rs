@@ -109,14 +109,18 @@ pub trait Algorithm: fmt::Debug + Send + Sync {
     /// Width of each of them, as a fraction of the full network.
     fn base_width(&self) -> Ratio;
 
-    /// Largest width that each of so many clients can train, in client order.
-    fn budgets(&self, clients: usize) -> Vec<Ratio>;
+    /// Largest width that each of so many clients can train, in client order. By default that of a base.
+    fn budgets(&self, clients: usize) -> Vec<Ratio> {
+        vec![self.base_width(); clients]
+    }
 
-    /// The most that a client of that budget trains in a round. Memory is planned by it.
+    /// The most that a client of that budget trains in a round. Memory is planned by it. By default one base.
     ///
     /// # Errors
     /// [`crate::Error::Config`] where the budget is too small for any.
-    fn task(&self, budget: Ratio) -> Result<Task>;
+    fn task(&self, _budget: Ratio) -> Result<Task> {
+        Ok(Task { bases: 1, cut: None })
+    }
 
     /// The state before the first round, with so many clients. By default an empty one.
     ///
@@ -188,23 +192,31 @@ pub trait Algorithm: fmt::Debug + Send + Sync {
         false
     }
 
-    /// What a model of that width is made of.
+    /// What a model of that width is made of. By default there is one width, that of a base.
     ///
     /// # Errors
     /// [`crate::Error::Config`] for a width that there is not, naming those there are.
-    fn model(&self, width: Ratio) -> Result<Composition>;
+    fn model(&self, width: Ratio) -> Result<Composition> {
+        let own = self.base_width();
+        match width == own {
+            true => Ok(Composition::Mix(1)),
+            false => Err(Error::Config(format!("there is no width {width}: the network has width {own}"))),
+        }
+    }
 
-    /// The widths that are tested when none are asked for; ascending.
+    /// The widths that are tested when none are asked for; ascending. By default the only one.
     ///
     /// # Errors
     /// As [`Algorithm::task`].
-    fn widths(&self) -> Result<Vec<Ratio>>;
+    fn widths(&self) -> Result<Vec<Ratio>> {
+        Ok(vec![self.base_width()])
+    }
 
     /// The largest width of a model.
     ///
     /// # Errors
     /// As [`Algorithm::bases`].
     fn full_width(&self) -> Result<Ratio> {
-        self.base_width().times(self.bases()?)
+        Ok(self.base_width())
     }
 }

@@ -67,6 +67,10 @@ impl Algorithm for SplitMix {
         Ok(Assignment { bases, cut: None, weight: round.share(client) })
     }
 
+    fn full_width(&self) -> Result<Ratio> {
+        self.base_width.times(self.bases()?)
+    }
+
     fn model(&self, width: Ratio) -> Result<Composition> {
         let (unit, full) = (self.base_width, self.full_width()?);
         let count = width.floor_div(unit);
