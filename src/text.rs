@@ -40,7 +40,10 @@ macro_rules! names {
             fn from_str(text: &str) -> $crate::Result<$name> {
                 match text.to_ascii_lowercase().as_str() {
                     $( $text => Ok($name::$variant), )+
-                    _ => Err($crate::Error::Config(format!("\"{text}\" is not {}: choose {}", $what, $crate::text::one_of(&[$( $text ),+])))),
+                    _ => {
+                        let names = $crate::text::one_of(&[$( $text ),+]);
+                        Err($crate::Error::Config(format!("\"{text}\" is not {}: choose {names}", $what)))
+                    }
                 }
             }
         }

@@ -134,7 +134,9 @@ impl Run {
     pub fn read(path: &Path) -> Result<Run> {
         let file = path.join(CONFIG);
         let text = read_text(&file, "cannot read")?;
-        let config = TrainConfig::from_toml(&text, &file)?;
+        let mut config = TrainConfig::from_toml(&text, &file)?;
+        // A run of an earlier version may lack options that its method has got since.
+        config.own.complete(config.method.options).map_err(|e| Error::Data(format!("{}: {e}", file.display())))?;
         if toml::from_str::<toml::Table>(&text).is_ok_and(|options| options.is_empty()) {
             return Err(Error::Data(format!("{}: it has no options, and train writes all of them: this file is damaged", file.display())));
         }
@@ -769,6 +771,12 @@ mod tests {
         let all = groups(Run::find(&runs).unwrap()).unwrap();
         assert_eq!((all.len(), all[0].runs.len()), (1, 2), "{:?}", all.iter().map(|g| &g.name).collect::<Vec<_>>());
         let of = |path: &Path| Run::read(path).unwrap().config;
+        let probed = folder.path().join("probed");
+        std::fs::create_dir(&probed).unwrap();
+        std::fs::write(probed.join(CONFIG), "method = \"probe\"\nprobe-parts = 3\n").unwrap();
+        let now = TrainConfig::from_toml("method = \"probe\"\nprobe-parts = 3\nprobe-halves = false", &probed).unwrap().validate().unwrap();
+        let widths = now.widths.clone();
+        assert_eq!(difference(&TrainConfig { widths, ..of(&probed) }, &now).unwrap(), None);
         let told = |key: &str, one: &str, other: &str| Some((key.to_string(), [one, other].map(String::from)));
         assert_eq!(difference(&of(&runs[0]), &of(&runs[1])).unwrap(), told("seed", "1", "2"));
         edit(&runs[1], "seed = 2", "seed = 1");

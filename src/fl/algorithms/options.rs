@@ -1,4 +1,4 @@
-//! Options that belong to a method alone: it declares them in its own file, and files, flags and checkpoints read and write them from there.
+//! Options that belong to a method alone: it declares them in its own file; files, flags and checkpoints follow.
 
 use super::registry::METHODS;
 use crate::text::one_of;

@@ -183,8 +183,10 @@ options! {
         ["Training", TRAINING.holds(), in batch()] batch_size: usize = 16;
         /// Images in a test batch, at least 3. With batch statistics it is part of the result.
         ["Training", TEST, in batch()] eval_batch_size: usize = 128;
+        // The shaders' numbers have 32 bits: a smaller rate would be 0 there.
         /// Initial learning rate, above 0.
-        ["Training", TRAINING, in number(|v| (1e-30..=1e6).contains(&v), "it must be a number above 0, from 1e-30 to 1e6, for example 0.05")] lr: f64 = 0.05;
+        ["Training", TRAINING, in number(|v| (1e-30..=1e6).contains(&v),
+            "it must be a number above 0, from 1e-30 to 1e6, for example 0.05")] lr: f64 = 0.05;
         /// How the learning rate falls: none, cos, multi_step, multi_step50 or multi_step100.
         ["Training", TRAINING] schedule: Schedule = Schedule::Cos;
         /// Optimiser of local training, fresh in every round: sgd, or adam with PyTorch's defaults.

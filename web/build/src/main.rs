@@ -66,8 +66,8 @@ fn train_options() -> Done<String> {
     for key in splitmix_web::option_keys() {
         let argument = command.get_arguments().find(|a| a.get_long() == Some(key.as_str())).ok_or(format!("no flag --{key}"))?;
         let help = argument.get_long_help().or(argument.get_help()).map(ToString::to_string).unwrap_or_default();
-        let own = MethodOption::of(&key).map(|option| option.default().to_string());
-        let default = defaults.get(&key).map(ToString::to_string).or(own);
+        let own = MethodOption::of(&key).map(|option| serde_json::to_value(option.default())).transpose()?;
+        let default = defaults.get(&key).or(own.as_ref());
         let about = default.map_or(String::new(), |default| format!("\n   * @defaultValue `{default}`"));
         let value = argument.get_value_parser().type_id();
         let kind = if value == TypeId::of::<bool>() {
