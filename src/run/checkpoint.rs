@@ -1255,10 +1255,8 @@ pub(crate) mod tests {
             let text = header_text().replacen("\"method\":\"split-mix\"", &format!("\"method\":\"probe\",{own}"), 1);
             parse_header(&text.replacen("{\"bases\":2,\"dealt\":1}", "{}", 1), 4, "x").map(|header| header.config)
         };
-        let written = TrainConfig { method: "probe".parse().unwrap(), ..example(1).header.config };
-        let (rescale_init, rescale_layer, widths) = (written.rescale_init, written.rescale_layer, written.widths.clone());
-        let now = TrainConfig { rescale_init, rescale_layer, widths, ..written.validate().unwrap() };
-        now.check_resume(&with("\"probe-pull\":0.5").unwrap()).unwrap();
+        let own = serde_json::to_string(&with("\"probe-pull\":0.25").unwrap().own).unwrap();
+        assert_eq!(own, r#"{"probe-halves":false,"probe-on":"all","probe-parts":4,"probe-pull":0.25}"#);
         let message = with("\"probe-parts\":65").unwrap_err().to_string();
         assert!(message.contains("metadata is damaged: probe-parts = 65: it must be at most 64"), "{message}");
     }

@@ -108,3 +108,20 @@ fn copy_all(from: &Path, to: &Path) -> Done {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_have_the_types_of_their_values() {
+        let types = train_options().unwrap();
+        let all =
+            ["clientsPerRound?: number", "lr?: number", "seed?: number", "selfBalancing?: boolean", "flip?: boolean", "method?: string"];
+        for line in all.into_iter().chain(["domains?: string[]", "widths?: string[]", "memoryLimit?: string"]) {
+            assert!(types.contains(&format!("\n  {line};\n")), "{line} in {types}");
+        }
+        assert!(types.contains("@defaultValue `\"cos\"`") && types.contains("`fedavg` (one network of one width"), "{types}");
+        assert!(!types.contains("dataDir"), "{types}");
+    }
+}
