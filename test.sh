@@ -1,15 +1,21 @@
 #!/usr/bin/env bash
-# Installs what is missing, then checks everything there is: format, lints, documentation, kernels, tests, the browser's page.
+# Installs what is missing, then checks everything: format, lints, documentation, kernels, tests, the browser's page.
+#   ./test.sh             of the slow numeric cases a sample, in which every kernel meets every variant
+#   ./test.sh --complete  all of them, as before a release
 # Further arguments go to the test runner:  ./test.sh golden   runs the tests whose name has "golden" in it.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$root"
 . scripts/setup.sh
 need_rust
-need_nextest "$root"
+need_nextest
 need_node
 need_software_adapter
 unset SPLITMIX_DATA
+if [ "${1:-}" = --complete ]; then
+  export SPLITMIX_TESTS=complete
+  shift
+fi
 
 # step NAME: begins a step, and says how long the one before it took; at the end, a table of all.
 begun=0 name=preparation table=
@@ -27,10 +33,10 @@ step "kernels: every WGSL file through Dawn, the compiler of Chromium"
 npm ci --prefix scripts/dawn --ignore-scripts --no-audit --no-fund --loglevel=error
 node scripts/dawn/check.js
 
-step "lints, with the examples; then of the library alone, as the browser has it"
+# Each step asks for the whole workspace: another choice of packages has other features, and everything is compiled once more for it.
+step "lints, with the examples; then of the browser's package, and with it of the library without files and threads"
 cargo clippy --locked --workspace --all-targets -- -D warnings
-cargo clippy --locked --no-default-features --lib -- -D warnings
-cargo clippy --locked --package splitmix-web --all-targets -- -D warnings
+cargo clippy --locked --package splitmix-web --lib -- -D warnings
 
 step "documentation and its examples"
 RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps

@@ -2,9 +2,7 @@
 //!
 //!     cargo run --release --example federate
 
-use splitmix_fl::Result;
-use splitmix_fl::gpu::{Gpu, GpuOptions};
-use splitmix_fl::run::{Federation, TrainConfig};
+use splitmix_fl::{Federation, Gpu, GpuOptions, Result, TrainConfig, embedded};
 
 fn main() -> Result<()> {
     // Every wait is async, as a browser needs it; a native program blocks on the whole.
@@ -15,14 +13,13 @@ async fn federate() -> Result<()> {
     let gpu = Gpu::open(&GpuOptions { adapter: std::env::var("SPLITMIX_ADAPTER").ok(), ..GpuOptions::default() }).await?;
     println!("adapter: {}", gpu.describe());
 
-    let mut dataset = splitmix_fl::data::embedded()?;
+    let mut dataset = embedded()?;
     dataset.domains.truncate(2); // mnist and optdigits
-    // The options that `splitmix train --help` tells of; `validate` checks and completes them.
+    // The options that `splitmix train --help` lists.
     let config = TrainConfig { rounds: 4, local_epochs: 2, train_per_domain: Some(400), ..TrainConfig::default() };
-    let mut federation = Federation::new(gpu, &dataset, config.validate()?).await?;
+    let mut federation = Federation::builder(gpu, &dataset).config(config).build().await?;
 
-    while federation.rounds_done < federation.config.rounds {
-        let outcome = federation.round().await?;
+    while let Some(outcome) = federation.next_round().await.transpose()? {
         println!("round {}: {} lanes, loss {:.3}", federation.rounds_done, outcome.metrics.lanes, outcome.metrics.train_loss);
     }
     // One trained ensemble, every width: the first bases mixed.

@@ -79,17 +79,20 @@ need_node() {
   command -v node >/dev/null && command -v npm >/dev/null || install_packages "Node.js" nodejs npm
 }
 
-# The test runner, which ends a test that hangs. Built here once, into target/tools, where it is not installed.
+# Tools that are compiled here lie outside the repository: once for all clones of it.
+TOOLS="${XDG_CACHE_HOME:-$HOME/.cache}/splitmix-tools"
+
+# The test runner, which ends a test that hangs. Built once, where it is not installed.
 need_nextest() {
-  PATH="$PATH:$1/target/tools/bin"
+  PATH="$PATH:$TOOLS/bin"
   cargo nextest --version >/dev/null 2>&1 && return 0
-  say "installing the test runner cargo-nextest into target/tools: a few minutes, once"
-  CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --root "$1/target/tools" --no-default-features --features default-no-update \
+  say "installing the test runner cargo-nextest into $TOOLS: a few minutes, once"
+  CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --root "$TOOLS" --no-default-features --features default-no-update \
     cargo-nextest --version 0.9.128 || fail "cargo-nextest could not be installed: see https://nexte.st"
 }
 
 # The compiler for WebAssembly, called as wasm_cargo: the Rust that is there, where it has the target or rustup fetches it; else
-# Debian's, whose standard library is compiled for WebAssembly once, into target/wasm-std.
+# Debian's, whose standard library is compiled for WebAssembly once for each content: the compiler, the library's lock file, the flags.
 need_wasm() {
   wasm_cargo() { cargo "$@"; }
   local target=wasm32-unknown-unknown std
@@ -100,25 +103,31 @@ need_wasm() {
   fi
   [ -x /usr/bin/rustc ] && [ -x /usr/bin/cargo ] && [ -d "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src" ] \
     || install_packages "a Rust compiler for WebAssembly" rustc-web cargo-web rust-web-src
-  local linker sysroot="$1/target/wasm-std"
+  local linker
   linker="$(rustc --print sysroot)/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin/rust-lld"
   if [ ! -x "$linker" ]; then
     linker=$(command -v wasm-ld-22 || true)
     [ -n "$linker" ] || install_packages "a linker for WebAssembly" lld-22
     linker=$(command -v wasm-ld-22)
   fi
-  if [ "$(cat "$sysroot/stamp" 2>/dev/null)" != "$(/usr/bin/rustc -V)" ]; then
-    say "compiling Rust's standard library for WebAssembly into target/wasm-std: a minute or two, once"
-    # As the compiler's own build does it; the flags keep its private parts private.
-    RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zforce-unstable-if-unmarked -Cembed-bitcode=yes" \
-      __CARGO_DEFAULT_LIB_METADATA=wasmstd CARGO_TARGET_DIR="$sysroot/build" CARGO_INCREMENTAL=0 \
+  # As the compiler's own build does it; the first flag keeps its private parts private.
+  local library flags="-Zforce-unstable-if-unmarked -Cembed-bitcode=yes" content sysroot
+  library="$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library"
+  content=$({ /usr/bin/rustc -vV; cat "$library/Cargo.lock"; echo "$flags"; } | sha256sum | cut -c1-16)
+  sysroot="$TOOLS/wasm-std-$content"
+  if [ ! -d "$sysroot" ]; then
+    say "compiling Rust's standard library for WebAssembly into $sysroot: a minute or two, once"
+    local build="$sysroot.$$"
+    RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 RUSTFLAGS=$flags \
+      __CARGO_DEFAULT_LIB_METADATA=wasmstd CARGO_TARGET_DIR="$build/build" CARGO_INCREMENTAL=0 \
       /usr/bin/cargo build --quiet --release --locked --target $target --features panic-unwind,backtrace \
-      --manifest-path "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library/sysroot/Cargo.toml" >&2 \
+      --manifest-path "$library/sysroot/Cargo.toml" >&2 \
       || fail "the standard library could not be compiled for WebAssembly; where rustup works: rustup target add $target"
-    local lib="$sysroot/lib/rustlib/$target/lib"
-    rm -rf "$lib" && mkdir -p "$lib" && cp "$sysroot/build/$target"/release/deps/*.rlib "$lib/"
-    rm -rf "$sysroot/build"
-    /usr/bin/rustc -V >"$sysroot/stamp"
+    local lib="$build/lib/rustlib/$target/lib"
+    mkdir -p "$lib" && cp "$build/build/$target"/release/deps/*.rlib "$lib/"
+    # Whole or not there, and another clone's is as good.
+    rm -rf "$build/build"
+    mv -T "$build" "$sysroot" 2>/dev/null || rm -rf "$build"
   fi
   export WASM_LINKER=$linker WASM_SYSROOT=$sysroot
   wasm_cargo() {

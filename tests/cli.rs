@@ -96,13 +96,11 @@ fn a_run_is_the_same_to_the_bit_however_it_is_stopped_and_however_it_is_cut_into
         assert_eq!(tensors(&run.join("best.safetensors")), tensors(&whole.join("best.safetensors")), "{}", run.display());
     };
 
-    // Once more, and with one lane a wave, and with bounds checks.
-    let waves = path("waves");
-    succeed(&mut training(&waves, &["--wave-lanes", "1"]));
+    // Starting the program, which makes its kernels anew, takes longer than such a run: each start checks two things.
+    // With one lane a wave, and a cache that cannot be written.
+    let waves = path("waves, uncached");
+    succeed(training(&waves, &["--wave-lanes", "1"]).env("SPLITMIX_CACHE", whole.join("config.toml")));
     same_as_whole(&waves);
-    let again = path("again");
-    succeed(&mut training(&again, &[]));
-    same_as_whole(&again);
 
     // Traced, and with compiled kernels kept in a folder in which something else lies in their place.
     let (traced, cache) = (path("traced"), path("cache"));
@@ -115,26 +113,20 @@ fn a_run_is_the_same_to_the_bit_however_it_is_stopped_and_however_it_is_cut_into
     for kept in std::fs::read_dir(&cache).into_iter().flatten().flatten() {
         std::fs::write(kept.path(), "no pipelines").expect("written");
     }
-    let again = path("with a broken cache");
+    // Once more, with a broken cache.
+    let again = path("again");
     succeed(training(&again, &[]).env("SPLITMIX_CACHE", &cache));
     same_as_whole(&again);
-    let uncached = path("with a cache that cannot be written");
-    succeed(training(&uncached, &[]).env("SPLITMIX_CACHE", whole.join("config.toml")));
-    same_as_whole(&uncached);
 
-    // Killed without warning, then resumed.
-    let killed = path("killed");
-    let mut child = training(&killed, &[]).stderr(Stdio::null()).stdout(Stdio::null()).spawn().expect("the program starts");
-    wait_for_rounds(&mut child, &killed, 2);
+    // Killed without warning, resumed, interrupted as by Ctrl-C, and resumed again.
+    let stopped = path("stopped");
+    let start = |more: &[&str]| training(&stopped, more).stderr(Stdio::null()).stdout(Stdio::null()).spawn().expect("the program starts");
+    let mut child = start(&[]);
+    wait_for_rounds(&mut child, &stopped, 1);
     child.kill().expect("killed");
     child.wait().expect("ended");
-    succeed(&mut training(&killed, &["--resume"]));
-    same_as_whole(&killed);
-
-    // Interrupted as by Ctrl-C, then resumed.
-    let interrupted = path("interrupted");
-    let mut child = training(&interrupted, &[]).stderr(Stdio::null()).stdout(Stdio::null()).spawn().expect("the program starts");
-    wait_for_rounds(&mut child, &interrupted, 1);
+    let mut child = start(&["--resume"]);
+    wait_for_rounds(&mut child, &stopped, 2);
     // The shell's own kill: a minimal system has no program of that name.
     let sent = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().expect("a shell");
     assert!(sent.success());
@@ -142,9 +134,9 @@ fn a_run_is_the_same_to_the_bit_however_it_is_stopped_and_however_it_is_cut_into
     // It may have been in its last round already.
     assert!(matches!(ended.code(), Some(130 | 0)), "{ended:?}");
     if ended.code() == Some(130) {
-        succeed(&mut training(&interrupted, &["--resume"]));
+        succeed(&mut training(&stopped, &["--resume"]));
     }
-    same_as_whole(&interrupted);
+    same_as_whole(&stopped);
 
     // A finished run's folder is not written over, and another setting is not resumed.
     let before = metrics(&whole);
@@ -481,17 +473,14 @@ fn an_adversarial_run_is_resumed_tested_at_any_lambda_mixed_and_used() {
     assert!(told.contains("adversarial one stay with each client and are not averaged") && told.contains("pgd-2"), "{told}");
     assert!(metrics(&whole).contains("robust-validation") && metrics(&whole).contains("robust-train-accuracy"), "{}", metrics(&whole));
 
-    // The same bits in waves of one lane, and after a stop.
+    // The same bits after a stop, and then in waves of one lane.
     let same_as_whole = |run: &Path| {
         assert_eq!(metrics(run), metrics(&whole), "{}", run.display());
         assert_eq!(tensors(&run.join("last.safetensors")), tensors(&whole.join("last.safetensors")), "{}", run.display());
     };
-    let waves = path("waves");
-    succeed(&mut adversarial(&waves, &["--wave-lanes", "1"]));
-    same_as_whole(&waves);
     let stopped = path("stopped");
     succeed(&mut adversarial(&stopped, &["--rounds", "1"]));
-    succeed(&mut adversarial(&stopped, &["--resume"]));
+    succeed(&mut adversarial(&stopped, &["--resume", "--wave-lanes", "1"]));
     same_as_whole(&stopped);
 
     // A grid in one run, with its page; its first point is the test of the training.

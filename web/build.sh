@@ -8,7 +8,7 @@ cd "$root"
 . scripts/setup.sh
 need_rust
 need_node
-need_wasm "$root"
+need_wasm
 
 profile=web
 [ "${1:-}" != --quick ] || profile=release

@@ -29,7 +29,7 @@ fn memory_at_round_400_is_that_at_round_10() {
             validate_every: 10,
             ..TrainConfig::default()
         };
-        let mut federation = Federation::new(gpu, &dataset, config.validate().expect("valid")).await.expect("it fits");
+        let mut federation = Federation::builder(gpu, &dataset).config(config).build().await.expect("it fits");
         let mut early = 0;
         while federation.rounds_done < 400 {
             federation.round().await.expect("a round");
@@ -65,7 +65,7 @@ fn a_round_reads_back_once() {
             local_bn: true,
             ..TrainConfig::default()
         };
-        let mut federation = Federation::new(gpu.clone(), &dataset, config.validate().expect("valid")).await.expect("it fits");
+        let mut federation = Federation::builder(gpu.clone(), &dataset).config(config).build().await.expect("it fits");
         let asked = federation.checkpoint().await.expect("before the first round");
         for _ in 0..2 {
             let before = gpu.counts();

@@ -3,6 +3,9 @@
 //! A case is [`splitmix_fl::verify::Case`]; proptest draws its shape and shrinks a failing one. Shapes live in uniforms
 //! but for kernel sizes, strides and tile lengths, which are drawn from few values so that few variants are compiled.
 //! Needs an adapter: `SPLITMIX_ADAPTER` chooses one by a part of its name.
+//!
+//! What takes the time is compiling a variant, so a run takes a sample, in which every kernel meets every variant; all of it with
+//! `SPLITMIX_TESTS=complete` (`./test.sh --complete`).
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -12,8 +15,34 @@ use splitmix_fl::kernels::row_distance::RowDistance;
 use splitmix_fl::kernels::{Traits, Tuning};
 use splitmix_fl::net::{Norms, Shape};
 use splitmix_fl::verify::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
+
+/// Whether all cases are wanted, or a sample.
+fn complete() -> bool {
+    std::env::var_os("SPLITMIX_TESTS").is_some_and(|wanted| wanted == "complete")
+}
+
+/// One case in so many is in a sample.
+const SAMPLED: usize = 3;
+
+/// How many random cases there are of so many.
+fn some(cases: u32) -> u32 {
+    if complete() { cases } else { cases.div_ceil(SAMPLED as u32) }
+}
+
+/// The self-test's cases, by kernel.
+fn by_kernel() -> BTreeMap<&'static str, Vec<Box<dyn Case>>> {
+    let mut kernels: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    standard_cases().into_iter().for_each(|case| kernels.entry(case.op()).or_default().push(case));
+    kernels
+}
+
+/// Of one kernel's cases those that meet variant `v`: at least one, and others with the next variant.
+fn sample<T>(cases: &[T], v: usize) -> impl Iterator<Item = &T> {
+    let every = SAMPLED.min(cases.len());
+    cases.iter().skip(v % every).step_by(every)
+}
 
 /// Random cases of one kind on one device; the variants it compiles are kept.
 struct Bench {
@@ -44,16 +73,14 @@ impl Bench {
         self.run(case, candidates[drawn])
     }
 
-    /// The self-test's cases with a share of all variants.
-    fn standard(&self, wanted: impl Fn(usize) -> bool) {
-        self.some_standard(wanted, |_| true);
-    }
-
-    /// A share of those cases with a share of all variants.
-    fn some_standard(&self, wanted: impl Fn(usize) -> bool, chosen: impl Fn(usize) -> bool) {
-        for (_, tuning) in Tuning::candidates(self.gpu.traits()).into_iter().enumerate().filter(|(i, _)| wanted(*i)) {
-            for (_, case) in standard_cases().into_iter().enumerate().filter(|(i, _)| chosen(*i)) {
-                self.run(case.as_ref(), tuning).unwrap_or_else(|error| panic!("{error}"));
+    /// The self-test's cases of a share of all kernels with a share of all variants.
+    fn standard(&self, variants: impl Fn(usize) -> bool, kernels: impl Fn(usize) -> bool) {
+        let cases = by_kernel();
+        for (v, tuning) in Tuning::candidates(self.gpu.traits()).into_iter().enumerate().filter(|(v, _)| variants(*v)) {
+            for (_, cases) in cases.values().enumerate().filter(|(k, _)| kernels(*k)) {
+                let all = cases.iter().filter(|_| complete());
+                let sampled = sample(cases, v).filter(|_| !complete());
+                all.chain(sampled).for_each(|case| self.run(case.as_ref(), tuning).unwrap_or_else(|error| panic!("{error}")));
             }
         }
     }
@@ -188,32 +215,32 @@ fn all(checked_shaders: bool, cases: u32) {
 
 #[test]
 fn random_shapes_with_trusted_shaders() {
-    all(false, 120);
+    all(false, some(120));
 }
 
 #[test]
 fn random_shapes_with_bounds_checks() {
-    all(true, 60);
+    all(true, some(60));
 }
 
 #[test]
 fn the_self_tests_cases_with_bounds_checks() {
-    Bench::new(true).some_standard(|i| i == 0, |case| case % 2 == 0);
+    Bench::new(true).standard(|v| v == 0, |kernel| kernel % 2 == 0);
 }
 
 #[test]
 fn the_self_tests_other_cases_with_bounds_checks() {
-    Bench::new(true).some_standard(|i| i == 0, |case| case % 2 == 1);
+    Bench::new(true).standard(|v| v == 0, |kernel| kernel % 2 == 1);
 }
 
 #[test]
 fn the_self_tests_cases_with_every_other_variant() {
-    Bench::new(false).standard(|i| i % 2 == 1);
+    Bench::new(false).standard(|v| v % 2 == 1, |_| true);
 }
 
 #[test]
 fn the_self_tests_cases_with_the_other_variants() {
-    Bench::new(false).standard(|i| i % 2 == 0 && i > 0);
+    Bench::new(false).standard(|v| v % 2 == 0 && v > 0, |_| true);
 }
 
 #[test]
@@ -228,8 +255,17 @@ fn every_entry_point_has_a_case() {
     // Of the two kinds of devices: each has entry points that the other has no use for.
     let cpu = Tuning::new(Traits { is_cpu: true, subgroup: Some(8), workgroup_memory: 32_768 });
     let both = [Tuning::baseline(), cpu];
-    let covered: BTreeSet<_> =
-        standard_cases().iter().flat_map(|c| both.into_iter().flat_map(|tuning| c.trial(tuning).entry_points())).collect();
+    let mut covered = BTreeSet::new();
+    for tuning in both {
+        let points: Vec<Vec<Vec<_>>> =
+            by_kernel().values().map(|cases| cases.iter().map(|case| case.trial(tuning).entry_points()).collect()).collect();
+        let all: BTreeSet<_> = points.iter().flatten().flatten().copied().collect();
+        for v in 0..SAMPLED {
+            let sampled: BTreeSet<_> = points.iter().flat_map(|cases| sample(cases, v)).flatten().copied().collect();
+            assert_eq!(sampled, all, "entry points in sample {v} and in all cases");
+        }
+        covered.extend(all);
+    }
     let mut found = 0;
     for shader in splitmix_fl::kernels::shader::ALL.iter().filter(|s| s.name != "ceilings") {
         let module = naga::front::wgsl::parse_str(&shader.text()).unwrap_or_else(|error| panic!("{}: {error}", shader.name));

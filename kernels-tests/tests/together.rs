@@ -36,16 +36,23 @@ fn a_run_that_diverges_leaves_the_others_as_they_are() {
         for method in ["split-mix", "hetero-fl"] {
             let mut alone: Vec<Checkpoint> = Vec::new();
             for seed in [1, 3] {
-                let mut federation = Federation::new(gpu.clone(), &dataset, config(method, seed)).await.expect("it fits");
+                let mut federation =
+                    Federation::builder(gpu.clone(), &dataset).config(config(method, seed)).build().await.expect("it fits");
                 for _ in 0..3 {
                     federation.round().await.expect("a round");
                 }
                 alone.push(federation.checkpoint().await.expect("a checkpoint"));
             }
-            let mut broken = Federation::new(gpu.clone(), &dataset, config(method, 2)).await.expect("it fits");
+            let mut broken = Federation::builder(gpu.clone(), &dataset).config(config(method, 2)).build().await.expect("it fits");
             broken.round().await.expect("a round");
             let mut checkpoint = broken.checkpoint().await.expect("a checkpoint");
             checkpoint.tensors.values_mut().for_each(|t| t.data.fill(f32::NAN));
+            let builder = Federation::builder(gpu.clone(), &dataset).resume(checkpoint.clone(), "broken");
+            let mut failing = builder.build().await.expect("it fits");
+            for words in ["diverged in round 2", "an earlier round failed"] {
+                let error = failing.round().await.expect_err("no numbers").to_string();
+                assert!(error.contains(words), "{error}");
+            }
             let starts = vec![
                 Start { config: config(method, 1), checkpoint: None, init: None },
                 Start { config: config(method, 2), checkpoint: Some((checkpoint, "broken".into())), init: None },

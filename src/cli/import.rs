@@ -62,7 +62,7 @@ pub(super) fn run(args: Args) -> Result<()> {
         return Err(Error::Config("local-bn: the clients' own batch norms are in no file of another program: leave it out".into()));
     }
     let algorithm = config.algorithm();
-    if algorithm.own_bases(&algorithm.start(config.seed, 1)?).is_some() {
+    if algorithm.own_bases(&algorithm.start(config.seed, algorithm.bases()?)?).is_some() {
         return Err(Error::Config(format!(
             "method = {}: no file of another program says which client has which base: choose another method",
             config.method

@@ -475,6 +475,9 @@ impl Progress {
     fn round(&self, f: &Federation, outcome: &RoundOutcome) {
         let m = &outcome.metrics;
         let mut text = format!("loss {:.3}, train {}%", m.train_loss, percent(Some(m.train_accuracy)));
+        for (name, value) in &m.figures {
+            text += &format!(", {name} {}", (value * 1e3).round() / 1e3);
+        }
         if !m.validation.is_empty() {
             let widths: Vec<String> = m.validation.iter().map(|v| format!("{}: {}%", v.width, percent(v.accuracy))).collect();
             text += &format!(", validation {}{}", widths.join(" "), if m.best { " (best)" } else { "" });

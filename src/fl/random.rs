@@ -42,6 +42,8 @@ pub enum Purpose {
     TestShares = 15,
     /// The same for its validation images.
     ValidationShares = 16,
+    /// The first centre of each client; `(0, 0, 0)`.
+    Centres = 17,
 }
 
 /// The generator for `(seed, purpose, a, b, c)`; the meaning of `a`, `b` and `c` is given at each [`Purpose`].

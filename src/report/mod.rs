@@ -719,6 +719,9 @@ mod tests {
         // Full batches of 16: 4, 2 and 0 in each of two passes, so four steps for everyone, the last one's of all its images.
         assert_eq!(cost(Some(1.0), sizes), of(4 * (16 + 16 + 10) / 3));
         assert_eq!(cost(None, [1, 1, 0, 0, 0]), None);
+        // A client that chooses among four centres receives all of them, and a forward of each comes on top.
+        let chosen = cost_of("ifca", None, sizes).unwrap();
+        assert_eq!(chosen, RoundCost { received: 4 * sent, sent, macs: (2 * 3 + 4) * 40 * macs });
     }
 
     #[test]

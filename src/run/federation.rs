@@ -56,6 +56,46 @@ pub struct Federation {
     training: Option<Training>,
     snapshot: Option<Snapshot>,
     holdings: Holdings,
+    /// Whether a round failed: what is on the device belongs to no round.
+    failed: bool,
+}
+
+/// Options of a federation that is to be made; see [`Federation::builder`].
+pub struct FederationBuilder<'a> {
+    gpu: Gpu,
+    dataset: &'a Dataset,
+    config: Option<TrainConfig>,
+    checkpoint: Option<(Checkpoint, String)>,
+    init: Option<(Checkpoint, String)>,
+}
+
+impl FederationBuilder<'_> {
+    /// The options of the training. By default those of the checkpoint that it resumes, else those of the default run.
+    pub fn config(self, config: TrainConfig) -> Self {
+        FederationBuilder { config: Some(config), ..self }
+    }
+
+    /// Continues where `checkpoint` was written (its file's name in `file`, for errors), bit for bit. Options that are given, too, must be
+    /// those of then, but for what may differ ([`TrainConfig::check_resume`]).
+    pub fn resume(self, checkpoint: Checkpoint, file: &str) -> Self {
+        FederationBuilder { checkpoint: Some((checkpoint, file.into())), ..self }
+    }
+
+    /// Starts the first round with the bases of a checkpoint in place of fresh ones. Without effect if a checkpoint is resumed.
+    pub fn init(self, checkpoint: Checkpoint, file: &str) -> Self {
+        FederationBuilder { init: Some((checkpoint, file.into())), ..self }
+    }
+
+    /// The federation, before its next round.
+    ///
+    /// # Errors
+    /// [`Error::Config`] naming an option that is not valid, [`Error::Data`] if data and options, or data and checkpoint, do not fit each
+    /// other, [`Error::Gpu`] for the device's.
+    pub async fn build(self) -> Result<Federation> {
+        let saved = || self.checkpoint.as_ref().map(|(checkpoint, _)| checkpoint.header.config.clone());
+        let config = self.config.clone().or_else(saved).unwrap_or_default().validate()?;
+        Federation::alone(self.gpu, self.dataset, Start { config, checkpoint: self.checkpoint, init: self.init }).await
+    }
 }
 
 /// What follows the training of a round: bytes of counters of its validation, then of the bases; dispatches.
@@ -170,21 +210,9 @@ pub struct RoundOutcome {
 }
 
 impl Federation {
-    /// A federation before its first round, with freshly initialised bases. `config` is validated.
-    ///
-    /// # Errors
-    /// [`Error::Config`] and [`Error::Data`] where configuration and data do not fit each other, [`Error::Gpu`] for
-    /// the device's.
-    pub async fn new(gpu: Gpu, dataset: &Dataset, config: TrainConfig) -> Result<Federation> {
-        Federation::alone(gpu, dataset, Start { config, checkpoint: None, init: None }).await
-    }
-
-    /// A federation that goes on where `checkpoint` (its file's name in `file`) was written, bit for bit.
-    ///
-    /// # Errors
-    /// As [`Federation::new`]; [`Error::Data`] for a checkpoint that cannot be resumed from.
-    pub async fn resume(gpu: Gpu, dataset: &Dataset, config: TrainConfig, checkpoint: Checkpoint, file: &str) -> Result<Federation> {
-        Federation::alone(gpu, dataset, Start { config, checkpoint: Some((checkpoint, file.into())), init: None }).await
+    /// What a federation is made of: a device and data, and by default the options of the default run.
+    pub fn builder(gpu: Gpu, dataset: &Dataset) -> FederationBuilder<'_> {
+        FederationBuilder { gpu, dataset, config: None, checkpoint: None, init: None }
     }
 
     async fn alone(gpu: Gpu, dataset: &Dataset, start: Start) -> Result<Federation> {
@@ -314,15 +342,35 @@ impl Federation {
             training: None,
             snapshot: None,
             holdings,
+            failed: false,
         })
+    }
+
+    /// [`Federation::round`], as long as the run has rounds left; then nothing.
+    pub async fn next_round(&mut self) -> Option<Result<RoundOutcome>> {
+        match self.rounds_done < self.config.rounds {
+            true => Some(self.round().await),
+            false => None,
+        }
     }
 
     /// Trains, averages and (as configured) validates the next round. One readback, at its end.
     ///
     /// # Errors
-    /// [`Error::Training`] where the loss is no longer a number, [`Error::Gpu`] for the device's. The federation must
-    /// not be used after an error; its last checkpoint is the place to go on from.
+    /// [`Error::Training`] if the loss is no longer a number, [`Error::Gpu`] for the device's. After an error every further round is an error,
+    /// too: the last checkpoint is the place to continue from.
     pub async fn round(&mut self) -> Result<RoundOutcome> {
+        if self.failed {
+            return Err(Error::Training("an earlier round failed: resume from the last checkpoint".into()));
+        }
+        // Also if the future is dropped halfway.
+        self.failed = true;
+        let outcome = self.train_round().await;
+        self.failed = outcome.is_err();
+        outcome
+    }
+
+    async fn train_round(&mut self) -> Result<RoundOutcome> {
         let mut training = match self.training.take() {
             Some(training) => training,
             // It was one of several.

@@ -27,7 +27,7 @@ impl Together {
     ///
     /// # Errors
     /// [`Error::Config`] for none, for such as do not go together, and where they do not fit the adapter or the memory limit; else as
-    /// [`Federation::new`] and [`Federation::resume`].
+    /// [`super::FederationBuilder::build`].
     pub async fn new(gpu: &Gpu, dataset: &Dataset, starts: Vec<Start>) -> Result<Together> {
         let Some((first, others)) = starts.split_first() else {
             return Err(Error::Config("there is no run to train: name at least one".into()));

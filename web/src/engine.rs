@@ -165,7 +165,7 @@ impl Engine {
         let made = async move {
             let config = configuration(&settled(TrainConfig::default(), source), &options)?.validate()?;
             let dataset = chosen(&dataset, &config)?;
-            let inner = run::Federation::new(gpu, &dataset, config).await?;
+            let inner = run::Federation::builder(gpu, &dataset).config(config).build().await?;
             Ok(Federation::new(inner, dataset))
         };
         made.await.map_err(fail)
@@ -184,7 +184,7 @@ impl Engine {
             let config = config.validate()?;
             config.check_resume(&saved)?;
             let dataset = chosen(&dataset, &config)?;
-            let inner = run::Federation::resume(gpu, &dataset, config, checkpoint, "checkpoint").await?;
+            let inner = run::Federation::builder(gpu, &dataset).config(config).resume(checkpoint, "checkpoint").build().await?;
             Ok(Federation::new(inner, dataset))
         };
         made.await.map_err(fail)

@@ -8,6 +8,7 @@ use splitmix_fl::Error;
 use splitmix_fl::data::Dataset;
 use splitmix_fl::run::{self, Checkpoint, RoundOutcome, WidthMetrics};
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use tsify::{Ts, Tsify};
 use wasm_bindgen::prelude::*;
@@ -90,6 +91,12 @@ pub struct Round {
     pub robust_validation: Option<WidthAccuracy>,
     /// Whether this is the best round so far.
     pub best: bool,
+    /// The base that answers for each client after the round, with methods that give each its own.
+    #[tsify(optional)]
+    pub own_bases: Option<Vec<u32>>,
+    /// Figures of the method's own, by their names.
+    #[tsify(type = "Record<string, number>")]
+    pub figures: BTreeMap<String, f64>,
     /// Which client trained which base: pairs of numbers.
     pub trained: Vec<[usize; 2]>,
     /// Groups of lanes that fitted the device together.
@@ -259,6 +266,8 @@ impl From<RoundOutcome> for Round {
             validation: m.validation.iter().map(WidthAccuracy::from).collect(),
             robust_validation: m.robust_validation.as_ref().map(WidthAccuracy::from),
             best: m.best,
+            own_bases: m.own_bases,
+            figures: m.figures,
             trained: o.trained.iter().map(|(client, base)| [*client, *base]).collect(),
             waves: o.waves,
             dispatches: o.dispatches as f64,

@@ -36,7 +36,7 @@ export interface PredictCall {
   context?: number;
   /** Domain that these are of; of all in turn when not given. */
   domain?: string;
-  /** Client whose batch norms are used, where clients have their own. */
+  /** Client whose batch norms or base are used, where clients have their own. */
   client?: string;
 }
 export interface AttackCall extends PredictCall {
@@ -46,7 +46,7 @@ export interface AttackCall extends PredictCall {
 export interface MixCall {
   width: Width;
   lambda?: number;
-  /** Client whose batch norms are taken, where clients have their own. */
+  /** Client whose batch norms or base are taken, where clients have their own. */
   client?: string;
 }
 "#;
@@ -119,7 +119,7 @@ pub struct ModelInfo {
     pub bn_mode: String,
     /// The domains of its data.
     pub domains: Vec<String>,
-    /// The clients, one of which a prediction has to name, where each has batch norms of its own; none where all have the same.
+    /// The clients, one of which a prediction has to name, where each has batch norms or a base of its own; none where all have the same.
     pub clients: Vec<String>,
 }
 

@@ -12,6 +12,8 @@ async function open(page) {
 
 const TINY = { rounds: 2, clientsPerDomain: 1, trainPerDomain: 60, validateEvery: 1, seed: 3 };
 const TINY_FLAGS = ["--rounds=2", "--clients-per-domain=1", "--train-per-domain=60", "--validate-every=1", "--seed=3"];
+/** Two bases, and five lanes: for what does not depend on how many there are. */
+const NARROW = { ...TINY, budgets: "8-8-8-4" };
 
 test("trains to the native run's metrics", async ({ page }) => {
   await open(page);
@@ -98,11 +100,13 @@ test("goes on from its own checkpoint as if it had not stopped; native evaluatio
     const [a, b] = [await whole.checkpoint(), await second.checkpoint()];
     const model = await engine.load(a, data);
     const tested = await model.evaluate({ imagesPerClient: 100 });
-    return { same: a.length === b.length && a.every((/** @type {number} */ v, /** @type {number} */ i) => v === b[i]), bytes: [...a], tested };
-  }, TINY);
+    const same = a.length === b.length && a.every((/** @type {number} */ v, /** @type {number} */ i) => v === b[i]);
+    // As text: a list of so many numbers takes a minute to get here.
+    return { same, bytes: a.toBase64(), tested };
+  }, NARROW);
   expect(done.same).toBe(true);
   const file = join(await folder(), "browser.safetensors");
-  await writeFile(file, Uint8Array.from(done.bytes));
+  await writeFile(file, Buffer.from(done.bytes, "base64"));
   const native = await accuracies(file, "--images-per-client=100");
   for (const { width, accuracy } of done.tested) expect(Math.abs(accuracy - native[width])).toBeLessThan(0.01);
 });
@@ -132,7 +136,7 @@ test("does several things at once on one device", async ({ page }) => {
       }),
     ]);
     return { same: a === alone && b === alone, rounds };
-  }, TINY);
+  }, NARROW);
   expect(done).toEqual({ same: true, rounds: 2 });
 });
 
@@ -191,7 +195,7 @@ test("failures say what is wrong, and cost nothing that is done", async ({ page 
         await loaded.predict(data.testImage(0, 0));
       }),
     };
-  }, TINY);
+  }, NARROW);
   expect(said.option).toMatch(/SplitmixError config: options: there is no round; there are .*rounds/);
   expect(said.value).toContain("SplitmixError config: rounds = 0: it must be at least 1");
   expect(said.type).toContain("SplitmixError config: options: invalid type");
@@ -216,7 +220,7 @@ test("failures say what is wrong, and cost nothing that is done", async ({ page 
   expect(said.whole).toBe("no error");
   expect(said.lost).toContain("SplitmixError gpu: the GPU device was closed");
   expect(said.keptRounds).toBe(1);
-  expect(said.kept).toBeGreaterThan(7e6);
+  expect(said.kept).toBeGreaterThan(1.7e6);
   expect(said.after).toContain("SplitmixError gpu");
   expect(said.again).toBe("no error");
 });

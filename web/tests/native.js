@@ -21,10 +21,14 @@ export async function train(...options) {
   return { out, metrics: lines.map((line) => JSON.parse(line)) };
 }
 
-/** Test accuracies of a checkpoint by width, at the one λ asked for. @param {string} file @param {string[]} options @returns {Promise<Record<string, number>>} */
-export async function accuracies(file, ...options) {
+/** Test accuracies of a checkpoint by λ and width. @param {string} file @param {string[]} options @returns {Promise<Record<string, Record<string, number>>>} */
+export async function grid(file, ...options) {
   const json = join(await folder(), "report.json");
   await splitmix("eval", file, "--json", json, ...options);
   const report = JSON.parse(await readFile(json, "utf8"));
-  return Object.fromEntries(report.grid[0].standard.widths.map((/** @type {any} */ w) => [w.width, w.mean]));
+  const byWidth = (/** @type {any} */ point) => Object.fromEntries(point.standard.widths.map((/** @type {any} */ w) => [w.width, w.mean]));
+  return Object.fromEntries(report.grid.map((/** @type {any} */ point) => [point.lambda, byWidth(point)]));
 }
+
+/** Test accuracies of a checkpoint by width, at λ = 0. @param {string} file @param {string[]} options */
+export const accuracies = async (file, ...options) => (await grid(file, ...options))["0"];

@@ -3,9 +3,13 @@
 //! A new one is a file in this folder with one `impl Algorithm` and the method's description, and a line in
 //! [`registry::METHODS`]. Everything else (options, local training, validation, checkpoints, reports) is the same for all of them.
 
+mod centres;
 mod deck;
 pub mod fed_avg;
+pub mod fesem;
 pub mod hetero_fl;
+pub mod ifca;
+mod k_means;
 pub mod options;
 #[cfg(test)]
 mod probe;
@@ -125,7 +129,7 @@ pub trait Algorithm: fmt::Debug + Send + Sync {
     /// The state before the first round, with so many clients. By default an empty one.
     ///
     /// # Errors
-    /// As [`Algorithm::bases`].
+    /// As [`Algorithm::bases`]; [`crate::Error::Config`] for too few clients.
     fn start(&self, _seed: u64, _clients: usize) -> Result<State> {
         Ok(State::new())
     }

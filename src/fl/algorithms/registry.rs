@@ -1,7 +1,7 @@
 //! The training methods: each describes itself at the end of its file, and everything else that depends on the method reads it from here.
 
 use super::options::{MethodOption, OwnOptions};
-use super::{Algorithm, fed_avg, hetero_fl, split_mix};
+use super::{Algorithm, fed_avg, fesem, hetero_fl, ifca, split_mix};
 use crate::fl::budget::{Budgets, Ratio};
 use crate::text::{all_of, one_of, written_as_text};
 use crate::{Error, Result};
@@ -16,6 +16,8 @@ pub static METHODS: &[&Method] = &[
     &fed_avg::METHOD,
     &hetero_fl::METHOD,
     &hetero_fl::SLIMMABLE,
+    &fesem::METHOD,
+    &ifca::METHOD,
     #[cfg(test)]
     &super::probe::METHOD,
 ];
