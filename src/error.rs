@@ -93,23 +93,6 @@ pub fn camel_case(key: &str) -> String {
     parts.fold(first, |name, part| name + &part[..1].to_ascii_uppercase() + &part[1..])
 }
 
-/// Names as a choice in words: `a, b or c`.
-pub(crate) fn one_of(names: &[&str]) -> String {
-    joined(names, "or")
-}
-
-/// The same of all of them: `a, b and c`.
-pub(crate) fn all_of(names: &[&str]) -> String {
-    joined(names, "and")
-}
-
-fn joined(names: &[&str], word: &str) -> String {
-    match names.split_last() {
-        Some((last, before)) if !before.is_empty() => format!("{} {word} {last}", before.join(", ")),
-        _ => names.concat(),
-    }
-}
-
 /// Whether a path is at fault where the system says this, and not the machine.
 fn is_of_the_path(kind: ErrorKind) -> bool {
     matches!(

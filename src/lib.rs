@@ -64,6 +64,7 @@ pub mod plan;
 #[cfg(feature = "native")]
 pub mod report;
 pub mod run;
+mod text;
 pub mod verify;
 pub use data::{Dataset, embedded};
 pub use error::{Error, Result, camel_case};

@@ -1,10 +1,10 @@
 //! What all commands' arguments have in common: numbers below 0, paths in the user's home, and messages that say what is wanted.
 
 use super::Cli;
-use crate::error::one_of;
 use crate::fl::Attack;
 use crate::run::config::{List, Names, Stages, Widths};
 use crate::run::written::{example_of, expanded, least_of, most_of, nearest};
+use crate::text::one_of;
 use crate::{Error, Result};
 use clap::CommandFactory;
 use clap::builder::{PathBufValueParser, TypedValueParser, ValueParser};

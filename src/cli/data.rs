@@ -6,9 +6,9 @@ use super::{check_output, configuration, data_folder_of_environment, load_data, 
 use crate::data::contact_sheet;
 use crate::data::fetch::{Origin, fetch, sources};
 use crate::data::{Splits, class_table, describe};
-use crate::run::config::DEALING;
+use crate::run::config::Images;
 use crate::run::run_dir::write_atomically;
-use crate::run::{TrainOverrides, model};
+use crate::run::{TrainConfig, TrainOverrides, model};
 use crate::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::path::{Path, PathBuf};
@@ -58,12 +58,6 @@ struct FetchArgs {
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = time)]
     timeout: Duration,
 }
-
-/// Options of a training that decide which images there are.
-const READ: [&str; 6] = ["data", "domains", "data-dir", "clients-file", "test-ratio", "network"];
-
-/// Options that the clients depend on, besides those that deal images.
-const OF_CLIENTS: [&str; 7] = ["validation-ratio", "seed", "method", "base-width", "width", "budgets", "batch-size"];
 
 /// Longest wait of `data fetch` where none is given.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -149,12 +143,13 @@ pub(super) fn run(args: Args) -> Result<()> {
     }
     let given = args.options.given();
     let config = configuration(args.config.as_deref(), args.options)?;
-    let deals = |key: &&String| DEALING.contains(&key.as_str()) || *key == "validation-ratio";
+    let images = |key: &str| TrainConfig::about(key).images;
+    let deals = |key: &&String| images(key) == Images::Dealt || *key == "validation-ratio";
     if let Some(key) = given.iter().find(|key| !args.clients && deals(key)) {
         return Err(Error::Config(format!("--{key} is about the images of each client, which only --clients shows: add --clients")));
     }
     config.unused_dealing().iter().chain(&config.unused_by_method()).for_each(note);
-    let shows = |key: &str| READ.contains(&key) || args.clients && (DEALING.contains(&key) || OF_CLIENTS.contains(&key));
+    let shows = |key: &str| images(key) == Images::Read || args.clients && images(key) != Images::Unrelated;
     let others: Vec<String> = given.iter().filter(|key| !shows(key)).map(|key| format!("--{key}")).collect();
     if !others.is_empty() {
         note(format!("{}: no effect on what this command shows", others.join(", ")));

@@ -18,7 +18,7 @@ use crate::data::{self as sets, Dataset};
 use crate::error::OneLine;
 use crate::gpu::{Gpu, GpuOptions};
 use crate::report::{CLIENTS, TEST};
-use crate::run::config::{DEALING, DataSource};
+use crate::run::config::{DataSource, Images};
 use crate::run::run_dir::{BEST, CONFIG, LAST, METRICS, TIMING, folder_of};
 use crate::run::written::expanded;
 use crate::run::{TrainConfig, TrainOverrides};
@@ -204,7 +204,7 @@ fn configuration(file: Option<&Path>, mut flags: TrainOverrides) -> Result<Train
         }
     }
     // Also where the value is the default, which the configuration cannot tell from an option that is not given.
-    match given.into_iter().find(|key| config.data == DataSource::Csv && DEALING.contains(&key.as_str())) {
+    match given.into_iter().find(|key| config.data == DataSource::Csv && TrainConfig::about(key).images == Images::Dealt) {
         Some(key) => Err(Error::Config(format!("--{key}: the clients file says who has which images: leave it out"))),
         None => Ok(config),
     }

@@ -1,7 +1,7 @@
 //! Attacks on images, by name (paper, section 4.2 and Algorithm 4; Madry et al. 2018).
 
+use crate::text::written_as_text;
 use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
@@ -20,8 +20,7 @@ const MOST: u32 = 10_000;
 ///
 /// N of a radius is 1 to 255, fractions included. A smaller one would be mistaken for a share of 1, so it is written with its unit:
 /// `-eps0.5/255`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Attack {
     /// Steps; `None` for FGSM.
     steps: Option<u32>,
@@ -118,6 +117,8 @@ impl Attack {
         if self.targeted { 1 + restart % (classes - 1).max(1) } else { 0 }
     }
 }
+
+written_as_text!(Attack);
 
 impl fmt::Display for Attack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -295,20 +296,6 @@ impl FromStr for Attack {
                 Err(Error::Config(format!("no attack is called {name:?}: write {right}")))
             }
         }
-    }
-}
-
-impl TryFrom<String> for Attack {
-    type Error = Error;
-
-    fn try_from(name: String) -> Result<Attack> {
-        name.parse()
-    }
-}
-
-impl From<Attack> for String {
-    fn from(attack: Attack) -> String {
-        attack.to_string()
     }
 }
 

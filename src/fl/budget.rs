@@ -1,5 +1,6 @@
 //! Widths as exact fractions, and the budgets of the clients.
 
+use crate::text::written_as_text;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
@@ -354,22 +355,12 @@ impl fmt::Display for Budgets {
     }
 }
 
+written_as_text!(Budgets);
+
 impl FromStr for Budgets {
     type Err = Error;
     fn from_str(text: &str) -> Result<Budgets> {
         Budgets::parse(text)
-    }
-}
-
-impl Serialize for Budgets {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Budgets {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Budgets, D::Error> {
-        Budgets::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
     }
 }
 

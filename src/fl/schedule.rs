@@ -1,43 +1,25 @@
 //! The learning rate of each round.
 
-use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::str::FromStr;
+use crate::text::names;
 
-use crate::{Error, Result};
-
-/// How the learning rate falls from round to round. A function of the round alone, so a resumed run goes on
-/// where it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum Schedule {
-    /// `none`: constant.
-    None,
-    /// `cos`: `½·lr·(1 + cos(π·t/T))` in round `t = 0 … T−1`.
-    Cos,
-    /// `multi_step`: ×0.1 from (0-based) round 150 on and again from 250.
-    MultiStep,
-    /// `multi_step50`: the same at 200 and 300.
-    MultiStep50,
-    /// `multi_step100`: the same at 250 and 350.
-    MultiStep100,
+names! {
+    /// How the learning rate falls from round to round. A function of the round alone, so a resumed run goes on
+    /// where it was.
+    Schedule, "a learning-rate schedule" {
+        /// Constant.
+        None = "none",
+        /// `½·lr·(1 + cos(π·t/T))` in round `t = 0 … T−1`.
+        Cos = "cos",
+        /// ×0.1 from (0-based) round 150 on and again from 250.
+        MultiStep = "multi_step",
+        /// The same at 200 and 300.
+        MultiStep50 = "multi_step50",
+        /// The same at 250 and 350.
+        MultiStep100 = "multi_step100",
+    }
 }
 
 impl Schedule {
-    /// Every schedule, in the order of the documentation.
-    pub const ALL: [Schedule; 5] = [Schedule::None, Schedule::Cos, Schedule::MultiStep, Schedule::MultiStep50, Schedule::MultiStep100];
-
-    /// The name in configuration files.
-    pub fn name(self) -> &'static str {
-        match self {
-            Schedule::None => "none",
-            Schedule::Cos => "cos",
-            Schedule::MultiStep => "multi_step",
-            Schedule::MultiStep50 => "multi_step50",
-            Schedule::MultiStep100 => "multi_step100",
-        }
-    }
-
     /// The learning rate of (0-based) round `round` of `rounds`, from the initial rate `lr`.
     pub fn rate(self, lr: f64, round: usize, rounds: usize) -> f64 {
         let steps = |milestones: [usize; 2]| {
@@ -52,39 +34,6 @@ impl Schedule {
             Schedule::MultiStep50 => steps([200, 300]),
             Schedule::MultiStep100 => steps([250, 350]),
         }
-    }
-}
-
-impl fmt::Display for Schedule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Schedule {
-    type Err = Error;
-    /// In any letter case.
-    ///
-    /// # Errors
-    /// [`Error::Config`] naming the schedules.
-    fn from_str(text: &str) -> Result<Schedule> {
-        Schedule::ALL.into_iter().find(|schedule| schedule.name().eq_ignore_ascii_case(text)).ok_or_else(|| {
-            let names = Schedule::ALL.map(Schedule::name).join(", ");
-            Error::Config(format!("\"{text}\" is not a learning-rate schedule: choose one of {names}"))
-        })
-    }
-}
-
-impl TryFrom<String> for Schedule {
-    type Error = Error;
-    fn try_from(text: String) -> Result<Schedule> {
-        text.parse()
-    }
-}
-
-impl From<Schedule> for String {
-    fn from(schedule: Schedule) -> String {
-        schedule.name().into()
     }
 }
 
@@ -127,13 +76,14 @@ mod tests {
 
     #[test]
     fn names_are_read_back_and_others_refused() {
-        for schedule in Schedule::ALL {
+        use Schedule::{Cos, MultiStep, MultiStep50, MultiStep100, None};
+        for schedule in [None, Cos, MultiStep, MultiStep50, MultiStep100] {
             assert_eq!(schedule.to_string().parse::<Schedule>().unwrap(), schedule);
             let json = serde_json::to_string(&schedule).unwrap();
             assert_eq!(serde_json::from_str::<Schedule>(&json).unwrap(), schedule);
         }
         let message = "cosine".parse::<Schedule>().unwrap_err().to_string();
-        assert!(message.contains("none, cos, multi_step, multi_step50, multi_step100"), "{message}");
+        assert!(message.contains("none, cos, multi_step, multi_step50 or multi_step100"), "{message}");
     }
 
     #[test]

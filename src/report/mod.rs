@@ -134,7 +134,9 @@ impl Run {
     pub fn read(path: &Path) -> Result<Run> {
         let file = path.join(CONFIG);
         let text = read_text(&file, "cannot read")?;
-        let config = TrainConfig::from_toml(&text, &file)?;
+        let mut config = TrainConfig::from_toml(&text, &file)?;
+        // A run of an earlier version may lack options that its method has got since.
+        config.own.complete(config.method.options).map_err(|e| Error::Data(format!("{}: {e}", file.display())))?;
         if toml::from_str::<toml::Table>(&text).is_ok_and(|options| options.is_empty()) {
             return Err(Error::Data(format!("{}: it has no options, and train writes all of them: this file is damaged", file.display())));
         }
@@ -316,18 +318,6 @@ fn read_lines(file: &Path) -> Result<Vec<RoundMetrics>> {
     lines.iter().enumerate().map(line).collect()
 }
 
-/// Options of a machine, which do not make another experiment.
-const OF_MACHINE: [&str; 9] =
-    ["out", "data-dir", "clients-file", "init", "adapter", "memory-limit", "wave-lanes", "checked-shaders", "checkpoint-every"];
-
-/// Whether a run of that configuration depends on an option of that key. What it does not depend on is not compared and not said.
-fn concerns(key: &str, config: &TrainConfig) -> bool {
-    match key {
-        "train-attack" => config.lambda_train > 0.0,
-        _ => !OF_MACHINE.contains(&key) && config.method.concerns(key),
-    }
-}
-
 type Options = BTreeMap<String, serde_json::Value>;
 
 /// The options that concern a run.
@@ -335,7 +325,7 @@ fn options(config: &TrainConfig) -> Result<Options> {
     let all: Options = serde_json::to_value(config)
         .and_then(serde_json::from_value)
         .map_err(|e| Error::Config(format!("the configuration of {} cannot be compared: {e}", config.out.display())))?;
-    Ok(all.into_iter().filter(|(key, _)| concerns(key, config)).collect())
+    Ok(all.into_iter().filter(|(key, _)| config.depends_on(key)).collect())
 }
 
 /// An option's value for people.
@@ -378,7 +368,7 @@ pub fn groups(runs: Vec<Run>) -> Result<Vec<Group>> {
     }
     let keys: BTreeSet<&String> = found.iter().flat_map(|(o, _)| o.keys()).collect();
     let differs = |key: &&String| {
-        let mut values = found.iter().filter(|(_, runs)| concerns(key, &runs[0].config)).map(|(o, _)| o.get(*key));
+        let mut values = found.iter().filter(|(_, runs)| runs[0].config.depends_on(key)).map(|(o, _)| o.get(*key));
         values.next().is_some_and(|first| values.any(|v| v != first))
     };
     // The method first.
@@ -387,7 +377,7 @@ pub fn groups(runs: Vec<Run>) -> Result<Vec<Group>> {
     let mut groups = Vec::new();
     for (own, runs) in found {
         let config = &runs[0].config;
-        let told = differing.iter().filter(|k| concerns(k, config)).map(|key| match key.as_str() {
+        let told = differing.iter().filter(|k| config.depends_on(k)).map(|key| match key.as_str() {
             "method" => shown(own.get(key)),
             _ => format!("{key} {}", shown(own.get(key))),
         });
@@ -784,6 +774,12 @@ mod tests {
         let all = groups(Run::find(&runs).unwrap()).unwrap();
         assert_eq!((all.len(), all[0].runs.len()), (1, 2), "{:?}", all.iter().map(|g| &g.name).collect::<Vec<_>>());
         let of = |path: &Path| Run::read(path).unwrap().config;
+        let probed = folder.path().join("probed");
+        std::fs::create_dir(&probed).unwrap();
+        std::fs::write(probed.join(CONFIG), "method = \"probe\"\nprobe-parts = 3\n").unwrap();
+        let now = TrainConfig::from_toml("method = \"probe\"\nprobe-parts = 3\nprobe-halves = false", &probed).unwrap().validate().unwrap();
+        let widths = now.widths.clone();
+        assert_eq!(difference(&TrainConfig { widths, ..of(&probed) }, &now).unwrap(), None);
         let told = |key: &str, one: &str, other: &str| Some((key.to_string(), [one, other].map(String::from)));
         assert_eq!(difference(&of(&runs[0]), &of(&runs[1])).unwrap(), told("seed", "1", "2"));
         edit(&runs[1], "seed = 2", "seed = 1");

@@ -1026,6 +1026,9 @@ fn parse_header(text: &str, tensors: usize, file: &str) -> Result<Header> {
     if header.image != input {
         return Err(damaged(format!("images are {:?}, those of its network {input:?} (channels, height, width)", header.image)));
     }
+    // A checkpoint of an earlier version may lack options that its method has got since.
+    let method = header.config.method;
+    header.config.own.complete(method.options).map_err(|error| damaged(error.to_string()))?;
     let algorithm = header.config.algorithm();
     if let Some(deck) = deck.filter(|deck| !deck.is_null()) {
         let deck = deck.as_object().cloned().ok_or_else(|| damaged("its deck is not an object".into()))?;
@@ -1244,6 +1247,18 @@ pub(crate) mod tests {
         // What a method does not keep is not taken for its state.
         let other = header_text().replacen("\"method\":\"split-mix\"", "\"method\":\"fedavg\"", 1);
         assert!(parse_header(&other, 4, "x").unwrap_err().to_string().contains("\"bases\", which this method does not keep"));
+    }
+
+    #[test]
+    fn options_that_a_method_has_got_since_have_their_defaults() {
+        let with = |own: &str| {
+            let text = header_text().replacen("\"method\":\"split-mix\"", &format!("\"method\":\"probe\",{own}"), 1);
+            parse_header(&text.replacen("{\"bases\":2,\"dealt\":1}", "{}", 1), 4, "x").map(|header| header.config)
+        };
+        let own = serde_json::to_string(&with("\"probe-pull\":0.25").unwrap().own).unwrap();
+        assert_eq!(own, r#"{"probe-halves":false,"probe-on":"all","probe-parts":4,"probe-pull":0.25}"#);
+        let message = with("\"probe-parts\":65").unwrap_err().to_string();
+        assert!(message.contains("metadata is damaged: probe-parts = 65: it must be at most 64"), "{message}");
     }
 
     #[test]

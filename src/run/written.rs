@@ -1,6 +1,6 @@
 //! How options are written: messages for values of the wrong kind, and paths that begin at the user's home.
 
-use super::config::{KINDS, TrainConfig};
+use super::config::TrainConfig;
 use crate::fl::algorithms::options::MethodOption;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -149,7 +149,7 @@ fn quoted(text: &str) -> String {
 
 /// What the value of an option must be, and how that is written.
 fn wanted(key: &str, value: &toml::Value) -> String {
-    let kind = kind_of(key).unwrap_or_default();
+    let kind = TrainConfig::kind(key).unwrap_or_default();
     let default = default_of(key, kind);
     let text = match value {
         toml::Value::String(text) => text.trim().to_string(),
@@ -190,23 +190,10 @@ fn wanted(key: &str, value: &toml::Value) -> String {
 
 /// An option's default as it is written on the command line, or an example where it has none; nothing for another command's own option.
 pub(crate) fn example_of(key: &str) -> Option<String> {
-    let kind = kind_of(key)?;
+    let kind = TrainConfig::kind(key)?;
     let default = if kind == "bool" { "true".into() } else { default_of(key, kind) };
     let plain = default.trim_matches(['[', ']', '"']);
     Some(if plain.is_empty() { "NAME".into() } else { plain.into() })
-}
-
-/// The kind of an option's value: the name of its type.
-fn kind_of(key: &str) -> Option<&'static str> {
-    let listed = KINDS.iter().find(|(name, _)| name.replace('_', "-") == key).map(|(_, kind)| *kind);
-    listed.or_else(|| {
-        Some(match MethodOption::of(key)? {
-            MethodOption::Whole(_) => "usize",
-            MethodOption::Number(_) => "f64",
-            MethodOption::Choice(_) => "Choice",
-            MethodOption::Switch(_) => "bool",
-        })
-    })
 }
 
 /// An option's default as it is written in a file, or an example where it has none.
@@ -415,7 +402,7 @@ mod tests {
     #[test]
     fn every_option_has_a_kind_that_messages_know() {
         for key in TrainConfig::keys() {
-            let kind = kind_of(&key).unwrap();
+            let kind = TrainConfig::kind(&key).unwrap();
             // A date is of no option's kind.
             let message = wrong(&format!("{key} = 2020-01-01"));
             let start = format!("my.toml, line 1: {key} = 2020-01-01: it must be ");

@@ -63,24 +63,9 @@ pub(crate) fn give_all<T: Tsify + Serialize>(values: impl IntoIterator<Item = T>
     values.into_iter().map(|value| give(&value)).collect()
 }
 
-/// Options of the command line that say nothing here: of files, and of a device that is open already.
-const NATIVE: [&str; 11] = [
-    "data",
-    "data-dir",
-    "clients-file",
-    "test-ratio",
-    "rounds-before",
-    "init",
-    "init-checksum",
-    "adapter",
-    "out",
-    "checkpoint-every",
-    "checked-shaders",
-];
-
 /// The keys of the options that there are in a browser, in their order.
 pub fn option_keys() -> Vec<String> {
-    TrainConfig::keys().into_iter().filter(|key| !NATIVE.contains(&key.as_str())).collect()
+    TrainConfig::keys().into_iter().filter(|key| TrainConfig::about(key).browser).collect()
 }
 
 /// The configuration that options in camelCase make of another, not yet validated.
@@ -96,7 +81,7 @@ fn configured(base: &TrainConfig, given: serde_json::Map<String, serde_json::Val
     let mut all = serde_json::to_value(base).map_err(|error| Error::Config(format!("options: {error}")))?;
     for (name, value) in given {
         let key = kebab(&name);
-        if NATIVE.contains(&key.as_str()) {
+        if !TrainConfig::about(&key).browser {
             return Err(Error::Config(format!("options: {name} is for the command line alone: in a browser, leave it out")));
         }
         if !keys.contains(&key) {
@@ -156,9 +141,12 @@ mod tests {
         let with = |name: &str, value: &str| {
             configured(&TrainConfig::default(), serde_json::Map::from_iter([(name.to_string(), serde_json::Value::from(value))]))
         };
-        for key in NATIVE {
-            assert!(TrainConfig::keys().contains(&key.to_string()), "{key}");
-            let name = option_name(key);
+        let native: Vec<String> = TrainConfig::keys().into_iter().filter(|key| !option_keys().contains(key)).collect();
+        for key in ["data", "data-dir", "clients-file", "test-ratio", "rounds-before", "init", "adapter", "out", "checkpoint-every"] {
+            assert!(native.contains(&key.to_string()), "{key}");
+        }
+        for key in native {
+            let name = option_name(&key);
             let message = with(&name, "x").unwrap_err().to_string();
             assert!(message.contains(&format!("{name} is for the command line alone")), "{message}");
         }

@@ -1,7 +1,7 @@
-//! Options that belong to a method alone: it declares them in its own file, and files, flags and checkpoints read and write them from there.
+//! Options that belong to a method alone: it declares them in its own file; files, flags and checkpoints follow.
 
 use super::registry::METHODS;
-use crate::error::one_of;
+use crate::text::one_of;
 use crate::{Error, Result};
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
@@ -117,31 +117,25 @@ impl MethodOption {
 
     /// The key in files; with two hyphens, the flag.
     pub fn key(&self) -> &'static str {
-        match self {
-            MethodOption::Whole(option) => option.key,
-            MethodOption::Number(option) => option.key,
-            MethodOption::Choice(option) => option.key,
-            MethodOption::Switch(option) => option.key,
-        }
+        self.parts().0
     }
 
     /// What it means.
     pub fn help(&self) -> &'static str {
-        match self {
-            MethodOption::Whole(option) => option.help,
-            MethodOption::Number(option) => option.help,
-            MethodOption::Choice(option) => option.help,
-            MethodOption::Switch(option) => option.help,
-        }
+        self.parts().1
     }
 
     /// The value when it is not given.
     pub fn default(&self) -> Value {
+        self.parts().2
+    }
+
+    fn parts(&self) -> (&'static str, &'static str, Value) {
         match self {
-            MethodOption::Whole(option) => Value::Whole(option.default),
-            MethodOption::Number(option) => Value::Number(option.default),
-            MethodOption::Choice(option) => Value::Name(option.default),
-            MethodOption::Switch(option) => Value::Switch(option.default),
+            MethodOption::Whole(o) => (o.key, o.help, Value::Whole(o.default)),
+            MethodOption::Number(o) => (o.key, o.help, Value::Number(o.default)),
+            MethodOption::Choice(o) => (o.key, o.help, Value::Name(o.default)),
+            MethodOption::Switch(o) => (o.key, o.help, Value::Switch(o.default)),
         }
     }
 

@@ -2,10 +2,9 @@
 
 use super::options::{MethodOption, OwnOptions};
 use super::{Algorithm, fed_avg, fesem, hetero_fl, ifca, split_mix};
-use crate::error::{all_of, one_of};
 use crate::fl::budget::{Budgets, Ratio};
+use crate::text::{all_of, one_of, written_as_text};
 use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
@@ -86,9 +85,10 @@ pub fn help() -> String {
 }
 
 /// One of [`METHODS`], by its name.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Copy)]
 pub struct MethodName(&'static Method);
+
+written_as_text!(MethodName);
 
 impl Default for MethodName {
     fn default() -> MethodName {
@@ -134,19 +134,6 @@ impl FromStr for MethodName {
     }
 }
 
-impl TryFrom<String> for MethodName {
-    type Error = Error;
-    fn try_from(text: String) -> Result<MethodName> {
-        text.parse()
-    }
-}
-
-impl From<MethodName> for String {
-    fn from(method: MethodName) -> String {
-        method.name.into()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,5 +166,14 @@ mod tests {
         let fedavg: MethodName = "FedAvg".parse().unwrap();
         assert_eq!(fedavg.why_not("base-width"), "it is for split-mix");
         assert_eq!(fedavg.why_not("budgets"), "its clients all train one width");
+    }
+
+    #[test]
+    fn a_name_that_is_not_there_is_refused_with_those_that_are() {
+        let message = "fedprox".parse::<MethodName>().unwrap_err().to_string();
+        assert!(message.contains("is not a training method: choose split-mix, fedavg, hetero-fl, shetero-fl"), "{message}");
+        for name in ["Split-Mix", "SPLIT-MIX"] {
+            assert_eq!(name.parse::<MethodName>().unwrap(), MethodName::default());
+        }
     }
 }

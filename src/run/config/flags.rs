@@ -1,8 +1,8 @@
 //! The methods' own options as flags of the command line.
 
 use crate::Error;
-use crate::error::one_of;
 use crate::fl::algorithms::options::{Choice, MethodOption, OwnOptions, Value};
+use crate::text::one_of;
 use clap::builder::ValueParser;
 use clap::{Arg, ArgMatches, Command};
 

@@ -66,8 +66,8 @@ fn train_options() -> Done<String> {
     for key in splitmix_web::option_keys() {
         let argument = command.get_arguments().find(|a| a.get_long() == Some(key.as_str())).ok_or(format!("no flag --{key}"))?;
         let help = argument.get_long_help().or(argument.get_help()).map(ToString::to_string).unwrap_or_default();
-        let own = MethodOption::of(&key).map(|option| option.default().to_string());
-        let default = defaults.get(&key).map(ToString::to_string).or(own);
+        let own = MethodOption::of(&key).map(|option| serde_json::to_value(option.default())).transpose()?;
+        let default = defaults.get(&key).or(own.as_ref());
         let about = default.map_or(String::new(), |default| format!("\n   * @defaultValue `{default}`"));
         let value = argument.get_value_parser().type_id();
         let kind = if value == TypeId::of::<bool>() {
@@ -107,4 +107,21 @@ fn copy_all(from: &Path, to: &Path) -> Done {
         if path.is_dir() { copy_all(&path, &target)? } else { copy(&path, &target)? }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_have_the_types_of_their_values() {
+        let types = train_options().unwrap();
+        let all =
+            ["clientsPerRound?: number", "lr?: number", "seed?: number", "selfBalancing?: boolean", "flip?: boolean", "method?: string"];
+        for line in all.into_iter().chain(["domains?: string[]", "widths?: string[]", "memoryLimit?: string"]) {
+            assert!(types.contains(&format!("\n  {line};\n")), "{line} in {types}");
+        }
+        assert!(types.contains("@defaultValue `\"cos\"`") && types.contains("`fedavg` (one network of one width"), "{types}");
+        assert!(!types.contains("dataDir"), "{types}");
+    }
 }
