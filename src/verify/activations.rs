@@ -2,20 +2,18 @@
 
 use super::{Case, LANES, Noise, ROWS, Trial, Want, batch_sizes, for_each_pixel, lane_table, place, size_table, stored, wanted};
 use crate::gpu::Active;
-use crate::kernels::batch_norm_mix::{self, BatchNormMix};
-use crate::kernels::batch_norm_statistics::{self, BatchNorm, NormPlace};
+use crate::kernels::batch_norm::{self, BatchNorm, NormPlace, mix::BatchNormMix, running_statistics::RunningStatistics};
 use crate::kernels::local_norms::{self, LocalNorms};
-use crate::kernels::max_pool_forward::{self, MaxPool};
-use crate::kernels::running_statistics::{self, RunningStatistics};
-use crate::kernels::{EPSILON, ImageLayout, Tuning, batch_norm_backward, batch_norm_features, batch_norm_forward, max_pool_backward};
+use crate::kernels::max_pool::{self, MaxPool};
+use crate::kernels::{EPSILON, ImageLayout, Tuning};
 use crate::net::{Branch, NormRow, Norms, Shape};
-use kernels_tests::batch_norm_backward::{batch_norm_backward as twin_backward, batch_norm_backward_running as twin_backward_running};
-use kernels_tests::batch_norm_forward::{Normalization, batch_norm_forward as twin_forward};
-use kernels_tests::batch_norm_mix::batch_norm_mix;
-use kernels_tests::batch_norm_statistics::{Statistics, batch_norm_statistics as twin_statistics};
-use kernels_tests::max_pool_backward::max_pool_backward as twin_pool_backward;
-use kernels_tests::max_pool_forward::max_pool_forward as twin_pool_forward;
-use kernels_tests::running_statistics::running_statistics as twin_running;
+use kernels_tests::batch_norm::batch_norm_mix;
+use kernels_tests::batch_norm::running_statistics as twin_running;
+use kernels_tests::batch_norm::{Normalization, batch_norm_forward as twin_forward};
+use kernels_tests::batch_norm::{Statistics, batch_norm_statistics as twin_statistics};
+use kernels_tests::batch_norm::{batch_norm_backward as twin_backward, batch_norm_backward_running as twin_backward_running};
+use kernels_tests::max_pool::max_pool_backward as twin_pool_backward;
+use kernels_tests::max_pool::max_pool_forward as twin_pool_forward;
 use kernels_tests::shape;
 
 /// Batch norm with ReLU and max-pooling: statistics, then forward or backward from them.
@@ -158,10 +156,10 @@ impl Case for BatchNormCase {
             }
         }
         let moments = if self.running { t.values("moments", &given) } else { t.output("moments", moments_want) };
-        let b = batch_norm_features::Buffers { lanes, batch_sizes: sizes, z: z_buffer, parameters, moments };
+        let b = batch_norm::features::Buffers { lanes, batch_sizes: sizes, z: z_buffer, parameters, moments };
         if !self.features && !self.running {
             t.dispatches =
-                vec![norm.statistics("case", batch_norm_statistics::Buffers { lanes, batch_sizes: sizes, z: z_buffer, moments })];
+                vec![norm.statistics("case", batch_norm::statistics::Buffers { lanes, batch_sizes: sizes, z: z_buffer, moments })];
         }
         if !self.backward || self.features {
             let want = (0..LANES.len()).flat_map(|l| {
@@ -177,7 +175,7 @@ impl Case for BatchNormCase {
                 norm.forward(
                     "case",
                     y_layout,
-                    batch_norm_forward::Buffers { lanes, batch_sizes: sizes, z: z_buffer, moments, parameters, y },
+                    batch_norm::forward::Buffers { lanes, batch_sizes: sizes, z: z_buffer, moments, parameters, y },
                 )
             });
         }
@@ -212,7 +210,7 @@ impl Case for BatchNormCase {
             let sums = t.scratch("sums", norm.sum_bytes() * LANES.len() as u64);
             let dz = t.output("dz", want_dz);
             let (z, batch_sizes) = (z_buffer, sizes);
-            let b = batch_norm_backward::Buffers { lanes, batch_sizes, z, moments, parameters, dy: dy_buffer, sums, gradient, dz };
+            let b = batch_norm::backward::Buffers { lanes, batch_sizes, z, moments, parameters, dy: dy_buffer, sums, gradient, dz };
             t.dispatches.extend(norm.backward("case", y_layout, dz_layout, self.scale, b));
         }
         t
@@ -302,7 +300,7 @@ impl Case for MaxPoolCase {
                 wanted(x_layout, batch, valid[l], &dx, &magnitude)
             });
             let want = want.collect();
-            let b = max_pool_backward::Buffers {
+            let b = max_pool::backward::Buffers {
                 lanes,
                 batch_sizes: sizes,
                 dy: t.values("dy", &all),
@@ -326,7 +324,7 @@ impl Case for MaxPoolCase {
             if rest / per_sample < valid[lane] { Want::Bits(packed[i]) } else { Want::Keep }
         });
         let places = places.collect();
-        let b = max_pool_forward::Buffers {
+        let b = max_pool::forward::Buffers {
             lanes,
             batch_sizes: sizes,
             x: t.values("x", &all),
@@ -481,7 +479,7 @@ impl Case for BatchNormMixCase {
                 want_moments.extend([Want::Keep; 4]);
             }
         }
-        let b = batch_norm_mix::Buffers {
+        let b = batch_norm::mix::Buffers {
             lanes: t.words("lanes", table),
             source: t.values("source", &words),
             mixed: t.output("mixed", want_mixed),
@@ -525,7 +523,7 @@ impl Case for RunningStatisticsCase {
             let start = (lane as u32 * stride + mean) as usize * 4;
             let before = noise.values(2 * channels);
             let batch = noise.values(2 * channels);
-            let momentum = if self.cumulative { None } else { Some(f64::from(running_statistics::MOMENTUM)) };
+            let momentum = if self.cumulative { None } else { Some(f64::from(batch_norm::running_statistics::MOMENTUM)) };
             let after = twin_running(&before, &batch, momentum, self.step);
             for i in 0..2 * channels {
                 rows[start + i] = before[i] as f32;
@@ -539,7 +537,7 @@ impl Case for RunningStatisticsCase {
         }
         let rows = t.values("rows", &rows);
         t.expect(rows, want);
-        let momentum = (!self.cumulative).then_some(running_statistics::MOMENTUM);
+        let momentum = (!self.cumulative).then_some(batch_norm::running_statistics::MOMENTUM);
         let kernel = RunningStatistics { blocks: self.blocks, stride, mean, momentum };
         let moments = t.values("moments", &moments);
         t.dispatches = vec![kernel.dispatch("case", moments, rows)];

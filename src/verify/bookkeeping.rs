@@ -6,10 +6,9 @@ use crate::kernels::adam::{self, Adam};
 use crate::kernels::attack::{AttackImages, By};
 use crate::kernels::copy_bases::{self, CopyBases};
 use crate::kernels::corner::{self, Corner, NONE};
-use crate::kernels::ensemble_gradient::{self, EnsembleGradient};
-use crate::kernels::ensemble_mean::{self, EnsembleMean};
+use crate::kernels::ensemble::{self, gradient::EnsembleGradient, mean::EnsembleMean};
 use crate::kernels::gather_images::{self, Augment, GatherImages};
-use crate::kernels::linear_forward::Linear;
+use crate::kernels::linear::Linear;
 use crate::kernels::proximal::{self, Proximal};
 use crate::kernels::sgd::{self, Sgd};
 use crate::kernels::softmax_cross_entropy::{self, SoftmaxCrossEntropy};
@@ -17,7 +16,7 @@ use crate::kernels::weighted_average::{self, WeightedAverage, members};
 use crate::kernels::{ImageLayout, Over, ParameterPlace, Tuning};
 use crate::net::Shape;
 use kernels_tests::attack;
-use kernels_tests::linear_forward::linear_forward;
+use kernels_tests::linear::linear_forward;
 use kernels_tests::shape;
 use kernels_tests::softmax_cross_entropy::{class_presence, softmax_cross_entropy as softmax_twin};
 
@@ -670,7 +669,7 @@ impl Case for EnsembleCase {
             stored.extend(logits_of_bases(&logits, batch, valid[s], classes));
             let shape = shape::Logits { batch: valid[s], valid: valid[s], classes };
             let own = &labels[s * batch..s * batch + valid[s]];
-            for mixed in kernels_tests::ensemble_mean::ensemble_mean(&shape, &logits, own, &widths) {
+            for mixed in kernels_tests::ensemble::ensemble_mean(&shape, &logits, own, &widths) {
                 let mut out = vec![Want::Keep; batch * row];
                 let mut outcomes = vec![Want::Keep; batch * 2];
                 for n in 0..valid[s] {
@@ -689,7 +688,7 @@ impl Case for EnsembleCase {
                 want_totals.extend([correct, valid[s] as u32, 0].map(Want::Bits));
             }
         }
-        let b = ensemble_mean::Buffers {
+        let b = ensemble::mean::Buffers {
             batch_sizes: t.words("batch sizes", size_table(batch)),
             logits: t.values("logits", &stored),
             batch_labels: t.words("batch labels", labels),
@@ -740,7 +739,7 @@ impl Case for EnsembleGradientCase {
             stored.extend(logits_of_bases(&logits, batch, valid[s], classes));
             let shape = shape::Logits { batch: valid[s], valid: valid[s], classes };
             let own = labels[s * batch..s * batch + valid[s]].iter().map(|l| (l + self.shift) % classes as u32).collect::<Vec<_>>();
-            let gradient = kernels_tests::ensemble_gradient::ensemble_gradient(&shape, &logits, &own);
+            let gradient = kernels_tests::ensemble::ensemble_gradient(&shape, &logits, &own);
             for _ in 0..bases {
                 let at = |i: usize| match (i / row, i % row) {
                     (n, _) if n >= valid[s] => Want::Keep,
@@ -750,7 +749,7 @@ impl Case for EnsembleGradientCase {
                 want.extend((0..batch * row).map(at));
             }
         }
-        let b = ensemble_gradient::Buffers {
+        let b = ensemble::gradient::Buffers {
             batch_sizes: t.words("batch sizes", size_table(batch)),
             logits: t.values("logits", &stored),
             batch_labels: t.words("batch labels", labels),

@@ -1,22 +1,21 @@
 //! Cases of the layers with weights: convolutions and linear layers, three directions each.
 
 use super::{Case, LANES, Noise, ROWS, SLOTS, Trial, Want, absolute, batch_sizes, lane_table, size_table, stored, wanted};
-use crate::kernels::batch_norm_statistics::{self, BatchNorm, NormPlace};
-use crate::kernels::conv2d_backward_data::{self, Conv2dBackwardData};
-use crate::kernels::conv2d_backward_weight::{self, Conv2dBackwardWeight};
-use crate::kernels::conv2d_forward::{self, Conv2d, Conv2dForward};
-use crate::kernels::linear_backward_weight::SgdBuffers;
-use crate::kernels::linear_forward::{self, Linear};
+use crate::kernels::batch_norm::{self, BatchNorm, NormPlace};
+use crate::kernels::conv2d::{
+    self, Conv2d, backward_data::Conv2dBackwardData, backward_weight::Conv2dBackwardWeight, forward::Conv2dForward,
+};
+use crate::kernels::linear::{self, Linear, backward_weight::SgdBuffers};
 use crate::kernels::sgd::Sgd;
 use crate::kernels::sum_partials::SumPartials;
 use crate::kernels::{EPSILON, ImageLayout, ParameterPlace, Tuning};
 use crate::net::Shape;
 use kernels_tests::attack;
-use kernels_tests::batch_norm_statistics::batch_norm_statistics;
-use kernels_tests::conv2d_backward_data::conv2d_backward_data as twin_backward_data;
-use kernels_tests::conv2d_backward_weight::conv2d_backward_weight as twin_backward_weight;
-use kernels_tests::conv2d_forward::conv2d_forward as twin_forward;
-use kernels_tests::{linear_backward_data, linear_backward_weight, linear_forward as linear_twin, sgd as sgd_twin, shape};
+use kernels_tests::batch_norm::batch_norm_statistics;
+use kernels_tests::conv2d::conv2d_backward_data as twin_backward_data;
+use kernels_tests::conv2d::conv2d_backward_weight as twin_backward_weight;
+use kernels_tests::conv2d::conv2d_forward as twin_forward;
+use kernels_tests::{linear as linear_twin, sgd as sgd_twin, shape};
 
 /// Which gradient, or none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -219,7 +218,7 @@ impl Case for ConvCase {
                     }
                 }
                 let parts = t.scratch("tiles", kernel.part_bytes() * LANES.len() as u64);
-                let b = conv2d_forward::Buffers {
+                let b = conv2d::forward::Buffers {
                     lanes,
                     batch_sizes: sizes,
                     input: store_inputs(&mut t),
@@ -231,7 +230,7 @@ impl Case for ConvCase {
                 if self.statistics {
                     let norm = BatchNorm { batch: batch as u32, z: output, place, relu: true, pool: 1, running: false };
                     let b =
-                        batch_norm_statistics::Buffers { lanes, batch_sizes: sizes, z: parts, moments: t.output("moments", want_moments) };
+                        batch_norm::statistics::Buffers { lanes, batch_sizes: sizes, z: parts, moments: t.output("moments", want_moments) };
                     t.dispatches.push(norm.statistics_of_tiles("case", &kernel, b));
                 }
             }
@@ -244,7 +243,7 @@ impl Case for ConvCase {
                     wanted(dx, batch, valid[lane], &value, &size)
                 });
                 let want = want.collect();
-                let b = conv2d_backward_data::Buffers {
+                let b = conv2d::backward_data::Buffers {
                     lanes,
                     batch_sizes: sizes,
                     dz: store_gradients(&mut t),
@@ -274,7 +273,7 @@ impl Case for ConvCase {
                         want[start + kh * kw * ci * co + o] = Want::Near(db[o], sb[o]);
                     }
                 }
-                let b = conv2d_backward_weight::Buffers {
+                let b = conv2d::backward_weight::Buffers {
                     lanes,
                     batch_sizes: sizes,
                     input: store_inputs(&mut t),
@@ -384,7 +383,7 @@ impl Case for AttackStepCase {
         let attacked = t.values("attacked", &attacked_words);
         t.expect(attacked, want);
         let kernel = Conv2dBackwardData { conv, batch: batch as u32, dx: images, dz: dz_layout, place: r.place, tuning };
-        let b = conv2d_backward_data::Buffers {
+        let b = conv2d::backward_data::Buffers {
             lanes: t.words("lanes", lane_table()),
             batch_sizes: t.words("batch sizes", size_table(batch)),
             dz: t.values("dz", &dz_words),
@@ -392,7 +391,7 @@ impl Case for AttackStepCase {
             dx: attacked,
         };
         let clean = t.values("clean", &clean_words);
-        let step = conv2d_backward_data::Step { clean, attacked, images, epsilon: epsilon as f32, alpha: alpha as f32 };
+        let step = conv2d::backward_data::Step { clean, attacked, images, epsilon: epsilon as f32, alpha: alpha as f32 };
         t.dispatches = vec![kernel.attack_step("case", b, &step)];
         t
     }
@@ -453,7 +452,7 @@ impl Case for LinearCase {
         let all = |layout: ImageLayout, data: &[Vec<f64>]| -> Vec<f32> {
             valid.iter().zip(data).flat_map(|(v, d)| stored(layout, batch, *v, d, 0, f32::NAN)).collect()
         };
-        let buffers = |input, other, output| linear_forward::Buffers { lanes, batch_sizes: sizes, input, other, output };
+        let buffers = |input, other, output| linear::Buffers { lanes, batch_sizes: sizes, input, other, output };
         match self.direction {
             Direction::Forward => {
                 let want = (0..LANES.len()).flat_map(|lane| {
@@ -471,8 +470,8 @@ impl Case for LinearCase {
                 let dx = ImageLayout::new(self.from, 2);
                 let want = (0..LANES.len()).flat_map(|lane| {
                     let (g, w) = (&gradients[lane], &r.weights[LANES[lane][1] as usize]);
-                    let value = linear_backward_data::linear_backward_data(&twin(valid[lane]), g, w);
-                    let size = linear_backward_data::linear_backward_data(&twin(valid[lane]), &absolute(g), &absolute(w));
+                    let value = linear_twin::linear_backward_data(&twin(valid[lane]), g, w);
+                    let size = linear_twin::linear_backward_data(&twin(valid[lane]), &absolute(g), &absolute(w));
                     wanted(dx, batch, valid[lane], &value, &size)
                 });
                 let want = want.collect();
@@ -485,8 +484,8 @@ impl Case for LinearCase {
                 let mut gradient = vec![None; LANES.len() * stride];
                 for lane in 0..LANES.len() {
                     let (x, g) = (&images[lane], &gradients[lane]);
-                    let (dw, db) = linear_backward_weight::linear_backward_weight(&twin(valid[lane]), x, g);
-                    let (sw, sb) = linear_backward_weight::linear_backward_weight(&twin(valid[lane]), &absolute(x), &absolute(g));
+                    let (dw, db) = linear_twin::linear_backward_weight(&twin(valid[lane]), x, g);
+                    let (sw, sb) = linear_twin::linear_backward_weight(&twin(valid[lane]), &absolute(x), &absolute(g));
                     let start = lane * stride + r.place.weight as usize * 4;
                     for o in 0..outputs {
                         for i in 0..inputs {

@@ -1,15 +1,15 @@
 //! Cases of residual sums, rectification and average pooling: what stands between the other layers.
 
 use super::{Case, LANES, Noise, Trial, Want, absolute, batch_sizes, lane_table, size_table, stored, wanted};
-use crate::kernels::average_pool_forward::{self, AveragePool};
-use crate::kernels::relu_forward::{self, Relu};
+use crate::kernels::average_pool::{self, AveragePool};
+use crate::kernels::relu::{self, Relu};
 use crate::kernels::residual_add::{self, ResidualAdd};
-use crate::kernels::{BufferId, ImageLayout, Tuning, average_pool_backward, relu_backward};
+use crate::kernels::{BufferId, ImageLayout, Tuning};
 use crate::net::Shape;
-use kernels_tests::average_pool_backward::average_pool_backward as twin_pool_backward;
-use kernels_tests::average_pool_forward::average_pool_forward as twin_pool_forward;
-use kernels_tests::relu_backward::relu_backward as twin_relu_backward;
-use kernels_tests::relu_forward::relu_forward as twin_relu_forward;
+use kernels_tests::average_pool::average_pool_backward as twin_pool_backward;
+use kernels_tests::average_pool::average_pool_forward as twin_pool_forward;
+use kernels_tests::relu::relu_backward as twin_relu_backward;
+use kernels_tests::relu::relu_forward as twin_relu_forward;
 use kernels_tests::residual_add::residual_add as twin_add;
 use kernels_tests::shape::AveragePool2d;
 
@@ -111,12 +111,12 @@ impl Case for ReluCase {
             let (of_dy, gradients) = images(&mut t, &mut noise, "dy", self.batch, dy);
             let want = values.iter().zip(&gradients).map(|(x, dy)| (twin_relu_backward(x, dy), absolute(dy)));
             let out_buffer = t.output("dx", all_wanted(out, self.batch, want));
-            let b = relu_backward::Buffers { lanes, batch_sizes, x: input, dy: of_dy, dx: out_buffer };
+            let b = relu::backward::Buffers { lanes, batch_sizes, x: input, dy: of_dy, dx: out_buffer };
             t.dispatches = vec![kernel.backward("case", out, dy, b)];
         } else {
             let want = values.iter().map(|x| (twin_relu_forward(x), absolute(x)));
             let out_buffer = t.output("y", all_wanted(out, self.batch, want));
-            let b = relu_forward::Buffers { lanes, batch_sizes, x: input, y: out_buffer };
+            let b = relu::forward::Buffers { lanes, batch_sizes, x: input, y: out_buffer };
             t.dispatches = vec![kernel.forward("case", out, b)];
         }
         t
@@ -170,9 +170,9 @@ impl Case for AveragePoolCase {
         let want = values.iter().zip(valid(self.batch)).map(|(values, v)| (run(v, values), run(v, &absolute(values))));
         let out = t.output("output", all_wanted(to, self.batch, want));
         t.dispatches = vec![if self.backward {
-            pool.backward("case", x, y, average_pool_backward::Buffers { lanes, batch_sizes, dy: input, dx: out })
+            pool.backward("case", x, y, average_pool::backward::Buffers { lanes, batch_sizes, dy: input, dx: out })
         } else {
-            pool.forward("case", x, y, average_pool_forward::Buffers { lanes, batch_sizes, x: input, y: out })
+            pool.forward("case", x, y, average_pool::forward::Buffers { lanes, batch_sizes, x: input, y: out })
         }];
         t
     }
