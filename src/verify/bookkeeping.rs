@@ -297,13 +297,12 @@ pub struct SgdCase {
 
 impl Case for SgdCase {
     fn op(&self) -> &'static str {
-        "sgd"
+        if self.two { "sgd, two losses" } else { "sgd" }
     }
 
     fn shape(&self) -> String {
         let skipped = if self.skip.1 > 0 { format!(" but {:?}", self.skip) } else { String::new() };
-        let two = if self.two { ", two losses" } else { "" };
-        format!("{} parameters{skipped}{two}, {} steps", self.length * 4, self.steps)
+        format!("{} parameters{skipped}, {} steps", self.length * 4, self.steps)
     }
 
     fn trial(&self, _: Tuning) -> Trial {
@@ -360,11 +359,11 @@ pub struct AdamCase {
 
 impl Case for AdamCase {
     fn op(&self) -> &'static str {
-        "adam"
+        if self.two { "adam, two losses" } else { "adam" }
     }
 
     fn shape(&self) -> String {
-        format!("{} parameters{}, step {}", self.length * 4, if self.two { ", two losses" } else { "" }, self.step)
+        format!("{} parameters, step {}", self.length * 4, self.step)
     }
 
     fn trial(&self, _: Tuning) -> Trial {
