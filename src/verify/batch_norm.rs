@@ -1,19 +1,17 @@
-//! Cases of batch norm, its statistics and mixes, and max-pooling.
+//! Cases of batch norm: statistics and both directions, mixes, running statistics.
 
-use super::{Case, LANES, Noise, ROWS, Trial, Want, batch_sizes, for_each_pixel, lane_table, place, size_table, stored, wanted};
+use super::{Case, LANES, Noise, ROWS, Trial, Want, batch_sizes, lane_table, size_table, stored, wanted};
 use crate::gpu::Active;
-use crate::kernels::batch_norm::{self, BatchNorm, NormPlace, mix::BatchNormMix, running_statistics::RunningStatistics};
-use crate::kernels::local_norms::{self, LocalNorms};
-use crate::kernels::max_pool::{self, MaxPool};
-use crate::kernels::{EPSILON, ImageLayout, Tuning};
+use crate::kernels::batch_norm::mix::BatchNormMix;
+use crate::kernels::batch_norm::running_statistics::RunningStatistics;
+use crate::kernels::batch_norm::{BatchNorm, NormPlace};
+use crate::kernels::{EPSILON, ImageLayout, Tuning, batch_norm};
 use crate::net::{Branch, NormRow, Norms, Shape};
-use kernels_tests::batch_norm::batch_norm_mix;
-use kernels_tests::batch_norm::running_statistics as twin_running;
-use kernels_tests::batch_norm::{Normalization, batch_norm_forward as twin_forward};
-use kernels_tests::batch_norm::{Statistics, batch_norm_statistics as twin_statistics};
-use kernels_tests::batch_norm::{batch_norm_backward as twin_backward, batch_norm_backward_running as twin_backward_running};
-use kernels_tests::max_pool::max_pool_backward as twin_pool_backward;
-use kernels_tests::max_pool::max_pool_forward as twin_pool_forward;
+use kernels_tests::batch_norm::{
+    Normalization, Statistics, batch_norm_backward as twin_backward, batch_norm_backward_running as twin_backward_running,
+    batch_norm_forward as twin_forward, batch_norm_mix, batch_norm_statistics as twin_statistics, running_statistics as twin_running,
+};
+use kernels_tests::max_pool::{max_pool_backward as twin_pool_backward, max_pool_forward as twin_pool_forward};
 use kernels_tests::shape;
 
 /// Batch norm with ReLU and max-pooling: statistics, then forward or backward from them.
@@ -222,178 +220,6 @@ fn spread(variance: &[f64], pixels: usize, len: usize) -> Vec<f64> {
     (0..len).map(|i| 1.0 / (variance[i / pixels % variance.len()] + f64::from(EPSILON)).sqrt()).collect()
 }
 
-/// One direction of max-pooling.
-#[derive(Debug, Clone, Copy)]
-pub struct MaxPoolCase {
-    /// Backward, or forward.
-    pub backward: bool,
-    /// Capacity of a mini-batch.
-    pub batch: usize,
-    /// Shape of an input image.
-    pub input: Shape,
-    /// Height and width of the window.
-    pub kernel: u32,
-    /// Stride.
-    pub stride: u32,
-    /// Padding, at most half the window.
-    pub padding: u32,
-    /// Seed of the data.
-    pub seed: u64,
-}
-
-impl MaxPoolCase {
-    /// Whether at least one window fits; a case that does not cannot run.
-    pub fn is_valid(&self) -> bool {
-        MaxPool::new(self.batch as u32, self.input, (self.kernel, self.kernel), self.stride, self.padding).is_some()
-    }
-}
-
-impl Case for MaxPoolCase {
-    fn op(&self) -> &'static str {
-        if self.backward { "max_pool_backward" } else { "max_pool_forward" }
-    }
-
-    fn shape(&self) -> String {
-        let i = self.input;
-        format!(
-            "{}×{}×{}×{}, window {}, stride {}, padding {}",
-            self.batch, i.channels, i.height, i.width, self.kernel, self.stride, self.padding
-        )
-    }
-
-    fn trial(&self, _: Tuning) -> Trial {
-        let mut noise = Noise::new(self.seed);
-        let mut t = Trial::default();
-        let batch = self.batch;
-        let pool = MaxPool::new(batch as u32, self.input, (self.kernel, self.kernel), self.stride, self.padding).expect("a window fits");
-        let (x_layout, y_layout) = (ImageLayout::new(pool.input, 1), ImageLayout::new(pool.output, 2));
-        let channels = x_layout.blocks() as usize * 4;
-        let twin = |valid| shape::Pool2d {
-            batch: valid,
-            channels,
-            in_height: self.input.height as usize,
-            in_width: self.input.width as usize,
-            kernel: self.kernel as usize,
-            stride: self.stride as usize,
-            padding: self.padding as usize,
-        };
-        let valid: Vec<usize> = LANES.iter().map(|l| batch_sizes(batch)[l[0] as usize]).collect();
-        // Few different values, so that equal maxima are common and the first must win.
-        let x: Vec<Vec<f64>> =
-            valid.iter().map(|v| noise.images(*v, x_layout).into_iter().map(|x| (x * 4.0).round() / 4.0).collect()).collect();
-        let lanes = t.words("lanes", lane_table());
-        let sizes = t.words("batch sizes", size_table(batch));
-        let forward: Vec<_> = (0..LANES.len()).map(|l| twin_pool_forward(&twin(valid[l]), &x[l])).collect();
-        // Four channels' places share a word; they are stored without borders.
-        let dense = ImageLayout::new(pool.output, 0);
-        let mut packed = vec![0u32; pool.index_bytes() as usize / 4 * LANES.len()];
-        for (lane, (_, indices)) in forward.iter().enumerate() {
-            let start = lane * pool.index_bytes() as usize / 4;
-            for_each_pixel(dense, valid[lane], |i, at| packed[start + at / 4] |= indices[i] << (8 * (at % 4)));
-        }
-        if self.backward {
-            let dy: Vec<Vec<f64>> = valid.iter().map(|v| noise.images(*v, y_layout)).collect();
-            let all: Vec<f32> = (0..LANES.len()).flat_map(|l| stored(y_layout, batch, valid[l], &dy[l], 0, f32::NAN)).collect();
-            let want = (0..LANES.len()).flat_map(|l| {
-                let dx = twin_pool_backward(&twin(valid[l]), &dy[l], &forward[l].1);
-                let magnitude = vec![(self.kernel * self.kernel) as f64; dx.len()];
-                wanted(x_layout, batch, valid[l], &dx, &magnitude)
-            });
-            let want = want.collect();
-            let b = max_pool::backward::Buffers {
-                lanes,
-                batch_sizes: sizes,
-                dy: t.values("dy", &all),
-                indices: t.words("places", packed),
-                dx: t.output("dx", want),
-            };
-            t.dispatches = vec![pool.backward("case", x_layout, y_layout, b)];
-            return t;
-        }
-        // A NaN loses every comparison; a huge value wins it.
-        let all: Vec<f32> = (0..LANES.len()).flat_map(|l| stored(x_layout, batch, valid[l], &x[l], 0, 1e30)).collect();
-        let want = (0..LANES.len()).flat_map(|l| {
-            let mut want = vec![Want::Keep; y_layout.bytes(batch as u32) as usize / 4];
-            for_each_pixel(y_layout, valid[l], |i, at| want[at] = Want::Bits((forward[l].0[i] as f32).to_bits()));
-            want
-        });
-        let want = want.collect();
-        let per_sample = place(dense, 1, 0, 0, 0) / 4;
-        let places = (0..packed.len()).map(|i| {
-            let (lane, rest) = (i / (per_sample * batch), i % (per_sample * batch));
-            if rest / per_sample < valid[lane] { Want::Bits(packed[i]) } else { Want::Keep }
-        });
-        let places = places.collect();
-        let b = max_pool::forward::Buffers {
-            lanes,
-            batch_sizes: sizes,
-            x: t.values("x", &all),
-            y: t.output("y", want),
-            indices: t.output("places", places),
-        };
-        t.dispatches = vec![pool.forward("case", x_layout, y_layout, b)];
-        t
-    }
-}
-
-pub(super) fn standard() -> Vec<Box<dyn Case>> {
-    let image = |channels, height, width| Shape { channels, height, width };
-    let mut cases: Vec<Box<dyn Case>> = Vec::new();
-    let norms = [
-        (3, image(8, 28, 28), true, 2, 0.0, 8.0),
-        (4, image(8, 14, 14), true, 2, 0.0, 8.0),
-        (5, image(16, 7, 7), true, 1, 0.5, 8.0),
-        (18, image(64, 1, 1), true, 1, 0.0, 1.0),
-        (4, image(5, 3, 2), false, 1, 1.0, 1.0),
-        (6, image(1, 11, 9), true, 2, 100.0, 1.0),
-        (2, image(3, 1, 270), true, 1, 0.0, 2.0),
-        (3, image(10, 7, 8), false, 3, -2.0, 4.0),
-        (2, image(4, 300, 3), true, 3, 0.0, 1.0),
-    ];
-    for (seed, (batch, shape, relu, pool, mean, scale)) in norms.into_iter().enumerate() {
-        for (backward, running) in [(false, false), (true, false), (false, true), (true, true)] {
-            let seed = 200 + seed as u64;
-            let case = BatchNormCase { backward, batch, shape, relu, pool, features: false, mean, scale, running, seed };
-            cases.push(Box::new(case));
-            if (shape.height, shape.width) == (1, 1) {
-                cases.push(Box::new(BatchNormCase { features: true, ..case }));
-            }
-        }
-    }
-    let pools = [
-        (3, image(8, 28, 28), 2, 2, 0),
-        (4, image(8, 14, 14), 2, 2, 0),
-        (3, image(5, 7, 9), 3, 2, 1),
-        (2, image(1, 1, 1), 1, 1, 0),
-        (3, image(4, 6, 5), 2, 3, 0),
-        (2, image(7, 9, 8), 5, 1, 2),
-    ];
-    for (seed, (batch, input, kernel, stride, padding)) in pools.into_iter().enumerate() {
-        for backward in [false, true] {
-            cases.push(Box::new(MaxPoolCase { backward, batch, input, kernel, stride, padding, seed: 300 + seed as u64 }));
-        }
-    }
-    let (dual, tracked) = ([false, true], [false, true]);
-    for (dual, running) in dual.into_iter().flat_map(|d| tracked.map(|t| (d, t))) {
-        let case = |lambda, own_rows, seed| {
-            let norms = Norms { dual, tracked: running };
-            Box::new(BatchNormMixCase { blocks: 88, norms, running, own_rows, lambda, seed })
-        };
-        for (i, lambda) in [0.0, 0.2, 0.5, 0.8, 1.0].into_iter().enumerate() {
-            cases.push(case(lambda, i % 2 == 1, 350 + i as u64));
-        }
-    }
-    let kept = Norms { dual: true, tracked: true };
-    cases.push(Box::new(BatchNormMixCase { blocks: 3, norms: kept, running: false, own_rows: false, lambda: 0.3, seed: 360 }));
-    for (cumulative, step) in [(false, 0), (false, 3), (true, 0), (true, 9)] {
-        cases.push(Box::new(RunningStatisticsCase { blocks: 88, cumulative, step, seed: 370 }));
-    }
-    for keep in [false, true] {
-        cases.push(Box::new(LocalNormsCase { keep, length: 70, seed: 380 }));
-    }
-    cases
-}
-
 /// Batch norms prepared for evaluation: the λ-mix of dual ones.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchNormMixCase {
@@ -546,53 +372,44 @@ impl Case for RunningStatisticsCase {
     }
 }
 
-/// Batch norms taken from the clients' store, or put back.
-#[derive(Debug, Clone, Copy)]
-pub struct LocalNormsCase {
-    /// Put back, not taken.
-    pub keep: bool,
-    /// vec4 of a row of the store.
-    pub length: u32,
-    /// Seed of the data.
-    pub seed: u64,
-}
-
-impl Case for LocalNormsCase {
-    fn op(&self) -> &'static str {
-        if self.keep { "local_norms, keep" } else { "local_norms, take" }
-    }
-
-    fn shape(&self) -> String {
-        format!("{} values", self.length * 4)
-    }
-
-    fn trial(&self, _: Tuning) -> Trial {
-        let mut noise = Noise::new(self.seed);
-        let mut t = Trial::default();
-        let (start, stride) = (3, self.length + 5);
-        let kernel = LocalNorms { length: self.length, stride, start };
-        let rows = LANES.len();
-        let mut table = lane_table();
-        // Two rows of the store belong to nobody here.
-        let own = [4usize, 0, 5, 2];
-        table.iter_mut().skip(3).step_by(4).zip(own).for_each(|(w, row)| *w = row as u32);
-        let mut random = |n: usize| noise.values(n * 4).into_iter().map(|v| v as f32).collect::<Vec<_>>();
-        let (store, lanes) = (random(6 * self.length as usize), random(rows * stride as usize));
-        let length = self.length as usize * 4;
-        let at = |lane: usize| (lane * stride as usize + start as usize) * 4;
-        let keep = |values: &[f32]| values.iter().map(|v| Want::Bits(v.to_bits())).collect::<Vec<_>>();
-        let (mut want_store, mut want_lanes) = (keep(&store), keep(&lanes));
-        for (lane, row) in own.into_iter().enumerate() {
-            let (own, of_lane) = (&store[row * length..][..length], &lanes[at(lane)..][..length]);
-            match self.keep {
-                true => want_store[row * length..][..length].copy_from_slice(&keep(of_lane)),
-                false => want_lanes[at(lane)..][..length].copy_from_slice(&keep(own)),
+pub(super) fn standard() -> Vec<Box<dyn Case>> {
+    let image = |channels, height, width| Shape { channels, height, width };
+    let mut cases: Vec<Box<dyn Case>> = Vec::new();
+    let norms = [
+        (3, image(8, 28, 28), true, 2, 0.0, 8.0),
+        (4, image(8, 14, 14), true, 2, 0.0, 8.0),
+        (5, image(16, 7, 7), true, 1, 0.5, 8.0),
+        (18, image(64, 1, 1), true, 1, 0.0, 1.0),
+        (4, image(5, 3, 2), false, 1, 1.0, 1.0),
+        (6, image(1, 11, 9), true, 2, 100.0, 1.0),
+        (2, image(3, 1, 270), true, 1, 0.0, 2.0),
+        (3, image(10, 7, 8), false, 3, -2.0, 4.0),
+        (2, image(4, 300, 3), true, 3, 0.0, 1.0),
+    ];
+    for (seed, (batch, shape, relu, pool, mean, scale)) in norms.into_iter().enumerate() {
+        for (backward, running) in [(false, false), (true, false), (false, true), (true, true)] {
+            let seed = 200 + seed as u64;
+            let case = BatchNormCase { backward, batch, shape, relu, pool, features: false, mean, scale, running, seed };
+            cases.push(Box::new(case));
+            if (shape.height, shape.width) == (1, 1) {
+                cases.push(Box::new(BatchNormCase { features: true, ..case }));
             }
         }
-        let b = local_norms::Buffers { lanes: t.words("lanes", table), store: t.values("store", &store), rows: t.values("rows", &lanes) };
-        t.expect(b.store, want_store);
-        t.expect(b.rows, want_lanes);
-        t.dispatches = vec![if self.keep { kernel.keep("case", b) } else { kernel.take("case", b) }];
-        t
     }
+    let (dual, tracked) = ([false, true], [false, true]);
+    for (dual, running) in dual.into_iter().flat_map(|d| tracked.map(|t| (d, t))) {
+        let case = |lambda, own_rows, seed| {
+            let norms = Norms { dual, tracked: running };
+            Box::new(BatchNormMixCase { blocks: 88, norms, running, own_rows, lambda, seed })
+        };
+        for (i, lambda) in [0.0, 0.2, 0.5, 0.8, 1.0].into_iter().enumerate() {
+            cases.push(case(lambda, i % 2 == 1, 350 + i as u64));
+        }
+    }
+    let kept = Norms { dual: true, tracked: true };
+    cases.push(Box::new(BatchNormMixCase { blocks: 3, norms: kept, running: false, own_rows: false, lambda: 0.3, seed: 360 }));
+    for (cumulative, step) in [(false, 0), (false, 3), (true, 0), (true, 9)] {
+        cases.push(Box::new(RunningStatisticsCase { blocks: 88, cumulative, step, seed: 370 }));
+    }
+    cases
 }
