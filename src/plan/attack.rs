@@ -11,7 +11,7 @@ use super::gathered::{EvaluationNorms, Gathered, MIX, Tables};
 use super::train::TOTALS_BYTES;
 use super::{Extent, Labelled, PhaseId, Plan};
 use crate::kernels::attack::{self, AttackImages, By};
-use crate::kernels::ensemble_mean::{self, EnsembleMean};
+use crate::kernels::ensemble::{self, mean::EnsembleMean};
 use crate::kernels::{BufferId, ImageLayout, Tuning};
 use crate::net::Network;
 
@@ -127,7 +127,7 @@ impl AttackPlan {
         let totals = plan.buffer("totals", Extent::PerSlot(TOTALS_BYTES));
         let mean = EnsembleMean { batch: s.batch, classes: net.classes, bases: s.bases, widths: 1 };
         let mix = |outcomes| {
-            let b = ensemble_mean::Buffers { batch_sizes, logits: f.logits.buffer, batch_labels, widths, mixed, outcomes, totals };
+            let b = ensemble::mean::Buffers { batch_sizes, logits: f.logits.buffer, batch_labels, widths, mixed, outcomes, totals };
             mean.dispatches("ensemble mean", b)
         };
         let ([logits, _], [_, count]) = (mix(outcomes), mix(worst));

@@ -6,7 +6,7 @@ use super::forward;
 use super::gathered::{EvaluationNorms, Gathered, MIX, Tables};
 use super::train::TOTALS_BYTES;
 use super::{Extent, Labelled, PhaseId, Plan};
-use crate::kernels::ensemble_mean::{self, EnsembleMean};
+use crate::kernels::ensemble::{self, mean::EnsembleMean};
 use crate::kernels::{BufferId, Tuning};
 use crate::net::Network;
 
@@ -80,7 +80,7 @@ impl EvaluatePlan {
         let Gathered { lanes, schedule, images, labels, server, batch_labels, batch_sizes, .. } = g;
         let mix = EnsembleMean { batch: s.batch, classes: net.classes, bases: s.bases, widths: s.widths }.dispatches(
             "ensemble mean",
-            ensemble_mean::Buffers { batch_sizes, logits: f.logits.buffer, batch_labels, widths, mixed, outcomes, totals },
+            ensemble::mean::Buffers { batch_sizes, logits: f.logits.buffer, batch_labels, widths, mixed, outcomes, totals },
         );
         let mut dispatches = vec![g.dispatch, norms];
         dispatches.extend(f.dispatches);

@@ -9,18 +9,16 @@ use super::gathered::{self, GATHER, Gathered, Tables};
 use super::{Extent, Labelled, PhaseId, Plan};
 use crate::kernels::adam::{self, Adam};
 use crate::kernels::attack::{self, AttackImages, By};
-use crate::kernels::batch_norm_mix::BatchNormMix;
-use crate::kernels::conv2d_backward_data;
+use crate::kernels::batch_norm::{self, mix::BatchNormMix, running_statistics::RunningStatistics};
 use crate::kernels::copy_bases::{self, CopyBases};
 use crate::kernels::corner::{self, Corner};
 use crate::kernels::gather_images::Augment;
 use crate::kernels::local_norms::{self, LocalNorms};
 use crate::kernels::proximal::{self, Proximal};
 use crate::kernels::row_distance::{self, RowDistance};
-use crate::kernels::running_statistics::{self, RunningStatistics};
 use crate::kernels::sgd::{self, Sgd};
 use crate::kernels::weighted_average::{self, WeightedAverage};
-use crate::kernels::{BufferId, Dispatch, ImageLayout, Over, Tuning};
+use crate::kernels::{BufferId, Dispatch, ImageLayout, Over, Tuning, conv2d};
 use crate::net::{Branch, Network, Scope};
 
 /// Training on attacked images, too (paper, Algorithm 4): every lane attacks its own before each step.
@@ -285,7 +283,7 @@ impl TrainPlan {
             let mut step = f.dispatches.clone();
             if net.norms.tracked {
                 let (blocks, stride, mean) = (norm_row.blocks, net.parameter_blocks, net.norm_start + norm_row.running(branch));
-                let kernel = RunningStatistics { blocks, stride, mean, momentum: Some(running_statistics::MOMENTUM) };
+                let kernel = RunningStatistics { blocks, stride, mean, momentum: Some(batch_norm::running_statistics::MOMENTUM) };
                 step.push(kernel.dispatch(&format!("{}running statistics", setting.prefix), moments, parameters));
             }
             largest = descend(&f);
@@ -473,7 +471,7 @@ impl Attack {
         let totals = plan.buffer("attack totals", Extent::PerLane(TOTALS_BYTES));
         let loss = backward::Loss::OfLanes { batch_labels: g.batch_labels, totals, masked: false, summed: true, share: 1.0 };
         let clean = training.input.buffer;
-        let step = conv2d_backward_data::Step { clean, attacked: images.buffer, images: layout, epsilon: s.epsilon, alpha: s.alpha };
+        let step = conv2d::backward_data::Step { clean, attacked: images.buffer, images: layout, epsilon: s.epsilon, alpha: s.alpha };
         let b = backward::of_input(plan, &setting, &f, &loss, Some(step));
         // Where the last kernel does not step, a dispatch of its own does.
         let dx = b.input_gradient.unwrap_or(images);
