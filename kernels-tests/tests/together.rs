@@ -3,7 +3,7 @@
 use splitmix_fl::Error;
 use splitmix_fl::fl::Ratio;
 use splitmix_fl::gpu::{Gpu, GpuOptions};
-use splitmix_fl::run::{Checkpoint, Federation, Start, Together, TrainConfig};
+use splitmix_fl::run::{Checkpoint, Federation, RunSpec, Together, TrainConfig};
 
 async fn open() -> Gpu {
     let adapter = std::env::var("SPLITMIX_ADAPTER").ok();
@@ -54,9 +54,9 @@ fn a_run_that_diverges_leaves_the_others_as_they_are() {
                 assert!(error.contains(words), "{error}");
             }
             let starts = vec![
-                Start { config: config(method, 1), checkpoint: None, init: None },
-                Start { config: config(method, 2), checkpoint: Some((checkpoint, "broken".into())), init: None },
-                Start { config: config(method, 3), checkpoint: None, init: None },
+                RunSpec { config: config(method, 1), checkpoint: None, init: None },
+                RunSpec { config: config(method, 2), checkpoint: Some((checkpoint, "broken".into())), init: None },
+                RunSpec { config: config(method, 3), checkpoint: None, init: None },
             ];
             let mut together = Together::new(&gpu, &dataset, starts).await.expect("they fit");
             let mut among = vec![0, 1, 2];
@@ -102,7 +102,7 @@ fn runs_that_differ_in_more_are_refused() {
         let mut dataset = splitmix_fl::data::embedded().expect("embedded");
         dataset.domains.truncate(2);
         let refused = async |other: TrainConfig| {
-            let starts = [config("split-mix", 1), other].map(|config| Start { config, checkpoint: None, init: None });
+            let starts = [config("split-mix", 1), other].map(|config| RunSpec { config, checkpoint: None, init: None });
             Together::new(&gpu, &dataset, starts.into()).await.err().expect("refused").to_string()
         };
         for other in [

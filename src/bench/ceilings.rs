@@ -4,7 +4,7 @@ use super::clock::Clock;
 use super::report::Ceilings;
 use crate::Result;
 use crate::engine::Limit;
-use crate::gpu::{Active, Materials, Program};
+use crate::gpu::{Active, Program, ProgramDescriptor};
 use crate::kernels::ceilings::{copy, count, fill, multiply_add};
 use crate::plan::{Extent, Plan};
 
@@ -39,8 +39,8 @@ pub(super) async fn measure(clock: &mut Clock<'_>, limit: Limit) -> Result<Ceili
     let copy = plan.add_phase("copy", vec![copy]);
     let chain = plan.add_phase("chain", vec![count(result); CHAIN]);
     let count = plan.add_phase("count", vec![count(result)]);
-    let materials = Materials { lanes: copy_lanes, slots: 1, steps: 1, ..Materials::default() };
-    let program = Program::new(gpu, plan, materials).await?;
+    let descriptor = ProgramDescriptor { lanes: copy_lanes, slots: 1, steps: 1, ..ProgramDescriptor::default() };
+    let program = Program::new(gpu, plan, descriptor).await?;
     let active = |lanes| Active { lanes, slots: 1, step: 0 };
 
     let commands = |phase, active: Active| {

@@ -21,7 +21,7 @@ use crate::engine::{
     Adversarial, Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, Limit, LocalTraining, Staging, TrainOptions, Trainer,
 };
 use crate::fl::{Attack, Ratio};
-use crate::gpu::{Active, Gpu, Materials, Program};
+use crate::gpu::{Active, Gpu, Program, ProgramDescriptor};
 use crate::kernels::Tuning;
 use crate::plan::PhaseId;
 use crate::plan::input_gradient::{InputGradientPlan, InputGradientSetting};
@@ -236,9 +236,9 @@ impl Workload {
         let waves = waves(work, lanes, most);
         let plan = plan_for(o.batch, most);
         let external = crate::engine::external(&self.images, &self.server, plan.images, plan.labels, plan.server);
-        let materials = Materials { lanes: most, slots: most, steps: 1, external, guarded: false };
+        let descriptor = ProgramDescriptor { lanes: most, slots: most, steps: 1, external, guarded: false };
         let (lane_table, schedule, phase) = (plan.lanes, plan.schedule, plan.phase);
-        let program = Program::new(gpu, plan.plan, materials).await?;
+        let program = Program::new(gpu, plan.plan, descriptor).await?;
         let wave = workload::first_lanes(work, waves[0].lanes);
         let table: Vec<u32> =
             wave.iter().enumerate().flat_map(|(slot, c)| c.bases.iter().flat_map(move |(b, _)| [slot as u32, *b, *b, 0])).collect();
@@ -674,7 +674,7 @@ mod tests {
 
     #[test]
     fn dependent_dispatches_see_each_other_and_a_copy_is_one() {
-        use crate::gpu::Materials;
+        use crate::gpu::ProgramDescriptor;
         use crate::kernels::ceilings::{copy, count, fill, multiply_add};
         use crate::plan::{Extent, Plan};
         pollster::block_on(async {
@@ -687,8 +687,8 @@ mod tests {
             let mut dispatches = vec![count(counter); 9];
             dispatches.extend([multiply_add(100, result), fill(100, source), copy(100, source, destination)]);
             let all = plan.add_phase("all", dispatches);
-            let materials = Materials { lanes: 3, slots: 1, steps: 1, guarded: true, ..Materials::default() };
-            let program = Program::new(&gpu, plan, materials).await.unwrap();
+            let descriptor = ProgramDescriptor { lanes: 3, slots: 1, steps: 1, guarded: true, ..ProgramDescriptor::default() };
+            let program = Program::new(&gpu, plan, descriptor).await.unwrap();
             let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
             program.encode(&mut encoder, all, Active { lanes: 1, slots: 1, step: 0 });
             program.encode_some(&mut encoder, all, Active { lanes: 3, slots: 1, step: 0 }, |i| i > 8);

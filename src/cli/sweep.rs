@@ -2,7 +2,7 @@
 
 use super::arguments::time;
 use super::eval::open_model;
-use super::train::{Begin, Extras, Ready, ready, train, watch_for_interrupts};
+use super::train::{ProcessOptions, QueuedRun, Session, open_session, train, watch_for_interrupts};
 use super::{effective, load_data, note, print, table};
 use crate::data::Dataset;
 use crate::report::{PAGE, Run, TEST, difference, groups, page};
@@ -142,12 +142,12 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let (mut failed, mut stopped) = (Vec::new(), Vec::new());
     let mut waiting = sets(unfinished(), args.together.get())?;
     while let Some(set) = waiting.pop_front() {
-        let Some((ready, set)) = prepare(set, &mut read, &mut waiting, &mut failed).await else {
+        let Some((session, set)) = prepare(set, &mut read, &mut waiting, &mut failed).await else {
             continue;
         };
         let left = args.max_time.map(|most| most.saturating_sub(began.elapsed()));
-        let extras = Extras { max_time: left, tensorboard: false, no_table: true };
-        match train(ready, &extras, &interrupted).await {
+        let process = ProcessOptions { max_time: left, tensorboard: false, no_table: true };
+        match train(session, &process, &interrupted).await {
             Ok(ends) => {
                 for (name, end) in set.into_iter().zip(ends) {
                     match end {
@@ -279,7 +279,7 @@ async fn prepare<'a>(
     read: &mut Option<Read<'a>>,
     waiting: &mut VecDeque<Vec<&'a TrainConfig>>,
     failed: &mut Vec<(String, Error)>,
-) -> Option<(Ready, Vec<String>)> {
+) -> Option<(Session, Vec<String>)> {
     let (mut runs, mut taken) = (Vec::new(), Vec::new());
     eprintln!();
     for config in set {
@@ -298,7 +298,7 @@ async fn prepare<'a>(
         };
         match resumed {
             Ok(resumed) => {
-                runs.push(Begin { config: own, resumed });
+                runs.push(QueuedRun { config: own, resumed });
                 taken.push(config);
             }
             Err(error) => fail(failed, name, error),
@@ -312,8 +312,8 @@ async fn prepare<'a>(
         Some((before, dataset)) if same_data(before, taken[0]).unwrap_or(false) => Some(dataset),
         _ => None,
     };
-    match ready(runs, read).await {
-        Ok(ready) => return Some((ready, names)),
+    match open_session(runs, read).await {
+        Ok(session) => return Some((session, names)),
         // They may not fit together, or one of them may be at fault.
         Err(error) if taken.len() > 1 => {
             eprintln!("not together: {error}");

@@ -11,7 +11,9 @@ use crate::report::{CLIENTS, Clients, PAGE, Run, TEST, groups, page};
 use crate::run::config::BnMode;
 use crate::run::run_dir::{BEST, LAST, read_checkpoint, write_atomically};
 use crate::run::tensorboard::TensorBoard;
-use crate::run::{Checkpoint, Federation, Report, Resumed, RoundCost, RoundOutcome, RunDir, Start, Together, TrainConfig, TrainOverrides};
+use crate::run::{
+    Checkpoint, Federation, Report, Resumed, RoundCost, RoundOutcome, RunDir, RunSpec, Together, TrainConfig, TrainOverrides,
+};
 use crate::{Error, Result};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
@@ -74,27 +76,27 @@ pub(super) async fn run(args: Args) -> Result<()> {
         RunDir::check_free(&config.out)?;
         config
     };
-    let extras = Extras { max_time: args.max_time, tensorboard: args.tensorboard, no_table: args.no_table };
+    let process = ProcessOptions { max_time: args.max_time, tensorboard: args.tensorboard, no_table: args.no_table };
     let interrupted = watch_for_interrupts()?;
-    let ends = train(ready(vec![Begin { config, resumed }], None).await?, &extras, &interrupted).await?;
+    let ends = train(open_session(vec![QueuedRun { config, resumed }], None).await?, &process, &interrupted).await?;
     ends.into_iter().collect()
 }
 
 /// What concerns a process, not what is trained.
-pub(super) struct Extras {
+pub(super) struct ProcessOptions {
     pub max_time: Option<Duration>,
     pub tensorboard: bool,
     pub no_table: bool,
 }
 
 /// A run before its training: from the start, or from its folder and last checkpoint.
-pub(super) struct Begin {
+pub(super) struct QueuedRun {
     pub config: TrainConfig,
     pub resumed: Option<(RunDir, Option<Checkpoint>)>,
 }
 
 /// Runs that are trained together (or one alone), with their data.
-pub(super) struct Ready {
+pub(super) struct Session {
     dataset: Dataset,
     together: Together,
     /// Of the resumed ones.
@@ -102,7 +104,7 @@ pub(super) struct Ready {
 }
 
 /// Opens the adapter and prepares the training of runs that go together, on their data if that is read already.
-pub(super) async fn ready(mut runs: Vec<Begin>, read: Option<Dataset>) -> Result<Ready> {
+pub(super) async fn open_session(mut runs: Vec<QueuedRun>, read: Option<Dataset>) -> Result<Session> {
     let Some(config) = runs.first().map(|run| run.config.clone()) else {
         return Err(Error::Config("no run to train is named".into()));
     };
@@ -116,7 +118,7 @@ pub(super) async fn ready(mut runs: Vec<Begin>, read: Option<Dataset>) -> Result
     let gpu = open_gpu(config.adapter.clone(), config.checked_shaders).await?;
     eprintln!("adapter: {}", gpu.describe());
     let (mut starts, mut folders) = (Vec::new(), Vec::new());
-    for (Begin { config, resumed }, init) in runs.into_iter().zip(inits) {
+    for (QueuedRun { config, resumed }, init) in runs.into_iter().zip(inits) {
         let (folder, checkpoint) = resumed.map_or((None, None), |(folder, checkpoint)| (Some(folder), checkpoint));
         let file = |folder: &RunDir| folder.path().join(LAST).display().to_string();
         if let Some((checkpoint, file)) = &init
@@ -125,11 +127,11 @@ pub(super) async fn ready(mut runs: Vec<Begin>, read: Option<Dataset>) -> Result
             let (then, now) = (then.classes.join(", "), dataset.classes.join(", "));
             note(format!("init = {file}: its classes were {then}, the data has {now}: each takes the output of that place"));
         }
-        starts.push(Start { config, checkpoint: checkpoint.zip(folder.as_ref().map(file)), init });
+        starts.push(RunSpec { config, checkpoint: checkpoint.zip(folder.as_ref().map(file)), init });
         folders.push(folder);
     }
     let together = Together::new(&gpu, &dataset, starts).await?;
-    Ok(Ready { dataset, together, folders })
+    Ok(Session { dataset, together, folders })
 }
 
 /// The checkpoint that a run begins with, if any, with its file's name; its checksum becomes part of the configuration.
@@ -153,15 +155,15 @@ fn init(config: &mut TrainConfig) -> Result<Option<(Checkpoint, String)>> {
 
 /// Trains to the end of the configurations and tests the best round of each run. What became of each is told in their order: an error
 /// of one does not end the others. Only one of the device does.
-pub(super) async fn train(ready: Ready, extras: &Extras, interrupted: &AtomicBool) -> Result<Vec<Result<()>>> {
-    let Ready { dataset, mut together, folders } = ready;
+pub(super) async fn train(session: Session, process: &ProcessOptions, interrupted: &AtomicBool) -> Result<Vec<Result<()>>> {
+    let Session { dataset, mut together, folders } = session;
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
     let mut runs = Vec::new();
-    introduce(&together, &dataset, !extras.no_table);
+    introduce(&together, &dataset, !process.no_table);
     for (federation, folder) in together.runs().iter().zip(folders) {
         let label = if together.runs().len() > 1 { name(&federation.config) } else { String::new() };
         let progress = Progress::new(federation, label, &bars);
-        runs.push(match Running::new(federation, folder, &dataset, extras, progress) {
+        runs.push(match RunOutput::new(federation, folder, &dataset, process, progress) {
             Ok(run) => run.keep_start(federation).await,
             Err(error) => Err(error),
         });
@@ -172,7 +174,7 @@ pub(super) async fn train(ready: Ready, extras: &Extras, interrupted: &AtomicBoo
         let among: Vec<usize> = (0..runs.len()).filter(|i| runs[*i].is_ok()).collect();
         let outcomes = together.round(&among).await?;
         let seconds = start.elapsed().as_secs_f64();
-        let stop = interrupted.load(Ordering::SeqCst) || extras.max_time.is_some_and(|most| began.elapsed() >= most);
+        let stop = interrupted.load(Ordering::SeqCst) || process.max_time.is_some_and(|most| began.elapsed() >= most);
         let went_on = !outcomes.is_empty();
         for (i, outcome) in outcomes {
             let federation = &together.runs()[i];
@@ -190,13 +192,13 @@ pub(super) async fn train(ready: Ready, extras: &Extras, interrupted: &AtomicBoo
                 runs[i] = Err(error);
             }
         }
-        let left = |(run, f): (&Result<Running>, &Federation)| run.is_ok() && f.rounds_done < f.config.rounds;
+        let left = |(run, f): (&Result<RunOutput>, &Federation)| run.is_ok() && f.rounds_done < f.config.rounds;
         if !went_on || !runs.iter().zip(together.runs()).any(left) {
             break;
         }
         if stop {
             runs.iter().flatten().for_each(|run| run.progress.finish());
-            let interrupted = |(run, f): (Result<Running>, &Federation)| {
+            let interrupted = |(run, f): (Result<RunOutput>, &Federation)| {
                 Err(Error::Interrupted(format!(
                     "stopped after round {} of {}; resume with: splitmix train --resume --out {}",
                     f.rounds_done,
@@ -224,14 +226,14 @@ fn name(config: &TrainConfig) -> String {
 }
 
 /// A run in training, with its files.
-struct Running {
+struct RunOutput {
     folder: RunDir,
     board: Option<TensorBoard>,
     progress: Progress,
 }
 
-impl Running {
-    fn new(f: &Federation, folder: Option<RunDir>, dataset: &Dataset, extras: &Extras, progress: Progress) -> Result<Running> {
+impl RunOutput {
+    fn new(f: &Federation, folder: Option<RunDir>, dataset: &Dataset, process: &ProcessOptions, progress: Progress) -> Result<RunOutput> {
         let folder = match folder {
             Some(folder) => {
                 if f.rounds_done < f.config.rounds {
@@ -245,16 +247,16 @@ impl Running {
         let clients = Clients { classes: dataset.classes.clone(), rows: client_rows(&f.clients, dataset) };
         let json = serde_json::to_vec(&clients).map_err(|e| Error::Data(format!("the clients cannot be written: {e}")))?;
         write_atomically(&folder.path().join(CLIENTS), &json)?;
-        let board = match extras.tensorboard {
+        let board = match process.tensorboard {
             true => Some(TensorBoard::create(&folder.path().join("tensorboard"))?),
             false => None,
         };
-        Ok(Running { folder, board, progress })
+        Ok(RunOutput { folder, board, progress })
     }
 
     /// Before the first round of a run that begins with the bases of another: keeps them in its folder, so that it can be resumed without
     /// the other's file.
-    async fn keep_start(self, federation: &Federation) -> Result<Running> {
+    async fn keep_start(self, federation: &Federation) -> Result<RunOutput> {
         if federation.config.init.is_some() && federation.rounds_done == 0 {
             self.folder.save_last(&federation.checkpoint().await?)?;
         }

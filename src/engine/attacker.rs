@@ -2,7 +2,7 @@
 
 use super::{Adversarial, Batch, Ensemble, ImageStore, Limit, Rows, Staging, Totals, external, schedule, wave};
 use crate::fl::Attack;
-use crate::gpu::{Active, Gpu, Materials, Program};
+use crate::gpu::{Active, Gpu, Program, ProgramDescriptor};
 use crate::kernels::ImageLayout;
 use crate::net::Network;
 use crate::plan::attack::{AttackPlan, AttackSetting};
@@ -68,8 +68,8 @@ impl Attacker {
         let plan = Attacker::plan(gpu, network, images, &options, options.batch, slots);
         let mut external = external(images, server, plan.images, plan.labels, plan.server);
         external.extend(plan.store.zip(options.ensemble.local.as_ref().map(|l| l.rows.buffer.clone())));
-        let materials = Materials { lanes: slots * options.bases, slots, steps: 1, external, guarded: options.guarded };
-        let program = Program::new(gpu, plan.plan.clone(), materials).await?;
+        let descriptor = ProgramDescriptor { lanes: slots * options.bases, slots, steps: 1, external, guarded: options.guarded };
+        let program = Program::new(gpu, plan.plan.clone(), descriptor).await?;
         program.write(gpu, plan.widths, 0, bytemuck::bytes_of(&options.bases));
         Ok(Attacker { program, plan, options, bases, classes: network.classes, slots_per_wave: slots, round: 0 })
     }

@@ -2,7 +2,7 @@
 
 use super::Rows;
 use crate::Result;
-use crate::gpu::{Active, Gpu, Materials, Program};
+use crate::gpu::{Active, Gpu, Program, ProgramDescriptor};
 use crate::net::Network;
 use crate::plan::PhaseId;
 use crate::plan::corner::{CornerPlan, SettlePlan};
@@ -38,7 +38,7 @@ impl Corner {
         if let Some((merge, settle)) = plan.merge.zip(settle) {
             external.extend([(merge.sum, settle.sum.buffer.clone()), (merge.mass, settle.mass.buffer.clone())]);
         }
-        let program = Program::new(gpu, plan.plan.clone(), Materials { external, ..Materials::default() }).await?;
+        let program = Program::new(gpu, plan.plan.clone(), ProgramDescriptor { external, ..ProgramDescriptor::default() }).await?;
         program.write(gpu, plan.places, 0, bytemuck::cast_slice(&table));
         Ok(Corner { network: narrow, server: own, plan, program })
     }
@@ -85,7 +85,7 @@ impl Settle {
         let plan = SettlePlan::new(network, server.count);
         let [sum, mass] = ["sum", "mass"].map(|label| server.like(gpu, label));
         let external = vec![(plan.sum, sum.buffer.clone()), (plan.mass, mass.buffer.clone()), (plan.parameters, server.buffer.clone())];
-        let program = Program::new(gpu, plan.plan, Materials { external, ..Materials::default() }).await?;
+        let program = Program::new(gpu, plan.plan, ProgramDescriptor { external, ..ProgramDescriptor::default() }).await?;
         Ok(Settle { sum, mass, program, settle: plan.settle })
     }
 

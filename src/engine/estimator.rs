@@ -2,7 +2,7 @@
 
 use super::{ImageStore, Limit, LocalNorms, Rows, external, schedule_row, wave};
 use crate::Result;
-use crate::gpu::{Active, Gpu, Materials, Program};
+use crate::gpu::{Active, Gpu, Program, ProgramDescriptor};
 use crate::net::Network;
 use crate::plan::estimate::{EstimatePlan, EstimateSetting};
 
@@ -99,8 +99,8 @@ pub async fn estimate_statistics(
     let plan = Estimation::plan(gpu, network, images, store, options.batch, steps, slots);
     let mut external = external(images, server, plan.images, plan.labels, plan.server);
     external.push((plan.store, store.rows.buffer.clone()));
-    let materials = Materials { lanes: slots * server.count, slots, steps: steps as u32, external, guarded: options.guarded };
-    let program = Program::new(gpu, plan.plan.clone(), materials).await?;
+    let descriptor = ProgramDescriptor { lanes: slots * server.count, slots, steps: steps as u32, external, guarded: options.guarded };
+    let program = Program::new(gpu, plan.plan.clone(), descriptor).await?;
     let encoder = || gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("statistics") });
     for clients in clients.chunks(slots as usize) {
         let lane = |(slot, client): (u32, &usize)| {

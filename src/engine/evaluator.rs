@@ -2,7 +2,7 @@
 
 use super::{Batch, Ensemble, ImageStore, Limit, Rows, Staging, Totals, external, schedule, wave};
 use crate::Result;
-use crate::gpu::{Active, Gpu, Materials, Program};
+use crate::gpu::{Active, Gpu, Program, ProgramDescriptor};
 use crate::net::Network;
 use crate::plan::PhaseId;
 use crate::plan::evaluate::{EvaluatePlan, EvaluateSetting};
@@ -51,8 +51,8 @@ impl Evaluator {
         let plan = Evaluator::plan(gpu, network, images, &options, bases.len(), options.batch, slots);
         let mut external = external(images, server, plan.images, plan.labels, plan.server);
         external.extend(plan.store.zip(options.ensemble.local.as_ref().map(|l| l.rows.buffer.clone())));
-        let materials = Materials { lanes: slots * bases.len() as u32, slots, steps: 1, external, guarded: options.guarded };
-        let program = Program::new(gpu, plan.plan.clone(), materials).await?;
+        let descriptor = ProgramDescriptor { lanes: slots * bases.len() as u32, slots, steps: 1, external, guarded: options.guarded };
+        let program = Program::new(gpu, plan.plan.clone(), descriptor).await?;
         program.write(gpu, plan.widths, 0, bytemuck::cast_slice(&options.widths));
         Ok(Evaluator { program, plan, options, bases, classes: network.classes, slots_per_wave: slots, dispatches: 0, submits: 0 })
     }

@@ -1,7 +1,7 @@
 //! Local training of a round: every (client, base) lane of a wave advances in the same dispatches.
 
 use super::{ImageStore, Limit, LocalNorms, Rows, Staging, Totals, external, schedule_row, wave};
-use crate::gpu::{Active, Gpu, Materials, Program};
+use crate::gpu::{Active, Gpu, Program, ProgramDescriptor};
 use crate::kernels::Tuning;
 use crate::kernels::adam::Adam;
 pub use crate::kernels::gather_images::Augment;
@@ -154,8 +154,8 @@ impl Trainer {
         let average = server.like(gpu, "average");
         external.push((plan.average, average.buffer.clone()));
         external.extend(plan.local.zip(options.local_norms.as_ref().map(|l| l.rows.buffer.clone())));
-        let materials = Materials { lanes, slots, steps: training.steps, external, guarded: options.guarded };
-        let program = Program::new(gpu, plan.plan.clone(), materials).await?;
+        let descriptor = ProgramDescriptor { lanes, slots, steps: training.steps, external, guarded: options.guarded };
+        let program = Program::new(gpu, plan.plan.clone(), descriptor).await?;
         if let Some(table) = plan.corrections {
             program.write(gpu, table, 0, bytemuck::cast_slice(&Adam::corrections(training.steps)));
         }

@@ -292,7 +292,7 @@ pub const LARGEST_ALPHA: f64 = 1e9;
 
 /// The images of a client, where they are given and not dealt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Given<'a> {
+pub struct ListedClient<'a> {
     /// Its name.
     pub name: &'a str,
     /// Index of its domain.
@@ -309,7 +309,7 @@ pub struct Given<'a> {
 ///
 /// # Errors
 /// [`Error::Data`] where no client has two images to train on.
-pub fn given(clients: &[Given], settings: &PartitionSettings, budgets: &dyn Fn(usize) -> Vec<Ratio>) -> Result<Partition> {
+pub fn listed(clients: &[ListedClient], settings: &PartitionSettings, budgets: &dyn Fn(usize) -> Vec<Ratio>) -> Result<Partition> {
     let mut all = Vec::with_capacity(clients.len());
     for (id, (client, budget)) in clients.iter().zip(budgets(clients.len())).enumerate() {
         let (mut train, mut validation, mut test) = (client.train.to_vec(), client.validation.to_vec(), client.test.to_vec());
@@ -1133,8 +1133,8 @@ mod tests {
 
     #[test]
     fn where_no_client_can_train_it_is_told_what_to_do() {
-        let none = Given { name: "Ulm", domain: 0, train: &[3, 4], validation: &[], test: &[1] };
-        let dealt = |validation_ratio| given(&[none], &PartitionSettings { validation_ratio, ..settings() }, &budgets);
+        let none = ListedClient { name: "Ulm", domain: 0, train: &[3, 4], validation: &[], test: &[1] };
+        let dealt = |validation_ratio| listed(&[none], &PartitionSettings { validation_ratio, ..settings() }, &budgets);
         let told = dealt(0.5).unwrap_err().to_string();
         assert!(told.contains("more training images") && told.contains("lower validation-ratio"), "{told}");
         assert!(dealt(0.0).is_ok());
@@ -1459,8 +1459,8 @@ mod tests {
             images
         };
         let (own, held, tested) = (sorted(train, 0..800), sorted(train, 800..1100), sorted(test, 0..300));
-        let listed = Given { name: "a", domain: 0, train: &own, validation: &held, test: &tested };
-        check(&given(&[listed], &settings(), &budgets).unwrap(), &"given");
+        let one = ListedClient { name: "a", domain: 0, train: &own, validation: &held, test: &tested };
+        check(&listed(&[one], &settings(), &budgets).unwrap(), &"given");
     }
 
     #[test]

@@ -9,6 +9,6 @@ mod timing;
 mod trace;
 
 pub use context::{AdapterReport, Counts, Gpu, GpuOptions, adapters, no_adapter};
-pub use program::{Active, Materials, Program};
+pub use program::{Active, Program, ProgramDescriptor};
 pub use readback::Staging;
 pub use timing::Timestamps;

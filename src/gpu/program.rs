@@ -13,7 +13,7 @@ const POISON: u8 = 0xff;
 
 /// What a program is made with.
 #[derive(Debug, Clone, Default)]
-pub struct Materials {
+pub struct ProgramDescriptor {
     /// Lanes of the largest wave.
     pub lanes: u32,
     /// Client slots of the largest wave.
@@ -78,7 +78,7 @@ fn block_bytes(dispatch: &Dispatch) -> u64 {
 pub struct Program {
     /// The plan it was made from.
     pub plan: Plan,
-    materials: Materials,
+    descriptor: ProgramDescriptor,
     memory: Memory,
     /// The blocks of memory and their sizes without guards.
     blocks: Vec<wgpu::Buffer>,
@@ -95,7 +95,7 @@ impl Program {
     /// # Errors
     /// [`Error::Gpu`] where a layer needs more workgroups than a dispatch may have, or the device refuses a shader or
     /// runs out of memory.
-    pub async fn new(gpu: &Gpu, plan: Plan, materials: Materials) -> Result<Program> {
+    pub async fn new(gpu: &Gpu, plan: Plan, descriptor: ProgramDescriptor) -> Result<Program> {
         let memory_scope = gpu.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let scope = gpu.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let memory = plan.memory();
@@ -106,11 +106,11 @@ impl Program {
             let tenants: Vec<usize> = (0..plan.buffers.len()).filter(|i| memory.of[*i] == block).collect();
             let spec = &plan.buffers[tenants[0]];
             let size = match *extent {
-                Extent::PerLane(n) => n * u64::from(materials.lanes),
-                Extent::PerSlot(n) => n * u64::from(materials.slots),
+                Extent::PerLane(n) => n * u64::from(descriptor.lanes),
+                Extent::PerSlot(n) => n * u64::from(descriptor.slots),
                 Extent::Fixed(n) => n,
                 Extent::External => {
-                    let buffer = materials.external.iter().find(|(id, _)| id.0 == tenants[0]).map(|(_, b)| b.clone());
+                    let buffer = descriptor.external.iter().find(|(id, _)| id.0 == tenants[0]).map(|(_, b)| b.clone());
                     let buffer = buffer.unwrap_or_else(|| panic!("no external buffer for {}", spec.label));
                     sizes.push(buffer.size());
                     blocks.push(buffer);
@@ -118,9 +118,9 @@ impl Program {
                 }
             };
             let size = size.next_multiple_of(16).max(16);
-            let whole = if materials.guarded { size + 2 * GUARD } else { size };
+            let whole = if descriptor.guarded { size + 2 * GUARD } else { size };
             let buffer = gpu.storage(&spec.label, whole);
-            if materials.guarded {
+            if descriptor.guarded {
                 let poison = vec![POISON; GUARD as usize];
                 gpu.queue.write_buffer(&buffer, 0, &poison);
                 gpu.queue.write_buffer(&buffer, GUARD + size, &poison);
@@ -139,7 +139,7 @@ impl Program {
         let mut end = 0u64;
         for dispatch in plan.phases.iter().flat_map(|(_, d)| d) {
             let stride = block_bytes(dispatch).next_multiple_of(alignment);
-            let copies = if dispatch.step.is_some() { u64::from(materials.steps.max(1)) } else { 1 };
+            let copies = if dispatch.step.is_some() { u64::from(descriptor.steps.max(1)) } else { 1 };
             offsets.push((end, stride));
             end += stride * copies;
         }
@@ -151,7 +151,7 @@ impl Program {
         });
 
         gpu.compile(plan.phases.iter().flat_map(|(_, d)| d).map(|d| &d.kernel));
-        let mut program = Program { plan, materials, memory, blocks, sizes, uniforms, recorded: Vec::new(), bytes };
+        let mut program = Program { plan, descriptor, memory, blocks, sizes, uniforms, recorded: Vec::new(), bytes };
         let mut place = offsets.into_iter();
         for (_, dispatches) in &program.plan.phases {
             let mut phase = Vec::new();
@@ -173,7 +173,7 @@ impl Program {
             return Err(Error::Gpu(format!(
                 "the GPU has no {:.0} MB for {} lanes: lower {}",
                 program.bytes as f64 * 1e-6,
-                program.materials.lanes,
+                program.descriptor.lanes,
                 what_takes_memory()
             )));
         }
@@ -236,14 +236,14 @@ impl Program {
     /// Start of a buffer's data.
     fn start(&self, id: BufferId) -> u64 {
         let own = self.plan.buffers[id.0].extent != Extent::External;
-        if self.materials.guarded && own { GUARD } else { 0 }
+        if self.descriptor.guarded && own { GUARD } else { 0 }
     }
 
     /// Writes the uniforms of a dispatch, once for each step where they hold it.
     fn write_uniforms(&self, gpu: &Gpu, phase: usize, index: usize, dispatch: &Dispatch) {
         let recorded = &self.recorded[phase][index];
         let mut uniforms = dispatch.uniforms.clone();
-        let copies = if dispatch.step.is_some() { self.materials.steps.max(1) } else { 1 };
+        let copies = if dispatch.step.is_some() { self.descriptor.steps.max(1) } else { 1 };
         for step in 0..copies {
             if let Some(name) = dispatch.step {
                 uniforms.set(name, step);
@@ -411,7 +411,7 @@ impl Program {
     /// # Errors
     /// [`Error::Gpu`] where the device was lost or a guard was overwritten.
     pub async fn check_guards(&self, gpu: &Gpu) -> Result<()> {
-        assert!(self.materials.guarded, "the program was made without guards");
+        assert!(self.descriptor.guarded, "the program was made without guards");
         let own: Vec<usize> = (0..self.blocks.len()).filter(|b| self.memory.blocks[*b] != Extent::External).collect();
         let staging = Staging::new(gpu, own.len() as u64 * 2 * GUARD);
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("guards") });

@@ -87,13 +87,13 @@ pub struct Header {
     pub config: TrainConfig,
     /// The data that the run was started with; unknown of an imported model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data: Option<Holdings>,
+    pub data: Option<DataFingerprint>,
 }
 
 /// What a run's data were: names, numbers and checksums, so that other data do not take their place unseen.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Holdings {
+pub struct DataFingerprint {
     /// Names of the classes in their order.
     pub classes: Vec<String>,
     /// Domains in their order: name, images for training, images for testing.
@@ -150,18 +150,18 @@ impl Checksums {
     }
 }
 
-impl Holdings {
+impl DataFingerprint {
     /// Those of a data set with its clients.
-    pub fn new(dataset: &Dataset, clients: &[Client]) -> Holdings {
+    pub fn new(dataset: &Dataset, clients: &[Client]) -> DataFingerprint {
         let domains = dataset.domains.iter().map(|d| (d.name.clone(), d.train.len(), d.test.len())).collect();
         let checksums = Some(Checksums::new(dataset, clients));
-        Holdings { classes: dataset.classes.clone(), domains, clients: clients.len(), checksums }
+        DataFingerprint { classes: dataset.classes.clone(), domains, clients: clients.len(), checksums }
     }
 
     /// The first that is another in a data set with its clients, in words; `None` where both are the same. Domains may have other names: a
     /// folder that was renamed holds the same images, as the checksums prove.
     pub fn difference_from(&self, dataset: &Dataset, clients: &[Client]) -> Option<String> {
-        let now = Holdings::new(dataset, clients);
+        let now = DataFingerprint::new(dataset, clients);
         let renamed = || {
             let checksums = now.checksums.as_ref()?;
             if self.checksums.is_none() || self.domains.len() != now.domains.len() {
@@ -175,7 +175,7 @@ impl Holdings {
             let domains = self.domains.iter().zip(&now.domains).map(|((name, ..), (_, train, test))| (name.clone(), *train, *test));
             let own = Checksums::of_clients(names.iter().map(String::as_str), clients, dataset);
             let checksums = Checksums { clients: own, domains: checksums.domains.clone() };
-            Some(Holdings { domains: domains.collect(), checksums: Some(checksums), ..now.clone() })
+            Some(DataFingerprint { domains: domains.collect(), checksums: Some(checksums), ..now.clone() })
         };
         match renamed() {
             Some(same) if self.difference(&same).is_none() => None,
@@ -184,11 +184,11 @@ impl Holdings {
     }
 
     /// The first that is another in `now`, names included, in words; `None` where both are the same.
-    pub fn difference(&self, now: &Holdings) -> Option<String> {
+    pub fn difference(&self, now: &DataFingerprint) -> Option<String> {
         if self.classes != now.classes {
             return Some(format!("its classes were {}, the data has {}", self.classes.join(", "), now.classes.join(", ")));
         }
-        let names = |h: &Holdings| h.domains.iter().map(|(name, ..)| name.as_str()).collect::<Vec<_>>().join(", ");
+        let names = |h: &DataFingerprint| h.domains.iter().map(|(name, ..)| name.as_str()).collect::<Vec<_>>().join(", ");
         if names(self) != names(now) {
             let checksums = self.checksums.iter().flat_map(|c| &c.domains).zip(now.checksums.iter().flat_map(|c| &c.domains));
             let both = self.domains.iter().zip(&now.domains).zip(checksums);
@@ -1080,14 +1080,14 @@ pub(crate) mod tests {
 
     #[test]
     fn other_data_are_told_by_what_differs() {
-        let then = Holdings {
+        let then = DataFingerprint {
             classes: vec!["0".into(), "1".into()],
             domains: vec![("a".into(), 9, 3), ("b".into(), 8, 2)],
             clients: 4,
             checksums: Some(Checksums { domains: vec![1, 2], clients: 3 }),
         };
         assert_eq!(then.difference(&then.clone()), None);
-        let told = |change: fn(&mut Holdings)| {
+        let told = |change: fn(&mut DataFingerprint)| {
             let mut now = then.clone();
             change(&mut now);
             then.difference(&now).unwrap()
@@ -1099,7 +1099,7 @@ pub(crate) mod tests {
         assert_eq!(told(|h| h.checksums.as_mut().unwrap().domains[1] = 7), "domain b had as many images, but other ones or other labels");
         assert_eq!(told(|h| h.checksums.as_mut().unwrap().clients = 7), "its clients had other images of the same data, or other names");
         // Of a checkpoint of an earlier version nothing more is known.
-        assert_eq!(then.difference(&Holdings { checksums: None, ..then.clone() }), None);
+        assert_eq!(then.difference(&DataFingerprint { checksums: None, ..then.clone() }), None);
     }
 
     #[test]
@@ -1107,9 +1107,9 @@ pub(crate) mod tests {
         let dataset = crate::data::embedded().unwrap();
         let config = TrainConfig::default().validate().unwrap();
         let clients = crate::run::model::partition(&dataset, &config).unwrap().clients;
-        let then = Holdings::new(&dataset, &clients);
-        assert_eq!(then.difference(&Holdings::new(&dataset, &clients)), None);
-        let told = |dataset: &Dataset, clients: &[Client]| then.difference(&Holdings::new(dataset, clients)).unwrap();
+        let then = DataFingerprint::new(&dataset, &clients);
+        assert_eq!(then.difference(&DataFingerprint::new(&dataset, &clients)), None);
+        let told = |dataset: &Dataset, clients: &[Client]| then.difference(&DataFingerprint::new(dataset, clients)).unwrap();
         for change in [|d: &mut Domain| d.test.labels[1] ^= 1, |d: &mut Domain| *d.train.pixels.last_mut().unwrap() ^= 1] {
             let mut other = dataset.clone();
             change(&mut other.domains[1]);
@@ -1647,12 +1647,12 @@ pub(crate) mod tests {
         let dataset = crate::data::embedded().unwrap();
         let config = TrainConfig::default().validate().unwrap();
         let of = |dataset: &Dataset| crate::run::model::partition(dataset, &config).unwrap().clients;
-        let then = Holdings::new(&dataset, &of(&dataset));
+        let then = DataFingerprint::new(&dataset, &of(&dataset));
         let mut renamed = dataset.clone();
         renamed.domains.iter_mut().for_each(|domain| domain.name = format!("my {}", domain.name));
         assert_eq!(then.difference_from(&renamed, &of(&renamed)), None);
         assert_eq!(
-            then.difference(&Holdings::new(&renamed, &of(&renamed))).unwrap(),
+            then.difference(&DataFingerprint::new(&renamed, &of(&renamed))).unwrap(),
             "its domain mnist is now called my mnist, its domain optdigits is now called my optdigits, its domain synth-digits is now called my \
              synth-digits, its domain mnist-m-style is now called my mnist-m-style, with the same images (rename it back)"
         );
@@ -1660,7 +1660,7 @@ pub(crate) mod tests {
         let mut other = renamed.clone();
         other.domains[1].test.pixels[7] ^= 1;
         assert!(then.difference_from(&other, &of(&other)).unwrap().starts_with("its domains were "));
-        let unknown = Holdings { checksums: None, ..then.clone() };
+        let unknown = DataFingerprint { checksums: None, ..then.clone() };
         assert!(unknown.difference_from(&renamed, &of(&renamed)).unwrap().starts_with("its domains were "));
         let mut swapped = dataset.clone();
         swapped.domains.swap(0, 1);
@@ -1680,7 +1680,7 @@ pub(crate) mod tests {
         }];
         let of_seed =
             |dataset: &Dataset, seed| crate::run::model::partition(dataset, &TrainConfig { seed, ..config.clone() }).unwrap().clients;
-        let (then, others) = (Holdings::new(&listed, &of_seed(&listed, 1)), of_seed(&listed, 2));
+        let (then, others) = (DataFingerprint::new(&listed, &of_seed(&listed, 1)), of_seed(&listed, 2));
         assert_ne!(of_seed(&listed, 1)[0].test, others[0].test);
         assert_eq!(then.difference_from(&listed, &others), None);
         listed.domains.iter_mut().for_each(|domain| domain.name = format!("my {}", domain.name));

@@ -1,7 +1,7 @@
 //! The federated loop: a round plans who trains what, trains every lane on the GPU, averages each base, validates, and
 //! reads its counters back once. Training itself is [`super::together`]'s, of one federation as of several.
 
-use super::checkpoint::{Checkpoint, Header, Holdings};
+use super::checkpoint::{Checkpoint, DataFingerprint, Header};
 use super::config::TrainConfig;
 use super::init::begin_from;
 use super::metrics::{RoundMetrics, width_metrics};
@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 /// Where a federation begins.
 #[derive(Debug, Clone)]
-pub struct Start {
+pub struct RunSpec {
     /// The effective configuration, validated.
     pub config: TrainConfig,
     /// The checkpoint that it goes on from, with its file's name for errors; none: the first round.
@@ -55,7 +55,7 @@ pub struct Federation {
     /// The program of its training; none where it is trained together with others.
     training: Option<Training>,
     snapshot: Option<Snapshot>,
-    holdings: Holdings,
+    fingerprint: DataFingerprint,
     /// Whether a round failed: what is on the device belongs to no round.
     failed: bool,
 }
@@ -94,7 +94,7 @@ impl FederationBuilder<'_> {
     pub async fn build(self) -> Result<Federation> {
         let saved = || self.checkpoint.as_ref().map(|(checkpoint, _)| checkpoint.header.config.clone());
         let config = self.config.clone().or_else(saved).unwrap_or_default().validate()?;
-        Federation::alone(self.gpu, self.dataset, Start { config, checkpoint: self.checkpoint, init: self.init }).await
+        Federation::alone(self.gpu, self.dataset, RunSpec { config, checkpoint: self.checkpoint, init: self.init }).await
     }
 }
 
@@ -215,7 +215,7 @@ impl Federation {
         FederationBuilder { gpu, dataset, config: None, checkpoint: None, init: None }
     }
 
-    async fn alone(gpu: Gpu, dataset: &Dataset, start: Start) -> Result<Federation> {
+    async fn alone(gpu: Gpu, dataset: &Dataset, start: RunSpec) -> Result<Federation> {
         let images = Arc::new(Images::new(&gpu, dataset, start.config.network(dataset.classes.len())?.input)?);
         let mut federation = Federation::start(&gpu, dataset, &images, start, 1).await?;
         federation.training = Some(Training::new(&[&federation]).await?);
@@ -223,7 +223,7 @@ impl Federation {
     }
 
     /// One of so many federations that are trained together, without the program of its training.
-    pub(super) async fn start(gpu: &Gpu, dataset: &Dataset, images: &Arc<Images>, start: Start, together: usize) -> Result<Federation> {
+    pub(super) async fn start(gpu: &Gpu, dataset: &Dataset, images: &Arc<Images>, start: RunSpec, together: usize) -> Result<Federation> {
         let config = start.config;
         let Some((checkpoint, file)) = start.checkpoint else {
             let mut model = initial_model(gpu, dataset, &config)?;
@@ -247,7 +247,7 @@ impl Federation {
         }
         let model = Model::from_checkpoint(gpu, checkpoint, &file)?;
         let mut federation = Federation::with_model(gpu, dataset, images, config, model, Some(state), together).await?;
-        if let Some(difference) = header.data.and_then(|then| then.difference(&federation.holdings)) {
+        if let Some(difference) = header.data.and_then(|then| then.difference(&federation.fingerprint)) {
             return Err(Error::Data(format!("{file}: {difference}: use the data that the run was started with")));
         }
         federation.rounds_done = header.rounds_done;
@@ -272,7 +272,7 @@ impl Federation {
         };
         model.own = model.algorithm.own_bases(&state);
         model.check_clients(clients.len())?;
-        let holdings = Holdings::new(dataset, &clients);
+        let fingerprint = DataFingerprint::new(dataset, &clients);
         let robust = config.lambda_train > 0.0;
         let lists: Vec<Vec<u32>> = clients.iter().map(|c| images.validation_indices(c)).collect();
         let batches = batches_of_clients(&lists, config.batch_size)?;
@@ -341,7 +341,7 @@ impl Federation {
             losses,
             training: None,
             snapshot: None,
-            holdings,
+            fingerprint,
             failed: false,
         })
     }
@@ -578,7 +578,7 @@ impl Federation {
                 own_bases: self.model.own.clone(),
                 mixed: None,
                 config: self.config.clone(),
-                data: Some(self.holdings.clone()),
+                data: Some(self.fingerprint.clone()),
             },
             tensors,
         })

@@ -23,7 +23,7 @@ pub mod written;
 
 pub use checkpoint::{Checkpoint, Header, Tensor};
 pub use config::{TrainConfig, TrainOverrides};
-pub use federation::{Federation, FederationBuilder, RoundOutcome, Start};
+pub use federation::{Federation, FederationBuilder, RoundOutcome, RunSpec};
 pub use metrics::{RoundCost, RoundMetrics, WidthMetrics};
 pub use model::{Accuracy, Model, Report};
 #[cfg(feature = "native")]

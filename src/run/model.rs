@@ -10,7 +10,7 @@ use crate::engine::{
 };
 use crate::fl::assignment;
 use crate::fl::init::{Init, fan_in_scale, init_tensor, tensor_rng};
-use crate::fl::partition::Given;
+use crate::fl::partition::ListedClient;
 use crate::fl::{Algorithm, Attack, Client, Composition, DomainLabels, Partition, Ratio, Warning, batches, selection};
 use crate::gpu::Gpu;
 use crate::net::{Architecture, Network, NormRow, Norms, Shape, TensorKind, TensorSpec};
@@ -93,8 +93,8 @@ pub fn wanted_tensors(network: &Network) -> Vec<(String, Vec<usize>)> {
     network.tensors.iter().map(|t| (t.name.clone(), t.shape.clone())).collect()
 }
 
-fn holding(c: &Holding) -> Given<'_> {
-    Given { name: &c.name, domain: c.domain, train: &c.train, validation: &c.validation, test: &c.test }
+fn holding(c: &Holding) -> ListedClient<'_> {
+    ListedClient { name: &c.name, domain: c.domain, train: &c.train, validation: &c.validation, test: &c.test }
 }
 
 /// The clients of a data set under a run's options.
@@ -109,9 +109,9 @@ pub fn partition(dataset: &Dataset, config: &TrainConfig) -> Result<Partition> {
         Ok(all)
     };
     if !dataset.clients.is_empty() {
-        let given: Vec<Given> = dataset.clients.iter().map(holding).collect();
-        let mut all = crate::fl::partition::given(&given, &settings, &budgets)?;
-        if config.validation_ratio != TrainConfig::default().validation_ratio && given.iter().all(|c| !c.validation.is_empty()) {
+        let listed: Vec<ListedClient> = dataset.clients.iter().map(holding).collect();
+        let mut all = crate::fl::partition::listed(&listed, &settings, &budgets)?;
+        if config.validation_ratio != TrainConfig::default().validation_ratio && listed.iter().all(|c| !c.validation.is_empty()) {
             all.warnings.push(Warning::RatioUnused { domains: dataset.domains.iter().map(|d| d.name.clone()).collect() });
         }
         return with_untrained(all);

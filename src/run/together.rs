@@ -4,7 +4,7 @@
 //! same bits as alone. Each keeps its own model, state, clients and validation; what they share is the program of the training,
 //! whose bases are those of all of them, one federation's after the other's.
 
-use super::federation::{Federation, Means, RoundOutcome, Start, taken};
+use super::federation::{Federation, Means, RoundOutcome, RunSpec, taken};
 use super::model::Images;
 use crate::data::Dataset;
 use crate::engine::{
@@ -28,7 +28,7 @@ impl Together {
     /// # Errors
     /// [`Error::Config`] for none, for such as do not go together, and where they do not fit the adapter or the memory limit; else as
     /// [`super::FederationBuilder::build`].
-    pub async fn new(gpu: &Gpu, dataset: &Dataset, starts: Vec<Start>) -> Result<Together> {
+    pub async fn new(gpu: &Gpu, dataset: &Dataset, starts: Vec<RunSpec>) -> Result<Together> {
         let Some((first, others)) = starts.split_first() else {
             return Err(Error::Config("there is no run to train: name at least one".into()));
         };

@@ -48,7 +48,7 @@ pub use softmax_cross_entropy::LossCase;
 pub use weighted_average::AverageCase;
 
 use crate::Result;
-use crate::gpu::{Active, Gpu, Materials, Program};
+use crate::gpu::{Active, Gpu, Program, ProgramDescriptor};
 use crate::kernels::{BufferId, Dispatch, ImageLayout, ParameterPlace, Tuning, WORKGROUP};
 use crate::net::Shape;
 use crate::plan::{Extent, Plan};
@@ -165,8 +165,8 @@ pub async fn run_tuned(gpu: &Gpu, case: &dyn Case, tuning: Tuning) -> Result<Out
         let dispatches = plan.phases.iter_mut().flat_map(|(_, dispatches)| dispatches);
         dispatches.filter(|d| d.kernel.row().is_some()).for_each(|d| d.kernel.constants.push(("ROW", WORKGROUP)));
     }
-    let materials = Materials { lanes: 1, slots: 1, steps: active.step + 1, external: vec![], guarded: true };
-    let program = Program::new(gpu, plan, materials).await?;
+    let descriptor = ProgramDescriptor { lanes: 1, slots: 1, steps: active.step + 1, external: vec![], guarded: true };
+    let program = Program::new(gpu, plan, descriptor).await?;
     for (i, words) in trial.initial.iter().enumerate() {
         program.write(gpu, BufferId(i), 0, bytemuck::cast_slice(words));
     }
