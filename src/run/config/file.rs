@@ -202,6 +202,21 @@ mod tests {
     }
 
     #[test]
+    fn runs_of_before_are_written_as_they_were() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/results/sweep-digits-60");
+        let mut read = 0;
+        for run in std::fs::read_dir(folder).unwrap() {
+            let Ok(text) = std::fs::read_to_string(run.unwrap().path().join("config.toml")) else { continue };
+            let now = TrainConfig::from_toml(&text, Path::new("x")).unwrap().to_toml().unwrap();
+            // Options that are newer than the run are between its lines.
+            let mut lines = now.lines();
+            assert!(text.lines().all(|line| lines.any(|own| own == line)), "{text} is not in {now}");
+            read += 1;
+        }
+        assert!(read >= 4, "{read} runs");
+    }
+
+    #[test]
     fn file_errors_name_file_line_and_key() {
         let message = wrong("rounds = 5\n\nclients-per-doman = 3\n");
         assert_eq!(message, "my.toml, line 3: unknown key \"clients-per-doman\": did you mean clients-per-domain?");
