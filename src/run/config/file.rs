@@ -2,6 +2,7 @@
 
 use super::super::written::{expanded, explained, read_options, read_text};
 use super::*;
+use crate::net::Architecture;
 use std::path::Path;
 
 impl NetworkChoice {
