@@ -1,4 +1,4 @@
-//! Twin of `softmax_cross_entropy.wgsl`, but for the classifier, which is [`crate::linear_forward`]'s.
+//! Twin of `softmax_cross_entropy.wgsl`, but for the classifier, which is [`crate::linear`]'s.
 
 use crate::shape::{Logits, check_len};
 

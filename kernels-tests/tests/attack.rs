@@ -287,7 +287,7 @@ fn a_step_against_a_mix_climbs_the_loss_of_the_mean_logits() {
         let loss = |x: &[f64]| {
             let logits: Vec<f64> =
                 bench.bases.iter().flat_map(|b| twin.evaluate(b, &Batch { x, labels: &labels, valid: batch.len() })).collect();
-            kernels_tests::ensemble_mean::ensemble_mean(&shape, &logits, &labels, &[bench.bases.len()])[0].loss.iter().sum::<f64>()
+            kernels_tests::ensemble::ensemble_mean(&shape, &logits, &labels, &[bench.bases.len()])[0].loss.iter().sum::<f64>()
         };
         let size = x.len() / batch.len();
         let area = size / 3;

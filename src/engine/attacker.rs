@@ -5,8 +5,7 @@ use crate::fl::Attack;
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::kernels::ImageLayout;
 use crate::net::Network;
-use crate::plan::MIX;
-use crate::plan::attack::{AttackPlan, AttackSetting, LOSS, START, WORST};
+use crate::plan::attack::{AttackPlan, AttackSetting};
 use crate::plan::train::TOTALS_BYTES;
 use crate::{Error, Result};
 
@@ -120,7 +119,7 @@ impl Attacker {
     /// For a share outside.
     pub fn set_lambda(&mut self, gpu: &Gpu, lambda: f32) {
         assert!((0.0..=1.0).contains(&lambda), "lambda {lambda}");
-        self.program.set(gpu, MIX, "lambda", lambda);
+        self.program.set(gpu, &self.plan.norms, "lambda", lambda);
     }
 
     /// Batches of a full wave.
@@ -266,10 +265,9 @@ impl Attacker {
     fn encode(&mut self, gpu: &Gpu, batches: &[Batch], steps: u32, restart: u32) -> wgpu::CommandEncoder {
         let shift = self.options.attack.shift(restart, self.classes);
         let noise = self.round.wrapping_mul(self.options.attack.restarts()).wrapping_add(restart);
-        self.program.set(gpu, START, "round", noise);
-        self.program.set(gpu, START, "restart", restart);
-        self.program.set(gpu, WORST, "restart", restart);
-        self.program.set(gpu, LOSS, "shift", shift);
+        self.program.set(gpu, &self.plan.noise, "round", noise);
+        self.program.set(gpu, &self.plan.restarts, "restart", restart);
+        self.program.set(gpu, &self.plan.loss, "shift", shift);
         let schedule = schedule(batches, self.slots_per_wave, self.options.batch);
         let lanes = self.options.ensemble.lanes(batches.iter().map(|b| b.client), &self.bases);
         self.program.write(gpu, self.plan.schedule, 0, bytemuck::cast_slice(&schedule));

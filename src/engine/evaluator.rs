@@ -4,9 +4,9 @@ use super::{Batch, Ensemble, ImageStore, Limit, Rows, Staging, Totals, external,
 use crate::Result;
 use crate::gpu::{Active, Gpu, Materials, Program};
 use crate::net::Network;
+use crate::plan::PhaseId;
 use crate::plan::evaluate::{EvaluatePlan, EvaluateSetting};
 use crate::plan::train::TOTALS_BYTES;
-use crate::plan::{MIX, PhaseId};
 
 /// Settings of an evaluation.
 #[derive(Debug, Clone)]
@@ -117,7 +117,7 @@ impl Evaluator {
     /// For a share outside.
     pub fn set_lambda(&mut self, gpu: &Gpu, lambda: f32) {
         assert!((0.0..=1.0).contains(&lambda), "lambda {lambda}");
-        self.program.set(gpu, MIX, "lambda", lambda);
+        self.program.set(gpu, &self.plan.norms, "lambda", lambda);
     }
 
     /// Bytes of staging that so many batches need.

@@ -7,9 +7,8 @@ use crate::kernels::adam::Adam;
 pub use crate::kernels::gather_images::Augment;
 use crate::kernels::weighted_average;
 use crate::net::Network;
-use crate::plan::GATHER;
-use crate::plan::train::{ATTACK_START, DistancePhase, TOTALS_BYTES, TrainPlan, TrainSetting};
 pub use crate::plan::train::{Adversarial, Distances, LocalTraining, Narrower, Optimizer};
+use crate::plan::train::{DistancePhase, TOTALS_BYTES, TrainPlan, TrainSetting};
 use crate::{Error, Result};
 use std::collections::{BTreeSet, HashMap};
 
@@ -334,11 +333,8 @@ impl Trainer {
         self.dispatches = 0;
         self.waiting.clear();
         let submits = gpu.counts().submits;
-        for label in &self.plan.learning_rates {
-            self.program.set(gpu, label, "learning_rate", learning_rate);
-        }
-        self.program.set(gpu, GATHER, "round", self.round);
-        self.program.set(gpu, ATTACK_START, "round", self.round);
+        self.program.set(gpu, &self.plan.learning_rates, "learning_rate", learning_rate);
+        self.program.set(gpu, &self.plan.rounds, "round", self.round);
         let mut encoder = self.encoder(gpu);
         self.average.clear(&mut encoder);
         let waves = order.len().div_ceil(self.lanes_per_wave as usize).max(1);

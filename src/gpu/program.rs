@@ -3,7 +3,7 @@
 use super::context::what_takes_memory;
 use super::{Gpu, Staging, Timestamps};
 use crate::kernels::{BufferId, Dispatch, Over, Uniform};
-use crate::plan::{Extent, Kept, Memory, PhaseId, Plan};
+use crate::plan::{Extent, Kept, Labelled, Memory, PhaseId, Plan};
 use crate::{Error, Result};
 
 /// Bytes of poison before and after every buffer of a guarded program.
@@ -255,19 +255,15 @@ impl Program {
         }
     }
 
-    /// Changes a uniform of the dispatches with this label, as the learning rate of a round.
+    /// Changes a uniform of some of the plan's dispatches, as the learning rate of a round.
     ///
     /// # Panics
-    /// Where one of them has no uniform of that name and type: a mistake in this crate.
-    pub fn set(&mut self, gpu: &Gpu, label: &str, name: &str, value: impl Into<Uniform>) {
+    /// If one of them has no uniform of that name and type: a mistake in this crate.
+    pub fn set(&mut self, gpu: &Gpu, dispatches: &Labelled, name: &str, value: impl Into<Uniform>) {
         let value = value.into();
-        for p in 0..self.plan.phases.len() {
-            for i in 0..self.plan.phases[p].1.len() {
-                if self.plan.phases[p].1[i].label == label {
-                    self.plan.phases[p].1[i].uniforms.set(name, value.clone());
-                    self.write_uniforms(gpu, p, i, &self.plan.phases[p].1[i]);
-                }
-            }
+        for (phase, i) in dispatches.places() {
+            self.plan.phases[*phase].1[*i].uniforms.set(name, value.clone());
+            self.write_uniforms(gpu, *phase, *i, &self.plan.phases[*phase].1[*i]);
         }
     }
 

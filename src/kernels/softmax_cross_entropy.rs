@@ -1,6 +1,6 @@
 //! The classifier, softmax cross entropy, its gradient and the counters; see `shaders/softmax_cross_entropy.wgsl`.
 
-use super::linear_forward::Linear;
+use super::linear::Linear;
 use super::{BufferId, Dispatch, Over, WORKGROUP, shader, uniforms};
 
 /// What the kernel is given.

@@ -7,11 +7,11 @@
 
 use super::backward::{self, Loss};
 use super::forward::{self, Activation, Setting};
-use super::gathered::{EvaluationNorms, Gathered, Tables};
+use super::gathered::{EvaluationNorms, Gathered, MIX, Tables};
 use super::train::TOTALS_BYTES;
-use super::{Extent, PhaseId, Plan};
+use super::{Extent, Labelled, PhaseId, Plan};
 use crate::kernels::attack::{self, AttackImages, By};
-use crate::kernels::ensemble_mean::{self, EnsembleMean};
+use crate::kernels::ensemble::{self, mean::EnsembleMean};
 use crate::kernels::{BufferId, ImageLayout, Tuning};
 use crate::net::Network;
 
@@ -73,14 +73,18 @@ pub struct AttackPlan {
     pub step: PhaseId,
     /// Once a wave and restart, at the end.
     pub finish: PhaseId,
+    /// Has the uniform `lambda`.
+    pub norms: Labelled,
+    /// Has the uniforms `round`, the number of the noise.
+    pub noise: Labelled,
+    /// Have the uniform `restart`, its number.
+    pub restarts: Labelled,
+    /// Has the uniform `shift`, from a label to the target's.
+    pub loss: Labelled,
 }
 
-/// Labels of the dispatches that a restart sets words of.
-pub const START: &str = "attack start";
-/// As [`START`].
-pub const WORST: &str = "worst restart";
-/// As [`START`].
-pub const LOSS: &str = backward::ENSEMBLE_LOSS;
+const START: &str = "attack start";
+const WORST: &str = "worst restart";
 
 impl AttackPlan {
     /// Builds the plan.
@@ -123,7 +127,7 @@ impl AttackPlan {
         let totals = plan.buffer("totals", Extent::PerSlot(TOTALS_BYTES));
         let mean = EnsembleMean { batch: s.batch, classes: net.classes, bases: s.bases, widths: 1 };
         let mix = |outcomes| {
-            let b = ensemble_mean::Buffers { batch_sizes, logits: f.logits.buffer, batch_labels, widths, mixed, outcomes, totals };
+            let b = ensemble::mean::Buffers { batch_sizes, logits: f.logits.buffer, batch_labels, widths, mixed, outcomes, totals };
             mean.dispatches("ensemble mean", b)
         };
         let ([logits, _], [_, count]) = (mix(outcomes), mix(worst));
@@ -134,8 +138,26 @@ impl AttackPlan {
         finish.extend([logits, kernel.worst(WORST, buffers), count]);
         let start = plan.add_phase("start", vec![g.dispatch, norms, kernel.start(START, buffers)]);
         let (step, finish) = (plan.add_phase("step", step), plan.add_phase("finish", finish));
-        let attacked = (attacked, layout);
-        AttackPlan { plan, lanes, schedule, images, labels, server, store, widths, attacked, moved, totals, start, step, finish }
+        AttackPlan {
+            norms: plan.labelled(&[MIX]),
+            noise: plan.labelled(&[START]),
+            restarts: plan.labelled(&[START, WORST]),
+            loss: plan.labelled(&[backward::ENSEMBLE_LOSS]),
+            plan,
+            lanes,
+            schedule,
+            images,
+            labels,
+            server,
+            store,
+            widths,
+            attacked: (attacked, layout),
+            moved,
+            totals,
+            start,
+            step,
+            finish,
+        }
     }
 }
 

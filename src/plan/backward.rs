@@ -2,18 +2,14 @@
 
 use super::forward::{self, Activation, Forward, Kept, Setting};
 use super::{Extent, Plan};
-use crate::kernels::conv2d_backward_data::{self, Conv2dBackwardData};
-use crate::kernels::conv2d_backward_weight::{self, Conv2dBackwardWeight};
-use crate::kernels::ensemble_gradient::{self, EnsembleGradient};
-use crate::kernels::linear_backward_weight::SgdBuffers;
+use crate::kernels::conv2d::{self, backward_data::Conv2dBackwardData, backward_weight::Conv2dBackwardWeight};
+use crate::kernels::ensemble::{self, gradient::EnsembleGradient};
+use crate::kernels::linear::{self, backward_weight::SgdBuffers};
 use crate::kernels::residual_add::{self, ResidualAdd};
 use crate::kernels::sgd::Sgd;
 use crate::kernels::softmax_cross_entropy::{self, SoftmaxCrossEntropy};
 use crate::kernels::sum_partials::SumPartials;
-use crate::kernels::{
-    BufferId, Dispatch, ImageLayout, average_pool_backward, batch_norm_backward, batch_norm_features, linear_forward, max_pool_backward,
-    relu_backward,
-};
+use crate::kernels::{BufferId, Dispatch, ImageLayout, average_pool, batch_norm, max_pool, relu};
 use crate::net::{Layer, Shape};
 
 /// Which gradients a backward computes, and what it does with them where they are.
@@ -26,7 +22,7 @@ pub(super) struct Wanted {
     /// SGD of one linear layer, in place of the gradient of its weights.
     pub descent: Option<Descent>,
     /// A step of an attack on the input, in place of its gradient, where the kernel can.
-    pub step: Option<conv2d_backward_data::Step>,
+    pub step: Option<conv2d::backward_data::Step>,
 }
 
 /// The descent of one linear layer, done where its gradient is: see [`super::train`].
@@ -97,7 +93,7 @@ pub(super) fn build(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss, grad
             )
         }
         Loss::OfEnsemble { batch_labels, bases } => EnsembleGradient { batch: s.batch, classes: net.classes, bases }
-            .dispatch("loss of the ensemble", ensemble_gradient::Buffers { batch_sizes, logits, batch_labels, dlogits: dlogits.buffer }),
+            .dispatch("loss of the ensemble", ensemble::gradient::Buffers { batch_sizes, logits, batch_labels, dlogits: dlogits.buffer }),
     });
     // Scratch for the parts of the largest weight gradient and for batch norm's sums, shared by all layers.
     let weight_kernel = |i: usize, conv, dz| Conv2dBackwardWeight {
@@ -145,7 +141,7 @@ pub(super) fn build(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss, grad
             Kept::Linear { linear } => {
                 let (input, dz) = (f.inputs[i].buffer, dy.buffer);
                 let (lanes, batch_sizes, parameters) = (f.lanes, f.batch_sizes, f.parameters);
-                let buffers = |input, other, output| linear_forward::Buffers { lanes, batch_sizes, input, other, output };
+                let buffers = |input, other, output| linear::Buffers { lanes, batch_sizes, input, other, output };
                 if passes_on {
                     let new = new_gradient(plan);
                     let label = format!("{label} backward_data");
@@ -171,7 +167,7 @@ pub(super) fn build(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss, grad
                     let weight = weight_kernel(i, conv, dy.layout);
                     out.push(weight.dispatch(
                         &format!("{label} backward_weight"),
-                        conv2d_backward_weight::Buffers {
+                        conv2d::backward_weight::Buffers {
                             lanes: f.lanes,
                             batch_sizes: f.batch_sizes,
                             input: f.inputs[i].buffer,
@@ -195,7 +191,7 @@ pub(super) fn build(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss, grad
                     let layout = flow.wanted_of(source, f.inputs[i].layout.shape);
                     let kernel = Conv2dBackwardData { conv, batch: s.batch, dx: layout, dz: dy.layout, place, tuning: s.tuning };
                     let (lanes, batch_sizes, dz, parameters) = (f.lanes, f.batch_sizes, dy.buffer, f.parameters);
-                    let buffers = |dx| conv2d_backward_data::Buffers { lanes, batch_sizes, dz, parameters, dx };
+                    let buffers = |dx| conv2d::backward_data::Buffers { lanes, batch_sizes, dz, parameters, dx };
                     match wanted.step.filter(|_| i == 0 && kernel.can_step()) {
                         Some(step) => {
                             out.push(kernel.attack_step(&format!("{label} backward_data and step"), buffers(step.attacked), &step));
@@ -212,12 +208,12 @@ pub(super) fn build(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss, grad
                 let scale = if source.is_some_and(|from| flow.corrects_in_norm(from)) { s.scale } else { 1.0 };
                 let (lanes, batch_sizes, z, parameters, moments) = (f.lanes, f.batch_sizes, z.buffer, f.norms.buffer, f.norms.moments);
                 if norm.is_features() {
-                    let b = batch_norm_features::Buffers { lanes, batch_sizes, z, parameters, moments };
+                    let b = batch_norm::features::Buffers { lanes, batch_sizes, z, parameters, moments };
                     out.push(norm.features_backward(&format!("{label} backward"), scale, b, dy.buffer, gradient));
                     dx = Some(dy);
                 } else {
                     let dz = new_gradient(plan);
-                    let b = batch_norm_backward::Buffers {
+                    let b = batch_norm::backward::Buffers {
                         lanes,
                         batch_sizes,
                         z,
@@ -235,19 +231,19 @@ pub(super) fn build(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss, grad
             Kept::Pooled => dx = Some(dy),
             Kept::MaxPool { pool, indices } => {
                 let new = new_gradient(plan);
-                let b = max_pool_backward::Buffers { lanes: f.lanes, batch_sizes: f.batch_sizes, dy: dy.buffer, indices, dx: new.buffer };
+                let b = max_pool::backward::Buffers { lanes: f.lanes, batch_sizes: f.batch_sizes, dy: dy.buffer, indices, dx: new.buffer };
                 out.push(pool.backward(&format!("{label} backward"), new.layout, dy.layout, b));
                 dx = Some(new);
             }
             Kept::AveragePool { pool } => {
                 let new = new_gradient(plan);
-                let b = average_pool_backward::Buffers { lanes: f.lanes, batch_sizes: f.batch_sizes, dy: dy.buffer, dx: new.buffer };
+                let b = average_pool::backward::Buffers { lanes: f.lanes, batch_sizes: f.batch_sizes, dy: dy.buffer, dx: new.buffer };
                 out.push(pool.backward(&format!("{label} backward"), new.layout, dy.layout, b));
                 dx = Some(new);
             }
             Kept::Relu { relu, input } => {
                 let new = new_gradient(plan);
-                let b = relu_backward::Buffers { lanes: f.lanes, batch_sizes: f.batch_sizes, x: input, dy: dy.buffer, dx: new.buffer };
+                let b = relu::backward::Buffers { lanes: f.lanes, batch_sizes: f.batch_sizes, x: input, dy: dy.buffer, dx: new.buffer };
                 out.push(relu.backward(&format!("{label} backward"), new.layout, dy.layout, b));
                 dx = Some(new);
             }
@@ -346,7 +342,7 @@ impl Flow<'_> {
 }
 
 /// The loss and the backward to the input alone, or to a step of an attack on it.
-pub(super) fn of_input(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss, step: Option<conv2d_backward_data::Step>) -> Backward {
+pub(super) fn of_input(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss, step: Option<conv2d::backward_data::Step>) -> Backward {
     // Batch norm's own gradients come with the sums that the input's gradient needs.
     let gradient = plan.buffer(format!("{}batch norm gradient", s.prefix), Extent::PerLane(u64::from(s.norms.stride) * 16));
     build(plan, s, f, loss, gradient, Wanted { input: true, step, ..Wanted::default() })

@@ -6,8 +6,8 @@
 use super::forward::{self, NormRows, Setting};
 use super::gathered::{self, Gathered, Tables};
 use super::{Extent, PhaseId, Plan};
+use crate::kernels::batch_norm::running_statistics::RunningStatistics;
 use crate::kernels::local_norms::{self, LocalNorms};
-use crate::kernels::running_statistics::RunningStatistics;
 use crate::kernels::{BufferId, Tuning};
 use crate::net::{Branch, Network, NormRow};
 

@@ -3,10 +3,10 @@
 //! A slot is one evaluation batch of one client; it has one lane a base. Phase: `evaluate`, once a wave.
 
 use super::forward;
-use super::gathered::{EvaluationNorms, Gathered, Tables};
+use super::gathered::{EvaluationNorms, Gathered, MIX, Tables};
 use super::train::TOTALS_BYTES;
-use super::{Extent, PhaseId, Plan};
-use crate::kernels::ensemble_mean::{self, EnsembleMean};
+use super::{Extent, Labelled, PhaseId, Plan};
+use crate::kernels::ensemble::{self, mean::EnsembleMean};
 use crate::kernels::{BufferId, Tuning};
 use crate::net::Network;
 
@@ -56,6 +56,8 @@ pub struct EvaluatePlan {
     pub totals: BufferId,
     /// Once for the batches of a wave.
     pub evaluate: PhaseId,
+    /// Has the uniform `lambda`.
+    pub norms: Labelled,
 }
 
 impl EvaluatePlan {
@@ -78,12 +80,13 @@ impl EvaluatePlan {
         let Gathered { lanes, schedule, images, labels, server, batch_labels, batch_sizes, .. } = g;
         let mix = EnsembleMean { batch: s.batch, classes: net.classes, bases: s.bases, widths: s.widths }.dispatches(
             "ensemble mean",
-            ensemble_mean::Buffers { batch_sizes, logits: f.logits.buffer, batch_labels, widths, mixed, outcomes, totals },
+            ensemble::mean::Buffers { batch_sizes, logits: f.logits.buffer, batch_labels, widths, mixed, outcomes, totals },
         );
         let mut dispatches = vec![g.dispatch, norms];
         dispatches.extend(f.dispatches);
         dispatches.extend(mix);
         let evaluate = plan.add_phase("evaluate", dispatches);
-        EvaluatePlan { plan, evaluate, lanes, schedule, images, labels, server, store, widths, mixed, totals }
+        let norms = plan.labelled(&[MIX]);
+        EvaluatePlan { plan, evaluate, norms, lanes, schedule, images, labels, server, store, widths, mixed, totals }
     }
 }

@@ -1,17 +1,14 @@
 //! The forward of every lane, shared by training and evaluation.
 
 use super::{Extent, Plan};
-use crate::kernels::average_pool_forward::AveragePool;
-use crate::kernels::batch_norm_statistics::{BatchNorm, NormPlace};
-use crate::kernels::conv2d_forward::{Conv2d, Conv2dForward};
-use crate::kernels::linear_forward::Linear;
-use crate::kernels::max_pool_forward::MaxPool;
-use crate::kernels::relu_forward::{self, Relu};
+use crate::kernels::average_pool::{self, AveragePool};
+use crate::kernels::batch_norm::{self, BatchNorm, NormPlace};
+use crate::kernels::conv2d::{self, Conv2d, forward::Conv2dForward};
+use crate::kernels::linear::{self, Linear};
+use crate::kernels::max_pool::{self, MaxPool};
+use crate::kernels::relu::{self, Relu};
 use crate::kernels::residual_add::ResidualAdd;
-use crate::kernels::{
-    BufferId, Dispatch, ImageLayout, ParameterPlace, Tuning, average_pool_forward, batch_norm_features, batch_norm_forward,
-    batch_norm_statistics, conv2d_forward, linear_forward, max_pool_forward, residual_add,
-};
+use crate::kernels::{BufferId, Dispatch, ImageLayout, ParameterPlace, Tuning, residual_add};
 use crate::net::{Layer, Network};
 use std::collections::BTreeMap;
 
@@ -188,7 +185,7 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
                 tiles.extend(forward.statistics.then_some((i, (forward, parts))));
                 dispatches.push(forward.dispatch(
                     &format!("{label} forward"),
-                    conv2d_forward::Buffers {
+                    conv2d::forward::Buffers {
                         lanes: s.lanes,
                         batch_sizes: s.batch_sizes,
                         input: current.buffer,
@@ -211,7 +208,7 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
                     &format!("{label} forward"),
                     scale,
                     s.tuning,
-                    linear_forward::Buffers {
+                    linear::Buffers {
                         lanes: s.lanes,
                         batch_sizes: s.batch_sizes,
                         input: current.buffer,
@@ -225,20 +222,20 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
                 let norm = batch_norm(s, i, current.layout, pool);
                 let (z, parameters, moments) = (current.buffer, s.norms.buffer, s.norms.moments);
                 if norm.is_features() {
-                    let b = batch_norm_features::Buffers { lanes, batch_sizes, z, parameters, moments };
+                    let b = batch_norm::features::Buffers { lanes, batch_sizes, z, parameters, moments };
                     dispatches.push(norm.features_forward(&format!("{label} forward"), b, output.buffer));
                 } else {
-                    let b = batch_norm_statistics::Buffers { lanes, batch_sizes, z, moments };
+                    let b = batch_norm::statistics::Buffers { lanes, batch_sizes, z, moments };
                     let label_of = format!("{label} statistics");
                     match net.sources[i][0].and_then(|from| tiles.get(&from)) {
                         _ if s.norms.running => {}
                         Some((conv, parts)) => {
-                            let b = batch_norm_statistics::Buffers { z: *parts, ..b };
+                            let b = batch_norm::statistics::Buffers { z: *parts, ..b };
                             dispatches.push(norm.statistics_of_tiles(&label_of, conv, b));
                         }
                         None => dispatches.push(norm.statistics(&label_of, b)),
                     }
-                    let b = batch_norm_forward::Buffers { lanes, batch_sizes, z, moments, parameters, y: output.buffer };
+                    let b = batch_norm::forward::Buffers { lanes, batch_sizes, z, moments, parameters, y: output.buffer };
                     dispatches.push(norm.forward(&format!("{label} forward"), out_layout, b));
                 }
                 kept.push(Kept::BatchNorm { norm, z: current });
@@ -250,19 +247,19 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
                     &format!("{label} forward"),
                     current.layout,
                     out_layout,
-                    max_pool_forward::Buffers { lanes: s.lanes, batch_sizes: s.batch_sizes, x: current.buffer, y: output.buffer, indices },
+                    max_pool::forward::Buffers { lanes: s.lanes, batch_sizes: s.batch_sizes, x: current.buffer, y: output.buffer, indices },
                 ));
                 kept.push(Kept::MaxPool { pool, indices });
             }
             Layer::AveragePool { .. } => {
                 let pool = AveragePool { batch: s.batch, input: net.input_of(i), output: net.shapes[i] };
-                let b = average_pool_forward::Buffers { lanes, batch_sizes, x: current.buffer, y: output.buffer };
+                let b = average_pool::forward::Buffers { lanes, batch_sizes, x: current.buffer, y: output.buffer };
                 dispatches.push(pool.forward(&format!("{label} forward"), current.layout, out_layout, b));
                 kept.push(Kept::AveragePool { pool });
             }
             Layer::Relu => {
                 let (relu, input) = (Relu { batch: s.batch, x: current.layout }, current.buffer);
-                let b = relu_forward::Buffers { lanes, batch_sizes, x: input, y: output.buffer };
+                let b = relu::forward::Buffers { lanes, batch_sizes, x: input, y: output.buffer };
                 dispatches.push(relu.forward(&format!("{label} forward"), out_layout, b));
                 kept.push(Kept::Relu { relu, input });
             }

@@ -2,7 +2,7 @@
 
 use super::forward::{Activation, NormRows, Setting, input_layout};
 use super::{Extent, Plan};
-use crate::kernels::batch_norm_mix::{self, BatchNormMix};
+use crate::kernels::batch_norm::{self, mix::BatchNormMix};
 use crate::kernels::gather_images::{self, Augment, GatherImages};
 use crate::kernels::{BufferId, Dispatch, Tuning};
 use crate::net::{Network, NormRow};
@@ -34,10 +34,10 @@ pub struct EvaluationNorms {
 }
 
 /// Label of the dispatch that gathers.
-pub const GATHER: &str = "gather";
+pub(super) const GATHER: &str = "gather";
 
 /// Label of the dispatch that mixes batch norms.
-pub const MIX: &str = "batch norms";
+pub(super) const MIX: &str = "batch norms";
 
 /// The buffers, and the dispatch that gathers.
 pub(super) struct Gathered {
@@ -109,7 +109,7 @@ impl Gathered {
 pub(super) fn mixed(plan: &mut Plan, prefix: &str, mix: BatchNormMix, lanes: BufferId, source: BufferId) -> (NormRows, Dispatch) {
     let buffer = plan.buffer(format!("{prefix}{MIX}"), Extent::PerLane(mix.mixed_bytes()));
     let moments = moments(plan, prefix, mix.row);
-    let dispatch = mix.dispatch(&format!("{prefix}{MIX}"), batch_norm_mix::Buffers { lanes, source, mixed: buffer, moments });
+    let dispatch = mix.dispatch(&format!("{prefix}{MIX}"), batch_norm::mix::Buffers { lanes, source, mixed: buffer, moments });
     (NormRows { buffer, stride: 2 * mix.row.blocks, start: 0, moments, running: mix.running }, dispatch)
 }
 

@@ -16,7 +16,7 @@ mod memory;
 pub mod train;
 
 use crate::kernels::{BufferId, Dispatch, ImageLayout};
-pub use gathered::{EvaluationNorms, GATHER, MIX};
+pub use gathered::EvaluationNorms;
 pub use memory::Memory;
 use std::fmt::Write as _;
 
@@ -83,6 +83,17 @@ impl PhaseId {
     }
 }
 
+/// Dispatches of a plan that are set something between submits, as the learning rate of a round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Labelled(Vec<(usize, usize)>);
+
+impl Labelled {
+    /// The dispatches, as (phase, place in it).
+    pub(crate) fn places(&self) -> &[(usize, usize)] {
+        &self.0
+    }
+}
+
 /// Buffers and phases of dispatches.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
@@ -133,6 +144,22 @@ impl Plan {
     pub fn add_phase(&mut self, name: &'static str, dispatches: Vec<Dispatch>) -> PhaseId {
         self.phases.push((name, dispatches));
         PhaseId(self.phases.len() - 1)
+    }
+
+    /// The dispatches of the phases so far that have one of these labels.
+    ///
+    /// # Panics
+    /// If none has one of them: a mistake in this crate.
+    pub fn labelled(&self, labels: &[&str]) -> Labelled {
+        let mut places = Vec::new();
+        for label in labels {
+            let before = places.len();
+            for (phase, (_, dispatches)) in self.phases.iter().enumerate() {
+                places.extend(dispatches.iter().enumerate().filter(|(_, d)| d.label == *label).map(|(i, _)| (phase, i)));
+            }
+            assert!(places.len() > before, "no dispatch is called {label}");
+        }
+        Labelled(places)
     }
 
     fn add(&mut self, label: String, extent: Extent, kept: Kept) -> BufferId {

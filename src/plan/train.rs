@@ -5,22 +5,20 @@
 
 use super::backward::{self, Descent, Wanted};
 use super::forward::{self, Activation, Forward, NormRows, Setting};
-use super::gathered::{self, Gathered, Tables};
-use super::{Extent, PhaseId, Plan};
+use super::gathered::{self, GATHER, Gathered, Tables};
+use super::{Extent, Labelled, PhaseId, Plan};
 use crate::kernels::adam::{self, Adam};
 use crate::kernels::attack::{self, AttackImages, By};
-use crate::kernels::batch_norm_mix::BatchNormMix;
-use crate::kernels::conv2d_backward_data;
+use crate::kernels::batch_norm::{self, mix::BatchNormMix, running_statistics::RunningStatistics};
 use crate::kernels::copy_bases::{self, CopyBases};
 use crate::kernels::corner::{self, Corner};
 use crate::kernels::gather_images::Augment;
 use crate::kernels::local_norms::{self, LocalNorms};
 use crate::kernels::proximal::{self, Proximal};
 use crate::kernels::row_distance::{self, RowDistance};
-use crate::kernels::running_statistics::{self, RunningStatistics};
 use crate::kernels::sgd::{self, Sgd};
 use crate::kernels::weighted_average::{self, WeightedAverage};
-use crate::kernels::{BufferId, Dispatch, ImageLayout, Over, Tuning};
+use crate::kernels::{BufferId, Dispatch, ImageLayout, Over, Tuning, conv2d};
 use crate::net::{Branch, Network, Scope};
 
 /// Training on attacked images, too (paper, Algorithm 4): every lane attacks its own before each step.
@@ -180,8 +178,10 @@ pub struct TrainPlan {
     pub places: Vec<BufferId>,
     /// Adam's table of bias corrections, to be filled by [`Adam::corrections`].
     pub corrections: Option<BufferId>,
-    /// Labels of the dispatches that descend, by their uniform `learning_rate`.
-    pub learning_rates: Vec<String>,
+    /// The dispatches that descend: they have the uniform `learning_rate`.
+    pub learning_rates: Labelled,
+    /// Those that draw at random: they have the uniform `round`, its number.
+    pub rounds: Labelled,
     /// Activations and gradients by name, for the golden tests: images with their layout, per lane.
     pub named: Vec<(String, BufferId, ImageLayout)>,
     /// Once a wave.
@@ -214,8 +214,7 @@ pub struct DistancePhase {
 /// Bytes of one lane's or one (slot, width)'s counters.
 pub const TOTALS_BYTES: u64 = 16;
 
-/// Label of the start of an attack.
-pub const ATTACK_START: &str = "attack start";
+const ATTACK_START: &str = "attack start";
 
 impl TrainPlan {
     /// Builds the plan. Its memory is per lane and slot; how many there are is settled when the program is made.
@@ -284,7 +283,7 @@ impl TrainPlan {
             let mut step = f.dispatches.clone();
             if net.norms.tracked {
                 let (blocks, stride, mean) = (norm_row.blocks, net.parameter_blocks, net.norm_start + norm_row.running(branch));
-                let kernel = RunningStatistics { blocks, stride, mean, momentum: Some(running_statistics::MOMENTUM) };
+                let kernel = RunningStatistics { blocks, stride, mean, momentum: Some(batch_norm::running_statistics::MOMENTUM) };
                 step.push(kernel.dispatch(&format!("{}running statistics", setting.prefix), moments, parameters));
             }
             largest = descend(&f);
@@ -412,6 +411,8 @@ impl TrainPlan {
             let others = plan.buffer("other lanes", Extent::PerLane(row));
             (measured(&mut plan, "distances from lanes", d.scope, s.lane_capacity, others), others)
         });
+        let learning_rates = plan.labelled(&learning_rates.iter().map(String::as_str).collect::<Vec<_>>());
+        let rounds = plan.labelled(if attack.is_some() { &[GATHER, ATTACK_START] } else { &[GATHER] });
         TrainPlan {
             plan,
             lanes,
@@ -431,6 +432,7 @@ impl TrainPlan {
             places,
             corrections,
             learning_rates,
+            rounds,
             named,
             start,
             attack,
@@ -469,7 +471,7 @@ impl Attack {
         let totals = plan.buffer("attack totals", Extent::PerLane(TOTALS_BYTES));
         let loss = backward::Loss::OfLanes { batch_labels: g.batch_labels, totals, masked: false, summed: true, share: 1.0 };
         let clean = training.input.buffer;
-        let step = conv2d_backward_data::Step { clean, attacked: images.buffer, images: layout, epsilon: s.epsilon, alpha: s.alpha };
+        let step = conv2d::backward_data::Step { clean, attacked: images.buffer, images: layout, epsilon: s.epsilon, alpha: s.alpha };
         let b = backward::of_input(plan, &setting, &f, &loss, Some(step));
         // Where the last kernel does not step, a dispatch of its own does.
         let dx = b.input_gradient.unwrap_or(images);

@@ -6,25 +6,50 @@
 //! it must not changes a bit that is compared. [`self_test`] runs a fixed list of cases and whole steps; the crate
 //! `kernels-tests` runs random ones.
 
-mod activations;
-mod bookkeeping;
-mod layers;
-mod residual;
-mod rows;
+mod adam;
+mod attack;
+mod average_pool;
+mod batch_norm;
+mod conv2d;
+mod copy_bases;
+mod corner;
+mod ensemble;
+mod gather_images;
+mod linear;
+mod local_norms;
+mod max_pool;
+mod proximal;
+mod relu;
+mod residual_add;
+mod row_distance;
+mod sgd;
+mod softmax_cross_entropy;
 mod steps;
+mod weighted_average;
 
-pub use activations::{BatchNormCase, BatchNormMixCase, LocalNormsCase, MaxPoolCase, RunningStatisticsCase};
-pub use bookkeeping::{
-    AdamCase, AttackCase, AverageCase, CopyCase, CornerCase, CornerStep, EnsembleCase, EnsembleGradientCase, GatherCase, LossCase,
-    ProximalCase, SgdCase, WorstCase,
-};
-pub use layers::{AttackStepCase, ConvCase, Direction, LinearCase};
-pub use residual::{AveragePoolCase, ReluCase, ResidualAddCase};
-pub use rows::DistanceCase;
+pub use adam::AdamCase;
+pub use attack::{AttackCase, WorstCase};
+pub use average_pool::AveragePoolCase;
+pub use batch_norm::{BatchNormCase, BatchNormMixCase, RunningStatisticsCase};
+pub use conv2d::{AttackStepCase, ConvCase};
+pub use copy_bases::CopyCase;
+pub use corner::{CornerCase, CornerStep};
+pub use ensemble::{EnsembleCase, EnsembleGradientCase};
+pub use gather_images::GatherCase;
+pub use linear::LinearCase;
+pub use local_norms::LocalNormsCase;
+pub use max_pool::MaxPoolCase;
+pub use proximal::ProximalCase;
+pub use relu::ReluCase;
+pub use residual_add::ResidualAddCase;
+pub use row_distance::DistanceCase;
+pub use sgd::SgdCase;
+pub use softmax_cross_entropy::LossCase;
+pub use weighted_average::AverageCase;
 
 use crate::Result;
 use crate::gpu::{Active, Gpu, Materials, Program};
-use crate::kernels::{BufferId, Dispatch, ImageLayout, Tuning, WORKGROUP};
+use crate::kernels::{BufferId, Dispatch, ImageLayout, ParameterPlace, Tuning, WORKGROUP};
 use crate::net::Shape;
 use crate::plan::{Extent, Plan};
 use rand::{Rng, SeedableRng};
@@ -249,12 +274,30 @@ pub async fn self_test(gpu: &Gpu, mut told: impl FnMut(&Row)) -> Result<SelfTest
 
 /// The fixed cases of the self-test: the Digits CNN's own layers at r = 1/8, odd and tiny shapes, every kernel.
 pub fn standard_cases() -> Vec<Box<dyn Case>> {
-    let mut cases = layers::standard();
-    cases.extend(activations::standard());
-    cases.extend(residual::standard());
-    cases.extend(rows::standard());
-    cases.extend(bookkeeping::standard());
-    cases
+    [
+        conv2d::standard(),
+        linear::standard(),
+        batch_norm::standard(),
+        max_pool::standard(),
+        local_norms::standard(),
+        residual_add::standard(),
+        relu::standard(),
+        average_pool::standard(),
+        gather_images::standard(),
+        sgd::standard(),
+        adam::standard(),
+        proximal::standard(),
+        copy_bases::standard(),
+        weighted_average::standard(),
+        ensemble::standard(),
+        corner::standard(),
+        attack::standard(),
+        softmax_cross_entropy::standard(),
+        row_distance::standard(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// Slots of a trial, and each lane's (slot, parameter row, base). Lanes of one slot share its images; rows are permuted.
@@ -343,3 +386,90 @@ fn wanted(layout: ImageLayout, batch: usize, valid: usize, images: &[f64], magni
 fn absolute(values: &[f64]) -> Vec<f64> {
     values.iter().map(|v| v.abs()).collect()
 }
+
+/// Which gradient, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Output from input.
+    Forward,
+    /// Gradient of the input.
+    BackwardData,
+    /// Gradient of weight and bias.
+    BackwardWeight,
+}
+
+const DIRECTIONS: [Direction; 3] = [Direction::Forward, Direction::BackwardData, Direction::BackwardWeight];
+
+/// Weights of every parameter row among NaN, and the place where they lie.
+struct ParameterRows {
+    place: ParameterPlace,
+    weights: Vec<Vec<f64>>,
+    biases: Vec<Vec<f64>>,
+    words: Vec<f32>,
+}
+
+/// `weight(o, i, tap)` of padded shape `out × inputs × taps` in each row, zero where `real` says so.
+fn parameter_rows(
+    noise: &mut Noise,
+    out: usize,
+    inputs: usize,
+    taps: usize,
+    real: impl Fn(usize, usize) -> bool,
+    at: impl Fn(usize, usize, usize) -> usize,
+) -> ParameterRows {
+    // A gap before, between and after, so that a wrong offset shows.
+    let blocks = out * inputs * taps / 4;
+    let place = ParameterPlace { stride: (3 + blocks + out / 4 + 2) as u32, weight: 3, bias: Some((3 + blocks) as u32) };
+    let mut words = vec![f32::NAN; ROWS * place.stride as usize * 4];
+    let (mut weights, mut biases) = (Vec::new(), Vec::new());
+    for row in 0..ROWS {
+        let start = (row * place.stride as usize + place.weight as usize) * 4;
+        let mut weight = vec![0.0; out * inputs * taps];
+        for o in 0..out {
+            for i in 0..inputs {
+                for t in 0..taps {
+                    let value = if real(o, i) { noise.value() } else { 0.0 };
+                    weight[(o * inputs + i) * taps + t] = value;
+                    words[start + at(o, i, t)] = value as f32;
+                }
+            }
+        }
+        let bias: Vec<f64> = (0..out).map(|o| if real(o, 0) { noise.value() } else { 0.0 }).collect();
+        for (o, b) in bias.iter().enumerate() {
+            words[start + blocks * 4 + o] = *b as f32;
+        }
+        weights.push(weight);
+        biases.push(bias);
+    }
+    ParameterRows { place, weights, biases, words }
+}
+
+/// Images of every lane, poisoned past each lane's samples, and their values.
+fn images(t: &mut Trial, noise: &mut Noise, label: &str, batch: usize, layout: ImageLayout) -> (BufferId, Vec<Vec<f64>>) {
+    let values: Vec<Vec<f64>> = valid(batch).iter().map(|v| noise.images(*v, layout)).collect();
+    let all: Vec<f32> = values.iter().zip(valid(batch)).flat_map(|(x, v)| stored(layout, batch, v, x, 0, f32::NAN)).collect();
+    (t.values(label, &all), values)
+}
+
+/// Valid samples of each lane.
+fn valid(batch: usize) -> [usize; LANES.len()] {
+    LANES.map(|l| batch_sizes(batch)[l[0] as usize])
+}
+
+/// What must come out: each lane's images, allowed the rounding of those magnitudes.
+fn all_wanted(layout: ImageLayout, batch: usize, lanes: impl Iterator<Item = (Vec<f64>, Vec<f64>)>) -> Vec<Want> {
+    lanes.zip(valid(batch)).flat_map(|((y, magnitude), v)| wanted(layout, batch, v, &y, &magnitude)).collect()
+}
+
+/// Labels of every slot; those past the batch size name a class all the same.
+fn labels(noise: &mut Noise, batch: usize, classes: usize) -> Vec<u32> {
+    (0..SLOTS * batch).map(|_| noise.below(classes as u32)).collect()
+}
+
+/// Batches and shapes of images between layers.
+const BETWEEN: [(usize, Shape); 4] = [
+    (3, Shape { channels: 8, height: 32, width: 32 }),
+    (4, Shape { channels: 64, height: 4, width: 4 }),
+    (5, Shape { channels: 3, height: 5, width: 1 }),
+    (2, Shape { channels: 10, height: 1, width: 1 }),
+];
