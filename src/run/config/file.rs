@@ -2,6 +2,7 @@
 
 use super::super::written::{expanded, explained, read_options, read_text};
 use super::*;
+use crate::net::Architecture;
 use std::path::Path;
 
 impl NetworkChoice {
@@ -199,6 +200,21 @@ mod tests {
         let text = config.to_toml().unwrap();
         assert_eq!(TrainConfig::from_toml(&text, Path::new("x")).unwrap(), config);
         assert_eq!(TrainConfig::from_toml("", Path::new("x")).unwrap(), TrainConfig::default());
+    }
+
+    #[test]
+    fn runs_of_before_are_written_as_they_were() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/results/sweep-digits-60");
+        let mut read = 0;
+        for run in std::fs::read_dir(folder).unwrap() {
+            let Ok(text) = std::fs::read_to_string(run.unwrap().path().join("config.toml")) else { continue };
+            let now = TrainConfig::from_toml(&text, Path::new("x")).unwrap().to_toml().unwrap();
+            // Options that are newer than the run are between its lines.
+            let mut lines = now.lines();
+            assert!(text.lines().all(|line| lines.any(|own| own == line)), "{text} is not in {now}");
+            read += 1;
+        }
+        assert!(read >= 4, "{read} runs");
     }
 
     #[test]

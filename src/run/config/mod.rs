@@ -20,9 +20,9 @@ pub use types::{
 
 use crate::engine::{Augment, Optimizer};
 use crate::fl::algorithms::options::{MethodOption, OwnOptions};
-use crate::fl::algorithms::registry::{self, MethodName, Settings};
+use crate::fl::algorithms::registry::{MethodName, Settings};
 use crate::fl::{Algorithm, Attack, Budgets, Composition, PartitionSettings, Ratio, RoundSettings, Schedule, Scheme, TestSplit};
-use crate::net::{Architecture, Network, Norms};
+use crate::net::{Network, Norms};
 use crate::{Error, Result};
 use about::{MACHINE, SOURCE, TEST, TRAINING, batch, concentration, number, positive, weight, whole};
 use serde::{Deserialize, Serialize};
@@ -138,8 +138,8 @@ options! {
         /// Network: digits, preact-resnet18, alexnet, or a TOML file that describes one, as those in networks/. Images are
         /// resized to its input.
         ["Method", TRAINING.reads()] network: NetworkChoice = NetworkChoice::Named("digits".into());
-        /// Algorithm, by its name in [`registry::METHODS`].
-        ["Method", TRAINING.holds(); help = registry::help()] method: MethodName = MethodName::default();
+        /// Algorithm, by its name in [`METHODS`](crate::fl::algorithms::registry::METHODS).
+        ["Method", TRAINING.holds(); help = crate::fl::algorithms::registry::help()] method: MethodName = MethodName::default();
         /// Split-Mix: width of one base as a fraction of the full network, for example 1/8.
         ["Method", TRAINING.holds()] base_width: Ratio = Ratio::EIGHTH;
         /// FedAvg: width of the network as a fraction of the full one.

@@ -135,6 +135,7 @@ impl TrainConfig {
 mod tests {
     use super::super::testing::{refused, valid};
     use super::*;
+    use crate::net::Architecture;
 
     #[test]
     fn validation_and_checkpoints_include_the_last_round() {

@@ -192,6 +192,7 @@ impl TrainConfig {
 mod tests {
     use super::super::testing::{refused, valid};
     use super::*;
+    use crate::net::Architecture;
 
     #[test]
     fn the_default_is_valid_and_is_the_papers_method() {
