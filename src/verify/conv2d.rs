@@ -366,6 +366,7 @@ pub(super) fn standard() -> Vec<Box<dyn Case>> {
         (2, image(16, 18, 18), 4, (1, 1), 2, 0, false),
         (2, image(36, 4, 17), 20, (5, 5), 1, 2, false),
         (3, image(40, 9, 13), 7, (3, 3), 2, 1, false),
+        (2, image(1, 15, 19), 3, (11, 11), 4, 2, true),
     ];
     for (seed, (batch, input, out_channels, kernel, stride, padding, input_per_slot)) in convolutions.into_iter().enumerate() {
         for direction in DIRECTIONS {

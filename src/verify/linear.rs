@@ -156,6 +156,7 @@ pub(super) fn standard() -> Vec<Box<dyn Case>> {
     let linears = [
         (7, image(16, 7, 7), 256),
         (18, image(256, 1, 1), 64),
+        (6, image(23, 1, 1), 37),
         (5, image(64, 1, 1), 10),
         (1, image(1, 1, 1), 1),
         (9, image(5, 2, 3), 7),
