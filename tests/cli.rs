@@ -108,7 +108,7 @@ fn a_run_is_the_same_to_the_bit_however_it_is_stopped_and_however_it_is_cut_into
     let text = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{text}");
     let lines = |head: &str| text.lines().filter(|l| l.starts_with(head)).count();
-    assert!(lines("trace step 0 conv1 forward") > 0 && lines("trace evaluate") > 0 && lines("trace finish") > 0, "{text}");
+    assert!(lines("trace step 0 conv1 forward") > 0 && lines("trace evaluate") > 0 && lines("trace aggregate") > 0, "{text}");
     same_as_whole(&traced);
     for kept in std::fs::read_dir(&cache).into_iter().flatten().flatten() {
         std::fs::write(kept.path(), "no pipelines").expect("written");

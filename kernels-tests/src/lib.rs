@@ -1,7 +1,8 @@
 //! Plain f64 twins of the kernels in `shaders/`.
 //!
-//! A module for each operation, under the name that it has in `src/kernels/` and `src/verify/`; each file mirrors a WGSL file: the same mathematics, written as the definition reads, in f64,
-//! without any of the layout and tiling that make the kernels fast. A twin computes **one lane** (one replica of one
+//! A module for each operation, under the name that it has in the engine's `src/kernels/` and `src/verify/`. Each file mirrors a
+//! WGSL file: the same mathematics, written as the definition reads, in f64, without any of the layout and tiling that make the
+//! kernels fast. A twin computes **one lane** (one replica of one
 //! base network) at a time, on flat row-major slices in PyTorch's layouts: activations are N·C·H·W, convolution
 //! weights O·I·H·W, linear weights `[out][in]`. Shapes are the small structs of [`shape`].
 //!

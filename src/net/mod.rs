@@ -110,7 +110,7 @@ impl Layer {
 }
 
 /// What flows between two layers, of one sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     /// Channels, or features of a flat layer.
     pub channels: u32,
@@ -129,6 +129,12 @@ impl Shape {
     /// Whether it holds nothing. A built network has no such shape.
     pub fn is_empty(&self) -> bool {
         self.channels == 0 || self.height == 0 || self.width == 0
+    }
+}
+
+impl fmt::Debug for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

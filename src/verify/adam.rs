@@ -23,10 +23,6 @@ impl Case for AdamCase {
         if self.two { "adam, two losses" } else { "adam" }
     }
 
-    fn shape(&self) -> String {
-        format!("{} parameters, step {}", self.length * 4, self.step)
-    }
-
     fn trial(&self, _: Tuning) -> Trial {
         let mut noise = Noise::new(self.seed);
         let mut t = Trial::default();

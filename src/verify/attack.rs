@@ -31,12 +31,6 @@ impl Case for AttackCase {
         if self.step { "attack, step" } else { "attack, start" }
     }
 
-    fn shape(&self) -> String {
-        let s = self.shape;
-        let who = if self.bases == 0 { "each lane".into() } else { format!("{} bases", self.bases) };
-        format!("{}×({}×{}×{}), {who}, ε {}, α {}", self.batch, s.channels, s.height, s.width, self.epsilon, self.alpha)
-    }
-
     fn trial(&self, _: Tuning) -> Trial {
         let mut noise = Noise::new(self.seed);
         let mut t = Trial::default();
@@ -147,10 +141,6 @@ pub struct WorstCase {
 impl Case for WorstCase {
     fn op(&self) -> &'static str {
         "attack, worst"
-    }
-
-    fn shape(&self) -> String {
-        format!("{}, {} restart", self.batch, if self.first { "first" } else { "another" })
     }
 
     fn trial(&self, _: Tuning) -> Trial {

@@ -27,11 +27,6 @@ impl Case for AveragePoolCase {
         if self.backward { "average_pool_backward" } else { "average_pool_forward" }
     }
 
-    fn shape(&self) -> String {
-        let i = self.input;
-        format!("{}×{}×{}×{} to {}×{}", self.batch, i.channels, i.height, i.width, self.output.0, self.output.1)
-    }
-
     fn trial(&self, _: Tuning) -> Trial {
         let (mut noise, mut t) = (Noise::new(self.seed), Trial::default());
         let output = Shape { height: self.output.0, width: self.output.1, ..self.input };

@@ -1,6 +1,6 @@
 //! Cases of batch norm: statistics and both directions, mixes, running statistics.
 
-use super::{Case, LANES, Noise, ROWS, Trial, Want, batch_sizes, lane_table, size_table, stored, wanted};
+use super::{Case, LANES, Noise, ROWS, Trial, Want, lane_table, size_table, stored, valid, wanted};
 use crate::gpu::Active;
 use crate::kernels::batch_norm::mix::BatchNormMix;
 use crate::kernels::batch_norm::running_statistics::RunningStatistics;
@@ -49,21 +49,6 @@ impl Case for BatchNormCase {
         }
     }
 
-    fn shape(&self) -> String {
-        let s = self.shape;
-        format!(
-            "{}×{}×{}×{}, mean {}, scale {}{}{}",
-            self.batch,
-            s.channels,
-            s.height,
-            s.width,
-            self.mean,
-            self.scale,
-            if self.relu { ", ReLU" } else { "" },
-            if self.pool > 1 { format!(", max-pooling {}", self.pool) } else { String::new() }
-        ) + if self.running { ", given statistics" } else { "" }
-    }
-
     fn trial(&self, _: Tuning) -> Trial {
         let mut noise = Noise::new(self.seed);
         let mut t = Trial::default();
@@ -93,7 +78,7 @@ impl Case for BatchNormCase {
         }
         let norm = BatchNorm { batch: batch as u32, z: z_layout, place, relu: self.relu, pool: self.pool, running: self.running };
         let twin = |valid| shape::BatchNorm { batch: valid, valid, channels, pixels };
-        let valid: Vec<usize> = LANES.iter().map(|l| batch_sizes(batch)[l[0] as usize]).collect();
+        let valid = valid(batch);
         // Rounded to f32 here, so that the twin sees what the kernel sees.
         let z: Vec<Vec<f64>> = valid
             .iter()
@@ -242,12 +227,6 @@ impl Case for BatchNormMixCase {
         "batch_norm_mix"
     }
 
-    fn shape(&self) -> String {
-        let kind = if self.norms.dual { "dual" } else { "single" };
-        let by = if self.running { "running" } else { "batch" };
-        format!("{} channels, {kind}, {by} statistics, λ {}{}", self.blocks * 4, self.lambda, if self.own_rows { ", own rows" } else { "" })
-    }
-
     fn trial(&self, _: Tuning) -> Trial {
         let mut noise = Noise::new(self.seed);
         let mut t = Trial::default();
@@ -332,10 +311,6 @@ pub struct RunningStatisticsCase {
 impl Case for RunningStatisticsCase {
     fn op(&self) -> &'static str {
         "running_statistics"
-    }
-
-    fn shape(&self) -> String {
-        format!("{} channels, step {}{}", self.blocks * 4, self.step, if self.cumulative { ", cumulative" } else { "" })
     }
 
     fn trial(&self, _: Tuning) -> Trial {

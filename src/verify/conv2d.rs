@@ -1,8 +1,8 @@
 //! Cases of convolutions, three directions each, and of the step of an attack at the end of one.
 
 use super::{
-    Case, DIRECTIONS, Direction, LANES, Noise, SLOTS, Trial, Want, absolute, batch_sizes, lane_table, parameter_rows, size_table, stored,
-    wanted,
+    Case, DIRECTIONS, Direction, LANES, Noise, ParameterRows, SLOTS, Trial, Want, absolute, batch_sizes, lane_table, parameter_rows,
+    size_table, stored, valid, wanted,
 };
 use crate::kernels::batch_norm::{BatchNorm, NormPlace};
 use crate::kernels::conv2d::Conv2d;
@@ -10,7 +10,7 @@ use crate::kernels::conv2d::backward_data::Conv2dBackwardData;
 use crate::kernels::conv2d::backward_weight::Conv2dBackwardWeight;
 use crate::kernels::conv2d::forward::Conv2dForward;
 use crate::kernels::sum_partials::SumPartials;
-use crate::kernels::{EPSILON, ImageLayout, Tuning, batch_norm, conv2d};
+use crate::kernels::{BufferId, EPSILON, ImageLayout, Tuning, batch_norm, conv2d};
 use crate::net::Shape;
 use kernels_tests::batch_norm::batch_norm_statistics;
 use kernels_tests::conv2d::{
@@ -62,181 +62,209 @@ impl Case for ConvCase {
         }
     }
 
-    fn shape(&self) -> String {
-        let (i, k) = (self.input, self.kernel);
-        format!(
-            "{}×{}×{}×{} → {}, kernel {}×{}, stride {}, padding {}, scale {}{}",
-            self.batch,
-            i.channels,
-            i.height,
-            i.width,
-            self.out_channels,
-            k.0,
-            k.1,
-            self.stride,
-            self.padding,
-            self.scale,
-            if self.input_per_slot { ", images per slot" } else { "" }
-        )
-    }
-
     fn trial(&self, tuning: Tuning) -> Trial {
-        let conv = Conv2d::new(self.input, self.out_channels, self.kernel, self.stride, self.padding).expect("a window fits");
-        let mut noise = Noise::new(self.seed);
-        let mut t = Trial::default();
-        let batch = self.batch;
+        let drawn = Drawn::new(*self, tuning);
+        match self.direction {
+            Direction::Forward => drawn.forward(),
+            Direction::BackwardData => drawn.backward_data(),
+            Direction::BackwardWeight => drawn.backward_weight(),
+        }
+    }
+}
+
+/// The twin's convolution of `valid` samples, channels padded.
+fn twin(conv: &Conv2d, valid: usize) -> shape::Conv2d {
+    shape::Conv2d {
+        batch: valid,
+        in_channels: conv.input.channels.next_multiple_of(4) as usize,
+        in_height: conv.input.height as usize,
+        in_width: conv.input.width as usize,
+        out_channels: conv.output.channels.next_multiple_of(4) as usize,
+        kernel_height: conv.kernel_height as usize,
+        kernel_width: conv.kernel_width as usize,
+        stride: conv.stride as usize,
+        padding: conv.padding as usize,
+    }
+}
+
+/// Parameters of a convolution: weights `[tap][i][o]` on the GPU.
+fn parameters(noise: &mut Noise, conv: &Conv2d) -> ParameterRows {
+    let c = twin(conv, 0);
+    let real = |o: usize, i: usize| o < conv.output.channels as usize && i < conv.input.channels as usize;
+    let taps = c.kernel_height * c.kernel_width;
+    parameter_rows(noise, c.out_channels, c.in_channels, taps, real, |o, i, tap| (tap * c.in_channels + i) * c.out_channels + o)
+}
+
+/// The data of a case, from which each direction makes its trial.
+struct Drawn {
+    case: ConvCase,
+    tuning: Tuning,
+    conv: Conv2d,
+    input: ImageLayout,
+    dz: ImageLayout,
+    rows: ParameterRows,
+    /// Valid samples of each lane.
+    valid: [usize; LANES.len()],
+    /// Inputs of each slot or lane, and the valid ones among them.
+    images: Vec<(usize, Vec<f64>)>,
+    /// Gradients of each lane's output.
+    gradients: Vec<Vec<f64>>,
+    lanes: BufferId,
+    sizes: BufferId,
+    t: Trial,
+}
+
+impl Drawn {
+    fn new(case: ConvCase, tuning: Tuning) -> Drawn {
+        let conv = Conv2d::new(case.input, case.out_channels, case.kernel, case.stride, case.padding).expect("a window fits");
+        let mut noise = Noise::new(case.seed);
         // One pixel more of border than needed, so that origins are not taken for granted.
         let input = ImageLayout::new(conv.input, conv.input_border() + 1);
-        let dz_layout = ImageLayout::new(conv.output, conv.gradient_border() + 1);
-        let (ci, co) = (input.blocks() as usize * 4, dz_layout.blocks() as usize * 4);
-        let (kh, kw) = (self.kernel.0 as usize, self.kernel.1 as usize);
-        let real = |o: usize, i: usize| o < self.out_channels as usize && i < self.input.channels as usize;
-        let r = parameter_rows(&mut noise, co, ci, kh * kw, real, |o, i, tap| (tap * ci + i) * co + o);
-        let lanes = t.words("lanes", lane_table());
-        let sizes = t.words("batch sizes", size_table(batch));
-        let twin = |valid: usize| shape::Conv2d {
-            batch: valid,
-            in_channels: ci,
-            in_height: conv.input.height as usize,
-            in_width: conv.input.width as usize,
-            out_channels: co,
-            kernel_height: kh,
-            kernel_width: kw,
-            stride: self.stride as usize,
-            padding: self.padding as usize,
-        };
-        let valid: Vec<usize> = LANES.iter().map(|l| batch_sizes(batch)[l[0] as usize]).collect();
+        let dz = ImageLayout::new(conv.output, conv.gradient_border() + 1);
+        let rows = parameters(&mut noise, &conv);
+        let valid = valid(case.batch);
+        let sources = if case.input_per_slot { batch_sizes(case.batch).to_vec() } else { valid.to_vec() };
+        let images = sources.into_iter().map(|n| (n, noise.images(n, input))).collect();
+        let gradients = valid.iter().map(|n| noise.images(*n, dz)).collect();
+        let mut t = Trial::default();
+        let (lanes, sizes) = (t.words("lanes", lane_table()), t.words("batch sizes", size_table(case.batch)));
+        Drawn { case, tuning, conv, input, dz, rows, valid, images, gradients, lanes, sizes, t }
+    }
 
-        // Inputs per slot or lane.
-        let sources = if self.input_per_slot { SLOTS } else { LANES.len() };
-        let source_valid = |s: usize| if self.input_per_slot { batch_sizes(batch)[s] } else { valid[s] };
-        let images: Vec<Vec<f64>> = (0..sources).map(|s| noise.images(source_valid(s), input)).collect();
-        let source = |lane: usize| if self.input_per_slot { LANES[lane][0] as usize } else { lane };
-        let store_inputs = |t: &mut Trial| {
-            let all: Vec<f32> =
-                (0..sources).flat_map(|s| stored(input, batch, source_valid(s), &images[s], conv.input_border(), f32::NAN)).collect();
-            t.values("input", &all)
-        };
-        let gradients: Vec<Vec<f64>> = valid.iter().map(|v| noise.images(*v, dz_layout)).collect();
-        // Only backward_data looks past the gradient's edge.
-        let ring = if self.direction == Direction::BackwardData { conv.gradient_border() } else { 0 };
-        let store_gradients = |t: &mut Trial| {
-            let all: Vec<f32> = valid.iter().zip(&gradients).flat_map(|(v, g)| stored(dz_layout, batch, *v, g, ring, f32::NAN)).collect();
-            t.values("dz", &all)
-        };
+    fn twin(&self, lane: usize) -> shape::Conv2d {
+        twin(&self.conv, self.valid[lane])
+    }
 
-        match self.direction {
-            Direction::Forward => {
-                let output = ImageLayout::new(conv.output, 2);
-                let kernel = Conv2dForward {
-                    conv,
-                    batch: batch as u32,
-                    input,
-                    output,
-                    input_per_slot: self.input_per_slot,
-                    place: r.place,
-                    scale: self.scale,
-                    tuning,
-                    statistics: self.statistics,
-                };
-                let mut want = Vec::new();
-                // [lane][block] of (mean ×4, deviation ×4, unbiased variance ×4), between those of other layers.
-                let blocks = output.blocks() + 2;
-                let place = NormPlace { stride: 0, weight: 0, bias: 0, blocks, first: 1 };
-                let mut want_moments = vec![Want::Keep; LANES.len() * blocks as usize * 12];
-                for lane in 0..LANES.len() {
-                    let (x, row) = (&images[source(lane)], LANES[lane][1] as usize);
-                    let (w, b, scale) = (&r.weights[row], &r.biases[row], f64::from(self.scale));
-                    let z = twin_forward(&twin(valid[lane]), x, w, b, scale);
-                    let size = twin_forward(&twin(valid[lane]), &absolute(x), &absolute(w), &absolute(b), scale.abs());
-                    want.extend(wanted(output, batch, valid[lane], &z, &size));
-                    let largest = size.iter().copied().fold(0.0, f64::max);
-                    let pixels = (conv.output.height * conv.output.width) as usize;
-                    let norm = shape::BatchNorm { batch: valid[lane], valid: valid[lane], channels: co, pixels };
-                    let statistics = batch_norm_statistics(&norm, &z);
-                    for c in 0..co {
-                        let at = ((lane * blocks as usize + 1 + c / 4) * 3) * 4 + c % 4;
-                        let m = (valid[lane] * pixels) as f64;
-                        let deviation = 1.0 / (statistics.variance[c] + f64::from(EPSILON)).sqrt();
-                        want_moments[at] = Want::Near(statistics.mean[c], largest);
-                        want_moments[at + 4] = Want::Near(deviation, deviation * (1.0 + largest * deviation));
-                        want_moments[at + 8] = Want::Near(statistics.variance[c] * m / (m - 1.0).max(1.0), largest * largest);
-                    }
-                }
-                let parts = t.scratch("tiles", kernel.part_bytes() * LANES.len() as u64);
-                let b = conv2d::forward::Buffers {
-                    lanes,
-                    batch_sizes: sizes,
-                    input: store_inputs(&mut t),
-                    parameters: t.values("parameters", &r.words),
-                    output: t.output("z", want),
-                    parts,
-                };
-                t.dispatches = vec![kernel.dispatch("case", b)];
-                if self.statistics {
-                    let norm = BatchNorm { batch: batch as u32, z: output, place, relu: true, pool: 1, running: false };
-                    let b =
-                        batch_norm::statistics::Buffers { lanes, batch_sizes: sizes, z: parts, moments: t.output("moments", want_moments) };
-                    t.dispatches.push(norm.statistics_of_tiles("case", &kernel, b));
-                }
-            }
-            Direction::BackwardData => {
-                let dx = ImageLayout::new(conv.input, 1);
-                let want = (0..LANES.len()).flat_map(|lane| {
-                    let (g, w) = (&gradients[lane], &r.weights[LANES[lane][1] as usize]);
-                    let value = twin_backward_data(&twin(valid[lane]), g, w);
-                    let size = twin_backward_data(&twin(valid[lane]), &absolute(g), &absolute(w));
-                    wanted(dx, batch, valid[lane], &value, &size)
-                });
-                let want = want.collect();
-                let b = conv2d::backward_data::Buffers {
-                    lanes,
-                    batch_sizes: sizes,
-                    dz: store_gradients(&mut t),
-                    parameters: t.values("parameters", &r.words),
-                    dx: t.output("dx", want),
-                };
-                let kernel = Conv2dBackwardData { conv, batch: batch as u32, dx, dz: dz_layout, place: r.place, tuning };
-                t.dispatches = vec![kernel.dispatch("case", b)];
-            }
-            Direction::BackwardWeight => {
-                let kernel =
-                    Conv2dBackwardWeight { conv, batch: batch as u32, input, input_per_slot: self.input_per_slot, dz: dz_layout, tuning };
-                let stride = r.place.stride as usize * 4;
-                let mut want = vec![Want::Keep; LANES.len() * stride];
-                for lane in 0..LANES.len() {
-                    let (x, g) = (&images[source(lane)], &gradients[lane]);
-                    let (dw, db) = twin_backward_weight(&twin(valid[lane]), x, g);
-                    let (sw, sb) = twin_backward_weight(&twin(valid[lane]), &absolute(x), &absolute(g));
-                    let start = lane * stride + r.place.weight as usize * 4;
-                    for o in 0..co {
-                        for i in 0..ci {
-                            for tap in 0..kh * kw {
-                                let from = (o * ci + i) * kh * kw + tap;
-                                want[start + (tap * ci + i) * co + o] = Want::Near(dw[from], sw[from]);
-                            }
-                        }
-                        want[start + kh * kw * ci * co + o] = Want::Near(db[o], sb[o]);
-                    }
-                }
-                let b = conv2d::backward_weight::Buffers {
-                    lanes,
-                    batch_sizes: sizes,
-                    input: store_inputs(&mut t),
-                    dz: store_gradients(&mut t),
-                    partial: t.scratch("parts", kernel.partial_bytes() * LANES.len() as u64),
-                };
-                let gradient = t.output("gradient", want);
-                let sum = SumPartials {
-                    length: kernel.partial_stride(),
-                    parts: kernel.parts(),
-                    partial_stride: kernel.partial_stride(),
-                    parameter_stride: r.place.stride,
-                    offset: r.place.weight,
-                };
-                t.dispatches = vec![kernel.dispatch("case", b), sum.dispatch("sum", b.partial, gradient)];
+    /// The input of a lane.
+    fn source(&self, lane: usize) -> &[f64] {
+        &self.images[if self.case.input_per_slot { LANES[lane][0] as usize } else { lane }].1
+    }
+
+    /// The buffer of the inputs.
+    fn store_input(&mut self) -> BufferId {
+        let one = |(n, x): &(usize, Vec<f64>)| stored(self.input, self.case.batch, *n, x, self.conv.input_border(), f32::NAN);
+        let all: Vec<f32> = self.images.iter().flat_map(one).collect();
+        self.t.values("input", &all)
+    }
+
+    /// The buffer of the gradients, with zeros `ring` pixels round them.
+    fn store_gradients(&mut self, ring: u32) -> BufferId {
+        let lanes = self.valid.iter().zip(&self.gradients);
+        let all: Vec<f32> = lanes.flat_map(|(n, g)| stored(self.dz, self.case.batch, *n, g, ring, f32::NAN)).collect();
+        self.t.values("dz", &all)
+    }
+
+    fn forward(mut self) -> Trial {
+        let (case, conv) = (self.case, self.conv);
+        let output = ImageLayout::new(conv.output, 2);
+        let kernel = Conv2dForward {
+            conv,
+            batch: case.batch as u32,
+            input: self.input,
+            output,
+            input_per_slot: case.input_per_slot,
+            place: self.rows.place,
+            scale: case.scale,
+            tuning: self.tuning,
+            statistics: case.statistics,
+        };
+        let mut want = Vec::new();
+        // [lane][block] of (mean ×4, deviation ×4, unbiased variance ×4), between those of other layers.
+        let blocks = output.blocks() + 2;
+        let place = NormPlace { stride: 0, weight: 0, bias: 0, blocks, first: 1 };
+        let mut want_moments = vec![Want::Keep; LANES.len() * blocks as usize * 12];
+        for lane in 0..LANES.len() {
+            let (x, row, valid) = (self.source(lane), LANES[lane][1] as usize, self.valid[lane]);
+            let (w, b, scale) = (&self.rows.weights[row], &self.rows.biases[row], f64::from(case.scale));
+            let z = twin_forward(&self.twin(lane), x, w, b, scale);
+            let size = twin_forward(&self.twin(lane), &absolute(x), &absolute(w), &absolute(b), scale.abs());
+            want.extend(wanted(output, case.batch, valid, &z, &size));
+            let largest = size.iter().copied().fold(0.0, f64::max);
+            let pixels = (conv.output.height * conv.output.width) as usize;
+            let channels = output.blocks() as usize * 4;
+            let statistics = batch_norm_statistics(&shape::BatchNorm { batch: valid, valid, channels, pixels }, &z);
+            for c in 0..channels {
+                let at = ((lane * blocks as usize + 1 + c / 4) * 3) * 4 + c % 4;
+                let m = (valid * pixels) as f64;
+                let deviation = 1.0 / (statistics.variance[c] + f64::from(EPSILON)).sqrt();
+                want_moments[at] = Want::Near(statistics.mean[c], largest);
+                want_moments[at + 4] = Want::Near(deviation, deviation * (1.0 + largest * deviation));
+                want_moments[at + 8] = Want::Near(statistics.variance[c] * m / (m - 1.0).max(1.0), largest * largest);
             }
         }
+        let input = self.store_input();
+        let (lanes, batch_sizes, mut t) = (self.lanes, self.sizes, self.t);
+        let parts = t.scratch("tiles", kernel.part_bytes() * LANES.len() as u64);
+        let (parameters, output_buffer) = (t.values("parameters", &self.rows.words), t.output("z", want));
+        let b = conv2d::forward::Buffers { lanes, batch_sizes, input, parameters, output: output_buffer, parts };
+        t.dispatches = vec![kernel.dispatch("case", b)];
+        if case.statistics {
+            let norm = BatchNorm { batch: case.batch as u32, z: output, place, relu: true, pool: 1, running: false };
+            let b = batch_norm::statistics::Buffers { lanes, batch_sizes, z: parts, moments: t.output("moments", want_moments) };
+            t.dispatches.push(norm.statistics_of_tiles("case", &kernel, b));
+        }
+        t
+    }
+
+    fn backward_data(mut self) -> Trial {
+        let layout = ImageLayout::new(self.conv.input, 1);
+        let want = (0..LANES.len()).flat_map(|lane| {
+            let (g, w) = (&self.gradients[lane], &self.rows.weights[LANES[lane][1] as usize]);
+            let value = twin_backward_data(&self.twin(lane), g, w);
+            let size = twin_backward_data(&self.twin(lane), &absolute(g), &absolute(w));
+            wanted(layout, self.case.batch, self.valid[lane], &value, &size)
+        });
+        let want = want.collect();
+        // Only this direction looks past the gradient's edge.
+        let dz = self.store_gradients(self.conv.gradient_border());
+        let (lanes, batch_sizes, batch, place, mut t) = (self.lanes, self.sizes, self.case.batch as u32, self.rows.place, self.t);
+        let (parameters, dx) = (t.values("parameters", &self.rows.words), t.output("dx", want));
+        let kernel = Conv2dBackwardData { conv: self.conv, batch, dx: layout, dz: self.dz, place, tuning: self.tuning };
+        t.dispatches = vec![kernel.dispatch("case", conv2d::backward_data::Buffers { lanes, batch_sizes, dz, parameters, dx })];
+        t
+    }
+
+    fn backward_weight(mut self) -> Trial {
+        let place = self.rows.place;
+        let stride = place.stride as usize * 4;
+        let mut want = vec![Want::Keep; LANES.len() * stride];
+        for lane in 0..LANES.len() {
+            let (x, g, c) = (self.source(lane), &self.gradients[lane], self.twin(lane));
+            let (dw, db) = twin_backward_weight(&c, x, g);
+            let (sw, sb) = twin_backward_weight(&c, &absolute(x), &absolute(g));
+            let start = lane * stride + place.weight as usize * 4;
+            let taps = c.kernel_height * c.kernel_width;
+            for o in 0..c.out_channels {
+                for i in 0..c.in_channels {
+                    for tap in 0..taps {
+                        let from = (o * c.in_channels + i) * taps + tap;
+                        want[start + (tap * c.in_channels + i) * c.out_channels + o] = Want::Near(dw[from], sw[from]);
+                    }
+                }
+                want[start + taps * c.in_channels * c.out_channels + o] = Want::Near(db[o], sb[o]);
+            }
+        }
+        let (input, dz) = (self.store_input(), self.store_gradients(0));
+        let (case, lanes, batch_sizes, mut t) = (self.case, self.lanes, self.sizes, self.t);
+        let kernel = Conv2dBackwardWeight {
+            conv: self.conv,
+            batch: case.batch as u32,
+            input: self.input,
+            input_per_slot: case.input_per_slot,
+            dz: self.dz,
+            tuning: self.tuning,
+        };
+        let partial = t.scratch("parts", kernel.partial_bytes() * LANES.len() as u64);
+        let gradient = t.output("gradient", want);
+        let sum = SumPartials {
+            length: kernel.partial_stride(),
+            parts: kernel.parts(),
+            partial_stride: kernel.partial_stride(),
+            parameter_stride: place.stride,
+            offset: place.weight,
+        };
+        let b = conv2d::backward_weight::Buffers { lanes, batch_sizes, input, dz, partial };
+        t.dispatches = vec![kernel.dispatch("case", b), sum.dispatch("sum", partial, gradient)];
         t
     }
 }
@@ -273,14 +301,6 @@ impl Case for AttackStepCase {
         "conv2d_backward_data, attack step"
     }
 
-    fn shape(&self) -> String {
-        let (i, k) = (self.input, self.kernel);
-        format!(
-            "{}×{}×{}×{} → {}, kernel {}×{}, stride {}, padding {}",
-            self.batch, i.channels, i.height, i.width, self.out_channels, k.0, k.1, self.stride, self.padding
-        )
-    }
-
     fn trial(&self, tuning: Tuning) -> Trial {
         let conv = Conv2d::new(self.input, self.out_channels, self.kernel, self.stride, self.padding).expect("a window fits");
         let mut noise = Noise::new(self.seed);
@@ -289,10 +309,8 @@ impl Case for AttackStepCase {
         let (epsilon, alpha) = (0.25, 0.1875);
         let images = ImageLayout::new(conv.input, conv.input_border() + 1);
         let dz_layout = ImageLayout::new(conv.output, conv.gradient_border() + 1);
-        let (ci, co) = (images.blocks() as usize * 4, dz_layout.blocks() as usize * 4);
-        let (kh, kw) = (self.kernel.0 as usize, self.kernel.1 as usize);
-        let real = |o: usize, i: usize| o < self.out_channels as usize && i < self.input.channels as usize;
-        let mut r = parameter_rows(&mut noise, co, ci, kh * kw, real, |o, i, tap| (tap * ci + i) * co + o);
+        let ci = images.blocks() as usize * 4;
+        let mut r = parameters(&mut noise, &conv);
         let whole = |v: f64| (2.0 * v).round();
         r.words.iter_mut().for_each(|v| *v = whole(f64::from(*v)) as f32);
         r.weights.iter_mut().flatten().for_each(|v| *v = whole(*v));
@@ -304,18 +322,7 @@ impl Case for AttackStepCase {
         for lane in LANES {
             let (slot, valid) = (lane[0] as usize, sizes[lane[0] as usize]);
             let dz: Vec<f64> = noise.images(valid, dz_layout).into_iter().map(whole).collect();
-            let twin = shape::Conv2d {
-                batch: valid,
-                in_channels: ci,
-                in_height: conv.input.height as usize,
-                in_width: conv.input.width as usize,
-                out_channels: co,
-                kernel_height: kh,
-                kernel_width: kw,
-                stride: self.stride as usize,
-                padding: self.padding as usize,
-            };
-            let dx = twin_backward_data(&twin, &dz, &r.weights[lane[1] as usize]);
+            let dx = twin_backward_data(&twin(&conv, valid), &dz, &r.weights[lane[1] as usize]);
             let clean = &clean[slot];
             let near = |(c, v): (&f64, f64)| f64::from(attack::clip(c + epsilon * v, *c, epsilon) as f32);
             let before: Vec<f64> = clean.iter().zip(noise.images(valid, images)).map(near).collect();
@@ -366,6 +373,7 @@ pub(super) fn standard() -> Vec<Box<dyn Case>> {
         (2, image(16, 18, 18), 4, (1, 1), 2, 0, false),
         (2, image(36, 4, 17), 20, (5, 5), 1, 2, false),
         (3, image(40, 9, 13), 7, (3, 3), 2, 1, false),
+        (2, image(1, 15, 19), 3, (11, 11), 4, 2, true),
     ];
     for (seed, (batch, input, out_channels, kernel, stride, padding, input_per_slot)) in convolutions.into_iter().enumerate() {
         for direction in DIRECTIONS {

@@ -18,10 +18,6 @@ impl Case for CopyCase {
         "copy_bases"
     }
 
-    fn shape(&self) -> String {
-        format!("{} parameters", self.length * 4)
-    }
-
     fn trial(&self, _: Tuning) -> Trial {
         let mut noise = Noise::new(self.seed);
         let mut t = Trial::default();

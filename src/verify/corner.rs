@@ -40,10 +40,6 @@ impl Case for CornerCase {
         }
     }
 
-    fn shape(&self) -> String {
-        format!("{}×{} of {}×{}", self.narrow[0], self.narrow[1], self.wide[0], self.wide[1])
-    }
-
     fn trial(&self, _: Tuning) -> Trial {
         const BASES: usize = 3;
         let mut noise = Noise::new(self.seed);

@@ -44,10 +44,6 @@ impl Case for EnsembleCase {
         "ensemble_mean"
     }
 
-    fn shape(&self) -> String {
-        format!("{} of {} classes, {} bases", self.batch, self.classes, self.bases)
-    }
-
     fn trial(&self, _: Tuning) -> Trial {
         let mut noise = Noise::new(self.seed);
         let mut t = Trial::default();
@@ -114,10 +110,6 @@ pub struct EnsembleGradientCase {
 impl Case for EnsembleGradientCase {
     fn op(&self) -> &'static str {
         "ensemble_gradient"
-    }
-
-    fn shape(&self) -> String {
-        format!("{} of {} classes, {} bases, shift {}", self.batch, self.classes, self.bases, self.shift)
     }
 
     fn trial(&self, _: Tuning) -> Trial {

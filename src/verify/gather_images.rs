@@ -29,14 +29,6 @@ impl Case for GatherCase {
         if self.augment.is_some() { "gather_images, augmented" } else { "gather_images" }
     }
 
-    fn shape(&self) -> String {
-        let s = self.shape;
-        let changes = self
-            .augment
-            .map_or(String::new(), |a| format!(", padding {}, {}rotation {}°", a.padding, if a.flip { "flip, " } else { "" }, a.rotation));
-        format!("{}×{}×{}×{} of {} images, step {}{changes}", self.batch, s.channels, s.height, s.width, self.images, self.step)
-    }
-
     fn trial(&self, _: Tuning) -> Trial {
         let mut noise = Noise::new(self.seed);
         let mut t = Trial::default();

@@ -1,7 +1,7 @@
 //! Cases of linear layers, three directions each.
 
 use super::{
-    Case, DIRECTIONS, Direction, LANES, Noise, Trial, Want, absolute, batch_sizes, lane_table, parameter_rows, size_table, stored, wanted,
+    Case, DIRECTIONS, Direction, LANES, Noise, Trial, Want, absolute, lane_table, parameter_rows, size_table, stored, valid, wanted,
 };
 use crate::kernels::linear::Linear;
 use crate::kernels::linear::backward_weight::SgdBuffers;
@@ -39,11 +39,6 @@ impl Case for LinearCase {
         }
     }
 
-    fn shape(&self) -> String {
-        let f = self.from;
-        format!("{}×({}×{}×{}) → {}, scale {}", self.batch, f.channels, f.height, f.width, self.out_features, self.scale)
-    }
-
     fn trial(&self, tuning: Tuning) -> Trial {
         let mut noise = Noise::new(self.seed);
         let mut t = Trial::default();
@@ -57,7 +52,7 @@ impl Case for LinearCase {
         let r = parameter_rows(&mut noise, outputs, inputs, 1, real, |o, i, _| ((i % area) * channels + i / area) * outputs + o);
         let linear = Linear { batch: batch as u32, in_blocks: flat.image(), out_blocks: out.image(), place: r.place };
         let twin = |valid| shape::Linear { batch: valid, in_features: inputs, out_features: outputs };
-        let valid: Vec<usize> = LANES.iter().map(|l| batch_sizes(batch)[l[0] as usize]).collect();
+        let valid = valid(batch);
         let images: Vec<Vec<f64>> = valid.iter().map(|v| noise.images(*v, flat)).collect();
         let gradients: Vec<Vec<f64>> = valid.iter().map(|v| noise.images(*v, out)).collect();
         let lanes = t.words("lanes", lane_table());
@@ -156,6 +151,7 @@ pub(super) fn standard() -> Vec<Box<dyn Case>> {
     let linears = [
         (7, image(16, 7, 7), 256),
         (18, image(256, 1, 1), 64),
+        (6, image(23, 1, 1), 37),
         (5, image(64, 1, 1), 10),
         (1, image(1, 1, 1), 1),
         (9, image(5, 2, 3), 7),

@@ -20,10 +20,6 @@ impl Case for LocalNormsCase {
         if self.keep { "local_norms, keep" } else { "local_norms, take" }
     }
 
-    fn shape(&self) -> String {
-        format!("{} values", self.length * 4)
-    }
-
     fn trial(&self, _: Tuning) -> Trial {
         let mut noise = Noise::new(self.seed);
         let mut t = Trial::default();

@@ -1,6 +1,6 @@
 //! Cases of max-pooling, both directions.
 
-use super::{Case, LANES, Noise, Trial, Want, batch_sizes, for_each_pixel, lane_table, place, size_table, stored, wanted};
+use super::{Case, LANES, Noise, Trial, Want, for_each_pixel, lane_table, place, size_table, stored, valid, wanted};
 use crate::kernels::max_pool::MaxPool;
 use crate::kernels::{ImageLayout, Tuning, max_pool};
 use crate::net::Shape;
@@ -38,14 +38,6 @@ impl Case for MaxPoolCase {
         if self.backward { "max_pool_backward" } else { "max_pool_forward" }
     }
 
-    fn shape(&self) -> String {
-        let i = self.input;
-        format!(
-            "{}×{}×{}×{}, window {}, stride {}, padding {}",
-            self.batch, i.channels, i.height, i.width, self.kernel, self.stride, self.padding
-        )
-    }
-
     fn trial(&self, _: Tuning) -> Trial {
         let mut noise = Noise::new(self.seed);
         let mut t = Trial::default();
@@ -62,7 +54,7 @@ impl Case for MaxPoolCase {
             stride: self.stride as usize,
             padding: self.padding as usize,
         };
-        let valid: Vec<usize> = LANES.iter().map(|l| batch_sizes(batch)[l[0] as usize]).collect();
+        let valid = valid(batch);
         // Few different values, so that equal maxima are common and the first must win.
         let x: Vec<Vec<f64>> =
             valid.iter().map(|v| noise.images(*v, x_layout).into_iter().map(|x| (x * 4.0).round() / 4.0).collect()).collect();

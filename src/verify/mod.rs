@@ -5,6 +5,8 @@
 //! places and round every buffer. A kernel that reads what it must not turns its result into NaN, one that writes what
 //! it must not changes a bit that is compared. [`self_test`] runs a fixed list of cases and whole steps; the crate
 //! `kernels-tests` runs random ones.
+//!
+//! A file has the cases of one operation, under the name of its module in [`crate::kernels`].
 
 mod adam;
 mod attack;
@@ -57,11 +59,15 @@ use rand_chacha::ChaCha8Rng;
 use std::fmt;
 
 /// One kernel at one shape.
-pub trait Case {
+pub trait Case: fmt::Debug {
     /// The kernel and direction, as in `conv2d_forward`.
     fn op(&self) -> &'static str;
-    /// The shape, for tables and failures.
-    fn shape(&self) -> String;
+    /// The shape, for tables and failures: the case's fields, by name.
+    fn shape(&self) -> String {
+        let all = format!("{self:?}");
+        let fields = all.split_once("{ ").map_or("", |(_, fields)| fields).trim_end_matches(" }");
+        fields.replace(": ", " ")
+    }
     /// Inputs, dispatches and what must come out.
     fn trial(&self, tuning: Tuning) -> Trial;
 }

@@ -20,10 +20,6 @@ impl Case for ProximalCase {
         "proximal"
     }
 
-    fn shape(&self) -> String {
-        format!("{} parameters, μ {}", self.length * 4, self.mu)
-    }
-
     fn trial(&self, _: Tuning) -> Trial {
         let mut noise = Noise::new(self.seed);
         let mut t = Trial::default();

@@ -24,11 +24,6 @@ impl Case for ReluCase {
         if self.backward { "relu_backward" } else { "relu_forward" }
     }
 
-    fn shape(&self) -> String {
-        let s = self.shape;
-        format!("{}×{}×{}×{}", self.batch, s.channels, s.height, s.width)
-    }
-
     fn trial(&self, _: Tuning) -> Trial {
         let (mut noise, mut t) = (Noise::new(self.seed), Trial::default());
         let [x, dy, out] = [1, 0, 2].map(|border| ImageLayout::new(self.shape, border));

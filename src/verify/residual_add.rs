@@ -26,12 +26,6 @@ impl Case for ResidualAddCase {
         "residual_add"
     }
 
-    fn shape(&self) -> String {
-        let s = self.shape;
-        let images = if self.two { "two images" } else { "one image" };
-        format!("{}×{}×{}×{}, {images}, factor {}", self.batch, s.channels, s.height, s.width, self.factor)
-    }
-
     fn trial(&self, _: Tuning) -> Trial {
         let (mut noise, mut t) = (Noise::new(self.seed), Trial::default());
         let [a, b, y] = [1, 0, 2].map(|border| ImageLayout::new(self.shape, border));

@@ -18,11 +18,6 @@ impl Case for DistanceCase {
         "row_distance"
     }
 
-    fn shape(&self) -> String {
-        let RowDistance { start, length, stride, rows } = self.kernel;
-        format!("{length} vec4 from {start} of {stride}, {rows} rows")
-    }
-
     fn trial(&self, _: Tuning) -> Trial {
         let (mut noise, mut t) = (Noise::new(self.seed), Trial::default());
         let row = self.kernel.stride as usize * 4;

@@ -24,11 +24,6 @@ impl Case for SgdCase {
         if self.two { "sgd, two losses" } else { "sgd" }
     }
 
-    fn shape(&self) -> String {
-        let skipped = if self.skip.1 > 0 { format!(" but {:?}", self.skip) } else { String::new() };
-        format!("{} parameters{skipped}, {} steps", self.length * 4, self.steps)
-    }
-
     fn trial(&self, _: Tuning) -> Trial {
         let mut noise = Noise::new(self.seed);
         let mut t = Trial::default();

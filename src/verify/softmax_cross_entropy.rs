@@ -34,18 +34,6 @@ impl Case for LossCase {
         "softmax_cross_entropy"
     }
 
-    fn shape(&self) -> String {
-        format!(
-            "{} × {} features, {} classes, weights to ±{}{}{}",
-            self.batch,
-            self.in_features,
-            self.classes,
-            self.size,
-            if self.masked { ", masked" } else { "" },
-            if self.summed { ", summed" } else { "" }
-        ) + &if self.share == 1.0 { String::new() } else { format!(", share {}", self.share) }
-    }
-
     fn trial(&self, _: Tuning) -> Trial {
         let mut noise = Noise::new(self.seed);
         let mut t = Trial::default();

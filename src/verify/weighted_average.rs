@@ -18,10 +18,6 @@ impl Case for AverageCase {
         "weighted_average"
     }
 
-    fn shape(&self) -> String {
-        format!("{} parameters, 4 lanes of 3 bases, a wave on top of another", self.length * 4)
-    }
-
     fn trial(&self, _: Tuning) -> Trial {
         let mut noise = Noise::new(self.seed);
         let mut t = Trial::default();
