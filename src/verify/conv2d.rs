@@ -173,8 +173,8 @@ impl Drawn {
         let blocks = output.blocks() + 2;
         let place = NormPlace { stride: 0, weight: 0, bias: 0, blocks, first: 1 };
         let mut want_moments = vec![Want::Keep; LANES.len() * blocks as usize * 12];
-        for lane in 0..LANES.len() {
-            let (x, row, valid) = (self.source(lane), LANES[lane][1] as usize, self.valid[lane]);
+        for (lane, [_, row, ..]) in LANES.into_iter().enumerate() {
+            let (x, row, valid) = (self.source(lane), row as usize, self.valid[lane]);
             let (w, b, scale) = (&self.rows.weights[row], &self.rows.biases[row], f64::from(case.scale));
             let z = twin_forward(&self.twin(lane), x, w, b, scale);
             let size = twin_forward(&self.twin(lane), &absolute(x), &absolute(w), &absolute(b), scale.abs());
