@@ -62,7 +62,7 @@ impl BatchNorm {
         u64::from(self.z.blocks()) * 64
     }
 
-    /// Whether z is a row of features and no image, with kernels of its own ([`super::batch_norm_features`]).
+    /// Whether z is a row of features and no image, with kernels of its own ([`features`]).
     pub fn is_features(&self) -> bool {
         self.z.shape.height * self.z.shape.width == 1 && self.z.border == 0 && self.pool == 1
     }

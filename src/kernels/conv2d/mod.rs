@@ -41,7 +41,7 @@ impl Conv2d {
         self.padding
     }
 
-    /// Border the stored output gradient needs for [`super::conv2d_backward_data`]: as far as the taps of any input pixel reach.
+    /// Border the stored output gradient needs for [`backward_data`]: as far as the taps of any input pixel reach.
     pub fn gradient_border(&self) -> u32 {
         let reach = |kernel: u32, input: u32, output: u32| {
             let before = ((kernel - 1) / self.stride).saturating_sub(self.padding / self.stride);
