@@ -61,7 +61,7 @@ fn the_index_by_hand() {
     assert_eq!(adjusted_rand_index(&[0, 0, 1, 1, 1, 2, 2, 2, 0]), (3.0 - 2.25) / (9.0 - 2.25));
 }
 
-/// Tensors of the bases after so many rounds, and the centre of each client.
+/// Tensors of the bases after three rounds, and the centre of each client.
 async fn trained(gpu: &Gpu, dataset: &Dataset, options: &str) -> (BTreeMap<String, Tensor>, Option<Vec<u32>>) {
     let config =
         TrainConfig::from_toml(&format!("width = \"1/8\"\nrounds = 3\nseed = 4\n{options}"), Path::new("options")).expect("options");
@@ -132,7 +132,7 @@ fn fesem_finds_groups_whose_labels_are_permuted() {
             assert!(several > one + GAIN, "seed {seed}: {several} against {one}");
             assert_eq!(adjusted_rand_index(&own), 1.0, "seed {seed}: {own:?}");
         }
-        // Where nothing tells clients apart there is nothing to gain.
+        // If all clients are alike there is nothing to gain.
         let alike = grouped(0);
         let (one, _) = run(&gpu, &alike, 1, "method = \"fedavg\"").await;
         let (several, _) = run(&gpu, &alike, 1, "method = \"fesem\"\ncentres = 3\nwarm-up = 2").await;

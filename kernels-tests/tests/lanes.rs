@@ -76,7 +76,7 @@ impl Bench {
     }
 }
 
-/// The training of so many lanes.
+/// The training of a given number of lanes.
 fn options(lanes: u32) -> TrainOptions {
     let training = LocalTraining {
         batch: BATCH,

@@ -130,7 +130,7 @@ impl Rows {
 
     /// Copies the first row to all others.
     pub fn repeat_first(&self, gpu: &Gpu) {
-        let first = self.like(gpu, "first row");
+        let first = Rows { count: 1, buffer: gpu.storage("first row", self.row_bytes()), ..self.clone() };
         let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("repeat a row") });
         self.copy(&mut encoder, 0..1, &first, 0);
         (1..self.count).for_each(|row| first.copy(&mut encoder, 0..1, self, row));

@@ -11,17 +11,17 @@ const COLOUR: RGBColor = RGBColor(0, 125, 196);
 const FAINTEST: f64 = 0.12;
 
 /// Pixels: width of the picture, of the clients' names, height of the classes' names, of the legend, of a line of text, width of a letter.
-const WIDTH: i32 = 800;
-const NAMES: i32 = 136;
-const HEAD: i32 = 24;
+pub(super) const WIDTH: i32 = 800;
+pub(super) const NAMES: i32 = 136;
+pub(super) const HEAD: i32 = 24;
 const LEGEND: i32 = 48;
-const LINE: i32 = 13;
+pub(super) const LINE: i32 = 13;
 const LETTER: i32 = 7;
 /// Height of all rows together, where there are many, and of one: at least, at most.
-const ROWS: i32 = 1200;
-const ROW: (i32, i32) = (2, 22);
+pub(super) const ROWS: i32 = 1200;
+pub(super) const ROW: (i32, i32) = (2, 22);
 /// Most letters of a client's and of a class's name.
-const LONGEST: (usize, usize) = (18, 8);
+pub(super) const LONGEST: (usize, usize) = (18, 8);
 
 /// Training images of each client by class, as an SVG document.
 ///

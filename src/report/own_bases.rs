@@ -2,20 +2,12 @@
 
 use super::Run;
 use super::chart::{COLOURS, readable};
+use super::classes::{HEAD, LINE, LONGEST, NAMES, ROW, ROWS, WIDTH};
 use crate::{Error, Result};
 use plotters::prelude::*;
 
-/// Pixels: width of the picture, of the clients' names, height of the rounds' numbers, of the legend, of a line of text.
-const WIDTH: i32 = 800;
-const NAMES: i32 = 136;
-const HEAD: i32 = 24;
+/// Pixels: height of the legend. The rest is as in the picture of classes, so that clients' rows look alike.
 const LEGEND: i32 = 40;
-const LINE: i32 = 13;
-/// Height of all rows together, where there are many, and of one: at least, at most.
-const ROWS: i32 = 1200;
-const ROW: (i32, i32) = (2, 22);
-/// Most letters of a client's name.
-const LONGEST: usize = 18;
 
 /// Each client's own base by round, as an SVG document; none of a run whose clients have no bases of their own.
 ///
@@ -27,7 +19,7 @@ pub fn own_bases_picture(run: &Run) -> Result<Option<String>> {
         return Ok(None);
     };
     let name = |client: usize| match &run.clients {
-        Some(all) if client < all.rows.len() => all.rows[client].name.chars().take(LONGEST).collect(),
+        Some(all) if client < all.rows.len() => all.rows[client].name.chars().take(LONGEST.0).collect(),
         _ => format!("client {client}"),
     };
     let names: Vec<String> = (0..clients).map(name).collect();

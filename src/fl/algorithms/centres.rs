@@ -1,7 +1,8 @@
 //! What methods with several centres keep: which of them each client belongs to.
 
-use super::State;
 use super::options::{Choice, Whole};
+use super::{Assignment, Round, State};
+use crate::fl::partition::Client;
 use crate::fl::random::{Purpose, rng};
 use crate::fl::round::RoundPlan;
 use crate::{Error, Result};
@@ -55,7 +56,7 @@ impl Centres {
         serde_json::from_value(state.clone().into()).map_err(|error| Error::Data(format!("its state is not one of centres: {error}")))
     }
 
-    /// The same, of so many centres.
+    /// The same, with a given number of centres.
     ///
     /// # Errors
     /// As [`Centres::from_state`], and for a centre beyond them.
@@ -75,21 +76,44 @@ impl Centres {
         }
     }
 
-    /// Gives each client of the round the centre chosen for it. Counts moves; `costs` are what the choices minimised.
-    pub fn choose(&mut self, plan: &RoundPlan, chosen: &[usize], costs: &[f64]) {
-        self.moves = 0;
-        for (client, chosen) in plan.clients.iter().zip(chosen) {
-            let centre = &mut self.of_client[client.client];
-            self.moves += usize::from(*centre != *chosen as u32);
-            *centre = *chosen as u32;
-        }
-        self.objective = Some(costs.iter().sum::<f64>() / costs.len().max(1) as f64);
+    /// What a client does in a round: it trains its centre, with its share of the images or 1 as its weight.
+    ///
+    /// # Errors
+    /// As [`Centres::from_state`].
+    pub fn assign(state: &State, client: &Client, round: &Round, by_share: bool) -> Result<Assignment> {
+        let own = Centres::from_state(state)?.of_client[client.id] as usize;
+        Ok(Assignment { bases: vec![own], cut: None, weight: if by_share { round.share(client) } else { 1.0 } })
     }
 
-    /// Figures for metrics and reports.
-    pub fn figures(&self) -> BTreeMap<String, f64> {
-        let moves = ("moves".to_string(), self.moves as f64);
-        self.objective.map(|objective| ("objective".to_string(), objective)).into_iter().chain([moves]).collect()
+    /// Gives each client of the round the centre chosen for it. Counts moves; `costs` are what the choices minimised.
+    ///
+    /// # Errors
+    /// As [`Centres::from_state`].
+    pub fn choose(state: &mut State, plan: &RoundPlan, chosen: &[usize], costs: &[f64]) -> Result<()> {
+        let mut own = Centres::from_state(state)?;
+        own.moves = 0;
+        for (client, chosen) in plan.clients.iter().zip(chosen) {
+            let centre = &mut own.of_client[client.client];
+            own.moves += usize::from(*centre != *chosen as u32);
+            *centre = *chosen as u32;
+        }
+        own.objective = Some(costs.iter().sum::<f64>() / costs.len().max(1) as f64);
+        *state = own.to_state();
+        Ok(())
+    }
+
+    /// The centre of each client; none if the state is something else.
+    pub fn own_bases(state: &State) -> Option<Vec<u32>> {
+        Centres::from_state(state).ok().map(|own| own.of_client)
+    }
+
+    /// Figures for metrics and reports; none if the state is something else.
+    pub fn figures(state: &State) -> BTreeMap<String, f64> {
+        let Ok(own) = Centres::from_state(state) else {
+            return BTreeMap::new();
+        };
+        let moves = ("moves".to_string(), own.moves as f64);
+        own.objective.map(|objective| ("objective".to_string(), objective)).into_iter().chain([moves]).collect()
     }
 }
 

@@ -72,8 +72,7 @@ impl Algorithm for FeSem {
     }
 
     fn assign(&self, client: &Client, round: &Round, state: &mut State) -> Result<Assignment> {
-        let own = Centres::from_state(state)?.of_client[client.id] as usize;
-        Ok(Assignment { bases: vec![own], cut: None, weight: if self.by_share { round.share(client) } else { 1.0 } })
+        Centres::assign(state, client, round, self.by_share)
     }
 
     fn stages(&self, round: usize) -> Vec<Stage> {
@@ -103,19 +102,17 @@ impl Algorithm for FeSem {
             Found::FromLanes(distances) => k_means(&distances, self.centres).into_iter().unzip(),
             Found::Losses(_) => return Ok(()),
         };
-        let mut own = Centres::from_state(state)?;
-        own.choose(plan, &chosen, &costs);
-        *state = own.to_state();
+        Centres::choose(state, plan, &chosen, &costs)?;
         plan.clients.iter_mut().zip(chosen).for_each(|(client, centre)| client.into = Some(vec![centre]));
         Ok(())
     }
 
     fn own_bases(&self, state: &State) -> Option<Vec<u32>> {
-        Centres::from_state(state).ok().map(|own| own.of_client)
+        Centres::own_bases(state)
     }
 
     fn figures(&self, state: &State) -> BTreeMap<String, f64> {
-        Centres::from_state(state).map_or_else(|_| BTreeMap::new(), |own| own.figures())
+        Centres::figures(state)
     }
 }
 

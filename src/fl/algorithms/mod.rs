@@ -96,7 +96,7 @@ pub struct Assignment {
 /// What a model of some width is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Composition {
-    /// The first so many bases: the mean of their logits.
+    /// The first bases, as many as this: the mean of their logits.
     Mix(usize),
     /// The corner of the first base.
     Corner,
@@ -113,7 +113,7 @@ pub trait Algorithm: fmt::Debug + Send + Sync {
     /// Width of each of them, as a fraction of the full network.
     fn base_width(&self) -> Ratio;
 
-    /// Largest width that each of so many clients can train, in client order. By default that of a base.
+    /// Largest width that each client can train, in client order. By default that of a base.
     fn budgets(&self, clients: usize) -> Vec<Ratio> {
         vec![self.base_width(); clients]
     }
@@ -126,7 +126,7 @@ pub trait Algorithm: fmt::Debug + Send + Sync {
         Ok(Task { bases: 1, cut: None })
     }
 
-    /// The state before the first round, with so many clients. By default an empty one.
+    /// The state before the first round, for a given number of clients. By default an empty one.
     ///
     /// # Errors
     /// As [`Algorithm::bases`]; [`crate::Error::Config`] for too few clients.
@@ -134,7 +134,7 @@ pub trait Algorithm: fmt::Debug + Send + Sync {
         Ok(State::new())
     }
 
-    /// Whether a state out of a checkpoint of so many bases is one of this algorithm.
+    /// Whether a state out of a checkpoint, with its number of bases, is one of this algorithm.
     ///
     /// # Errors
     /// [`crate::Error::Data`] saying what is wrong with it.
