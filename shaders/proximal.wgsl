@@ -2,10 +2,11 @@
 //
 //   gradient[lane] ← gradient[lane] + μ · (θ[lane] − θ₀[base of the lane])
 //
-// over the first `length` vec4 of a row. One invocation a vec4.
+// over `length` vec4 of a row from `start` on. One invocation a vec4.
 
 struct Params {
-  length: u32, // vec4 of a row that the term is on
+  start: u32,  // first vec4 of a row that the term is on
+  length: u32, // number of them
   stride: u32, // vec4 of a row
   mu: f32,
 }
@@ -23,7 +24,8 @@ fn proximal(@builtin(global_invocation_id) id: vec3<u32>) {
   if (index(id) >= params.length) {
     return;
   }
-  let i = id.z * params.stride + index(id);
-  let away = parameters[i] - server[lanes[id.z].z * params.stride + index(id)];
+  let place = params.start + index(id);
+  let i = id.z * params.stride + place;
+  let away = parameters[i] - server[lanes[id.z].z * params.stride + place];
   gradient[i] = fma(vec4<f32>(params.mu), away, gradient[i]);
 }

@@ -786,6 +786,9 @@ fn a_run_begins_with_the_bases_of_a_checkpoint() {
     assert_eq!(found, ["its clean batch norms are taken, the adversarial ones are left out"]);
     let kept = path("tracked").display().to_string();
     fail(&mut training(&path("whole again"), &["--init", &kept]), 2, &["its clients keep batch norms of their own", "local-bn = true"]);
+    assert_eq!(notes("head", &["--personal", "fc3"]), ["every client begins with its values of what is personal"]);
+    let kept = path("head").display().to_string();
+    fail(&mut training(&path("whole again"), &["--init", &kept]), 2, &["its clients keep fc3.weight to themselves", "personal = fc3"]);
 }
 
 /// The class table of `data --clients` with these options, and what it says beside.

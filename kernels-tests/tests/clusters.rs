@@ -1,4 +1,4 @@
-//! Methods with several centres, on clients of whom it is known which belong together: the labels of each group are permuted in its own way,
+//! What helps clients that differ: several centres, or parameters of their own. On clients of whom it is known which belong together: the labels of each group are permuted in its own way,
 //! so that one network cannot be right for all.
 
 use splitmix_fl::data::{Dataset, Holding, embedded};
@@ -73,6 +73,17 @@ async fn trained(gpu: &Gpu, dataset: &Dataset, options: &str) -> (BTreeMap<Strin
     (checkpoint.tensors, checkpoint.header.own_bases)
 }
 
+/// A client of the first domain, with its own images.
+fn listed(client: u32) -> Holding {
+    Holding {
+        name: format!("client{client}"),
+        domain: 0,
+        train: (40 * client..40 * client + 40).collect(),
+        validation: (300 + 3 * client..303 + 3 * client).collect(),
+        test: (10 * client..10 * client + 10).collect(),
+    }
+}
+
 #[test]
 fn one_centre_is_fedavg_and_centres_that_stay_are_as_many_fedavgs() {
     pollster::block_on(async {
@@ -88,13 +99,6 @@ fn one_centre_is_fedavg_and_centres_that_stay_are_as_many_fedavgs() {
         assert!(ifca == fedavg);
 
         // Five clients with as many images each.
-        let listed = |name: u32| Holding {
-            name: format!("client{name}"),
-            domain: 0,
-            train: (40 * name..40 * name + 40).collect(),
-            validation: (300 + 3 * name..303 + 3 * name).collect(),
-            test: (10 * name..10 * name + 10).collect(),
-        };
         dataset.clients = (0..5).map(listed).collect();
         let fesem = "method = \"fesem\"\ncentres = 2\nshared-start = true\nreassign-every = 1000";
         let (centres, own) = trained(&gpu, &dataset, fesem).await;
@@ -116,6 +120,37 @@ fn one_centre_is_fedavg_and_centres_that_stay_are_as_many_fedavgs() {
 
 /// The least that several centres must gain over one network where groups differ: ten points.
 const GAIN: f64 = 0.1;
+
+#[test]
+fn a_client_that_keeps_everything_trains_alone() {
+    pollster::block_on(async {
+        let (gpu, mut dataset) = (open().await, grouped(3));
+        dataset.domains.truncate(1);
+        dataset.clients = (0..3).map(listed).collect();
+        let (own, _) = trained(&gpu, &dataset, "method = \"fedavg\"\npersonal = [\"all\"]").await;
+        for client in 0..3 {
+            let mut alone = dataset.clone();
+            alone.clients.iter_mut().enumerate().filter(|(other, _)| *other != client).for_each(|(_, other)| other.train.clear());
+            let (fedavg, _) = trained(&gpu, &alone, "method = \"fedavg\"").await;
+            for (name, tensor) in &fedavg {
+                let kept = &own[&format!("local.{name}")];
+                assert_eq!(kept.shape, [3, tensor.data.len()], "{name}");
+                assert!(kept.data[client * tensor.data.len()..][..tensor.data.len()] == tensor.data[..], "client {client}, {name}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_personal_last_layer_learns_labels_that_one_network_cannot() {
+    pollster::block_on(async {
+        let (gpu, dataset) = (open().await, grouped(3));
+        let (one, _) = run(&gpu, &dataset, 1, "method = \"fedavg\"").await;
+        let (own, _) = run(&gpu, &dataset, 1, "method = \"fedavg\"\npersonal = [\"fc3\"]").await;
+        println!("{own:.3} against {one:.3}");
+        assert!(own > one + GAIN, "{own} against {one}");
+    });
+}
 
 #[test]
 fn fesem_finds_groups_whose_labels_are_permuted() {

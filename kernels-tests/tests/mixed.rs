@@ -4,7 +4,7 @@ mod pseudo;
 
 use pseudo::noise;
 use safetensors::SafeTensors;
-use splitmix_fl::engine::{Batch, EvaluateOptions, Evaluator, ImageStore, Limit, LocalNorms, Rows};
+use splitmix_fl::engine::{Batch, ClientRows, EvaluateOptions, Evaluator, ImageStore, Limit, Rows};
 use splitmix_fl::fl::Ratio;
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::net::{Architecture, Norms};
@@ -82,7 +82,7 @@ impl Bench {
         let server = Rows::of_bases(&gpu, &network, 2).expect("two bases fit");
         (0..2).for_each(|b| server.upload(&gpu, &network, b, &pseudo::base(&network, b)));
         let local = local_bn.then(|| {
-            let local = LocalNorms::new(&gpu, network.norm_row(), 3, 2).expect("they fit");
+            let local = ClientRows::of_norms(&gpu, &network, network.norm_row(), 3, 2).expect("they fit");
             let values: Vec<f32> = (0..local.rows.values() * 6).map(|i| 1.0 + 0.3 * noise(8, i)).collect();
             local.rows.write(&gpu, 0, &values);
             local

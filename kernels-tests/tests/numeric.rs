@@ -203,8 +203,8 @@ fn all(checked_shaders: bool, cases: u32) {
     bench.check(cases / 8, (1u32..100, any::<bool>(), 0u32..6, any::<u64>()), |(blocks, cumulative, step, seed)| {
         Some(Box::new(RunningStatisticsCase { blocks, cumulative, step, seed }))
     });
-    bench.check(cases / 8, (1u32..100, any::<bool>(), any::<u64>()), |(length, keep, seed)| {
-        Some(Box::new(LocalNormsCase { keep, length, seed }))
+    bench.check(cases / 8, (1u32..100, 0u32..3, any::<u64>()), |(length, kind, seed)| {
+        Some(Box::new(ClientRowsCase { keep: kind == 1, by_base: kind == 2, length, seed }))
     });
     bench.check(cases / 4, (1u32..200, any::<u64>()), |(length, seed)| Some(Box::new(CopyCase { length, seed })));
     bench.check(cases / 4, (1u32..200, any::<u64>()), |(length, seed)| Some(Box::new(AverageCase { length, seed })));

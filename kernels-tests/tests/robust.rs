@@ -7,12 +7,12 @@ use kernels_tests::network::{self, Digits, Tensors};
 use kernels_tests::shape::Image;
 use pseudo::noise;
 use splitmix_fl::engine::{
-    Adversarial, AttackOptions, Attacker, Batch, ClientWork, Ensemble, EstimateOptions, EvaluateOptions, Evaluator, ImageStore, Limit,
-    LocalNorms, LocalTraining, Rows, Staging, Totals, TrainOptions, Trainer, estimate_statistics,
+    Adversarial, AttackOptions, Attacker, Batch, ClientRows, ClientWork, Ensemble, EstimateOptions, EvaluateOptions, Evaluator, ImageStore,
+    Limit, LocalTraining, Rows, Staging, Totals, TrainOptions, Trainer, estimate_statistics,
 };
 use splitmix_fl::fl::Attack;
 use splitmix_fl::gpu::{Gpu, GpuOptions};
-use splitmix_fl::net::{Branch, Layer, Network, NormRow, Norms, Shape, digits};
+use splitmix_fl::net::{Branch, Layer, Network, NormRow, Norms, Shape, TensorSpec, digits};
 use std::collections::BTreeMap;
 
 const BASES: u32 = 3;
@@ -190,14 +190,14 @@ fn clients_keep_their_batch_norms_and_share_the_rest() {
         let bench = Bench::new(true, true).await;
         let row = bench.network.norm_row();
         let local = || {
-            let local = LocalNorms::new(&bench.gpu, row, CLIENTS, BASES).expect("they fit");
+            let local = ClientRows::of_norms(&bench.gpu, &bench.network, row, CLIENTS, BASES).expect("they fit");
             let values: Vec<f32> = (0..local.rows.values() * (CLIENTS * BASES) as usize).map(|i| 1.0 + 0.3 * noise(7, i)).collect();
             local.rows.write(&bench.gpu, 0, &values);
             (local, values)
         };
         let train = async |work: &[ClientWork], lanes| {
             let (local, before) = local();
-            let options = TrainOptions { local_norms: Some(local.clone()), ..bench.options(0.5, lanes, true) };
+            let options = TrainOptions { personal: Some(local.clone()), ..bench.options(0.5, lanes, true) };
             let (bases, _) = bench.round(work, options).await;
             (bases, before, local.rows.read(&bench.gpu).await.expect("read back"))
         };
@@ -236,6 +236,89 @@ fn clients_keep_their_batch_norms_and_share_the_rest() {
     });
 }
 
+/// A client's model: the server's bases with the client's own tensors.
+fn whole(bench: &Bench, bases: &[Base], local: &ClientRows, values: &[f32], client: u32) -> Rows {
+    let server = Rows::of_bases(&bench.gpu, &bench.network, BASES).expect("they fit");
+    for (b, base) in (0..).zip(bases) {
+        let row = local.full_row(values, local.place(client, b), bench.network.parameter_blocks);
+        let of = |spec: &TensorSpec| {
+            let shared = base[&spec.name].clone();
+            (spec.name.clone(), if local.keeps(spec) { bench.network.unpack(spec, &row) } else { shared })
+        };
+        server.upload(&bench.gpu, &bench.network, b, &bench.network.tensors.iter().map(of).collect());
+    }
+    server
+}
+
+#[test]
+fn clients_keep_any_tensors_and_share_the_rest() {
+    pollster::block_on(async {
+        let bench = Bench::new(true, true).await;
+        let (work, network) = (ragged(), &bench.network);
+        let kinds: [(&str, fn(&TensorSpec) -> bool); 4] = [
+            ("the head", |t| t.name.starts_with("fc3.")),
+            ("two parts and a layer's batch norm", |t| ["conv2.", "bn2.", "fc1.bias"].iter().any(|name| t.name.starts_with(name))),
+            ("all batch norms", |t| t.kind.is_norm()),
+            ("everything", |_| true),
+        ];
+        let batches = |client| -> Vec<Batch> { [0..6, 6..9].map(|images| Batch { client, images: images.collect() }).into() };
+        for (what, keeps) in kinds {
+            let train = async |work: &[ClientWork], lanes| {
+                let local = ClientRows::new(&bench.gpu, network, keeps, CLIENTS, BASES).expect("they fit").expect("something is kept");
+                local.begin(&bench.gpu, &bench.server());
+                let training = LocalTraining { proximal: 0.1, ..bench.options(0.5, lanes, true).training };
+                let options = TrainOptions { personal: Some(local.clone()), training, ..bench.options(0.5, lanes, true) };
+                let bases = bench.round(work, options).await.0;
+                let values = local.rows.read(&bench.gpu).await.expect("read back");
+                (bases, local, values)
+            };
+            let (bases, local, values) = train(&work, None).await;
+            for (base, initial) in bases.iter().zip(&bench.initial) {
+                for spec in &network.tensors {
+                    let same = base[&spec.name] == initial[&spec.name];
+                    assert_eq!(same, keeps(spec), "{what}: the server's {}", spec.name);
+                }
+            }
+            // What a client keeps is its own lane's, which others do not change.
+            for w in &work {
+                let (_, _, alone) = train(std::slice::from_ref(w), None).await;
+                let own = |values: &[f32], base| local.full_row(values, local.place(w.client, base), network.parameter_blocks);
+                for (base, _) in &w.bases {
+                    assert_eq!(own(&alone, *base), own(&values, *base), "{what}: client {} alone", w.client);
+                }
+            }
+            let again = train(&work, Some(2)).await;
+            assert_eq!((bits(&again.0), again.2), (bits(&bases), values.clone()), "{what}: waves of two lanes");
+
+            // Evaluation and attack see the client's whole model.
+            let server = bench.server();
+            (0..BASES).for_each(|b| server.upload(&bench.gpu, network, b, &bases[b as usize]));
+            for (client, running) in [(0, false), (1, true)] {
+                let own = Ensemble { running, lambda: 0.3, local: Some(local.clone()), ..Ensemble::default() };
+                let plain = Ensemble { local: None, ..own.clone() };
+                let model = whole(&bench, &bases, &local, &values, client);
+                let expected = bench.logits(&model, plain.clone(), &batches(client)).await;
+                assert_eq!(bench.logits(&server, own.clone(), &batches(client)).await, expected, "{what}: client {client}");
+                let attacked = async |server: &Rows, ensemble: Ensemble| {
+                    let options = AttackOptions {
+                        attack: "pgd-2-eps16".parse().expect("an attack"),
+                        bases: 2,
+                        ensemble,
+                        batch: BATCH,
+                        batches: 2,
+                        seed: 3,
+                        limit: Limit::default(),
+                        guarded: true,
+                    };
+                    let mut attacker = Attacker::new(&bench.gpu, network, server, &bench.images, options).await.expect("it fits");
+                    attacker.images(&bench.gpu, &batches(client)).await.expect("attacked")
+                };
+                assert_eq!(attacked(&server, own).await, attacked(&model, plain).await, "{what}: attacks on client {client}");
+            }
+        }
+    });
+}
+
 #[test]
 fn estimated_statistics_are_the_mean_over_the_batches() {
     pollster::block_on(async {
@@ -244,7 +327,7 @@ fn estimated_statistics_are_the_mean_over_the_batches() {
         let work: Vec<Vec<Vec<u32>>> = vec![vec![vec![0, 1, 2, 3, 4], vec![5, 6, 7]], vec![], vec![vec![8, 9, 10, 11, 12, 13]]];
         let mut results = Vec::new();
         for lanes in [None, Some(3)] {
-            let local = LocalNorms::new(&bench.gpu, row, CLIENTS, BASES).expect("they fit");
+            let local = ClientRows::of_norms(&bench.gpu, &bench.network, row, CLIENTS, BASES).expect("they fit");
             // γ and β of the bases; statistics of nothing.
             let mut values = Vec::new();
             for _ in 0..CLIENTS {

@@ -4,7 +4,7 @@
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, StorageAccess, TypeInner};
 use splitmix_fl::kernels::{Access, Dispatch, SHARED, Traits, Tuning, Uniform, Uniforms, shader};
-use splitmix_fl::net::{Architecture, NormRow, Norms, Scope};
+use splitmix_fl::net::{Architecture, NormRow, Norms, Scope, TensorKind};
 use splitmix_fl::plan::EvaluationNorms;
 use splitmix_fl::plan::attack::{AttackPlan, AttackSetting};
 use splitmix_fl::plan::corner::{CornerPlan, SettlePlan};
@@ -159,7 +159,7 @@ fn every_variant_in_use_is_valid_and_bound_as_declared() {
                 bases: 8,
                 training: &training,
                 batch: training.batch,
-                local_norms: false,
+                personal: &[],
                 distances: Some(Distances { scope: Scope::All, lanes: true }),
                 images_per_chunk: 100,
                 slot_capacity: 5,
@@ -170,7 +170,9 @@ fn every_variant_in_use_is_valid_and_bound_as_declared() {
             let tracked = network.clone().with_norms(Norms { dual: true, tracked: true });
             let attacked = Adversarial { lambda: 0.5, seed: 1, start: 0.1, epsilon: 0.1, alpha: 0.1, steps: 7 };
             let attacked = LocalTraining { adversarial: Some(attacked), ..training.clone() };
-            let adversarial = TrainSetting { network: &tracked, training: &attacked, local_norms: true, ..train };
+            let norms = tracked.places(|t| t.kind.is_norm());
+            let adversarial = TrainSetting { network: &tracked, training: &attacked, personal: &norms, ..train };
+            let head = tracked.places(|t| matches!(t.kind, TensorKind::LinearWeight { .. }));
             let evaluate = EvaluateSetting {
                 network: &network,
                 bases: 8,
@@ -179,8 +181,10 @@ fn every_variant_in_use_is_valid_and_bound_as_declared() {
                 images_per_chunk: 100,
                 slot_capacity: 5,
                 norms: EvaluationNorms::default(),
+                personal: &[],
                 tuning,
             };
+            let personal = EvaluateSetting { network: &tracked, personal: &head, ..evaluate };
             let norms = EvaluationNorms { running: true, store: Some(tracked.norm_row()), lambda: 0.5 };
             let attack = AttackSetting {
                 network: &tracked,
@@ -193,6 +197,7 @@ fn every_variant_in_use_is_valid_and_bound_as_declared() {
                 epsilon: 0.1,
                 alpha: 0.1,
                 norms,
+                personal: &[],
                 tuning,
             };
             let store = NormRow { norms: Norms { dual: false, tracked: true }, ..network.norm_row() };
@@ -210,6 +215,7 @@ fn every_variant_in_use_is_valid_and_bound_as_declared() {
                 TrainPlan::new(&train).plan,
                 TrainPlan::new(&adversarial).plan,
                 EvaluatePlan::new(&evaluate).plan,
+                EvaluatePlan::new(&personal).plan,
                 AttackPlan::new(&attack).plan,
                 EstimatePlan::new(&estimate).plan,
             ];

@@ -58,8 +58,9 @@ fn check_data(config: &TrainConfig) -> Result<()> {
 
 pub(super) fn run(args: Args) -> Result<()> {
     let config = configuration(args.config.as_deref(), args.options)?;
-    if config.local_bn {
-        return Err(Error::Config("local-bn: the clients' own batch norms are in no file of another program: leave it out".into()));
+    if config.keeps_any() {
+        let key = if config.local_bn { "local-bn" } else { "personal" };
+        return Err(Error::Config(format!("{key}: what stays with the clients is in no file of another program: leave it out")));
     }
     let algorithm = config.algorithm();
     if algorithm.own_bases(&algorithm.start(config.seed, algorithm.bases()?)?).is_some() {

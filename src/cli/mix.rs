@@ -27,7 +27,8 @@ pub(super) struct Args {
     /// Which bases are taken first: `own`, as they are numbered, or `accuracy`, the best on the validation images.
     #[arg(long, default_value = "own", ignore_case = true)]
     order: Order,
-    /// Client whose batch norms are taken, as `splitmix data` names it, where clients have their own (local-bn, or bn-mode post).
+    /// Client whose own parameters are taken, as `splitmix data` names it, where clients have such (local-bn, personal, bn-mode post,
+    /// fesem or ifca).
     #[arg(long, value_name = "NAME")]
     client: Option<String>,
     /// The checkpoint to write: eval and predict take it.

@@ -24,7 +24,8 @@ pub(super) struct Args {
     /// Share of the adversarial batch norms in [0, 1], for a model of adversarial training.
     #[arg(long, default_value_t = 0.0)]
     lambda: f64,
-    /// Client whose batch norms are used, as `splitmix data` names it, where clients have their own (local-bn, or bn-mode post).
+    /// Client whose own parameters are used, as `splitmix data` names it, where clients have such (local-bn, personal, bn-mode post,
+    /// fesem or ifca).
     #[arg(long, value_name = "NAME")]
     client: Option<String>,
     /// Test images of the model's data that each picture is normalised with, 127 when not given: with batch statistics a network

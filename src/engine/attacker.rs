@@ -102,6 +102,7 @@ impl Attacker {
             epsilon: options.attack.epsilon(),
             alpha: options.attack.step_size(),
             norms: options.ensemble.norms(),
+            personal: options.ensemble.personal(),
             tuning: gpu.tuning(),
         });
         plan.plan.share_memory();

@@ -1,14 +1,15 @@
-//! Which bases are mixed in an evaluation or attack, and through which batch norms.
+//! Which bases are mixed in an evaluation or attack, through which batch norms, and with what of the clients' own.
 
-use super::{LocalNorms, Rows};
-use crate::net::Network;
+use super::{ClientRows, Rows};
+use crate::net::{Network, NormRow};
 use crate::plan::EvaluationNorms;
 use crate::{Error, Result};
+use std::ops::Range;
 
 /// One batch of one client.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Batch {
-    /// The client, for batch norms of its own.
+    /// The client, for what it keeps to itself.
     pub client: u32,
     /// Indices of its images.
     pub images: Vec<u32>,
@@ -30,8 +31,8 @@ pub struct Ensemble {
     pub running: bool,
     /// Share λ of the adversarial batch norms in [0, 1], where they are dual (paper, section 3.3).
     pub lambda: f32,
-    /// Batch norms of each client's own.
-    pub local: Option<LocalNorms>,
+    /// What each client keeps to itself.
+    pub local: Option<ClientRows>,
     /// The base of each client's own, by its number; none: all are asked for the same bases. With it one base is mixed.
     pub own: Option<Vec<u32>>,
 }
@@ -52,7 +53,7 @@ impl Ensemble {
         if let Some(own) = &self.own {
             assert!(bases == 1 && own.iter().all(|base| *base < server.count), "one base of {} for each client: {own:?}", server.count);
         }
-        let row = self.local.as_ref().map_or(network.norm_row(), |l| l.row);
+        let row = self.stored().unwrap_or(network.norm_row());
         if self.running && !row.norms.tracked {
             return Err(Error::Config("the model keeps no running statistics to evaluate by: use those of the batch".into()));
         }
@@ -64,16 +65,28 @@ impl Ensemble {
 
     /// What the plan is told of it.
     pub(super) fn norms(&self) -> EvaluationNorms {
-        EvaluationNorms { running: self.running, store: self.local.as_ref().map(|l| l.row), lambda: self.lambda }
+        EvaluationNorms { running: self.running, store: self.stored(), lambda: self.lambda }
     }
 
-    /// Lanes of the batches: slot, parameter row, base, row of batch norms.
+    /// The batch norms in the clients' rows, where those hold nothing else.
+    fn stored(&self) -> Option<NormRow> {
+        self.local.as_ref().and_then(|local| local.norms)
+    }
+
+    /// The parts of a row that are each client's own, where those are not batch norms alone.
+    pub(super) fn personal(&self) -> &[Range<u32>] {
+        self.local.as_ref().filter(|local| local.norms.is_none()).map_or(&[], |local| &local.parts)
+    }
+
+    /// Lanes of the batches: slot, parameter row, base, the client's row.
     pub(super) fn lanes(&self, clients: impl Iterator<Item = u32>, bases: &[u32]) -> Vec<u32> {
         let mut table = Vec::new();
+        let own_rows = !self.personal().is_empty();
         for (client, slot) in clients.zip(0u32..) {
             for shared in bases {
                 let base = self.own.as_ref().map_or(*shared, |own| own[client as usize]);
-                table.extend([slot, base, base, self.local.as_ref().map_or(base, |l| l.place(client, base))]);
+                let row = if own_rows { table.len() as u32 / 4 } else { base };
+                table.extend([slot, row, base, self.local.as_ref().map_or(base, |l| l.place(client, base))]);
             }
         }
         table

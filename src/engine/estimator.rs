@@ -1,6 +1,6 @@
 //! Statistics of batch norm, estimated anew by every client.
 
-use super::{ImageStore, Limit, LocalNorms, Rows, external, schedule_row, wave};
+use super::{ClientRows, ImageStore, Limit, Rows, external, schedule_row, wave};
 use crate::Result;
 use crate::gpu::{Active, Gpu, Program, ProgramDescriptor};
 use crate::net::Network;
@@ -26,7 +26,7 @@ pub fn check_estimate(
     network: &Network,
     server: &Rows,
     images: &ImageStore,
-    store: &LocalNorms,
+    store: &ClientRows,
     batches: &[Vec<Vec<u32>>],
     options: &EstimateOptions,
 ) -> Result<()> {
@@ -50,7 +50,7 @@ impl Estimation {
         network: &Network,
         server: &Rows,
         images: &ImageStore,
-        store: &LocalNorms,
+        store: &ClientRows,
         batches: &[Vec<Vec<u32>>],
         options: &EstimateOptions,
     ) -> Result<Option<Estimation>> {
@@ -66,20 +66,28 @@ impl Estimation {
         gpu: &Gpu,
         network: &Network,
         images: &ImageStore,
-        store: &LocalNorms,
+        store: &ClientRows,
         batch: u32,
         steps: usize,
         slot_capacity: u32,
     ) -> EstimatePlan {
         let (images_per_chunk, tuning) = (images.images_per_chunk, gpu.tuning());
-        let setting = EstimateSetting { network, store: store.row, batch, images_per_chunk, slot_capacity, steps: steps as u32, tuning };
+        let setting = EstimateSetting {
+            network,
+            store: store.norms.expect("rows of batch norms"),
+            batch,
+            images_per_chunk,
+            slot_capacity,
+            steps: steps as u32,
+            tuning,
+        };
         let mut plan = EstimatePlan::new(&setting);
         plan.plan.share_memory();
         plan
     }
 }
 
-/// Sets the running statistics of every client and base in `store`, whose rows are single tracked batch norms, to the mean over
+/// Sets the running statistics of every client and base in `store`, whose rows are single tracked batch norms and nothing else, to the mean over
 /// the client's batches, `[client][batch]` of image indices; a client without batches keeps what it has. Nothing is awaited but
 /// the program.
 ///
@@ -90,7 +98,7 @@ pub async fn estimate_statistics(
     network: &Network,
     server: &Rows,
     images: &ImageStore,
-    store: &LocalNorms,
+    store: &ClientRows,
     batches: &[Vec<Vec<u32>>],
     options: &EstimateOptions,
 ) -> Result<()> {

@@ -91,6 +91,7 @@ impl Evaluator {
             images_per_chunk: images.images_per_chunk,
             slot_capacity: slots,
             norms: options.ensemble.norms(),
+            personal: options.ensemble.personal(),
             tuning: gpu.tuning(),
         });
         plan.plan.share_memory();

@@ -22,7 +22,7 @@ pub use estimator::{EstimateOptions, check_estimate, estimate_statistics};
 pub use evaluator::{EvaluateOptions, Evaluator};
 pub use groups::{GroupSetting, GroupWork, LaneGroups};
 pub use images::ImageStore;
-pub use rows::{LocalNorms, Rows};
+pub use rows::{ClientRows, Rows};
 pub use trainer::{Adversarial, Augment, ClientWork, Compared, Distances, LocalTraining, Narrower, Optimizer, TrainOptions, Trainer};
 
 use crate::error::option_name;

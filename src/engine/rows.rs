@@ -2,7 +2,7 @@
 
 use super::Staging;
 use crate::gpu::Gpu;
-use crate::net::{Network, NormRow};
+use crate::net::{Network, NormRow, TensorSpec};
 use crate::{Error, Result};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -137,14 +137,14 @@ impl Rows {
         gpu.submit(encoder);
     }
 
-    /// Records that the first `blocks` vec4 of a row are copied to the same row of `to`.
+    /// Records that a part of a row, in vec4, is copied to the same place of the same row of `to`.
     ///
     /// # Panics
     /// As [`Rows::copy`].
-    pub(super) fn copy_part(&self, encoder: &mut wgpu::CommandEncoder, row: u32, blocks: u32, to: &Rows) {
-        assert!(self.blocks == to.blocks && blocks <= self.blocks && row < self.count.min(to.count), "{blocks} of row {row}");
-        let at = self.row_bytes() * u64::from(row);
-        encoder.copy_buffer_to_buffer(&self.buffer, at, &to.buffer, at, u64::from(blocks) * 16);
+    pub(super) fn copy_part(&self, encoder: &mut wgpu::CommandEncoder, row: u32, part: &Range<u32>, to: &Rows) {
+        assert!(self.blocks == to.blocks && part.end <= self.blocks && row < self.count.min(to.count), "{part:?} of row {row}");
+        let at = self.row_bytes() * u64::from(row) + u64::from(part.start) * 16;
+        encoder.copy_buffer_to_buffer(&self.buffer, at, &to.buffer, at, part.len() as u64 * 16);
     }
 
     /// Records that all values become zero.
@@ -153,11 +153,13 @@ impl Rows {
     }
 }
 
-/// Batch norms that every client keeps of every base: the row of client `c` and base `b` is `c · bases + b`.
+/// What every client keeps of every base: the row of client `c` and base `b` is `c · bases + b`.
 #[derive(Debug, Clone)]
-pub struct LocalNorms {
-    /// What each of the rows holds, as batch norms end a row of parameters.
-    pub row: NormRow,
+pub struct ClientRows {
+    /// The parts of a row of parameters that a row here holds, one after the other, in vec4; ascending.
+    pub parts: Vec<Range<u32>>,
+    /// The batch norms, where the parts are those and nothing else: an evaluation reads them where they lie.
+    pub norms: Option<NormRow>,
     /// Number of clients.
     pub clients: u32,
     /// Number of bases.
@@ -166,15 +168,36 @@ pub struct LocalNorms {
     pub rows: Rows,
 }
 
-impl LocalNorms {
-    /// Batch norms of zeros.
+impl ClientRows {
+    /// Rows of zeros for the tensors that `keeps` names; none where it names none.
     ///
     /// # Errors
     /// As [`Rows::new`].
-    pub fn new(gpu: &Gpu, row: NormRow, clients: u32, bases: u32) -> Result<LocalNorms> {
-        let what = format!("batch norms of {clients} clients and {bases} bases");
-        let advice = "switch local-bn (or bn-mode post) off, or use fewer clients";
-        Ok(LocalNorms { row, clients, bases, rows: Rows::new(gpu, clients * bases, row.len(), &what, advice)? })
+    pub fn new(gpu: &Gpu, network: &Network, keeps: impl Fn(&TensorSpec) -> bool, clients: u32, bases: u32) -> Result<Option<ClientRows>> {
+        let parts = network.places(keeps);
+        if parts.is_empty() {
+            return Ok(None);
+        }
+        let norms = (parts == network.places(|t| t.kind.is_norm())).then(|| network.norm_row());
+        ClientRows::of_parts(gpu, parts, norms, clients, bases).map(Some)
+    }
+
+    /// Zeros for batch norms as a row of `norms` holds them, which may be others than the network's.
+    ///
+    /// # Errors
+    /// As [`Rows::new`].
+    pub fn of_norms(gpu: &Gpu, network: &Network, norms: NormRow, clients: u32, bases: u32) -> Result<ClientRows> {
+        let place = network.norm_start..network.norm_start + norms.len();
+        ClientRows::of_parts(gpu, vec![place], Some(norms), clients, bases)
+    }
+
+    fn of_parts(gpu: &Gpu, parts: Vec<Range<u32>>, norms: Option<NormRow>, clients: u32, bases: u32) -> Result<ClientRows> {
+        let what = if norms.is_some() { "batch norms" } else { "own parameters" };
+        let what = format!("{what} of {clients} clients and {bases} bases");
+        let advice = "switch local-bn (or bn-mode post) off, name less in personal, or use fewer clients";
+        let blocks = parts.iter().map(ExactSizeIterator::len).sum::<usize>() as u32;
+        let rows = Rows::new(gpu, clients * bases, blocks, &what, advice)?;
+        Ok(ClientRows { parts, norms, clients, bases, rows })
     }
 
     /// The row of a client and a base.
@@ -184,6 +207,44 @@ impl LocalNorms {
     pub fn place(&self, client: u32, base: u32) -> u32 {
         assert!(client < self.clients && base < self.bases, "client {client}, base {base} of {} and {}", self.clients, self.bases);
         client * self.bases + base
+    }
+
+    /// Whether a tensor is kept.
+    pub fn keeps(&self, tensor: &TensorSpec) -> bool {
+        self.parts.iter().any(|part| part.contains(&tensor.offset))
+    }
+
+    /// What is kept of a row of parameters.
+    pub fn of_row(&self, row: &[f32]) -> Vec<f32> {
+        self.parts.iter().flat_map(|part| &row[part.start as usize * 4..part.end as usize * 4]).copied().collect()
+    }
+
+    /// A row of `blocks` vec4 of parameters with the kept ones of a client and a base out of the `values` of all rows, and zeros elsewhere.
+    pub fn full_row(&self, values: &[f32], place: u32, blocks: u32) -> Vec<f32> {
+        let mut own = &values[place as usize * self.rows.values()..][..self.rows.values()];
+        let mut row = vec![0.0; blocks as usize * 4];
+        for part in &self.parts {
+            let (of_part, rest) = own.split_at(part.len() * 4);
+            row[part.start as usize * 4..part.end as usize * 4].copy_from_slice(of_part);
+            own = rest;
+        }
+        row
+    }
+
+    /// Gives every client what the bases have.
+    pub fn begin(&self, gpu: &Gpu, bases: &Rows) {
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("own parameters") });
+        for client in 0..self.clients {
+            for base in 0..self.bases {
+                let mut to = self.rows.row_bytes() * u64::from(self.place(client, base));
+                for part in &self.parts {
+                    let (from, bytes) = (bases.row_bytes() * u64::from(base) + u64::from(part.start) * 16, part.len() as u64 * 16);
+                    encoder.copy_buffer_to_buffer(&bases.buffer, from, &self.rows.buffer, to, bytes);
+                    to += bytes;
+                }
+            }
+        }
+        gpu.submit(encoder);
     }
 }
 
@@ -214,9 +275,9 @@ mod tests {
             b.write(&gpu, 1, &[9.0; 8]);
             let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
             a.copy(&mut encoder, 1..2, &b, 0);
-            a.copy_part(&mut encoder, 1, 1, &b);
+            a.copy_part(&mut encoder, 1, &(1..2), &b);
             gpu.submit(encoder);
-            let expected = [&values[8..16], &values[8..12], &[9.0; 4]].concat();
+            let expected = [&values[8..16], &[9.0; 4], &values[12..16]].concat();
             assert_eq!(b.read(&gpu).await.expect("read"), expected);
             let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
             a.clear(&mut encoder);

@@ -1,24 +1,25 @@
 //! Local training of a round: every (client, base) lane of a wave advances in the same dispatches.
 
-use super::{ImageStore, Limit, LocalNorms, Rows, Staging, Totals, external, schedule_row, wave};
+use super::{ClientRows, ImageStore, Limit, Rows, Staging, Totals, external, schedule_row, wave};
 use crate::gpu::{Active, Gpu, Program, ProgramDescriptor};
 use crate::kernels::Tuning;
 use crate::kernels::adam::Adam;
 pub use crate::kernels::gather_images::Augment;
 use crate::kernels::weighted_average;
-use crate::net::Network;
+use crate::net::{Network, between};
 pub use crate::plan::train::{Adversarial, Distances, LocalTraining, Narrower, Optimizer};
 use crate::plan::train::{DistancePhase, TOTALS_BYTES, TrainPlan, TrainSetting};
 use crate::{Error, Result};
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 
 /// Settings of local training that hold for a whole run.
 #[derive(Debug, Clone)]
 pub struct TrainOptions {
     /// What is trained and how.
     pub training: LocalTraining,
-    /// Batch norms that stay with the clients and are not averaged, in rows as the network's.
-    pub local_norms: Option<LocalNorms>,
+    /// What stays with the clients and is not averaged.
+    pub personal: Option<ClientRows>,
     /// Whether the average can wait for distances to be measured, and which.
     pub distances: Option<Distances>,
     /// Most lanes of a round.
@@ -34,17 +35,17 @@ pub struct TrainOptions {
 }
 
 impl TrainOptions {
-    /// So many lanes of a training, without batch norms of the clients' own, in as much of the GPU as there is.
+    /// So many lanes of a training, of which nothing stays with the clients, in as much of the GPU as there is.
     pub fn new(training: LocalTraining, lanes: u32) -> TrainOptions {
         let limit = Limit::default();
-        TrainOptions { training, local_norms: None, distances: None, lanes, limit, guarded: false, keep_activations: false, tuning: None }
+        TrainOptions { training, personal: None, distances: None, lanes, limit, guarded: false, keep_activations: false, tuning: None }
     }
 }
 
 /// What one client does in a round.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ClientWork {
-    /// The client, for batch norms of its own.
+    /// The client, for what it keeps to itself.
     pub client: u32,
     /// Image indices of each local step's mini-batch, none empty.
     pub batches: Vec<Vec<u32>>,
@@ -85,8 +86,8 @@ pub struct Trainer {
     waiting: Vec<Waiting>,
     /// Number of the round, for the noise of attacks.
     round: u32,
-    /// vec4 of a row that the server takes over.
-    averaged_blocks: u32,
+    /// The parts of a row, in vec4, that the server takes over.
+    averaged: Vec<Range<u32>>,
     /// Dispatches of the last round.
     pub dispatches: u64,
     /// Submits of the last round.
@@ -113,19 +114,20 @@ impl Trainer {
                     .into(),
             ));
         }
-        if !training.narrower.is_empty() && (network.norms.tracked || training.adversarial.is_some() || options.local_norms.is_some()) {
+        if !training.narrower.is_empty() && (network.norms.tracked || training.adversarial.is_some() || options.personal.is_some()) {
             return Err(Error::Config(
-                "corners are trained together by batch statistics only, on images as they are: leave tracked and local batch norms and \
-                 adversarial training out"
+                "corners are trained together by batch statistics only, on images as they are: leave tracked batch norms, what stays with \
+                 the clients, and adversarial training out"
                     .into(),
             ));
         }
+        let personal = options.personal.as_ref().map_or(&[][..], |own| &own.parts);
         let setting = |batch: u32, lanes: u32, slots: u32| TrainSetting {
             network,
             bases: server.count,
             training,
             batch,
-            local_norms: options.local_norms.is_some(),
+            personal,
             distances: options.distances,
             images_per_chunk: images.images_per_chunk,
             slot_capacity: slots,
@@ -153,7 +155,7 @@ impl Trainer {
         let mut external = external(images, server, plan.images, plan.labels, plan.server);
         let average = server.like(gpu, "average");
         external.push((plan.average, average.buffer.clone()));
-        external.extend(plan.local.zip(options.local_norms.as_ref().map(|l| l.rows.buffer.clone())));
+        external.extend(plan.personal.zip(options.personal.as_ref().map(|own| own.rows.buffer.clone())));
         let descriptor = ProgramDescriptor { lanes, slots, steps: training.steps, external, guarded: options.guarded };
         let program = Program::new(gpu, plan.plan.clone(), descriptor).await?;
         if let Some(table) = plan.corrections {
@@ -162,7 +164,7 @@ impl Trainer {
         for (table, n) in plan.places.iter().zip(&training.narrower) {
             program.write(gpu, *table, 0, bytemuck::cast_slice(&network.corner_table(&n.network)?));
         }
-        let averaged_blocks = if options.local_norms.is_some() { network.norm_start } else { network.parameter_blocks };
+        let averaged = between(personal, network.parameter_blocks);
         Ok(Trainer {
             plan,
             program,
@@ -172,7 +174,7 @@ impl Trainer {
             average,
             waiting: Vec::new(),
             round: 0,
-            averaged_blocks,
+            averaged,
             dispatches: 0,
             submits: 0,
         })
@@ -375,7 +377,7 @@ impl Trainer {
     fn settle(&mut self, gpu: &Gpu, mut encoder: wgpu::CommandEncoder, server: &Rows, work: &[ClientWork]) -> Result<()> {
         let trained: BTreeSet<u32> = work.iter().flat_map(|client| &client.bases).map(|(base, _)| *base).collect();
         for base in trained {
-            self.average.copy_part(&mut encoder, base, self.averaged_blocks, server);
+            self.averaged.iter().for_each(|part| self.average.copy_part(&mut encoder, base, part, server));
         }
         gpu.submit(encoder);
         self.submits += 1;
@@ -434,7 +436,7 @@ impl Trainer {
                 clients.push(*client);
             }
             let (base, _) = work[*client].bases[*i];
-            let own = self.options.local_norms.as_ref().map_or(0, |l| l.place(work[*client].client, base));
+            let own = self.options.personal.as_ref().map_or(0, |l| l.place(work[*client].client, base));
             table.extend([clients.len() as u32 - 1, lane as u32, base, own]);
         }
         let steps = clients.iter().map(|c| work[*c].batches.len()).max().unwrap_or(0);

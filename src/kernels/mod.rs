@@ -11,13 +11,13 @@ pub mod attack;
 pub mod average_pool;
 pub mod batch_norm;
 pub mod ceilings;
+pub mod client_rows;
 pub mod conv2d;
 pub mod copy_bases;
 pub mod corner;
 pub mod ensemble;
 pub mod gather_images;
 pub mod linear;
-pub mod local_norms;
 pub mod max_pool;
 pub mod proximal;
 pub mod relu;
@@ -134,7 +134,7 @@ pub mod shader {
         linear_backward_weight,
         linear_forward,
         linear_subgroup_backward_weight,
-        local_norms,
+        client_rows,
         max_pool_backward,
         max_pool_forward,
         proximal,

@@ -5,7 +5,9 @@ use super::{BufferId, Dispatch, Over, shader, uniforms};
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
 pub struct Proximal {
-    /// vec4 of a row that the term is on: the first of it.
+    /// First vec4 of a row that the term is on.
+    pub start: u32,
+    /// Number of them.
     pub length: u32,
     /// vec4 of a row.
     pub stride: u32,
@@ -31,7 +33,7 @@ impl Proximal {
     pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
         let values = u64::from(self.length) * 4;
         Dispatch::new(label, shader::proximal, "proximal", Over::Lanes, self.length)
-            .uniforms(uniforms! { length: self.length, stride: self.stride, mu: self.mu })
+            .uniforms(uniforms! { start: self.start, length: self.length, stride: self.stride, mu: self.mu })
             .reads([b.lanes, b.server, b.parameters])
             .writes([b.gradient])
             .cost(values * 3, values * 16)

@@ -1,6 +1,7 @@
 //! Where parameters live: PyTorch's tensors outside, rows of `vec4` blocks on the GPU.
 
 use super::{Branch, Layer, Network, Norms, Shape};
+use std::ops::Range;
 
 /// What a tensor is, which decides its GPU layout and its initialisation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,6 +186,19 @@ impl Network {
         NormRow { blocks: self.norm_offset(self.layers.len()), norms: self.norms }
     }
 
+    /// Where tensors lie in a row: ascending ranges of vec4, neighbours joined.
+    pub fn places(&self, is: impl Fn(&TensorSpec) -> bool) -> Vec<Range<u32>> {
+        let mut all: Vec<Range<u32>> = self.tensors.iter().filter(|t| is(t)).map(|t| t.offset..t.offset + t.blocks).collect();
+        all.sort_by_key(|place| place.start);
+        all.into_iter().fold(Vec::new(), |mut joined: Vec<Range<u32>>, place| {
+            match joined.last_mut().filter(|last| last.end == place.start) {
+                Some(last) => last.end = place.end,
+                None => joined.push(place),
+            }
+            joined
+        })
+    }
+
     /// Where the values of a scope lie in a row: first vec4, and how many.
     ///
     /// # Panics
@@ -274,6 +288,13 @@ impl Network {
     }
 }
 
+/// What ascending `parts` leave of a row's first `end` vec4, as ascending ranges.
+pub fn between(parts: &[Range<u32>], end: u32) -> Vec<Range<u32>> {
+    let starts = std::iter::once(0).chain(parts.iter().map(|part| part.end));
+    let ends = parts.iter().map(|part| part.start.min(end)).chain([end]);
+    starts.zip(ends).filter(|(start, end)| start < end).map(|(start, end)| start..end).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::digits;
@@ -309,6 +330,28 @@ mod tests {
         let parameters = |norms| digits(1, 8, 10).unwrap().with_norms(norms).parameters();
         assert_eq!(parameters(Norms { dual: false, tracked: true }), 224_194);
         assert_eq!(parameters(Norms { dual: true, tracked: true }), 224_194 + 2 * (8 + 8 + 16 + 256 + 64));
+    }
+
+    #[test]
+    fn places_of_tensors_and_what_lies_between_them_are_a_row() {
+        let net = digits(1, 8, 10).unwrap().with_norms(Norms { dual: true, tracked: true });
+        let all = net.parameter_blocks;
+        assert_eq!(net.places(|t| t.kind.is_norm()), [net.norm_start..all]);
+        assert_eq!(net.places(|_| true), [0..all]);
+        assert_eq!(net.places(|_| false), []);
+        let fc = net.places(|t| t.name.starts_with("fc1."));
+        let weight = net.tensor("fc1.weight").unwrap();
+        assert_eq!(fc, [weight.offset..weight.offset + weight.blocks + 64]);
+        let bn2 = net.places(|t| t.name.starts_with("bn2."));
+        assert_eq!(bn2.len(), 8, "γ, β, mean and variance of either");
+        for parts in [fc, bn2, vec![], vec![0..all], vec![0..3], vec![all - 3..all]] {
+            let rest = between(&parts, all);
+            let mut both = [parts.clone(), rest].concat();
+            both.sort_by_key(|range| range.start);
+            assert!(both[0].start == 0 && both[both.len() - 1].end == all, "{both:?}");
+            assert!(both.windows(2).all(|pair| pair[0].end == pair[1].start), "{both:?}");
+            assert!(between(&parts, net.trained_blocks).iter().all(|range| range.end <= net.trained_blocks));
+        }
     }
 
     #[test]

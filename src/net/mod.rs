@@ -8,7 +8,7 @@ mod corner;
 mod layout;
 
 pub use architecture::{Architecture, digits};
-pub use layout::{NormRow, Scope, TensorKind, TensorSpec};
+pub use layout::{NormRow, Scope, TensorKind, TensorSpec, between};
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};

@@ -14,6 +14,7 @@ use crate::kernels::attack::{self, AttackImages, By};
 use crate::kernels::ensemble::{self, mean::EnsembleMean};
 use crate::kernels::{BufferId, ImageLayout, Tuning};
 use crate::net::Network;
+use std::ops::Range;
 
 /// What the plan is built from.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +39,8 @@ pub struct AttackSetting<'a> {
     pub alpha: f32,
     /// The batch norms.
     pub norms: EvaluationNorms,
+    /// The parts of a row, in vec4, that are each client's own; none where those are batch norms alone, or nothing.
+    pub personal: &'a [Range<u32>],
     /// The kernels' variants.
     pub tuning: Tuning,
 }
@@ -57,7 +60,7 @@ pub struct AttackPlan {
     pub labels: BufferId,
     /// The server's bases (external).
     pub server: BufferId,
-    /// Stored batch norms, where the setting takes them from there (external).
+    /// Rows of the clients, where the setting takes something from there (external).
     pub store: Option<BufferId>,
     /// u32 number of bases, once.
     pub widths: BufferId,
@@ -98,8 +101,9 @@ impl AttackPlan {
         let Activation { buffer: clean, layout } = g.input;
         let attacked = plan.buffer("attacked images", Extent::PerSlot(layout.bytes(s.batch)));
         let input = Activation { buffer: attacked, layout };
-        let store = s.norms.store.map(|_| plan.buffer("stored batch norms", Extent::External));
-        let (setting, norms) = g.evaluation(&mut plan, net, s.batch, s.tuning, s.norms, store);
+        let stored = s.norms.store.is_some() || !s.personal.is_empty();
+        let store = stored.then(|| plan.buffer("rows of clients", Extent::External));
+        let (setting, prepare) = g.evaluation(&mut plan, net, s.batch, s.tuning, s.norms, s.personal, store);
         let setting = Setting { input, ..setting };
         let f = forward::build(&mut plan, &setting);
 
@@ -136,7 +140,10 @@ impl AttackPlan {
         step.push(kernel.step("attack step", buffers));
         let mut finish = f.dispatches;
         finish.extend([logits, kernel.worst(WORST, buffers), count]);
-        let start = plan.add_phase("start", vec![g.dispatch, norms, kernel.start(START, buffers)]);
+        let mut start = vec![g.dispatch];
+        start.extend(prepare);
+        start.push(kernel.start(START, buffers));
+        let start = plan.add_phase("start", start);
         let (step, finish) = (plan.add_phase("step", step), plan.add_phase("finish", finish));
         AttackPlan {
             norms: plan.labelled(&[MIX]),
@@ -180,6 +187,7 @@ mod tests {
             epsilon: 8.0 / 255.0,
             alpha: 2.0 / 255.0,
             norms: EvaluationNorms::default(),
+            personal: &[],
             tuning: Tuning::baseline(),
         };
         let plan = AttackPlan::new(&setting);

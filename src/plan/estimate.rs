@@ -7,7 +7,7 @@ use super::forward::{self, NormRows, Setting};
 use super::gathered::{self, Gathered, Tables};
 use super::{Extent, PhaseId, Plan};
 use crate::kernels::batch_norm::running_statistics::RunningStatistics;
-use crate::kernels::local_norms::{self, LocalNorms};
+use crate::kernels::client_rows::{self, ClientRows};
 use crate::kernels::{BufferId, Tuning};
 use crate::net::{Branch, Network, NormRow};
 
@@ -85,8 +85,9 @@ impl EstimatePlan {
         let f = forward::build(&mut plan, &setting);
         let (blocks, stride, mean) = (s.store.blocks, s.store.len(), s.store.running(Branch::Clean));
         let statistics = RunningStatistics { blocks, stride, mean, momentum: None };
-        let local = LocalNorms { length: s.store.len(), stride: s.store.len(), start: 0 };
-        let b = local_norms::Buffers { lanes, store, rows };
+        let length = s.store.len();
+        let local = ClientRows { length, row: length, place: 0, stride: length, start: 0, by_base: false };
+        let b = client_rows::Buffers { lanes, store, rows };
         let mut step = vec![g.dispatch];
         step.extend(f.dispatches);
         step.push(statistics.dispatch("running statistics", moments, rows));

@@ -9,6 +9,7 @@ use super::{Extent, Labelled, PhaseId, Plan};
 use crate::kernels::ensemble::{self, mean::EnsembleMean};
 use crate::kernels::{BufferId, Tuning};
 use crate::net::Network;
+use std::ops::Range;
 
 /// What evaluation is built from.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +28,8 @@ pub struct EvaluateSetting<'a> {
     pub slot_capacity: u32,
     /// The batch norms.
     pub norms: EvaluationNorms,
+    /// The parts of a row, in vec4, that are each client's own; none where those are batch norms alone, or nothing.
+    pub personal: &'a [Range<u32>],
     /// The kernels' variants.
     pub tuning: Tuning,
 }
@@ -46,7 +49,7 @@ pub struct EvaluatePlan {
     pub labels: BufferId,
     /// The server's bases (external).
     pub server: BufferId,
-    /// Stored batch norms, where the setting takes them from there (external).
+    /// Rows of the clients, where the setting takes something from there (external).
     pub store: Option<BufferId>,
     /// u32 number of bases of each width.
     pub widths: BufferId,
@@ -68,8 +71,9 @@ impl EvaluatePlan {
         let tables =
             Tables { batch: s.batch, steps: 1, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk, augment: None };
         let g = Gathered::new(&mut plan, net, tables);
-        let store = s.norms.store.map(|_| plan.buffer("stored batch norms", Extent::External));
-        let (setting, norms) = g.evaluation(&mut plan, net, s.batch, s.tuning, s.norms, store);
+        let stored = s.norms.store.is_some() || !s.personal.is_empty();
+        let store = stored.then(|| plan.buffer("rows of clients", Extent::External));
+        let (setting, prepare) = g.evaluation(&mut plan, net, s.batch, s.tuning, s.norms, s.personal, store);
         let f = forward::build(&mut plan, &setting);
 
         let rows = u64::from(s.widths) * u64::from(s.batch);
@@ -82,7 +86,8 @@ impl EvaluatePlan {
             "ensemble mean",
             ensemble::mean::Buffers { batch_sizes, logits: f.logits.buffer, batch_labels, widths, mixed, outcomes, totals },
         );
-        let mut dispatches = vec![g.dispatch, norms];
+        let mut dispatches = vec![g.dispatch];
+        dispatches.extend(prepare);
         dispatches.extend(f.dispatches);
         dispatches.extend(mix);
         let evaluate = plan.add_phase("evaluate", dispatches);

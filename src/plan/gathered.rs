@@ -3,9 +3,11 @@
 use super::forward::{Activation, NormRows, Setting, input_layout};
 use super::{Extent, Plan};
 use crate::kernels::batch_norm::{self, mix::BatchNormMix};
+use crate::kernels::client_rows::{self, ClientRows};
 use crate::kernels::gather_images::{self, Augment, GatherImages};
 use crate::kernels::{BufferId, Dispatch, Tuning};
-use crate::net::{Network, NormRow};
+use crate::net::{Network, NormRow, between};
+use std::ops::Range;
 
 /// Sizes of the tables.
 #[derive(Debug, Clone, Copy)]
@@ -69,8 +71,9 @@ impl Gathered {
         Gathered { lanes, schedule, images, labels, server, batch_labels, batch_sizes, input, dispatch }
     }
 
-    /// The forward of the server's own bases on the gathered images, in evaluation mode: no layer correction. Before its first
-    /// dispatch, the one that is returned prepares the batch norms; `store` is where they come from, where that is not the server.
+    /// The forward on the gathered images, in evaluation mode: no layer correction. Before its first dispatch, those that are returned
+    /// prepare it. Parameters are the server's; of clients' rows, which `store` holds where there are such, are the batch norms, or
+    /// the parts of a row that `personal` names: then every lane has a row of its own, put together from both.
     pub fn evaluation<'a>(
         &self,
         plan: &mut Plan,
@@ -78,15 +81,23 @@ impl Gathered {
         batch: u32,
         tuning: Tuning,
         norms: EvaluationNorms,
+        personal: &[Range<u32>],
         store: Option<BufferId>,
-    ) -> (Setting<'a>, Dispatch) {
+    ) -> (Setting<'a>, Vec<Dispatch>) {
+        let mut prepare = Vec::new();
+        let parameters = match store.filter(|_| !personal.is_empty()) {
+            Some(store) => self.own_rows(plan, network, personal, store, &mut prepare),
+            None => self.server,
+        };
         let (row, stride, start) = match norms.store {
             Some(row) => (row, row.len(), 0),
             None => (network.norm_row(), network.parameter_blocks, network.norm_start),
         };
         let EvaluationNorms { running, lambda, .. } = norms;
         let mix = BatchNormMix { row, stride, start, own_rows: norms.store.is_some(), running, lambda };
-        let (norms, dispatch) = mixed(plan, "", mix, self.lanes, store.unwrap_or(self.server));
+        let source = store.filter(|_| mix.own_rows).unwrap_or(parameters);
+        let (norms, dispatch) = mixed(plan, "", mix, self.lanes, source);
+        prepare.push(dispatch);
         let setting = Setting {
             network,
             batch,
@@ -95,13 +106,31 @@ impl Gathered {
             input: self.input,
             lanes: self.lanes,
             batch_sizes: self.batch_sizes,
-            parameters: self.server,
+            parameters,
             norms,
             prefix: "",
             input_per_slot: true,
             with_loss: false,
         };
-        (setting, dispatch)
+        (setting, prepare)
+    }
+
+    /// A row of parameters for every lane: the client's own in the `personal` parts, the base's between them.
+    fn own_rows(
+        &self,
+        plan: &mut Plan,
+        network: &Network,
+        personal: &[Range<u32>],
+        store: BufferId,
+        prepare: &mut Vec<Dispatch>,
+    ) -> BufferId {
+        let stride = network.parameter_blocks;
+        let rows = plan.buffer("parameters", Extent::PerLane(u64::from(stride) * 16));
+        let shared = ClientRows::of_bases(&between(personal, stride), stride);
+        let of = |store| client_rows::Buffers { lanes: self.lanes, store, rows };
+        prepare.extend(shared.iter().map(|kernel| kernel.take("take what is shared", of(self.server))));
+        prepare.extend(ClientRows::of_parts(personal, stride).iter().map(|kernel| kernel.take("take what is the client's", of(store))));
+        rows
     }
 }
 

@@ -57,12 +57,13 @@ impl InputGradientPlan {
             Tables { batch: s.batch, steps: 1, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk, augment: None };
         let g = Gathered::new(&mut plan, net, tables);
         let totals = plan.buffer("totals", Extent::PerLane(TOTALS_BYTES));
-        let (setting, norms) = g.evaluation(&mut plan, net, s.batch, s.tuning, EvaluationNorms::default(), None);
+        let (setting, prepare) = g.evaluation(&mut plan, net, s.batch, s.tuning, EvaluationNorms::default(), &[], None);
         let setting = Setting { with_loss: true, ..setting };
         let f = forward::build(&mut plan, &setting);
         let loss = Loss::OfLanes { batch_labels: g.batch_labels, totals, masked: false, summed: true, share: 1.0 };
         let b = backward::of_input(&mut plan, &setting, &f, &loss, None);
-        let mut dispatches = vec![g.dispatch, norms];
+        let mut dispatches = vec![g.dispatch];
+        dispatches.extend(prepare);
         dispatches.extend(f.dispatches);
         dispatches.extend(b.dispatches);
         let phase = plan.add_phase("input gradient", dispatches);

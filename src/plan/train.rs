@@ -10,16 +10,17 @@ use super::{Extent, Labelled, PhaseId, Plan};
 use crate::kernels::adam::{self, Adam};
 use crate::kernels::attack::{self, AttackImages, By};
 use crate::kernels::batch_norm::{self, mix::BatchNormMix, running_statistics::RunningStatistics};
+use crate::kernels::client_rows::{self, ClientRows};
 use crate::kernels::copy_bases::{self, CopyBases};
 use crate::kernels::corner::{self, Corner};
 use crate::kernels::gather_images::Augment;
-use crate::kernels::local_norms::{self, LocalNorms};
 use crate::kernels::proximal::{self, Proximal};
 use crate::kernels::row_distance::{self, RowDistance};
 use crate::kernels::sgd::{self, Sgd};
 use crate::kernels::weighted_average::{self, WeightedAverage};
 use crate::kernels::{BufferId, Dispatch, ImageLayout, Over, Tuning, conv2d};
-use crate::net::{Branch, Network, Scope};
+use crate::net::{Branch, Network, Scope, between};
+use std::ops::Range;
 
 /// Training on attacked images, too (paper, Algorithm 4): every lane attacks its own before each step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -125,8 +126,8 @@ pub struct TrainSetting<'a> {
     pub training: &'a LocalTraining,
     /// Capacity of a mini-batch, where it is not that of the training.
     pub batch: u32,
-    /// Whether each client keeps batch norms of its own.
-    pub local_norms: bool,
+    /// The parts of a row, in vec4, that each client keeps to itself; ascending.
+    pub personal: &'a [Range<u32>],
     /// Which distances can be measured.
     pub distances: Option<Distances>,
     /// Images in the first of the two image chunks.
@@ -160,8 +161,8 @@ pub struct TrainPlan {
     pub average: BufferId,
     /// Table of lanes and weights of each base.
     pub members: BufferId,
-    /// Batch norms of every client and base, where they are local (external).
-    pub local: Option<BufferId>,
+    /// What every client keeps of every base, where they keep something (external).
+    pub personal: Option<BufferId>,
     /// Counters of each lane, on clean images.
     pub totals: BufferId,
     /// The same on attacked images, where there are any.
@@ -237,7 +238,7 @@ impl TrainPlan {
         let g = Gathered::new(&mut plan, net, tables);
         let Gathered { lanes, schedule, images, labels, server, batch_labels, batch_sizes, input, .. } = g;
         let average = plan.buffer("average", Extent::External);
-        let own_norms = s.local_norms.then(|| plan.buffer("local batch norms", Extent::External));
+        let personal = (!s.personal.is_empty()).then(|| plan.buffer("rows of clients", Extent::External));
         let parameters = plan.buffer("parameters", Extent::PerLane(row));
         let gradient = plan.buffer("gradient", Extent::PerLane(row));
         let momentum = plan.buffer("momentum", Extent::PerLane(row));
@@ -340,10 +341,19 @@ impl TrainPlan {
             places.push(table);
         }
         if local.proximal > 0.0 {
-            // Local batch norms, which end a row, are not the server's.
-            let length = if s.local_norms { net.norm_start } else { net.trained_blocks };
-            let kernel = Proximal { length, stride: net.parameter_blocks, mu: local.proximal };
-            step.push(kernel.dispatch("proximal term", proximal::Buffers { lanes, server, parameters, gradient }));
+            // Of dual batch norms each pass writes the gradient of its own; what is added elsewhere would add up over the steps.
+            let second = net.norm_start + norm_row.affine(Branch::Adversarial);
+            let split = if net.norms.dual { second } else { net.trained_blocks };
+            for part in between(s.personal, net.trained_blocks) {
+                let (first, rest) = (part.start..part.end.min(split), part.start.max(split)..part.end);
+                for (part, gradient) in [(first, gradient), (rest, adversarial_gradient.unwrap_or(gradient))] {
+                    if !part.is_empty() {
+                        let (start, length) = (part.start, part.len() as u32);
+                        let kernel = Proximal { start, length, stride: net.parameter_blocks, mu: local.proximal };
+                        step.push(kernel.dispatch("proximal term", proximal::Buffers { lanes, server, parameters, gradient }));
+                    }
+                }
+            }
         }
         let mut learning_rates = Vec::new();
         let mut corrections = None;
@@ -371,19 +381,20 @@ impl TrainPlan {
             }
         }
 
-        // Local batch norms, which end a row, are no matter of the server's.
-        let length = if s.local_norms { net.norm_start } else { net.parameter_blocks };
+        // What lies behind all that is shared, as local batch norms do, need not be added.
+        let length = between(s.personal, net.parameter_blocks).last().map_or(0, |part| part.end);
         let average_kernel = WeightedAverage { length, stride: net.parameter_blocks, bases: s.bases, lane_capacity: s.lane_capacity };
         let members = plan.buffer("members", Extent::Fixed(average_kernel.member_bytes()));
         let download = CopyBases { length: net.parameter_blocks };
         let mut start = vec![download.dispatch("download", copy_bases::Buffers { lanes, server, parameters, momentum })];
         let aggregate = average_kernel.dispatch("average", weighted_average::Buffers { members, parameters, average });
         let mut finish = Vec::new();
-        if let Some(store) = own_norms {
-            let kernel = LocalNorms { length: norm_row.len(), stride: net.parameter_blocks, start: net.norm_start };
-            let b = local_norms::Buffers { lanes, store, rows: parameters };
-            start.push(kernel.take("take local batch norms", b));
-            finish.push(kernel.keep("keep local batch norms", b));
+        if let Some(store) = personal {
+            let b = client_rows::Buffers { lanes, store, rows: parameters };
+            for kernel in ClientRows::of_parts(s.personal, net.parameter_blocks) {
+                start.push(kernel.take("take what is the client's", b));
+                finish.push(kernel.keep("keep what is the client's", b));
+            }
         }
         let start = plan.add_phase("start", start);
         let attack = match attack {
@@ -398,9 +409,10 @@ impl TrainPlan {
             }
         };
         let (step, finish) = (plan.add_phase("step", step), plan.add_phase("finish", finish));
-        let aggregate = plan.add_phase("aggregate", vec![aggregate]);
+        let aggregate = plan.add_phase("aggregate", if length > 0 { vec![aggregate] } else { Vec::new() });
         let measured = |plan: &mut Plan, label: &'static str, scope, rows, others| {
             let (start, blocks) = net.scope(scope);
+            assert!(s.personal.iter().all(|part| part.start >= length), "distances are of rows whose shared part has no gap");
             let kernel = RowDistance { start, length: blocks.min(length - start), stride: net.parameter_blocks, rows };
             let distances = plan.buffer(label, Extent::PerLane(kernel.lane_bytes()));
             let dispatch = kernel.dispatch(label, row_distance::Buffers { parameters, rows: others, distances });
@@ -422,7 +434,7 @@ impl TrainPlan {
             server,
             average,
             members,
-            local: own_norms,
+            personal,
             totals,
             adversarial_totals,
             parameters,
@@ -510,7 +522,7 @@ mod tests {
             bases: 8,
             training,
             batch: training.batch,
-            local_norms: false,
+            personal: &[],
             distances: None,
             images_per_chunk: 1000,
             slot_capacity: 50,
@@ -545,13 +557,14 @@ mod tests {
         let standard = LocalTraining { steps: 4, ..LocalTraining::default() };
         let adversarial = Adversarial { lambda: 0.5, seed: 1, start: 0.1, epsilon: 0.1, alpha: 0.1, steps: 7 };
         let training = LocalTraining { adversarial: Some(adversarial), ..standard.clone() };
-        let setting = TrainSetting { local_norms: true, ..setting(&network, &training) };
+        let norms = network.places(|t| t.kind.is_norm());
+        let setting = TrainSetting { personal: &norms, ..setting(&network, &training) };
         let TrainPlan { plan, step, attack, .. } = TrainPlan::new(&setting);
         let attack = plan.phase(attack.unwrap().1);
         assert!(attack.len() < 30, "{} dispatches\n{}", attack.len(), plan.describe(190, 50));
         // The largest linear layer's gradient is of two losses, and stored.
         let single = digits(1, 8, 10).unwrap();
-        let standard = TrainPlan::new(&TrainSetting { network: &single, training: &standard, local_norms: false, ..setting });
+        let standard = TrainPlan::new(&TrainSetting { network: &single, training: &standard, personal: &[], ..setting });
         let matmul = |d: &[Dispatch]| -> u64 {
             let is = |d: &&Dispatch| ["forward", "backward_", "classifier"].iter().any(|p| d.label.contains(p));
             d.iter().filter(is).map(|d| d.flops).sum()

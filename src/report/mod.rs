@@ -15,7 +15,7 @@ pub use page::{grid_page, page};
 
 use crate::data::ClientRow;
 use crate::fl::{Composition, Ratio, Stage, batches::mean_steps};
-use crate::net::{Network, TensorKind};
+use crate::net::Network;
 use crate::run::robust::GridPoint;
 use crate::run::run_dir::{BEST, CONFIG, METRICS, folder_of, read_checkpoint};
 use crate::run::written::read_text;
@@ -241,10 +241,8 @@ impl Run {
             let task = algorithm.task(*budget)?;
             let network = |width| -> Result<Network> { Ok(c.network_of(width, self.classes)?.with_norms(c.norms())) };
             let trained = network(task.cut.as_ref().map_or(algorithm.base_width(), |cut| cut.width))?;
-            // Batch norms that stay with a client are not sent.
-            let values = |of: fn(TensorKind) -> bool| trained.tensors.iter().filter(|t| of(t.kind)).map(|t| t.len() as u64).sum::<u64>();
-            let kept = if c.local_bn { values(|k| k.is_norm()) } else { 0 };
-            let base = trained.parameters() + values(|k| k.is_statistic()) - kept;
+            // What stays with a client is not sent.
+            let base = trained.tensors.iter().filter(|t| !c.keeps(t)).map(|t| t.len() as u64).sum::<u64>();
             sent += task.bases as u64 * base;
             received += tried.unwrap_or(task.bases as u64) * base;
             macs += tried.unwrap_or(0) * *images as u64 * trained.macs();

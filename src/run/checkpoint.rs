@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Adversarial batch norms are `0.bn1.adversarial.weight`, running statistics `0.bn1.running_mean` and `0.bn1.running_var`.
-//! Batch norms that stay with the clients are `local.0.bn1.weight` of shape `[clients, channels]`, and so on.
+//! What stays with the clients is `local.0.bn1.weight` of shape `[clients, values]`, and so on.
 //!
 //! [`import`] also takes the bare names of a single network (`conv1.weight`) for an ensemble of one base, prefixes of wrapped models
 //! (`module.`, `_orig_mod.`, `model.`, …, alone or nested) where all names have the same, any other prefixes where they are left out of names
@@ -338,7 +338,7 @@ impl Checkpoint {
         Ok(Checkpoint { header: parse_header(&header, tensors.len(), file)?, tensors })
     }
 
-    /// Batch norms that stay with the clients, moved out by name in a base: for each base and each of `wanted` (name, length), the
+    /// What stays with the clients, moved out by name in a base: for each base and each of `wanted` (name, length), the
     /// values of all clients, one after the other; and the number of clients.
     ///
     /// # Errors

@@ -102,7 +102,7 @@ impl Federation {
             if !first.config.trains_together(&other.config)? {
                 return Err(Error::Config(format!(
                     "{} and {} cannot be trained together: they may differ in seed and clients-per-round only, and not be adversarial, \
-                     augment images or keep batch norms local; train them one after the other",
+                     augment images or leave anything with the clients; train them one after the other",
                     first.config.out.display(),
                     other.config.out.display()
                 )));
@@ -276,8 +276,8 @@ impl Training {
                 proximal: config.proximal as f32,
                 narrower: narrower.collect::<Result<_>>()?,
             };
-            let (local_norms, limit) = (model.local.clone(), share.split(cuts.len() as u64));
-            let options = TrainOptions { local_norms, distances, limit, ..TrainOptions::new(training, lanes) };
+            let (personal, limit) = (model.local.clone(), share.split(cuts.len() as u64));
+            let options = TrainOptions { personal, distances, limit, ..TrainOptions::new(training, lanes) };
             groups.push(GroupSetting { corner: cut.as_ref().map(|cut| corner(cut.width)).transpose()?, options });
         }
         let lanes = LaneGroups::new(gpu, network, joint.as_ref().unwrap_or(&model.server), &images.store, groups).await?;

@@ -11,12 +11,12 @@ use std::collections::BTreeMap;
 
 /// Puts the bases of a checkpoint (its file's name in `file`) into a model that is freshly initialised for a run of `config`. What the batch
 /// norms of one have and those of the other lack is derived: a single norm becomes both of dual ones, the clean one of dual ones the
-/// single one; running statistics that are not there begin anew; batch norms of all become each client's own. Returns what was done so,
+/// single one; running statistics that are not there begin anew; what all share becomes each client's own. Returns what was done so,
 /// in words.
 ///
 /// # Errors
-/// [`Error::Config`] naming what differs where the checkpoint is of other bases, is a mixed model, or its clients keep batch norms of their
-/// own and this run's do not or are not as many; [`Error::Data`] for a tensor that is missing or of another shape.
+/// [`Error::Config`] naming what differs where the checkpoint is of other bases, is a mixed model, or its clients keep more to
+/// themselves than this run's, or are not as many; [`Error::Data`] for a tensor that is missing or of another shape.
 pub(super) fn begin_from(gpu: &Gpu, model: &mut Model, checkpoint: Checkpoint, file: &str, config: &TrainConfig) -> Result<Vec<String>> {
     let mut checkpoint = checkpoint;
     let header = &checkpoint.header;
@@ -33,9 +33,16 @@ pub(super) fn begin_from(gpu: &Gpu, model: &mut Model, checkpoint: Checkpoint, f
         return refused(format!("it has {theirs}, this run {own}: choose the same network, method and base-width, or leave init out"));
     }
     let clients = model.local.as_ref().map(|local| local.clients as usize);
-    let kept = header.config.local_bn;
-    if kept && clients.is_none() {
-        return refused("its clients keep batch norms of their own, without which its bases are not whole: set local-bn = true".into());
+    let before = header.config.clone();
+    let missing = model.network.tensors.iter().find(|t| before.keeps(t) && !config.keeps(t));
+    if let Some(tensor) = missing {
+        return refused(match (before.local_bn, config.local_bn) {
+            (true, false) => "its clients keep batch norms of their own, without which its bases are not whole: set local-bn = true".into(),
+            _ => format!(
+                "its clients keep {} to themselves, without which its bases are not whole: set personal = {}",
+                tensor.name, before.personal
+            ),
+        });
     }
     let (then, now) = (header.norms(), model.network.norms);
     let mut notes = Vec::new();
@@ -49,17 +56,21 @@ pub(super) fn begin_from(gpu: &Gpu, model: &mut Model, checkpoint: Checkpoint, f
         (true, false) => notes.push("its running statistics are left out"),
         _ => {}
     }
-    if !kept && clients.is_some() {
-        notes.push("every client begins with its batch norms");
+    let begun = |norm: bool| model.network.tensors.iter().any(|t| t.kind.is_norm() == norm && config.keeps(t) && !before.keeps(t));
+    match (begun(true), begun(false)) {
+        (true, false) => notes.push("every client begins with its batch norms"),
+        (false, true) => notes.push("every client begins with its values of what is personal"),
+        (true, true) => notes.push("every client begins with its batch norms and its values of what is personal"),
+        (false, false) => {}
     }
 
     let mut tensors = BTreeMap::new();
     for base in 0..header.bases {
         for spec in &model.network.tensors {
             let tensor = taken(&mut checkpoint.tensors, spec, &|name| tensor_name(base, name), &spec.shape, file)?;
-            if let Some(clients) = clients.filter(|_| spec.kind.is_norm()) {
+            if let Some(clients) = clients.filter(|_| config.keeps(spec)) {
                 let shape = [clients, spec.len()];
-                let of_clients = match kept {
+                let of_clients = match before.keeps(spec) {
                     true => taken(&mut checkpoint.tensors, spec, &|name| local_name(base, name), &shape, file)?,
                     false => Tensor { shape: shape.to_vec(), data: tensor.data.repeat(clients) },
                 };
@@ -93,7 +104,7 @@ fn taken(
     match (found, begun) {
         (Some(tensor), _) if tensor.shape == shape => Ok(tensor.clone()),
         (Some(tensor), _) => Err(Error::Data(format!(
-            "{file}: tensor {name} should have shape {shape:?} but has {:?}: choose the same network and, with local-bn, as many clients",
+            "{file}: tensor {name} should have shape {shape:?} but has {:?}: choose the same network and, with local-bn or personal, as many clients",
             tensor.shape
         ))),
         (None, Some(value)) => Ok(Tensor { shape: shape.to_vec(), data: vec![value; shape.iter().product()] }),

@@ -18,7 +18,7 @@ pub struct Choice {
     pub lambda: f64,
     /// The bases in the order in which they are taken; empty: their own.
     pub order: Vec<u32>,
-    /// Number and name of the client whose batch norms are taken, where clients have their own.
+    /// Number and name of the client whose own parameters are taken, where clients have such.
     pub client: Option<(u32, String)>,
 }
 
@@ -27,7 +27,7 @@ impl Model {
     /// but for what it says of bases. It needs no λ any more, and keeps statistics unless evaluation is by the batch's.
     ///
     /// # Errors
-    /// [`Error::Config`] for a width or λ that the ensemble does not have, and where clients keep batch norms of their own and
+    /// [`Error::Config`] for a width or λ that the ensemble does not have, and where clients have something of their own and
     /// none is chosen; [`Error::Gpu`] where the device was lost.
     pub async fn mix(&self, gpu: &Gpu, header: &Header, choice: &Choice) -> Result<Checkpoint> {
         self.check_lambda(choice.lambda)?;
@@ -58,18 +58,16 @@ impl Model {
             (Some(local), Some((client, _))) => Some((local, *client, local.rows.read(gpu).await?)),
         };
         let bases = part.server().download(gpu, part.network()).await?;
-        let source = local.as_ref().map_or(self.network.norms, |(l, _, _)| l.row.norms);
+        let source = local.as_ref().map_or(self.network.norms, |(l, _, _)| l.norms.map_or(self.network.norms, |row| row.norms));
         let with_source = part.network().clone().with_norms(source);
         let single = part.network().clone().with_norms(Norms { dual: false, tracked: ensemble.running });
         let mut tensors = BTreeMap::new();
         for (place, base) in order.iter().enumerate() {
             let mut of_base = bases[*base as usize].clone();
             if let Some((local, client, values)) = &local {
-                let own = &values[local.place(*client, *base) as usize * local.rows.values()..][..local.rows.values()];
-                let mut row = vec![0.0; with_source.norm_start as usize * 4];
-                row.extend_from_slice(own);
-                let norms = with_source.tensors.iter().filter(|t| t.kind.is_norm());
-                of_base.extend(norms.map(|t| (t.name.clone(), with_source.unpack(t, &row))));
+                let row = local.full_row(values, local.place(*client, *base), with_source.parameter_blocks);
+                let own = with_source.tensors.iter().filter(|t| local.keeps(t));
+                of_base.extend(own.map(|t| (t.name.clone(), with_source.unpack(t, &row))));
             }
             fold(&with_source, &mut of_base, ensemble.running, choice.lambda);
             for spec in &single.tensors {

@@ -5,7 +5,7 @@ use super::config::{BnMode, TrainConfig};
 use super::robust::{Progress, RobustReport};
 use crate::data::{Dataset, Holding};
 use crate::engine::{
-    AttackOptions, Attacked, Attacker, Batch, Corner, Ensemble, EstimateOptions, EvaluateOptions, Evaluator, ImageStore, Limit, LocalNorms,
+    AttackOptions, Attacked, Attacker, Batch, ClientRows, Corner, Ensemble, EstimateOptions, EvaluateOptions, Evaluator, ImageStore, Limit,
     Rows, Staging, Totals, check_estimate, estimate_statistics,
 };
 use crate::fl::assignment;
@@ -32,8 +32,8 @@ pub struct Model {
     pub classes: usize,
     /// How batch norm normalises in evaluation.
     pub bn_mode: BnMode,
-    /// Batch norms of each client's own: kept from training, or with re-estimated statistics.
-    pub local: Option<LocalNorms>,
+    /// What each client keeps to itself from training, or batch norms with re-estimated statistics.
+    pub local: Option<ClientRows>,
     /// The base of each client's own, where the same bases do not answer for all.
     pub own: Option<Vec<u32>>,
     /// Of a model of one width and λ: which.
@@ -66,21 +66,6 @@ pub fn initial_bases(gpu: &Gpu, network: &Network, bases: usize, base_width: Rat
         server.upload(gpu, network, base as u32, &tensors.collect());
     }
     Ok(server)
-}
-
-/// The batch norms that every client starts with: γ and running variance 1, β and running mean 0.
-///
-/// # Errors
-/// As [`Rows::new`].
-pub fn initial_norms(gpu: &Gpu, network: &Network, clients: usize, bases: usize) -> Result<LocalNorms> {
-    let local = LocalNorms::new(gpu, network.norm_row(), clients as u32, bases as u32)?;
-    let mut row = vec![0.0; network.parameter_blocks as usize * 4];
-    for tensor in norm_tensors(network) {
-        let one = matches!(tensor.kind, TensorKind::NormWeight | TensorKind::RunningVariance);
-        network.pack(tensor, &vec![f32::from(u8::from(one)); tensor.len()], &mut row);
-    }
-    local.rows.write(gpu, 0, &row[network.norm_start as usize * 4..].repeat(clients * bases));
-    Ok(local)
 }
 
 /// The tensors of batch norms.
@@ -145,31 +130,36 @@ impl Model {
         Ok(model)
     }
 
-    /// Replaces the bases, and the clients' batch norms where they keep their own, by those of a checkpoint of the same ensemble.
+    /// Replaces the bases, and what the clients keep to themselves, by those of a checkpoint of the same ensemble.
     /// `file` is its name in errors.
     ///
     /// # Errors
     /// [`Error::Data`] where tensors are missing or have other shapes than the network's.
     pub fn load_bases(&mut self, gpu: &Gpu, mut checkpoint: Checkpoint, file: &str) -> Result<()> {
-        if checkpoint.header.config.local_bn && checkpoint.header.mixed.is_none() {
-            let wanted: Vec<_> = norm_tensors(&self.network).map(|t| (t.name.clone(), t.len())).collect();
+        let config = checkpoint.header.config.clone();
+        let kept: Vec<&TensorSpec> = self.network.tensors.iter().filter(|t| config.keeps(t)).collect();
+        if !kept.is_empty() && checkpoint.header.mixed.is_none() {
+            let wanted: Vec<_> = kept.iter().map(|t| (t.name.clone(), t.len())).collect();
             let (clients, bases) = checkpoint.take_local(&wanted, file)?;
-            let mut values = Vec::new();
-            for client in 0..clients {
-                for base in &bases {
-                    let mut row = vec![0.0; self.network.parameter_blocks as usize * 4];
-                    for (tensor, all) in norm_tensors(&self.network).zip(base) {
-                        self.network.pack(tensor, &all[client * tensor.len()..][..tensor.len()], &mut row);
-                    }
-                    values.extend_from_slice(&row[self.network.norm_start as usize * 4..]);
-                }
-            }
-            let local = match self.local.take() {
-                Some(local) if local.clients as usize == clients => local,
-                _ => LocalNorms::new(gpu, self.network.norm_row(), clients as u32, self.server.count)?,
+            let own = self.local.take().filter(|local| local.clients as usize == clients);
+            let local = match own {
+                Some(own) => Some(own),
+                None => ClientRows::new(gpu, &self.network, |t| config.keeps(t), clients as u32, self.server.count)?,
             };
-            local.rows.write(gpu, 0, &values);
-            self.local = Some(local);
+            if let Some(local) = &local {
+                let mut values = Vec::new();
+                for client in 0..clients {
+                    for base in &bases {
+                        let mut row = vec![0.0; self.server.values()];
+                        for (tensor, all) in kept.iter().zip(base) {
+                            self.network.pack(tensor, &all[client * tensor.len()..][..tensor.len()], &mut row);
+                        }
+                        values.extend(local.of_row(&row));
+                    }
+                }
+                local.rows.write(gpu, 0, &values);
+            }
+            self.local = local;
         }
         self.own.clone_from(&checkpoint.header.own_bases);
         let bases = checkpoint.take_parameters(&wanted_tensors(&self.network), file)?;
@@ -180,7 +170,7 @@ impl Model {
         Ok(())
     }
 
-    /// Whether clients have something of their own in the model: batch norms or a base.
+    /// Whether clients have something of their own in the model: parameters or a base.
     pub fn is_personal(&self) -> bool {
         self.local.is_some() || self.own.is_some()
     }
@@ -190,7 +180,14 @@ impl Model {
     /// # Errors
     /// [`Error::Config`] saying which.
     pub fn check_choice(&self, client: Option<&str>) -> Result<()> {
-        let what = if self.own.is_some() { "a base" } else { "batch norms" };
+        let norms = self.local.as_ref().is_some_and(|local| local.norms.is_some());
+        let what = if self.own.is_some() {
+            "a base"
+        } else if norms {
+            "batch norms"
+        } else {
+            "parameters"
+        };
         match (self.is_personal(), client) {
             (false, Some(_)) => Err(Error::Config("client: this model has the same parameters for all clients: leave it out".into())),
             (true, None) => {
@@ -200,12 +197,12 @@ impl Model {
         }
     }
 
-    /// Checks that clients which have batch norms or a base of their own are as many as the data has.
+    /// Checks that clients which have parameters or a base of their own are as many as the data has.
     ///
     /// # Errors
     /// [`Error::Data`] with both numbers.
     pub fn check_clients(&self, clients: usize) -> Result<()> {
-        let kept = [("batch norms", self.local.as_ref().map(|local| local.clients as usize)), ("bases", self.own.as_ref().map(Vec::len))];
+        let kept = [("parameters", self.local.as_ref().map(|local| local.clients as usize)), ("bases", self.own.as_ref().map(Vec::len))];
         for (what, own) in kept {
             if let Some(own) = own.filter(|own| *own != clients) {
                 return Err(Error::Data(format!(
@@ -228,20 +225,20 @@ impl Model {
         Ok(self.parse_state(&staging.read(gpu).await?))
     }
 
-    /// Batch norms that are part of the model: re-estimated statistics are not.
-    fn own_norms(&self) -> Option<&LocalNorms> {
+    /// What the clients keep as part of the model: re-estimated statistics are not.
+    fn own_rows(&self) -> Option<&ClientRows> {
         self.local.as_ref().filter(|_| self.bn_mode != BnMode::Post)
     }
 
     /// Bytes of all that a checkpoint holds of the bases.
     pub(super) fn state_bytes(&self) -> u64 {
-        self.server.bytes() + self.own_norms().map_or(0, |local| local.rows.bytes())
+        self.server.bytes() + self.own_rows().map_or(0, |local| local.rows.bytes())
     }
 
     /// Records that they are copied to a staging buffer.
     pub(super) fn copy_state(&self, encoder: &mut wgpu::CommandEncoder, staging: &Staging, offset: u64) {
         self.server.copy_out(encoder, staging, offset);
-        if let Some(local) = self.own_norms() {
+        if let Some(local) = self.own_rows() {
             local.rows.copy_out(encoder, staging, offset + self.server.bytes());
         }
     }
@@ -257,11 +254,13 @@ impl Model {
                 tensors.insert(tensor_name(b, &spec.name), Tensor { shape: spec.shape.clone(), data });
             }
         }
-        if let Some(local) = self.own_norms() {
+        if let Some(local) = self.own_rows() {
             for base in 0..local.bases {
-                for spec in norm_tensors(&self.network) {
-                    let of_client = |client| self.network.unpack(spec, &self.full_row(local_values, local.place(client, base)));
-                    let data = (0..local.clients).flat_map(of_client).collect();
+                let place = |client| local.full_row(local_values, local.place(client, base), self.network.parameter_blocks);
+                let rows: Vec<Vec<f32>> = (0..local.clients).map(place).collect();
+                for spec in self.network.tensors.iter().filter(|t| local.keeps(t)) {
+                    let of_client = |row: &Vec<f32>| self.network.unpack(spec, row);
+                    let data = rows.iter().flat_map(of_client).collect();
                     let shape = vec![local.clients as usize, spec.len()];
                     tensors.insert(local_name(base as usize, &spec.name), Tensor { shape, data });
                 }
@@ -270,18 +269,10 @@ impl Model {
         tensors
     }
 
-    /// A row of parameters that holds nothing but batch norms: those at `place` among all clients'.
-    fn full_row(&self, local: &[f32], place: u32) -> Vec<f32> {
-        let mut row = vec![0.0; self.network.norm_start as usize * 4];
-        let length = self.network.norm_row().len() as usize * 4;
-        row.extend_from_slice(&local[place as usize * length..][..length]);
-        row
-    }
-
     /// How the model is validated in training: by running statistics where they are tracked, else by the batch's.
     pub fn validated(&self, lambda: f32) -> Ensemble {
         let running = self.bn_mode == BnMode::Tracked;
-        Ensemble { order: Vec::new(), running, lambda, local: self.own_norms().cloned(), own: self.own.clone() }
+        Ensemble { order: Vec::new(), running, lambda, local: self.own_rows().cloned(), own: self.own.clone() }
     }
 
     /// How the model is used: the same, but by re-estimated statistics in batch-norm mode `post`.
@@ -336,9 +327,9 @@ impl Model {
     }
 
     /// Room for the clients' statistics, and the training batches that estimate them, `[client][batch]`.
-    fn estimation(&self, gpu: &Gpu, images: &Images, clients: &[Client], config: &TrainConfig) -> Result<(LocalNorms, ClientBatches)> {
+    fn estimation(&self, gpu: &Gpu, images: &Images, clients: &[Client], config: &TrainConfig) -> Result<(ClientRows, ClientBatches)> {
         let row = NormRow { norms: Norms { dual: false, tracked: true }, ..self.network.norm_row() };
-        let local = LocalNorms::new(gpu, row, clients.len() as u32, self.server.count)?;
+        let local = ClientRows::of_norms(gpu, &self.network, row, clients.len() as u32, self.server.count)?;
         let mut work = Vec::new();
         for (i, client) in clients.iter().enumerate() {
             let own = if client.can_train() { images.train_indices(client) } else { Vec::new() };

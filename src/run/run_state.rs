@@ -8,7 +8,8 @@ use super::metrics::{RoundMetrics, width_metrics};
 use super::model::{self, Images, Model, TestSettings, batches_of_clients, per_client};
 use crate::data::Dataset;
 use crate::engine::{
-    AttackOptions, Attacker, Batch, ClientWork, Corner, Ensemble, EvaluateOptions, Evaluator, GroupWork, Limit, Rows, Staging, Totals,
+    AttackOptions, Attacker, Batch, ClientRows, ClientWork, Corner, Ensemble, EvaluateOptions, Evaluator, GroupWork, Limit, Rows, Staging,
+    Totals,
 };
 use crate::fl::{Client, Cut, Found, Lane, Ratio, RoundPlan, Selection, Stage, State, Task, Warning, batches, plan_round};
 use crate::gpu::Gpu;
@@ -505,13 +506,14 @@ fn initial_model(gpu: &Gpu, dataset: &Dataset, config: &TrainConfig) -> Result<M
     if algorithm.shares_start() {
         server.repeat_first(gpu);
     }
-    let local = match config.local_bn {
-        true => {
-            let clients = model::partition(dataset, config)?.clients.len();
-            Some(model::initial_norms(gpu, &network, clients, bases)?)
-        }
-        false => None,
-    };
+    let mut local = None;
+    if config.keeps_any() {
+        let clients = model::partition(dataset, config)?.clients.len() as u32;
+        local = ClientRows::new(gpu, &network, |tensor| config.keeps(tensor), clients, bases as u32)?;
+    }
+    if let Some(local) = &local {
+        local.begin(gpu, &server);
+    }
     let (architecture, classes, bn_mode) = (config.network.architecture()?, dataset.classes.len(), config.bn_mode);
     Ok(Model { network, server, algorithm, architecture, classes, bn_mode, local, own: None, mixed: None })
 }

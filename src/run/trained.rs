@@ -90,7 +90,7 @@ impl Trained {
         clients
     }
 
-    /// The number of the client of that name, where clients have batch norms or a base of their own; else 0.
+    /// The number of the client of that name, where clients have parameters or a base of their own; else 0.
     ///
     /// # Errors
     /// [`Error::Config`] where a client has to be named and is not, or the other way round, or there is none of that name.

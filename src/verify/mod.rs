@@ -12,13 +12,13 @@ mod adam;
 mod attack;
 mod average_pool;
 mod batch_norm;
+mod client_rows;
 mod conv2d;
 mod copy_bases;
 mod corner;
 mod ensemble;
 mod gather_images;
 mod linear;
-mod local_norms;
 mod max_pool;
 mod proximal;
 mod relu;
@@ -33,13 +33,13 @@ pub use adam::AdamCase;
 pub use attack::{AttackCase, WorstCase};
 pub use average_pool::AveragePoolCase;
 pub use batch_norm::{BatchNormCase, BatchNormMixCase, RunningStatisticsCase};
+pub use client_rows::ClientRowsCase;
 pub use conv2d::{AttackStepCase, ConvCase};
 pub use copy_bases::CopyCase;
 pub use corner::{CornerCase, CornerStep};
 pub use ensemble::{EnsembleCase, EnsembleGradientCase};
 pub use gather_images::GatherCase;
 pub use linear::LinearCase;
-pub use local_norms::LocalNormsCase;
 pub use max_pool::MaxPoolCase;
 pub use proximal::ProximalCase;
 pub use relu::ReluCase;
@@ -285,7 +285,7 @@ pub fn standard_cases() -> Vec<Box<dyn Case>> {
         linear::standard(),
         batch_norm::standard(),
         max_pool::standard(),
-        local_norms::standard(),
+        client_rows::standard(),
         residual_add::standard(),
         relu::standard(),
         average_pool::standard(),

@@ -23,15 +23,16 @@ impl Case for ProximalCase {
     fn trial(&self, _: Tuning) -> Trial {
         let mut noise = Noise::new(self.seed);
         let mut t = Trial::default();
-        let row = (self.length as usize + 3) * 4;
+        let start = 2;
+        let row = (start + self.length as usize + 3) * 4;
         let (server, theta, g) = (noise.values(3 * row), noise.values(LANES.len() * row), noise.values(LANES.len() * row));
         let f32s = |v: &[f64]| v.iter().map(|v| *v as f32).collect::<Vec<_>>();
         let mut want = Vec::new();
         for (lane, base) in LANES.iter().map(|l| l[2] as usize).enumerate() {
             let own = |v: &[f64]| v[lane * row..][..row].to_vec();
             let after = kernels_tests::proximal::proximal(f64::from(self.mu), &own(&theta), &server[base * row..][..row], &own(&g));
-            let reached = self.length as usize * 4;
-            want.extend(after.into_iter().enumerate().map(|(i, v)| if i < reached { Want::Near(v, 4.0) } else { Want::Keep }));
+            let reached = start * 4..(start + self.length as usize) * 4;
+            want.extend(after.into_iter().enumerate().map(|(i, v)| if reached.contains(&i) { Want::Near(v, 4.0) } else { Want::Keep }));
         }
         let b = proximal::Buffers {
             lanes: t.words("lanes", lane_table()),
@@ -40,7 +41,7 @@ impl Case for ProximalCase {
             gradient: t.values("gradient", &f32s(&g)),
         };
         t.expect(b.gradient, want);
-        t.dispatches = vec![Proximal { length: self.length, stride: row as u32 / 4, mu: self.mu }.dispatch("case", b)];
+        t.dispatches = vec![Proximal { start: start as u32, length: self.length, stride: row as u32 / 4, mu: self.mu }.dispatch("case", b)];
         t
     }
 }

@@ -146,7 +146,7 @@ pub const METHOD: Method = Method {
         MethodOption::Whole(WARM_UP),
         MethodOption::Switch(SHARED),
     ],
-    refuses: &[],
+    refuses: &[("personal", "its distances are of all that is trained; with this method leave it out")],
     hints: &[("budgets", "its clients all train one width")],
     check: |_| Ok(()),
     build: |settings| {

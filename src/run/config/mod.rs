@@ -22,7 +22,7 @@ use crate::engine::{Augment, Optimizer};
 use crate::fl::algorithms::options::{MethodOption, OwnOptions};
 use crate::fl::algorithms::registry::{MethodName, Settings};
 use crate::fl::{Algorithm, Attack, Budgets, Composition, PartitionSettings, Ratio, RoundSettings, Schedule, Scheme, TestSplit};
-use crate::net::{Network, Norms};
+use crate::net::{Network, Norms, TensorSpec};
 use crate::{Error, Result};
 use about::{MACHINE, SOURCE, TEST, TRAINING, batch, concentration, number, positive, weight, whole};
 use serde::{Deserialize, Serialize};
@@ -160,6 +160,9 @@ options! {
         /// Every client keeps its batch norms, parameters and running statistics, to itself: the server does not average
         /// them.
         ["Method", TRAINING; num_args = 0..=1, default_missing_value = "true"] local_bn: bool = false;
+        /// Layers or tensors that stay with each client and are not averaged, by their names in the network, separated by commas, for
+        /// example fc3 or fc3.bias; all: the whole network, so that every client trains alone.
+        ["Method", TRAINING] personal: Names = List(Vec::new());
         /// Share of attacked images in the training loss, in [0, 1]. 0: standard training; between 0 and 1: adversarial
         /// training with dual batch norms, mixed at test time (the lambda of eval); 1: attacked images only.
         ["Method", TRAINING, in number(|v| (0.0..=1.0).contains(&v), "it is a share in [0, 1]")] lambda_train: f64 = 0.0;
@@ -330,6 +333,22 @@ impl TrainConfig {
         }
     }
 
+    /// Whether the whole network stays with each client.
+    fn keeps_whole(&self) -> bool {
+        self.personal.0.iter().any(|name| name == "all")
+    }
+
+    /// Whether a tensor stays with each client.
+    pub fn keeps(&self, tensor: &TensorSpec) -> bool {
+        let named = |name: &String| tensor.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        self.local_bn && tensor.kind.is_norm() || self.keeps_whole() || self.personal.0.iter().any(named)
+    }
+
+    /// Whether anything stays with each client.
+    pub fn keeps_any(&self) -> bool {
+        self.local_bn || !self.personal.0.is_empty()
+    }
+
     /// Where batch norm's parameters and statistics go, for people.
     pub fn norm_rule(&self) -> String {
         let what = match (self.norms().dual, self.bn_mode) {
@@ -338,7 +357,8 @@ impl TrainConfig {
             (true, _) => "γ and β of the clean and of the adversarial one",
             (false, _) => "γ and β",
         };
-        let where_to = if self.local_bn { "stay with each client and are not averaged" } else { "are averaged like weights" };
+        let where_to =
+            if self.local_bn || self.keeps_whole() { "stay with each client and are not averaged" } else { "are averaged like weights" };
         let post = if self.bn_mode == BnMode::Post { "; statistics re-estimated by every client before a test" } else { "" };
         format!("batch norm {} ({what} {where_to}{post})", self.bn_mode)
     }

@@ -122,7 +122,7 @@ impl TrainConfig {
         let (own, others) = (self.as_object()?, other.as_object()?);
         let may_differ = |key: &str| TrainConfig::about(key).together || self.ignores(key);
         let same = TrainConfig::keys().iter().all(|key| may_differ(key) || own.get(key) == others.get(key));
-        Ok(same && self.lambda_train == 0.0 && self.augment().is_none() && !self.local_bn)
+        Ok(same && self.lambda_train == 0.0 && self.augment().is_none() && !self.keeps_any())
     }
 
     /// Whether a key is that of another method's own option.

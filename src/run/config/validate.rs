@@ -33,8 +33,11 @@ impl TrainConfig {
             check(self.lambda_train == 0.0, "lambda-train", self.lambda_train, &format!("bn-mode = post, and {what}"))?;
             let what = "with bn-mode = post every client already has its own statistics; choose tracked or batch";
             check(!self.local_bn, "local-bn", self.local_bn, what)?;
+            let what = "bn-mode = post re-estimates the statistics of bases that all clients share; choose tracked or batch";
+            check(self.personal.0.is_empty(), "personal", &self.personal, what)?;
         }
         each_once("domains", &self.domains.0, "this domain is named twice")?;
+        each_once("personal", &self.personal.0, "this name is there twice: leave one out")?;
         each_once("widths", &self.widths.0, "this width is there twice: leave one out")?;
         let places =
             [(DataSource::Directory, "folder", "data-dir", &self.data_dir), (DataSource::Csv, "file", "clients-file", &self.clients_file)];
@@ -110,8 +113,27 @@ impl TrainConfig {
         if self.trains_corners() {
             widths.iter().try_for_each(|width| self.network_of(*width, 2).map(|_| ()))?;
         }
+        self.check_personal(&self.network_of(algorithm.base_width(), 2)?.with_norms(self.norms()))?;
         self.widths = List(widths);
         Ok(self)
+    }
+
+    /// Whether every name in `personal` is one of the network's.
+    fn check_personal(&self, network: &Network) -> Result<()> {
+        for name in self.personal.0.iter().filter(|name| *name != "all") {
+            let own = TrainConfig { personal: List(vec![name.clone()]), local_bn: false, ..self.clone() };
+            if !network.tensors.iter().any(|tensor| own.keeps(tensor)) {
+                let layers = network.layers.iter().map(|layer| layer.name()).filter(|layer| {
+                    network.tensors.iter().any(|tensor| tensor.name.strip_prefix(layer).is_some_and(|rest| rest.starts_with('.')))
+                });
+                return Err(Error::Config(format!(
+                    "personal = {name}: the network {} has no layer or tensor of this name: it has {}",
+                    network.name,
+                    layers.collect::<Vec<_>>().join(", ")
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// The same with the corrections that its method does not leave open: only Split-Mix starts anew with the fan-in of the full width,
@@ -320,6 +342,29 @@ mod tests {
         assert_eq!(norms(1.0, BnMode::Tracked), (false, true, 1), "tracked statistics with the layer correction are warned of");
         let rule = valid(|c| (c.bn_mode, c.local_bn, c.lambda_train) = (BnMode::Tracked, true, 0.5)).unwrap().norm_rule();
         assert!(rule.contains("running statistics") && rule.contains("adversarial") && rule.contains("not averaged"), "{rule}");
+    }
+
+    #[test]
+    fn what_is_personal_is_named_as_the_network_names_it() {
+        let named = |names: &str| {
+            let config = TrainConfig { personal: names.parse().unwrap(), ..TrainConfig::default() }.validate();
+            config.map(|c| c.network(10).unwrap().tensors.iter().filter(|t| c.keeps(t)).count())
+        };
+        assert_eq!(named("fc3").unwrap(), 2);
+        assert_eq!(named("fc3.bias,bn1").unwrap(), 3);
+        let whole = TrainConfig::default().network(10).unwrap().tensors.len();
+        assert_eq!(named("all").unwrap(), whole);
+        for (names, said) in [("fc", "personal = fc: the network digits"), ("conv1,fc9.bias", "it has conv1, bn1, "), ("fc1,fc1", "twice")]
+        {
+            let error = named(names).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
+        let refused = |change: fn(&mut TrainConfig)| valid(change).unwrap_err().to_string();
+        for method in ["hetero-fl", "fesem"] {
+            let config = TrainConfig { method: method.parse().unwrap(), personal: "fc3".parse().unwrap(), ..TrainConfig::default() };
+            assert!(config.validate().unwrap_err().to_string().contains("personal = fc3: "));
+        }
+        assert!(refused(|c| (c.bn_mode, c.personal) = (BnMode::Post, "fc3".parse().unwrap())).contains("personal = fc3: bn-mode = post"));
     }
 
     #[test]
