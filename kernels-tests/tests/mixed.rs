@@ -58,7 +58,7 @@ fn config(network: &str, bn_mode: BnMode, local_bn: bool) -> TrainConfig {
         local_bn,
         ..TrainConfig::default()
     };
-    config.validate().expect("a configuration")
+    config.validate().expect("a configuration").into()
 }
 
 /// An ensemble of the two narrowest bases, with pseudo-random parameters and statistics.

@@ -3,15 +3,15 @@
 use splitmix_fl::Error;
 use splitmix_fl::fl::Ratio;
 use splitmix_fl::gpu::{Gpu, GpuOptions};
-use splitmix_fl::run::{Checkpoint, Federation, RunSpec, TrainConfig};
+use splitmix_fl::run::{Checkpoint, Federation, RunSpec, TrainConfig, ValidConfig};
 
 async fn open() -> Gpu {
     let adapter = std::env::var("SPLITMIX_ADAPTER").ok();
     Gpu::open(&GpuOptions { adapter, ..GpuOptions::default() }).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn config(method: &str, seed: u64) -> TrainConfig {
-    let config = TrainConfig {
+fn options(method: &str, seed: u64) -> TrainConfig {
+    TrainConfig {
         rounds: 3,
         clients_per_domain: 1,
         train_per_domain: Some(20),
@@ -22,8 +22,11 @@ fn config(method: &str, seed: u64) -> TrainConfig {
         validate_every: 1,
         seed,
         ..TrainConfig::default()
-    };
-    config.validate().expect("valid")
+    }
+}
+
+fn config(method: &str, seed: u64) -> ValidConfig {
+    options(method, seed).validate().expect("valid")
 }
 
 /// A run whose bases are no numbers fails in its next round; those beside it come to the same bits as alone, in one readback a round.
@@ -89,7 +92,7 @@ fn a_run_that_diverges_leaves_the_others_as_they_are() {
             }
             // Each can go its own way afterwards.
             let mut run = together.into_runs().swap_remove(0);
-            run.config.rounds = 4;
+            run.config = TrainConfig { rounds: 4, ..run.config.into() }.validate().expect("valid");
             Federation::of(run).await.expect("it fits").round().await.expect("a round alone");
         }
     });
@@ -102,19 +105,22 @@ fn runs_that_differ_in_more_are_refused() {
         let mut dataset = splitmix_fl::data::embedded().expect("embedded");
         dataset.domains.truncate(2);
         let refused = async |other: TrainConfig| {
-            let starts = [config("split-mix", 1), other].map(|config| RunSpec { config, checkpoint: None, init: None });
+            let starts = [options("split-mix", 1), other].map(|options| {
+                let config = options.validate().expect("valid");
+                RunSpec { config, checkpoint: None, init: None }
+            });
             Federation::together(&gpu, &dataset, starts.into()).await.err().expect("refused").to_string()
         };
         for other in [
-            TrainConfig { lr: 0.1, ..config("split-mix", 2) },
-            TrainConfig { lambda_train: 0.5, ..config("split-mix", 2) },
-            config("hetero-fl", 2),
+            TrainConfig { lr: 0.1, ..options("split-mix", 2) },
+            TrainConfig { lambda_train: 0.5, ..options("split-mix", 2) },
+            options("hetero-fl", 2),
         ] {
             let text = refused(other).await;
             assert!(text.contains("cannot be trained together") && text.contains("seed"), "{text}");
         }
         let like = |change: &dyn Fn(&mut TrainConfig)| {
-            let [mut a, mut b] = [1, 2].map(|seed| config("split-mix", seed));
+            let [mut a, mut b] = [1, 2].map(|seed| options("split-mix", seed));
             change(&mut a);
             change(&mut b);
             a.trains_together(&b).expect("written")
@@ -122,6 +128,7 @@ fn runs_that_differ_in_more_are_refused() {
         assert!(like(&|_| {}));
         assert!(like(&|c| c.clients_per_round = Some(c.seed as usize)));
         assert!(!like(&|c| c.local_bn = true));
+        assert!(!like(&|c| c.personal = "fc3".parse().expect("a name")));
         assert!(!like(&|c| c.flip = true));
         assert!(!like(&|c| c.lambda_train = 0.5));
         assert!(Federation::together(&gpu, &dataset, Vec::new()).await.is_err());

@@ -9,7 +9,7 @@ use crate::run::config::{ByteSize, DataSource, List, Widths};
 use crate::run::model::{Report, TestSettings};
 use crate::run::robust::{GridPoint, RobustReport, signs_of_masking, without_effect};
 use crate::run::run_dir::{BEST, CONFIG, GRID_PAGE, read_checkpoint, write_atomically};
-use crate::run::{Checkpoint, TrainConfig, Trained};
+use crate::run::{Checkpoint, TrainConfig, Trained, ValidConfig};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -84,7 +84,7 @@ pub(super) struct PlaceArgs {
 
 impl PlaceArgs {
     /// The configuration of a model's training with this machine's places in it.
-    pub(super) fn apply(&self, mut config: TrainConfig) -> Result<TrainConfig> {
+    pub(super) fn apply(&self, mut config: TrainConfig) -> Result<ValidConfig> {
         config.adapter = self.adapter.clone();
         config.memory_limit = self.memory_limit;
         config.checked_shaders = self.checked_shaders;

@@ -7,7 +7,7 @@ use crate::run::checkpoint::{import, imported_classes, tensor_name};
 use crate::run::config::DataSource;
 use crate::run::model::wanted_tensors;
 use crate::run::run_dir::write_atomically;
-use crate::run::{Checkpoint, Header, TrainConfig, TrainOverrides};
+use crate::run::{Checkpoint, Header, TrainOverrides, ValidConfig};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ pub(super) struct Args {
 }
 
 /// Classes that parameters are of: the outputs of their last linear layer. Where the file has none, the import says what is wrong.
-fn classes_of(bytes: &[u8], file: &Path, config: &TrainConfig) -> Result<usize> {
+fn classes_of(bytes: &[u8], file: &Path, config: &ValidConfig) -> Result<usize> {
     let network = config.network(2)?;
     let Some(classifier) = network.tensors.iter().rfind(|t| matches!(t.kind, TensorKind::LinearWeight { .. })) else { return Ok(2) };
     let layer = classifier.name.strip_suffix(".weight").unwrap_or(&classifier.name);
@@ -44,7 +44,7 @@ fn classes_of(bytes: &[u8], file: &Path, config: &TrainConfig) -> Result<usize> 
 }
 
 /// Checks that the data which the checkpoint will name is there: `eval` and others take it.
-fn check_data(config: &TrainConfig) -> Result<()> {
+fn check_data(config: &ValidConfig) -> Result<()> {
     let domains = &config.domains.0;
     match (config.data, &config.data_dir, &config.clients_file) {
         (DataSource::Embedded, ..) if !domains.is_empty() => sets::embedded()?.with_domains(domains).map(|_| ()),
@@ -97,7 +97,7 @@ pub(super) fn run(args: Args) -> Result<()> {
             state: None,
             own_bases: None,
             mixed: None,
-            config,
+            config: config.into(),
             data: None,
         },
         tensors: tensors.collect(),

@@ -21,7 +21,7 @@ use crate::report::{CLIENTS, TEST};
 use crate::run::config::{DataSource, Images};
 use crate::run::run_dir::{BEST, CONFIG, LAST, METRICS, TIMING, folder_of};
 use crate::run::written::expanded;
-use crate::run::{TrainConfig, TrainOverrides};
+use crate::run::{TrainConfig, TrainOverrides, ValidConfig};
 use crate::{Error, Result};
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::path::{Path, PathBuf};
@@ -184,7 +184,7 @@ fn of_environment(folder: std::ffi::OsString) -> Option<PathBuf> {
 }
 
 /// The configuration of a file and flags, validated. A data folder or a file of clients among the flags asks for what is in it.
-fn configuration(file: Option<&Path>, mut flags: TrainOverrides) -> Result<TrainConfig> {
+fn configuration(file: Option<&Path>, mut flags: TrainOverrides) -> Result<ValidConfig> {
     if flags.data_dir.is_some() && flags.data.is_none() {
         flags.data = Some(DataSource::Directory);
     }
@@ -223,7 +223,7 @@ fn in_file(path: &Path, message: &str, flags: &[String]) -> Option<Error> {
 }
 
 /// Fills in the environment's data folder, then validates.
-fn effective(mut config: TrainConfig) -> Result<TrainConfig> {
+fn effective(mut config: TrainConfig) -> Result<ValidConfig> {
     if config.data == DataSource::Directory && config.data_dir.is_none() {
         config.data_dir = data_folder_of_environment();
     }
@@ -231,7 +231,7 @@ fn effective(mut config: TrainConfig) -> Result<TrainConfig> {
 }
 
 /// The data set that a configuration names, its domains in the requested order.
-fn load_data(config: &TrainConfig) -> Result<Dataset> {
+fn load_data(config: &ValidConfig) -> Result<Dataset> {
     let wanted = &config.domains.0;
     let [_, height, width] = config.network.architecture()?.input;
     let cache = cache_folder().map(|folder| folder.join("images"));

@@ -9,7 +9,7 @@ use crate::report::{PAGE, Run, TEST, difference, groups, page};
 use crate::run::config::DataSource;
 use crate::run::run_dir::{CONFIG, Resumed, RunDir, folder_of, write_atomically};
 use crate::run::written::{expanded, misspelled, read_options, read_text};
-use crate::run::{TrainConfig, TrainOverrides, model};
+use crate::run::{TrainConfig, TrainOverrides, ValidConfig, model};
 use crate::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroUsize;
@@ -105,7 +105,7 @@ enum State {
 }
 
 impl State {
-    fn of(config: &TrainConfig) -> State {
+    fn of(config: &ValidConfig) -> State {
         match (config.out.join(CONFIG).exists(), config.out.join(TEST).exists()) {
             (true, true) => State::Finished,
             (true, false) => State::Begun,
@@ -186,7 +186,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
 }
 
 /// Checks that what the folder of a run holds is of the options that the sweep asks for.
-fn check_saved(config: &TrainConfig, file: &Path) -> Result<()> {
+fn check_saved(config: &ValidConfig, file: &Path) -> Result<()> {
     let state = State::of(config);
     if state == State::New {
         return Ok(());
@@ -209,16 +209,16 @@ fn check_saved(config: &TrainConfig, file: &Path) -> Result<()> {
 }
 
 /// The options of a run that say which data it reads, and the data.
-type Read<'a> = (&'a TrainConfig, Dataset);
+type Read<'a> = (&'a ValidConfig, Dataset);
 
 /// Whether two runs read the same data.
-fn same_data(a: &TrainConfig, b: &TrainConfig) -> Result<bool> {
-    let places = |c: &TrainConfig| (c.data, c.data_dir.clone(), c.clients_file.clone(), c.domains.clone(), c.test_ratio.to_bits());
+fn same_data(a: &ValidConfig, b: &ValidConfig) -> Result<bool> {
+    let places = |c: &ValidConfig| (c.data, c.data_dir.clone(), c.clients_file.clone(), c.domains.clone(), c.test_ratio.to_bits());
     Ok(places(a) == places(b) && a.network.architecture()?.input == b.network.architecture()?.input)
 }
 
 /// Checks before the first run that the data of every run can be read and dealt to its clients. Returns what was read last.
-fn check_data<'a>(configs: impl Iterator<Item = &'a TrainConfig>) -> Result<Option<Read<'a>>> {
+fn check_data<'a>(configs: impl Iterator<Item = &'a ValidConfig>) -> Result<Option<Read<'a>>> {
     let (mut read, mut opened): (Option<Read>, BTreeSet<&Path>) = (None, BTreeSet::new());
     for config in configs {
         let named = |e: Error| match e.exit_code() {
@@ -250,8 +250,8 @@ fn fail(failed: &mut Vec<(String, Error)>, name: String, error: Error) {
 }
 
 /// Runs in sets that are trained together, at most `most` in each, as equal as can be; the order is that of each set's first.
-fn sets<'a>(configs: impl Iterator<Item = &'a TrainConfig>, most: usize) -> Result<VecDeque<Vec<&'a TrainConfig>>> {
-    let mut like: Vec<Vec<&TrainConfig>> = Vec::new();
+fn sets<'a>(configs: impl Iterator<Item = &'a ValidConfig>, most: usize) -> Result<VecDeque<Vec<&'a ValidConfig>>> {
+    let mut like: Vec<Vec<&ValidConfig>> = Vec::new();
     for config in configs {
         let mut place = None;
         for (i, set) in like.iter().enumerate() {
@@ -265,7 +265,7 @@ fn sets<'a>(configs: impl Iterator<Item = &'a TrainConfig>, most: usize) -> Resu
             None => like.push(vec![config]),
         }
     }
-    let parts = |set: Vec<&'a TrainConfig>| -> Vec<Vec<&'a TrainConfig>> {
+    let parts = |set: Vec<&'a ValidConfig>| -> Vec<Vec<&'a ValidConfig>> {
         let parts = set.len().div_ceil(most);
         set.chunks(set.len().div_ceil(parts)).map(<[_]>::to_vec).collect()
     };
@@ -275,9 +275,9 @@ fn sets<'a>(configs: impl Iterator<Item = &'a TrainConfig>, most: usize) -> Resu
 /// Prepares a set of runs, on the data that was read if they have that. Returns it with the runs' names; nothing where it is to be tried
 /// in parts, which then wait first, or every run failed, as one does that cannot be taken up again.
 async fn prepare<'a>(
-    set: Vec<&'a TrainConfig>,
+    set: Vec<&'a ValidConfig>,
     read: &mut Option<Read<'a>>,
-    waiting: &mut VecDeque<Vec<&'a TrainConfig>>,
+    waiting: &mut VecDeque<Vec<&'a ValidConfig>>,
     failed: &mut Vec<(String, Error)>,
 ) -> Option<(Session, Vec<String>)> {
     let (mut runs, mut taken) = (Vec::new(), Vec::new());
@@ -325,7 +325,7 @@ async fn prepare<'a>(
 }
 
 /// Every run's configuration, checked.
-fn configurations(file: &Path, data_dir: Option<&Path>) -> Result<Vec<TrainConfig>> {
+fn configurations(file: &Path, data_dir: Option<&Path>) -> Result<Vec<ValidConfig>> {
     let wrong = |e: &dyn std::fmt::Display| Error::Config(format!("{}: {e}", file.display()));
     let sweep = Sweep::parse(&read_options(file, "cannot read the sweep")?).map_err(|e| wrong(&e))?;
     let mut common = toml::Table::new();
@@ -337,7 +337,7 @@ fn configurations(file: &Path, data_dir: Option<&Path>) -> Result<Vec<TrainConfi
         common = toml::from_str(&text).map_err(|e| Error::Config(format!("{}: {}", path.display(), e.message())))?;
     }
     common.extend(sweep.options.clone());
-    let mut configs: Vec<TrainConfig> = Vec::new();
+    let mut configs: Vec<ValidConfig> = Vec::new();
     let mut folders = BTreeSet::new();
     let mut trained: BTreeMap<String, PathBuf> = BTreeMap::new();
     for product in &sweep.grid {
@@ -368,7 +368,7 @@ fn configurations(file: &Path, data_dir: Option<&Path>) -> Result<Vec<TrainConfi
                 return Err(wrong(&format!("{} would be two runs: let the values of their grids differ", out.display())));
             }
             // The same values may be written in several ways.
-            let apart = TrainConfig { out: PathBuf::new(), ..config.clone() };
+            let apart = TrainConfig { out: PathBuf::new(), ..config.clone().into() };
             if let Some(other) = trained.insert(apart.to_toml()?, config.out.clone()) {
                 let (out, other) = (config.out.display(), other.display());
                 return Err(wrong(&format!("{other} and {out} would be the same run: let the values of their grids differ")));
@@ -409,7 +409,7 @@ fn name(combination: &[(&String, &toml::Value)]) -> String {
 mod tests {
     use super::*;
 
-    fn of(text: &str) -> Result<Vec<TrainConfig>> {
+    fn of(text: &str) -> Result<Vec<ValidConfig>> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("sweep.toml");
         std::fs::write(&file, text).unwrap();

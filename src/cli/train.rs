@@ -11,7 +11,9 @@ use crate::report::{self, CLIENTS, Clients, PAGE, TEST, groups, page};
 use crate::run::config::BnMode;
 use crate::run::run_dir::{BEST, LAST, read_checkpoint, write_atomically};
 use crate::run::tensorboard::TensorBoard;
-use crate::run::{Checkpoint, Federation, Report, Resumed, RoundCost, RoundOutcome, Run, RunDir, RunSpec, TrainConfig, TrainOverrides};
+use crate::run::{
+    Checkpoint, Federation, Report, Resumed, RoundCost, RoundOutcome, Run, RunDir, RunSpec, TrainConfig, TrainOverrides, ValidConfig,
+};
 use crate::{Error, Result};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
@@ -47,7 +49,8 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let mut resumed = None;
     let config = if args.resume {
         let path = args.options.out.clone().unwrap_or_else(|| TrainConfig::default().out);
-        let Resumed { run_dir, config: mut saved, checkpoint, notes } = RunDir::resume(&path)?;
+        let Resumed { run_dir, config: saved, checkpoint, notes } = RunDir::resume(&path)?;
+        let mut saved = TrainConfig::from(saved);
         notes.iter().for_each(note);
         let done = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.header.rounds_done);
         let mut options = args.options;
@@ -89,7 +92,7 @@ pub(super) struct ProcessOptions {
 
 /// A run before its training: from the start, or from its folder and last checkpoint.
 pub(super) struct QueuedRun {
-    pub config: TrainConfig,
+    pub config: ValidConfig,
     pub resumed: Option<(RunDir, Option<Checkpoint>)>,
 }
 
@@ -133,7 +136,7 @@ pub(super) async fn open_session(mut runs: Vec<QueuedRun>, read: Option<Dataset>
 }
 
 /// The checkpoint that a run begins with, if any, with its file's name; its checksum becomes part of the configuration.
-fn init(config: &mut TrainConfig) -> Result<Option<(Checkpoint, String)>> {
+fn init(config: &mut ValidConfig) -> Result<Option<(Checkpoint, String)>> {
     let Some(path) = &config.init else { return Ok(None) };
     let (file, checkpoint) = open_model(path)?;
     let bytes = std::fs::read(&file).map_err(|source| Error::Io { action: "cannot read", path: file.clone(), source })?;
@@ -147,7 +150,7 @@ fn init(config: &mut TrainConfig) -> Result<Option<(Checkpoint, String)>> {
             file.display()
         )));
     }
-    config.init_checksum = Some(found);
+    *config = TrainConfig { init_checksum: Some(found), ..config.clone().into() }.validate()?;
     Ok(Some((checkpoint, file.display().to_string())))
 }
 
@@ -219,7 +222,7 @@ pub(super) async fn train(session: Session, process: &ProcessOptions, interrupte
 }
 
 /// What a run is called where there are several.
-fn name(config: &TrainConfig) -> String {
+fn name(config: &ValidConfig) -> String {
     config.out.file_name().unwrap_or(config.out.as_os_str()).to_string_lossy().into_owned()
 }
 
@@ -363,7 +366,7 @@ pub(super) fn unused_images(clients: &[Client], dataset: &Dataset) -> Option<Str
 }
 
 /// Says that a limit to the training images is above what every domain has.
-pub(super) fn unused_limit(config: &TrainConfig, dataset: &Dataset) -> Option<String> {
+pub(super) fn unused_limit(config: &ValidConfig, dataset: &Dataset) -> Option<String> {
     let limit = config.train_per_domain?;
     let most = dataset.domains.iter().map(|domain| domain.train.len() - domain.validation).max()?;
     (limit > most).then(|| format!("train-per-domain = {limit} has no effect: no domain has more than {most} training images"))

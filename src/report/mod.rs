@@ -678,7 +678,15 @@ mod tests {
                 test: vec![],
             };
             let clients = Clients { classes: vec!["0".into(); 10], rows: ["1/8", "1/4", "1/2", "1"].map(row).to_vec() };
-            Run { path: PathBuf::new(), config, metrics: vec![], test: None, grid: None, clients: Some(clients), classes: 10 }
+            Run {
+                path: PathBuf::new(),
+                config: config.into(),
+                metrics: vec![],
+                test: None,
+                grid: None,
+                clients: Some(clients),
+                classes: 10,
+            }
         };
         let digits = crate::net::Architecture::built_in("digits").unwrap();
         let networks = [8, 4, 2, 1].map(|d| digits.corner(1, d, 10).unwrap());
@@ -705,7 +713,7 @@ mod tests {
                 test: vec![],
             };
             let clients = Some(Clients { classes: vec!["0".into(); 10], rows: sizes.map(row).to_vec() });
-            let config = config.validate().unwrap();
+            let config = config.validate().unwrap().into();
             Run { path: PathBuf::new(), config, metrics: vec![], test: None, grid: None, clients, classes: 10 }.round_cost().unwrap()
         };
         let cost = |dirichlet, sizes| cost_of("fedavg", dirichlet, sizes);

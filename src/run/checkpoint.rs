@@ -1071,7 +1071,7 @@ pub(crate) mod tests {
                 state: serde_json::from_str(r#"{"bases":2,"dealt":1}"#).unwrap(),
                 own_bases: None,
                 mixed: None,
-                config: TrainConfig::default().validate().unwrap(),
+                config: TrainConfig::default().validate().unwrap().into(),
                 data: None,
             },
             tensors,
@@ -1678,8 +1678,10 @@ pub(crate) mod tests {
             validation: (90..120).collect(),
             test: (0..50).collect(),
         }];
-        let of_seed =
-            |dataset: &Dataset, seed| crate::run::model::partition(dataset, &TrainConfig { seed, ..config.clone() }).unwrap().clients;
+        let of_seed = |dataset: &Dataset, seed| {
+            let config = TrainConfig { seed, ..config.clone().into() }.validate().unwrap();
+            crate::run::model::partition(dataset, &config).unwrap().clients
+        };
         let (then, others) = (DataFingerprint::new(&listed, &of_seed(&listed, 1)), of_seed(&listed, 2));
         assert_ne!(of_seed(&listed, 1)[0].test, others[0].test);
         assert_eq!(then.difference_from(&listed, &others), None);

@@ -38,8 +38,8 @@ pub struct FederationBuilder<'a> {
 
 impl FederationBuilder<'_> {
     /// The options of the training. By default those of the checkpoint that it resumes, else those of the default run.
-    pub fn config(self, config: TrainConfig) -> Self {
-        FederationBuilder { config: Some(config), ..self }
+    pub fn config(self, config: impl Into<TrainConfig>) -> Self {
+        FederationBuilder { config: Some(config.into()), ..self }
     }
 
     /// Continues where `checkpoint` was written (its file's name in `file`, for errors), bit for bit. Options that are given, too, must be

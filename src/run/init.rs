@@ -1,7 +1,7 @@
 //! A training that begins with the bases of another one.
 
 use super::checkpoint::{Checkpoint, Tensor, local_name, tensor_name};
-use super::config::TrainConfig;
+use super::config::ValidConfig;
 use super::model::Model;
 use crate::fl::Ratio;
 use crate::gpu::Gpu;
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 /// # Errors
 /// [`Error::Config`] naming what differs where the checkpoint is of other bases, is a mixed model, or its clients keep more to
 /// themselves than this run's, or are not as many; [`Error::Data`] for a tensor that is missing or of another shape.
-pub(super) fn begin_from(gpu: &Gpu, model: &mut Model, checkpoint: Checkpoint, file: &str, config: &TrainConfig) -> Result<Vec<String>> {
+pub(super) fn begin_from(gpu: &Gpu, model: &mut Model, checkpoint: Checkpoint, file: &str, config: &ValidConfig) -> Result<Vec<String>> {
     let mut checkpoint = checkpoint;
     let header = &checkpoint.header;
     let refused = |what: String| Err(Error::Config(format!("init = {file}: {what}")));
@@ -80,7 +80,7 @@ pub(super) fn begin_from(gpu: &Gpu, model: &mut Model, checkpoint: Checkpoint, f
         }
     }
     checkpoint.tensors = tensors;
-    checkpoint.header.config = config.clone();
+    checkpoint.header.config = config.clone().into();
     model.load_bases(gpu, checkpoint, file)?;
     Ok(notes.into_iter().map(|note| format!("init = {file}: {note}")).collect())
 }

@@ -22,7 +22,7 @@ pub mod trained;
 pub mod written;
 
 pub use checkpoint::{Checkpoint, Header, Tensor};
-pub use config::{TrainConfig, TrainOverrides};
+pub use config::{TrainConfig, TrainOverrides, ValidConfig};
 pub use federation::{Federation, FederationBuilder, RoundOutcome};
 pub use metrics::{RoundCost, RoundMetrics, WidthMetrics};
 pub use model::{Accuracy, Model, Report};

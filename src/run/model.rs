@@ -1,7 +1,7 @@
 //! A trained ensemble on a GPU: what a checkpoint becomes, to be evaluated at any width or asked for predictions.
 
 use super::checkpoint::{Checkpoint, Mixed, Tensor, local_name, tensor_name};
-use super::config::{BnMode, TrainConfig};
+use super::config::{BnMode, TrainConfig, ValidConfig};
 use super::robust::{Progress, RobustReport};
 use crate::data::{Dataset, Holding};
 use crate::engine::{
@@ -86,7 +86,7 @@ fn holding(c: &Holding) -> ListedClient<'_> {
 ///
 /// # Errors
 /// As [`crate::fl::partition()`].
-pub fn partition(dataset: &Dataset, config: &TrainConfig) -> Result<Partition> {
+pub fn partition(dataset: &Dataset, config: &ValidConfig) -> Result<Partition> {
     let (settings, algorithm) = (config.partition_settings()?, config.algorithm());
     let budgets = |clients| algorithm.budgets(clients);
     let with_untrained = |mut all: Partition| -> Result<Partition> {
@@ -293,7 +293,7 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Data`] where no client has two training images, [`Error::Gpu`] for the device's.
-    pub async fn estimate_statistics(&mut self, gpu: &Gpu, images: &Images, clients: &[Client], config: &TrainConfig) -> Result<()> {
+    pub async fn estimate_statistics(&mut self, gpu: &Gpu, images: &Images, clients: &[Client], config: &ValidConfig) -> Result<()> {
         if self.bn_mode != BnMode::Post {
             return Ok(());
         }
@@ -327,7 +327,7 @@ impl Model {
     }
 
     /// Room for the clients' statistics, and the training batches that estimate them, `[client][batch]`.
-    fn estimation(&self, gpu: &Gpu, images: &Images, clients: &[Client], config: &TrainConfig) -> Result<(ClientRows, ClientBatches)> {
+    fn estimation(&self, gpu: &Gpu, images: &Images, clients: &[Client], config: &ValidConfig) -> Result<(ClientRows, ClientBatches)> {
         let row = NormRow { norms: Norms { dual: false, tracked: true }, ..self.network.norm_row() };
         let local = ClientRows::of_norms(gpu, &self.network, row, clients.len() as u32, self.server.count)?;
         let mut work = Vec::new();
@@ -349,7 +349,7 @@ impl Model {
         gpu: &Gpu,
         images: &Images,
         clients: &[Client],
-        config: &TrainConfig,
+        config: &ValidConfig,
         settings: &TestSettings,
     ) -> Result<()> {
         let lists: Vec<Vec<u32>> = clients.iter().map(|c| images.test_indices(c)).collect();

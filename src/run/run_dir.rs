@@ -14,7 +14,7 @@
 //! (`.*.tmp`) is removed at the next resume. Metrics are flushed before the checkpoint that counts on them.
 
 use super::checkpoint::Checkpoint;
-use super::config::TrainConfig;
+use super::config::{TrainConfig, ValidConfig};
 use super::metrics::{RoundCost, RoundMetrics};
 use super::written::read_text;
 use crate::report::{CLIENTS, GRID, PAGE, TEST};
@@ -55,7 +55,7 @@ pub struct Resumed {
     /// Its folder.
     pub run_dir: RunDir,
     /// The configuration that it was started with.
-    pub config: TrainConfig,
+    pub config: ValidConfig,
     /// Its last checkpoint; none when it ended before the first.
     pub checkpoint: Option<Checkpoint>,
     /// What its files lack, one line each.
@@ -80,7 +80,7 @@ impl RunDir {
     /// # Errors
     /// [`Error::Config`] when the folder already holds a run, or another process writes one in it; [`Error::Io`] when
     /// it cannot be written.
-    pub fn create(path: &Path, config: &TrainConfig) -> Result<RunDir> {
+    pub fn create(path: &Path, config: &ValidConfig) -> Result<RunDir> {
         let text = config.to_toml()?;
         fs::create_dir_all(path).map_err(io_error("cannot make the folder of the run", path))?;
         let lock = lock(path)?;
@@ -209,7 +209,7 @@ impl RunDir {
     ///
     /// # Errors
     /// [`Error::Config`] when it cannot be put as TOML, [`Error::Io`] when it cannot be written.
-    pub fn save_config(&self, config: &TrainConfig) -> Result<()> {
+    pub fn save_config(&self, config: &ValidConfig) -> Result<()> {
         write_atomically(&self.path.join(CONFIG), config.to_toml()?.as_bytes())
     }
 }
@@ -437,7 +437,7 @@ mod tests {
     use super::*;
     use crate::fl::Ratio;
 
-    fn config() -> TrainConfig {
+    fn config() -> ValidConfig {
         TrainConfig::default().validate().unwrap()
     }
 

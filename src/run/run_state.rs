@@ -2,7 +2,7 @@
 //! lanes are trained by [`super::Federation`], alone or beside those of other runs.
 
 use super::checkpoint::{Checkpoint, DataFingerprint, Header};
-use super::config::TrainConfig;
+use super::config::{TrainConfig, ValidConfig};
 use super::init::begin_from;
 use super::metrics::{RoundMetrics, width_metrics};
 use super::model::{self, Images, Model, TestSettings, batches_of_clients, per_client};
@@ -19,8 +19,8 @@ use std::sync::Arc;
 /// Where a run begins.
 #[derive(Debug, Clone)]
 pub struct RunSpec {
-    /// The effective configuration, validated.
-    pub config: TrainConfig,
+    /// The effective configuration.
+    pub config: ValidConfig,
     /// The checkpoint that it goes on from, with its file's name for errors; none: the first round.
     pub checkpoint: Option<(Checkpoint, String)>,
     /// Without a checkpoint to go on from: the one whose bases the first round begins with, with its file's name for errors; none: fresh
@@ -33,7 +33,7 @@ pub struct Run {
     /// The device it runs on.
     pub gpu: Gpu,
     /// The effective configuration.
-    pub config: TrainConfig,
+    pub config: ValidConfig,
     /// All clients.
     pub clients: Vec<Client>,
     /// What is unusual about the clients' shares.
@@ -188,7 +188,7 @@ impl Run {
         gpu: &Gpu,
         dataset: &Dataset,
         images: &Arc<Images>,
-        config: TrainConfig,
+        config: ValidConfig,
         mut model: Model,
         state: Option<State>,
         together: usize,
@@ -469,7 +469,7 @@ impl Run {
                 state: Some(self.state.clone()),
                 own_bases: self.model.own.clone(),
                 mixed: None,
-                config: self.config.clone(),
+                config: self.config.clone().into(),
                 data: Some(self.fingerprint.clone()),
             },
             tensors,
@@ -498,7 +498,7 @@ impl Run {
 }
 
 /// The ensemble before its first round.
-fn initial_model(gpu: &Gpu, dataset: &Dataset, config: &TrainConfig) -> Result<Model> {
+fn initial_model(gpu: &Gpu, dataset: &Dataset, config: &ValidConfig) -> Result<Model> {
     let algorithm = config.algorithm();
     let network = config.network(dataset.classes.len())?;
     let bases = algorithm.bases()?;
@@ -526,7 +526,7 @@ pub(super) fn taken(images: &Images, server: &Rows, together: usize) -> u64 {
 }
 
 /// The number of steps that every client takes in a round, where their numbers of images differ by design.
-fn equal_steps(config: &TrainConfig, clients: &[Client]) -> Option<usize> {
+fn equal_steps(config: &ValidConfig, clients: &[Client]) -> Option<usize> {
     let sizes = clients.iter().filter(|c| c.can_train()).map(|c| c.train.len());
     config.equal_steps().then(|| batches::mean_steps(sizes, config.local_epochs, config.batch_size))
 }

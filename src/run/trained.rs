@@ -1,7 +1,7 @@
 //! A trained model together with the data and clients that it is tested on.
 
 use super::checkpoint::{Checkpoint, Header};
-use super::config::{BnMode, TrainConfig};
+use super::config::{BnMode, ValidConfig};
 use super::model::{self, Images, Model, TestSettings};
 use crate::data::Dataset;
 use crate::engine::{AttackOptions, Attacker, Batch, ImageStore};
@@ -17,7 +17,7 @@ pub struct Trained {
     /// What its checkpoint says of it.
     pub header: Header,
     /// The configuration of its training, with this machine's places in it.
-    pub config: TrainConfig,
+    pub config: ValidConfig,
     /// The model.
     pub model: Model,
     /// The images that it was trained on and is tested on.
@@ -50,7 +50,7 @@ impl Trained {
     ///
     /// # Errors
     /// [`Error::Data`] where model and data do not fit each other, [`Error::Gpu`] for the device's.
-    pub async fn new(gpu: Gpu, checkpoint: Checkpoint, file: &str, dataset: Rc<Dataset>, config: TrainConfig) -> Result<Trained> {
+    pub async fn new(gpu: Gpu, checkpoint: Checkpoint, file: &str, dataset: Rc<Dataset>, config: ValidConfig) -> Result<Trained> {
         let header = checkpoint.header.clone();
         let mut model = Model::from_checkpoint(&gpu, checkpoint, file)?;
         if model.classes != dataset.classes.len() {

@@ -179,7 +179,7 @@ impl Engine {
             let checkpoint = Checkpoint::from_bytes(&checkpoint, "checkpoint")?;
             let saved = settled(checkpoint.header.config.clone(), source);
             let mut config = configuration(&saved, &options)?;
-            let saved = saved.validate()?.continued(config.rounds, checkpoint.header.rounds_done)?;
+            let saved = TrainConfig::from(saved.validate()?).continued(config.rounds, checkpoint.header.rounds_done)?;
             config.rounds_before.clone_from(&saved.rounds_before);
             let config = config.validate()?;
             config.check_resume(&saved)?;

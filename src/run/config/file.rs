@@ -198,7 +198,7 @@ mod tests {
         });
         let config = config.unwrap();
         let text = config.to_toml().unwrap();
-        assert_eq!(TrainConfig::from_toml(&text, Path::new("x")).unwrap(), config);
+        assert_eq!(TrainConfig::from_toml(&text, Path::new("x")).unwrap(), *config);
         assert_eq!(TrainConfig::from_toml("", Path::new("x")).unwrap(), TrainConfig::default());
     }
 

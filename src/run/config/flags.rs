@@ -58,7 +58,7 @@ impl clap::FromArgMatches for OwnOptions {
 #[cfg(test)]
 mod tests {
     use crate::report::difference;
-    use crate::run::{TrainConfig, TrainOverrides};
+    use crate::run::{TrainConfig, TrainOverrides, ValidConfig};
     use clap::{CommandFactory, Parser};
     use std::path::Path;
 
@@ -68,11 +68,11 @@ mod tests {
         train: TrainOverrides,
     }
 
-    fn of(toml: &str) -> crate::Result<TrainConfig> {
+    fn of(toml: &str) -> crate::Result<ValidConfig> {
         TrainConfig::from_toml(toml, Path::new("my.toml")).and_then(TrainConfig::validate)
     }
 
-    fn flags(arguments: &str) -> Result<TrainConfig, String> {
+    fn flags(arguments: &str) -> Result<ValidConfig, String> {
         let all = Program::try_parse_from(std::iter::once("x").chain(arguments.split_whitespace())).map_err(|e| e.to_string())?;
         TrainConfig::load(None, all.train).and_then(TrainConfig::validate).map_err(|e| e.to_string())
     }
@@ -124,7 +124,7 @@ mod tests {
         let probe = |more: &str| of(&format!("method = \"probe\"\n{more}")).unwrap();
         let other = |more: &str| of(&format!("method = \"fedavg\"\n{more}")).unwrap();
         let text = serde_json::to_string(&probe("probe-parts = 3")).unwrap();
-        assert_eq!(serde_json::from_str::<TrainConfig>(&text).unwrap(), probe("probe-parts = 3"));
+        assert_eq!(serde_json::from_str::<TrainConfig>(&text).unwrap(), *probe("probe-parts = 3"));
         // Files from before a method had an option: it has its default.
         let before = text.replace(",\"probe-halves\":false", "");
         assert_ne!(before, text);

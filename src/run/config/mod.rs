@@ -17,6 +17,7 @@ pub use file::show_defaults;
 pub use types::{
     BnMode, ByteSize, DataSource, List, Names, NetworkChoice, OptimizerName, PartitionName, Stage, Stages, TestPartition, Widths,
 };
+pub use validate::ValidConfig;
 
 use crate::engine::{Augment, Optimizer};
 use crate::fl::algorithms::options::{MethodOption, OwnOptions};
@@ -424,7 +425,7 @@ impl TrainConfig {
 mod testing {
     use super::*;
 
-    pub fn valid(change: impl FnOnce(&mut TrainConfig)) -> Result<TrainConfig> {
+    pub fn valid(change: impl FnOnce(&mut TrainConfig)) -> Result<ValidConfig> {
         let mut config = TrainConfig::default();
         change(&mut config);
         config.validate()
@@ -453,6 +454,6 @@ mod tests {
         let config = config.unwrap();
         let text = serde_json::to_string(&config).unwrap();
         assert!(text.contains("\"clients-per-domain\":4"));
-        assert_eq!(serde_json::from_str::<TrainConfig>(&text).unwrap(), config);
+        assert_eq!(serde_json::from_str::<TrainConfig>(&text).unwrap(), *config);
     }
 }

@@ -2,6 +2,16 @@
 
 use super::*;
 
+impl ValidConfig {
+    /// The same with the checksum of the file that the run of `saved` began with, where it is to begin with that and says no checksum.
+    pub fn with_checksum_of(mut self, saved: &TrainConfig) -> ValidConfig {
+        if self.init_checksum.is_none() && self.init == saved.init {
+            self.0.init_checksum.clone_from(&saved.init_checksum);
+        }
+        self
+    }
+}
+
 impl TrainConfig {
     pub(super) fn stages(&self) -> &[Stage] {
         self.rounds_before.as_ref().map_or(&[], |stages| &stages.0)
@@ -105,14 +115,6 @@ impl TrainConfig {
         Ok(())
     }
 
-    /// The same with the checksum of the file that the run of `saved` began with, where it is to begin with that and says no checksum.
-    pub fn with_checksum_of(mut self, saved: &TrainConfig) -> TrainConfig {
-        if self.init_checksum.is_none() && self.init == saved.init {
-            self.init_checksum.clone_from(&saved.init_checksum);
-        }
-        self
-    }
-
     /// Whether a run with this configuration and one with the other can be trained together. Attacks and augmentation draw by one seed a
     /// program and clients' own batch norms are one table a program, so a run with these is trained alone.
     ///
@@ -152,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_run_may_have_more_rounds_whatever_its_schedule() {
-        let start = valid(|c| c.rounds = 18).unwrap();
+        let start = TrainConfig::from(valid(|c| c.rounds = 18).unwrap());
         let rates = |config: &TrainConfig| -> Vec<f64> {
             (0..config.rounds)
                 .map(|round| {
@@ -174,7 +176,7 @@ mod tests {
         assert_eq!(twice.rounds_before.as_ref().unwrap().to_string(), "10/18,25/40");
         assert_eq!([9, 10, 24, 25].map(|round| twice.rounds_planned(round)), [18, 40, 40, 50]);
         assert!(!twice.validates_after(9));
-        assert_eq!(TrainConfig::from_toml(&twice.to_toml().unwrap(), std::path::Path::new("x")).unwrap(), twice);
+        assert_eq!(TrainConfig::from_toml(&twice.to_toml().unwrap(), std::path::Path::new("x")).unwrap(), *twice);
         // Nothing is trained yet, or the same number: nothing to remember.
         assert_eq!(start.clone().continued(7, 0).unwrap().rounds_before, None);
         assert_eq!(start.clone().continued(18, 18).unwrap(), start);
@@ -184,7 +186,7 @@ mod tests {
             "rounds = 5: the run has 18 rounds already: write more than 18 to train on, or leave rounds out"
         );
         assert!(refused(&start, 12, 10).contains("can be raised but not lowered: write more than 18"));
-        let constant = valid(|c| c.schedule = Schedule::None).unwrap();
+        let constant = TrainConfig::from(valid(|c| c.schedule = Schedule::None).unwrap());
         assert_eq!(constant.clone().continued(12, 10).unwrap(), TrainConfig { rounds: 12, ..constant.clone() });
         assert!(refused(&constant, 9, 10).contains("has 10 rounds already"));
         // A hand that edits the file is noticed.

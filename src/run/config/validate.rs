@@ -3,6 +3,7 @@
 use super::about::check;
 use super::*;
 use std::fmt;
+use std::ops::Deref;
 
 /// Options that deal images and that a configuration with a file of clients may have, with a warning: runs of earlier versions may.
 const DEALT_BY_FILE: [&str; 2] = ["clients-per-domain", "smallest-share"];
@@ -12,13 +13,33 @@ fn each_once<T: PartialEq + fmt::Display>(key: &str, list: &[T], what: &str) -> 
     twice.map_or(Ok(()), |(_, item)| check(false, key, item, what))
 }
 
+/// A configuration whose values are in their ranges and fit each other: what [`TrainConfig::validate`] returns, and what runs are made of. It
+/// is read as a [`TrainConfig`]; to change it, take that out (`TrainConfig::from`) and validate again.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct ValidConfig(pub(super) TrainConfig);
+
+impl Deref for ValidConfig {
+    type Target = TrainConfig;
+
+    fn deref(&self) -> &TrainConfig {
+        &self.0
+    }
+}
+
+impl From<ValidConfig> for TrainConfig {
+    fn from(valid: ValidConfig) -> TrainConfig {
+        valid.0
+    }
+}
+
 impl TrainConfig {
     /// Checks every option and every combination, and makes the configuration say what will be done: FedAvg has
     /// neither of Split-Mix's corrections, HeteroFL has that of the layers, and the full width is among the widths.
     ///
     /// # Errors
     /// [`Error::Config`] naming the key, its value and its range.
-    pub fn validate(mut self) -> Result<TrainConfig> {
+    pub fn validate(mut self) -> Result<ValidConfig> {
         self.check_ranges()?;
         check(!self.out.as_os_str().is_empty(), "out", "\"\"", "name the folder of the run")?;
         check(
@@ -115,7 +136,7 @@ impl TrainConfig {
         }
         self.check_personal(&self.network_of(algorithm.base_width(), 2)?.with_norms(self.norms()))?;
         self.widths = List(widths);
-        Ok(self)
+        Ok(ValidConfig(self))
     }
 
     /// Whether every name in `personal` is one of the network's.
@@ -226,7 +247,7 @@ mod tests {
         assert_eq!(config.base_width.to_string(), "1/8");
         assert_eq!((config.lr, config.momentum, config.weight_decay), (0.05, 0.9, 5e-4));
         // Validating again changes nothing.
-        assert_eq!(config.clone().validate().unwrap(), config);
+        assert_eq!(TrainConfig::from(config.clone()).validate().unwrap(), config);
     }
 
     #[test]
@@ -316,7 +337,7 @@ mod tests {
         ] }"#;
         let bare = TrainConfig::from_toml(text, std::path::Path::new("bare.toml")).unwrap().validate().unwrap();
         assert!(bare.warnings()[0].contains("hidden") && bare.warnings().len() == 1, "{:?}", bare.warnings());
-        assert!(TrainConfig { rescale_layer: false, ..bare }.warnings().is_empty());
+        assert!(TrainConfig { rescale_layer: false, ..bare.into() }.warnings().is_empty());
     }
 
     #[test]
