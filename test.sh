@@ -29,6 +29,9 @@ step() {
 step "format"
 cargo fmt --all --check
 
+step "pages: words, links, names of files and flags"
+scripts/words.sh
+
 step "kernels: every WGSL file through Dawn, the compiler of Chromium"
 npm ci --prefix scripts/dawn --ignore-scripts --no-audit --no-fund --loglevel=error
 node scripts/dawn/check.js
