@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Checks the pages (*.md): turns of phrase that docs/style.md replaces, then links, anchors, names of files and flags of commands. Seconds.
+# Checks the pages (*.md): turns of phrase that docs/style.md replaces, the length of the first pages; then
+# links, anchors, names of files and flags of commands. Takes a second.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -26,6 +27,13 @@ for ((i = 0; i < ${#turns[@]}; i += 2)); do
   if hits=$(grep -n -i -w -E "${turns[i]}" $pages | grep -v -E "$allowed"); then
     printf '%s\n' "$hits" | cut -c1-160
     printf 'words: write instead of "%s": %s (docs/style.md)\n' "${turns[i]}" "${turns[i + 1]}"
+    found=1
+  fi
+done
+for limit in README.md:700 ARCHITECTURE.md:1200; do
+  page=${limit%:*} words=$(wc -w < "${limit%:*}")
+  if [ "$words" -gt "${limit#*:}" ]; then
+    printf '%s: %s words, at most %s: move details to a page in docs/\n' "$page" "$words" "${limit#*:}"
     found=1
   fi
 done
