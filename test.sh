@@ -51,6 +51,9 @@ cargo nextest run --locked --workspace --profile "${profile:-default}" "$@"
 # A part of the tests was asked for: of the page's, web/test.sh runs a part.
 [ $# = 0 ] || exit 0
 
+step "pages: arguments of the commands in them"
+node scripts/links.js target/debug/splitmix
+
 step "the browser: package and page"
 web/build.sh
 

@@ -4,13 +4,17 @@
 //   - flags of commands: each must be an option somewhere in the sources of the command line, or of the script that is called;
 //   - Rust examples: every line must be a line of the crate's page or of an example, which tests compile.
 //
-//   node scripts/links.js        ends with exit status 1, and a line per fault, if a page is wrong
+//   node scripts/links.js [PROGRAM]        ends with exit status 1, and a line per fault, if a page is wrong
+//
+// With a PROGRAM, splitmix itself also reads the arguments of each command, without running it. Commands with a placeholder in capital
+// letters, for example NAME, are left out.
 
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
-import { dirname, join, normalize } from 'node:path';
+import { dirname, join, normalize, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+const program = process.argv[2] && resolve(process.argv[2]);
 process.chdir(join(dirname(fileURLToPath(import.meta.url)), '..'));
 const list = (...patterns) => {
   const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', ...patterns], { encoding: 'utf8' });
@@ -19,6 +23,7 @@ const list = (...patterns) => {
 const read = (file) => readFileSync(file, 'utf8');
 const pages = list('*.md');
 const faults = [];
+let parsed = 0;
 
 // The anchor that GitHub gives a heading.
 const anchor = (heading) =>
@@ -33,7 +38,7 @@ function parts(text) {
     const opened = line.match(/^\s*```(\w*)/);
     if (opened) {
       fence = fence === null ? opened[1] : null;
-    } else if (fence !== null || /^ {4}\S/.test(line)) {
+    } else if (fence !== null || /^ {4}\s*\S/.test(line)) {
       code.push({ number: i + 1, language: fence ?? '', line });
     } else {
       prose.push({ number: i + 1, line });
@@ -62,6 +67,17 @@ function exists(page, path) {
       return false;
     }
   }
+}
+
+// What the program says of the arguments of a command, if it refuses them; --help keeps it from running.
+function refusal(own) {
+  const words = own.replace(/\s*(?:\||&&|;|2>|>).*$/, '').match(/"[^"]*"|\S+/g).map((word) => word.replaceAll('"', ''));
+  if (words.some((word) => /^(?:[A-Z]+(?:\.\w+)?|--?[a-z-]+=[A-Z]+)$/.test(word) || word.includes('…'))) {
+    return null;
+  }
+  parsed += 1;
+  const { status, stderr } = spawnSync(program, [...words, '--help'], { encoding: 'utf8' });
+  return status === 0 ? null : stderr.trim().split('\n')[0] || `exit status ${status}`;
 }
 
 // Names of options: of the program's sources and of the scripts.
@@ -116,6 +132,10 @@ for (const page of pages) {
       }
       if (own) {
         flags.filter((flag) => !known(flag)).forEach((flag) => fault(number, `--${flag}: no such option`));
+        const refused = program && refusal(`${own[1]}${own[2]}`);
+        if (refused) {
+          fault(number, refused);
+        }
       } else if (/^\s*(?:\.\/test\.sh|web\/\w+\.sh)/.test(command)) {
         flags.filter((flag) => !scripts.includes(`--${flag}`)).forEach((flag) => fault(number, `--${flag}: no such option`));
       }
@@ -130,5 +150,5 @@ for (const page of pages) {
 }
 
 faults.forEach((fault) => console.error(fault));
-console.log(`pages: ${pages.length}, faults: ${faults.length}`);
+console.log(`pages: ${pages.length}, ${program ? `commands: ${parsed}, ` : ''}faults: ${faults.length}`);
 process.exit(faults.length > 0 ? 1 : 0);
