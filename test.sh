@@ -29,6 +29,9 @@ step() {
 step "format"
 cargo fmt --all --check
 
+step "pages: words, links, names of files and flags"
+scripts/words.sh
+
 step "kernels: every WGSL file through Dawn, the compiler of Chromium"
 npm ci --prefix scripts/dawn --ignore-scripts --no-audit --no-fund --loglevel=error
 node scripts/dawn/check.js
@@ -47,6 +50,9 @@ profile=${CI:+ci}
 cargo nextest run --locked --workspace --profile "${profile:-default}" "$@"
 # A part of the tests was asked for: of the page's, web/test.sh runs a part.
 [ $# = 0 ] || exit 0
+
+step "pages: arguments of the commands in them"
+node scripts/links.js target/debug/splitmix
 
 step "the browser: package and page"
 web/build.sh
