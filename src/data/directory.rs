@@ -169,10 +169,11 @@ pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> 
             }
         };
         return Err(Error::Data(format!(
-            "{}: {} has one class only, {}, and there is nothing to tell apart: {advice}",
+            "{}: {} has one class only, {}, and there is nothing to tell apart: {advice}{}",
             dir.display(),
             chosen[0].name,
-            classes.join(", ")
+            classes.join(", "),
+            not_read_in([dir, &chosen[0].path].into_iter().take(if chosen[0].path == dir { 1 } else { 2 }))
         )));
     }
     let is_part = |name: &String| PARTS.contains(&name.to_lowercase().trim_end_matches('s'));
@@ -624,6 +625,17 @@ mod tests {
         assert!(said.contains(cased), "{said}");
         put(dir.path(), "two/fox/0.png", b"");
         assert!(message().contains("(only one has eel, only two has Eel, fox): choose domains"), "{}", message());
+    }
+
+    #[test]
+    fn a_table_beside_pictures_of_one_class_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        ["images/0.png", "images/1.png"].iter().for_each(|name| put(dir.path(), name, b""));
+        put(dir.path(), "labels.csv", b"image,label\n0.png,cat\n");
+        let said = load_directory(dir.path(), &[], &LoadOptions::new((8, 8))).unwrap_err().to_string();
+        let table = "labels.csv is a table, which is not read here: if it names pictures and their classes, give it as --clients-file with the \
+                     columns client, image and class";
+        assert!(said.contains("has one class only, images") && said.contains(table), "{said}");
     }
 
     #[test]

@@ -56,7 +56,10 @@ pub(super) fn reason(path: &Path) -> Option<String> {
     } else if ends(&[".pt", ".pth", ".pkl", ".pickle", ".ckpt"]) {
         "is a file of Python objects"
     } else if ends(&[".csv", ".tsv"]) {
-        "is a table"
+        return Some(format!(
+            "is a table, which is not read here: if it names pictures and their classes, give it as --clients-file with the columns client, \
+             image and class; if it holds pixels, {SAVE_NPZ}"
+        ));
     } else if ends(&[".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar"]) {
         return Some("is an archive that is not looked into here: unpack it if its content is wanted".into());
     } else if ends(&[".xz", ".zst"]) {
