@@ -863,6 +863,12 @@ fn arguments_that_cannot_be_are_refused_in_one_line() {
     refused(&["train", "--train-attack", "fgsm,pgd-2"], "--train-attack: one attack is wanted, and \"fgsm,pgd-2\" names 2: write fgsm");
     let text = succeed(&mut splitmix(&["train", "--help"]));
     assert!(text.contains("--local-epochs"), "{text}");
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let out = std::ffi::OsStr::from_bytes(b"caf\xe9");
+        fail(splitmix(&["train", "--out"]).arg(out), 2, &["--out: caf\u{fffd}: the name is not UTF-8 text", "rename the file or folder"]);
+    }
     assert!(succeed(&mut splitmix(&["--version"])).starts_with("splitmix "));
 }
 
@@ -906,7 +912,14 @@ fn negatives_are_classified_as_what_they_show() {
     let (other, hint) = predict(&negative_file, &[]);
     assert_ne!(other, positive);
     assert!(hint.expect("a hint").contains("the border of 1 of 1 picture(s) is bright"));
-    assert!(predict(&positive_file, &["--invert"]).1.expect("a hint").ends_with("leave --invert out"));
+    // A moving picture: the same with a chunk that counts two frames.
+    let (plain, moving) = (std::fs::read(&positive_file).expect("read"), folder.path().join("m.png"));
+    let frames = b"\0\0\0\x08acTL\0\0\0\x02\0\0\0\0\xf3\x8d\x93\x70";
+    std::fs::write(&moving, [&plain[..33], frames, &plain[33..]].concat()).expect("written");
+    let done = output(splitmix(&["predict", "--invert", "--model"]).arg(&run).args([&positive_file, &moving]));
+    let text = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success() && text.trim_end().ends_with("leave --invert out"), "{text}");
+    assert!(text.contains("m.png: it holds several pictures: only the first is used"), "{text}");
 }
 
 #[test]
@@ -1089,6 +1102,10 @@ fn folders_of_pictures_are_read_in_their_roles_and_the_rest_is_noted() {
              1 picture outside the class folders (loose.png)\n"
         )
     );
+    let done = output(&mut splitmix(&["data", "--data-dir", &dir, "--test-ratio", "0.3"]));
+    let said = String::from_utf8_lossy(&done.stderr);
+    let unused = format!("note: test-ratio = 0.3 has no effect on {name}: the data set has a test split of its own there\n");
+    assert!(done.status.success() && said.contains(&unused), "{said}");
     std::fs::rename(folder.path().join("Train"), folder.path().join("train_set")).expect("renamed");
     fail(&mut splitmix(&["data", "--data-dir", &dir]), 2, &["known layouts: CLASS/PICTURE"]);
     fail(

@@ -2,7 +2,7 @@
 
 use super::Cli;
 use crate::fl::Attack;
-use crate::run::config::{List, Names, Stages, Widths};
+use crate::run::config::{List, Names, Stages, TrainConfig, Widths};
 use crate::run::written::{example_of, expanded, least_of, most_of, nearest};
 use crate::text::one_of;
 use crate::{Error, Result};
@@ -25,11 +25,24 @@ pub(super) fn prepared(command: clap::Command) -> clap::Command {
         let kind = argument.get_value_parser().type_id();
         let path = kind == TypeId::of::<PathBuf>();
         let real = kind == TypeId::of::<f64>() || kind == TypeId::of::<Duration>();
-        let argument = if path { argument.value_parser(ValueParser::new(PathBufValueParser::new().try_map(expanded))) } else { argument };
+        let in_files = argument.get_long().is_some_and(|long| TrainConfig::keys().iter().any(|key| key == long));
+        let place = move |path: PathBuf| expanded(path).and_then(|path| if in_files { writable(path) } else { Ok(path) });
+        let argument = if path { argument.value_parser(ValueParser::new(PathBufValueParser::new().try_map(place))) } else { argument };
         // clap takes -1e-4 for options of one letter each.
         if argument.is_positional() { argument } else { argument.allow_negative_numbers(true).allow_hyphen_values(real) }
     };
     command.mut_args(prepare).mut_subcommands(prepared)
+}
+
+/// A path that is kept in the files of a run, which are text.
+///
+/// # Errors
+/// [`Error::Config`] for a name that is no text.
+fn writable(path: PathBuf) -> Result<PathBuf> {
+    let shown = path.display().to_string();
+    let wrong =
+        || Error::Config(format!("{shown}: the name is not UTF-8 text, and the run's files cannot hold it: rename the file or folder"));
+    path.into_os_string().into_string().map(PathBuf::from).map_err(|_| wrong())
 }
 
 /// A length of time with its unit.
@@ -200,6 +213,22 @@ mod tests {
         ] {
             assert_eq!(refused(arguments), said);
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_no_file_of_a_run_can_hold_are_refused() {
+        use std::os::unix::ffi::OsStringExt;
+        for option in ["--out", "--data-dir", "--clients-file"] {
+            let all = || ["splitmix", "train", option].map(OsString::from).into_iter().chain([OsString::from_vec(b"caf\xe9".to_vec())]);
+            let error = prepared(Cli::command()).try_get_matches_from(all()).expect_err(option);
+            let said =
+                format!("{option}: caf\u{fffd}: the name is not UTF-8 text, and the run's files cannot hold it: rename the file or folder");
+            assert_eq!(refusal(&error, all()).expect(option).to_string(), said);
+        }
+        // A picture may have any name.
+        let picture = [OsString::from("splitmix"), "predict".into(), OsString::from_vec(b"caf\xe9.png".to_vec())];
+        assert!(prepared(Cli::command()).try_get_matches_from(picture).is_ok());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::eval::{PlaceArgs, check_distinct, open};
 use super::{note, print, table};
-use crate::data::{Dataset, load_image, load_inverted, read_picture};
+use crate::data::{Dataset, has_more_pictures, load_image, load_inverted, read_picture};
 use crate::run::config::Widths;
 use crate::{Error, Result};
 use std::path::PathBuf;
@@ -55,7 +55,13 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let (mut names, mut pictures, mut unread) = (Vec::new(), Vec::new(), Vec::new());
     let read = if args.invert { load_inverted } else { load_image };
     for path in &args.images {
-        match read_picture(path, |bytes| read(bytes, height as u32, width as u32)) {
+        let read = |bytes: &[u8]| {
+            if has_more_pictures(bytes) {
+                note(format!("{}: it holds several pictures: only the first is used", path.display()));
+            }
+            read(bytes, height as u32, width as u32)
+        };
+        match read_picture(path, read) {
             Ok(picture) => {
                 names.push(path);
                 pictures.push(picture);

@@ -1,6 +1,6 @@
 //! Clients given by the user: a CSV file that names every client's pictures.
 
-use super::folders::{Folders, without_images};
+use super::folders::{Folders, several_pictures, without_images};
 use super::tree::few;
 use super::unread;
 use super::{Dataset, Domain, Holding, LoadOptions, Origin, check_room};
@@ -144,6 +144,9 @@ pub fn load_clients(path: &Path, options: &LoadOptions) -> Result<Dataset> {
     let splits = splits(&rows, options.test_ratio).map_err(|e| wrong(&e))?;
     let mut notes = passed;
     notes.extend(repetitions(&rows, &splits, &repeated));
+    if options.test_ratio != LoadOptions::TEST_RATIO && rows.iter().all(|(_, row)| !row.split.is_empty()) {
+        notes.push(format!("test-ratio = {} has no effect: every line names its split", options.test_ratio));
+    }
     for ((line, row), split) in rows.into_iter().zip(splits) {
         let of_domain = if row.domain.is_empty() { &name } else { &row.domain };
         let domain = domains.iter().position(|d| d == of_domain).unwrap_or_else(|| {
@@ -188,7 +191,8 @@ pub fn load_clients(path: &Path, options: &LoadOptions) -> Result<Dataset> {
     let mut loaded = Vec::new();
     for (domain, [train, test]) in domains.into_iter().zip(pictures) {
         let read = Folders::of(classes.clone(), train, test).load(options.size, options.cache.as_deref());
-        let (train, test) = read.map_err(|error| of_line(error, &line_of, &wrong))?;
+        let (train, test, several) = read.map_err(|error| of_line(error, &line_of, &wrong))?;
+        notes.extend(several_pictures(&domain, folder, &several));
         if let Some((split, _)) = [("train", &train), ("test", &test)].into_iter().find(|(_, set)| set.is_empty()) {
             return Err(wrong(&format!(
                 "domain {domain} has no image to {split} on: write {split} into the column split of some of its lines, or name more images of \
@@ -336,6 +340,13 @@ mod tests {
     use super::*;
 
     fn load(text: &str) -> Result<Dataset> {
+        let mut set = load_with_ratio(text)?;
+        // The share is for lines without a split.
+        set.notes.retain(|note| !note.contains("test-ratio"));
+        Ok(set)
+    }
+
+    fn load_with_ratio(text: &str) -> Result<Dataset> {
         let folder = tempfile::tempdir().unwrap();
         for (i, name) in ["a.png", "b.png", "c.png", "d.png", "e.png", "f.png"].iter().enumerate() {
             image::RgbImage::from_pixel(2, 2, image::Rgb([i as u8 * 10; 3])).save(folder.path().join(name)).unwrap();
@@ -381,6 +392,15 @@ mod tests {
         assert_eq!((set.clients[0].train.len(), set.clients[0].test.len()), (3, 3));
         assert_eq!(set.domains[0].test.class_counts(2), [2, 1]);
         assert_eq!(set.domains[0].name, "wards");
+    }
+
+    #[test]
+    fn a_chosen_test_ratio_without_effect_is_noted() {
+        let notes = |text: &str| load_with_ratio(text).unwrap().notes;
+        let stated = notes("client,image,class,split\n1,a.png,x,train\n1,b.png,y,train\n1,c.png,x,test\n1,d.png,y,test\n");
+        assert!(stated.iter().any(|note| note.ends_with("test-ratio = 0.5 has no effect: every line names its split")), "{stated:?}");
+        let drawn = notes("client,image,class,split\n1,a.png,x,train\n1,b.png,y,train\n1,c.png,x,test\n1,d.png,y,\n1,e.png,y,\n");
+        assert!(!drawn.iter().any(|note| note.contains("test-ratio")), "{drawn:?}");
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Finds data sets in a folder: one sub-folder per domain, of arrays or pictures (see `datasets/README.md`).
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::folders::Folders;
+use super::folders::{Folders, several_pictures};
 use super::layout::{LAYOUTS, Layout, Plan, Refused, Role, domains, layout};
 use super::source::{Arrays, Source, files_of, merged};
 use super::tree::{Folder, Left, Why, entries, few as names, note};
@@ -34,9 +35,12 @@ pub struct LoadOptions {
 }
 
 impl LoadOptions {
+    /// The share for testing where none is chosen.
+    pub const TEST_RATIO: f64 = 0.2;
+
     /// Images of that size, a fifth of pictures for testing, nothing kept.
     pub fn new(size: (u32, u32)) -> LoadOptions {
-        LoadOptions { size, test_ratio: 0.2, cache: None }
+        LoadOptions { size, test_ratio: LoadOptions::TEST_RATIO, cache: None }
     }
 }
 
@@ -131,6 +135,8 @@ pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> 
         (_, folders) => Ok(folders.as_ref().map(|f| f.classes.clone()).unwrap_or_default()),
     };
     let mut classes = classes_of(0)?;
+    // As each domain numbers them.
+    let mut numbered = vec![classes.clone()];
     for (i, Found { name, .. }) in chosen.iter().enumerate().skip(1) {
         let own = classes_of(i)?;
         let Some(both) = merged(&classes, &own) else {
@@ -145,13 +151,15 @@ pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> 
             let classes_instead = format!("; if {first} and {name} are classes, put their pictures right into those two folders");
             let or = if pictures { classes_instead } else { String::new() };
             return Err(Error::Data(format!(
-                "{}: the classes of {first} are {}, those of {name} are {}{empty}: choose domains of the same classes with domains{or}",
+                "{}: the classes of {first} are {}, those of {name} are {}{}{empty}: choose domains of the same classes with domains{or}",
                 dir.display(),
                 few(&classes),
-                few(&own)
+                few(&own),
+                difference((first, &classes), (name, &own))
             )));
         };
         classes = both;
+        numbered.push(own);
     }
     if classes.len() < 2 {
         let advice = match chosen[0].content {
@@ -161,10 +169,11 @@ pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> 
             }
         };
         return Err(Error::Data(format!(
-            "{}: {} has one class only, {}, and there is nothing to tell apart: {advice}",
+            "{}: {} has one class only, {}, and there is nothing to tell apart: {advice}{}",
             dir.display(),
             chosen[0].name,
-            classes.join(", ")
+            classes.join(", "),
+            not_read_in([dir, &chosen[0].path].into_iter().take(if chosen[0].path == dir { 1 } else { 2 }))
         )));
     }
     let is_part = |name: &String| PARTS.contains(&name.to_lowercase().trim_end_matches('s'));
@@ -179,22 +188,35 @@ pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> 
             ));
         }
     }
+    let own_test = |found: &&&Found| !matches!(&found.content, Content::Pictures(plan) if !plan.split);
+    let split: Vec<&str> = chosen.iter().filter(own_test).map(|found| found.name.as_str()).collect();
+    if options.test_ratio != LoadOptions::TEST_RATIO && !split.is_empty() {
+        notes.push(format!(
+            "test-ratio = {} has no effect on {}: the data set has a test split of its own there",
+            options.test_ratio,
+            split.join(", ")
+        ));
+    }
     let (mut loaded, mut images) = (Vec::new(), 0);
-    for (domain, pictures) in chosen.iter().zip(&pictures) {
+    for ((domain, pictures), numbered) in chosen.iter().zip(&pictures).zip(&numbered) {
         let name = &domain.name;
+        // Where the domain's classes are in the order of the others.
+        let places: Vec<u8> = numbered.iter().map(|own| classes.iter().position(|class| class == own).unwrap_or(0) as u8).collect();
+        let moved = places.iter().enumerate().any(|(own, place)| own != usize::from(*place));
         let origin = if GENERATED.contains(&name.as_str()) { Origin::Generated } else { Origin::Genuine };
-        let (train, test, validation) = match (&domain.content, pictures) {
+        let (mut train, mut test, validation) = match (&domain.content, pictures) {
             (Content::Pictures(plan), Some(folders)) => {
                 images += folders.len();
                 check_room(images, size)?;
                 folders.check_halves(plan, options.test_ratio)?;
-                let (train, test) = folders.load(size, options.cache.as_deref())?;
+                let (train, test, several) = folders.load(size, options.cache.as_deref())?;
                 notes.extend(plan.notes.iter().cloned().chain(folders.notes(plan, options.test_ratio)));
+                notes.extend(several_pictures(name, &domain.path, &several));
                 notes.extend(note(name, &domain.path, &plan.left));
                 (train, test, folders.validation)
             }
             (Content::Arrays(source, left), _) => {
-                let Arrays { train, test, validation, notes: own } = source.read(&classes)?;
+                let Arrays { train, test, validation, notes: own } = source.read(if moved { numbered } else { &classes })?;
                 notes.extend(own.into_iter().map(|note| format!("{name}: {note}")));
                 images += train.labels.len() + test.labels.len();
                 check_room(images, size)?;
@@ -203,15 +225,48 @@ pub fn load_directory(dir: &Path, domains: &[String], options: &LoadOptions) -> 
             }
             _ => continue,
         };
+        if moved {
+            notes
+                .push(format!("{name}: its classes are in another order than those of {}, and are matched by their names", chosen[0].name));
+            [&mut train, &mut test].into_iter().flat_map(|set| &mut set.labels).for_each(|label| *label = places[usize::from(*label)]);
+        }
         notes.extend(dark(&train).map(|note| format!("{name}: {note}")));
         loaded.push(Domain { name: name.clone(), origin, train, test, validation });
     }
     notes.extend(note(&dir.display().to_string(), dir, &beside));
     notes.extend(not_read(beside.iter().map(|left| &left.path)));
-    notes.extend(refused.iter().map(|folder| format!("left out: {}: {}", folder.name, folder.error)));
+    notes.extend(refused.iter().map(|folder| refusal(dir, folder)));
     notes.extend(part_of_split(dir, &found));
     let name = dir.file_name().map_or(Cow::Borrowed("data"), |n| n.to_string_lossy());
     Ok(Dataset { notes, ..Dataset::new(name, classes, loaded)? })
+}
+
+/// What is left out of `dir` and why, its place named once.
+fn refusal(dir: &Path, folder: &Refused) -> String {
+    let (error, at) = (folder.error.to_string(), dir.display());
+    match error.strip_prefix(&format!("{at}/")) {
+        Some(inside) => format!("left out: {inside}"),
+        None if error.starts_with(&format!("{at}: ")) => format!("left out: {error}"),
+        None => format!("left out: {}: {error}", folder.name),
+    }
+}
+
+/// In what the classes of two domains differ, where their names do not show it at once.
+fn difference((first, classes): (&str, &[String]), (name, own): (&str, &[String])) -> String {
+    let only = |these: &[String], those: &[String]| these.iter().filter(|class| !those.contains(class)).cloned().collect::<Vec<_>>();
+    let (more, others) = (only(classes, own), only(own, classes));
+    let lower = |all: &[String]| all.iter().map(|class| class.to_lowercase()).collect::<BTreeSet<_>>();
+    let cased = if lower(&more) == lower(&others) { "; names that differ in letter case are different classes" } else { "" };
+    // All of a few names are shown.
+    if cased.is_empty() && (more.len() == classes.len() || classes.len().max(own.len()) <= 4) {
+        return String::new();
+    }
+    let lacks: Vec<String> = [(first, &more), (name, &others)]
+        .into_iter()
+        .filter(|(_, alone)| !alone.is_empty())
+        .map(|(domain, alone)| format!("only {domain} has {}", names(alone)))
+        .collect();
+    format!(" ({}{cased})", lacks.join(", "))
 }
 
 /// Checks that these domains are in `dir`, or that the folder is there where none is named, without reading images.
@@ -375,11 +430,9 @@ fn nothing(dir: &Path) -> Error {
         Ok(tree) => tree,
         Err(error) => return error,
     };
-    let here = |folder: &Folder| find(&folder.path).is_ok_and(|here| !here.found.is_empty());
-    let below = |f| if here(f) { vec![f] } else { f.folders.iter().filter(|f| here(f)).collect() };
-    let below: Vec<&Folder> = tree.folders.iter().flat_map(below).collect();
+    let below = further_down(&tree, LEVELS);
     let what = match below[..] {
-        [_, ..] => format!("there is data further down: give {}", data_dirs(&below.iter().map(|f| &f.path).collect::<Vec<_>>())),
+        [_, ..] => format!("there is data further down: give {}", data_dirs(&below)),
         [] if !tree.pictures.is_empty() => {
             let above = dir.parent().filter(|p| !p.as_os_str().is_empty()).map(|p| format!(", or give the folder above, {}", p.display()));
             format!("put the pictures of each class into a folder of its own{}; {LAYOUTS}", above.unwrap_or_default())
@@ -392,6 +445,20 @@ fn nothing(dir: &Path) -> Error {
     let inside: Vec<String> = tree.folders.iter().take(3).map(|f| format!("; {}/ holds {}", f.name, f.listing())).collect();
     let unread = not_read_in(std::iter::once(dir).chain(tree.folders.iter().map(|f| f.path.as_path())));
     Error::Data(format!("{}: no sub-folder holds a data set (found {}{}): {what}{unread}", dir.display(), tree.listing(), inside.concat()))
+}
+
+/// Levels below a folder without data that are looked through for data.
+const LEVELS: usize = 4;
+
+/// The folders below this one, as many levels down, that hold data; none inside another.
+fn further_down(folder: &Folder, levels: usize) -> Vec<&PathBuf> {
+    let here = |folder: &Folder| find(&folder.path).is_ok_and(|here| !here.found.is_empty());
+    let below = |inner| match levels {
+        0 => Vec::new(),
+        _ if here(inner) => vec![&inner.path],
+        _ => further_down(inner, levels - 1),
+    };
+    folder.folders.iter().flat_map(below).collect()
 }
 
 /// The folders of which one is to be given, up to three of them.
@@ -451,12 +518,19 @@ fn unknown(dir: &Path, name: &str, found: &[Found]) -> Error {
             folder.display(),
             whole.name
         )),
-        Ok(scanned) if Path::new(name).components().count() == 1 && !name.starts_with('.') => Error::Config(format!(
-            "{}: the folder holds no data that can be read (found {}): see datasets/README.md for the files that are; {choose}{}",
-            folder.display(),
-            scanned.listing(),
-            not_read_in(std::iter::once(folder.as_path()))
-        )),
+        Ok(scanned) if Path::new(name).components().count() == 1 && !name.starts_with('.') => {
+            let below = further_down(&scanned, LEVELS);
+            let what = match below[..] {
+                [] => "see datasets/README.md for the files that are".to_owned(),
+                [_, ..] => format!("there is data further down: give {}", data_dirs(&below)),
+            };
+            Error::Config(format!(
+                "{}: the folder holds no data that can be read (found {}): {what}; {choose}{}",
+                folder.display(),
+                scanned.listing(),
+                not_read_in(std::iter::once(folder.as_path()))
+            ))
+        }
         _ => Error::Config(format!("{}: there is no domain {name:?}; {choose}", dir.display())),
     }
 }
@@ -475,6 +549,13 @@ mod tests {
         names.iter().map(|n| (*n).to_owned()).collect()
     }
 
+    /// A picture.
+    fn encoded() -> Vec<u8> {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image::RgbImage::from_pixel(4, 3, image::Rgb([90, 60, 30])).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    }
+
     fn put(dir: &Path, name: &str, content: &[u8]) {
         let path = dir.join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -489,6 +570,133 @@ mod tests {
         assert_eq!(found.domains[..], embedded.domains[..2]);
         let chosen = load_directory(&datasets(), &named(&["optdigits"]), &LoadOptions::new((8, 8))).unwrap();
         assert_eq!((chosen.domains.len(), chosen.image_size()), (1, (8, 8)));
+    }
+
+    #[test]
+    fn a_chosen_test_ratio_without_effect_is_noted() {
+        let dir = tempfile::tempdir().unwrap();
+        let picture = encoded();
+        for name in ["own/train/a/0.png", "own/train/b/0.png", "own/test/a/1.png", "own/test/b/1.png"] {
+            put(dir.path(), name, &picture);
+        }
+        for i in 0..4 {
+            put(dir.path(), &format!("drawn/a/{i}.png"), &picture);
+            put(dir.path(), &format!("drawn/b/{i}.png"), &picture);
+        }
+        let notes = |test_ratio| {
+            let set = load_directory(dir.path(), &[], &LoadOptions { test_ratio, ..LoadOptions::new((8, 8)) }).unwrap();
+            set.notes.into_iter().filter(|note| note.contains("test-ratio")).collect::<Vec<_>>()
+        };
+        assert_eq!(notes(0.2), [""; 0]);
+        assert_eq!(notes(0.5), ["test-ratio = 0.5 has no effect on own: the data set has a test split of its own there"]);
+    }
+
+    #[test]
+    fn classes_in_another_order_are_matched_by_their_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let batch = |labels: &[u8]| labels.iter().flat_map(|label| [vec![*label], vec![100 + label; 3072]].concat()).collect::<Vec<u8>>();
+        for (domain, names, train) in [("one", "cat\ndog\n", [0, 1, 1]), ("two", "dog\ncat\n", [1, 0, 0])] {
+            for i in 1..=5 {
+                put(dir.path(), &format!("{domain}/data_batch_{i}.bin"), &batch(&train));
+            }
+            put(dir.path(), &format!("{domain}/test_batch.bin"), &batch(&train[..1]));
+            put(dir.path(), &format!("{domain}/batches.meta.txt"), format!("{names} 2 3 4 5 6 7 8 9").replace(' ', "\n").as_bytes());
+        }
+        let set = load_directory(dir.path(), &[], &LoadOptions::new((32, 32))).unwrap();
+        assert_eq!(set.classes[..3], ["cat", "dog", "2"]);
+        for domain in &set.domains {
+            assert_eq!((&domain.train.labels[..3], &domain.test.labels[..]), (&[0, 1, 1][..], &[0][..]), "{}", domain.name);
+        }
+        assert_eq!((set.domains[0].train.image(0)[0], set.domains[1].train.image(0)[0]), (100, 101));
+        let note = "two: its classes are in another order than those of one, and are matched by their names";
+        assert!(set.notes.contains(&note.to_owned()), "{:?}", set.notes);
+    }
+
+    #[test]
+    fn classes_that_differ_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        for class in ["ape", "bee", "cat", "dog", "eel"] {
+            put(dir.path(), &format!("one/{class}/0.png"), b"");
+            put(dir.path(), &format!("two/{}/0.png", if class == "eel" { "Eel" } else { class }), b"");
+        }
+        let message = || load_directory(dir.path(), &[], &LoadOptions::new((8, 8))).unwrap_err().to_string();
+        let said = message();
+        let cased = "(only one has eel, only two has Eel; names that differ in letter case are different classes): choose domains";
+        assert!(said.contains(cased), "{said}");
+        put(dir.path(), "two/fox/0.png", b"");
+        assert!(message().contains("(only one has eel, only two has Eel, fox): choose domains"), "{}", message());
+    }
+
+    #[test]
+    fn a_table_beside_pictures_of_one_class_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        ["images/0.png", "images/1.png"].iter().for_each(|name| put(dir.path(), name, b""));
+        put(dir.path(), "labels.csv", b"image,label\n0.png,cat\n");
+        let said = load_directory(dir.path(), &[], &LoadOptions::new((8, 8))).unwrap_err().to_string();
+        let table = "labels.csv is a table, which is not read here: if it names pictures and their classes, give it as --clients-file with the \
+                     columns client, image and class";
+        assert!(said.contains("has one class only, images") && said.contains(table), "{said}");
+    }
+
+    #[test]
+    fn data_further_down_are_named_with_their_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let message = |wanted: &[&str]| load_directory(dir.path(), &named(wanted), &LoadOptions::new((8, 8))).unwrap_err().to_string();
+        for domain in ["photo", "sketch"] {
+            put(dir.path(), &format!("x/y/{domain}/cat/0.png"), b"");
+            put(dir.path(), &format!("x/y/{domain}/dog/0.png"), b"");
+        }
+        let give = |below: &str| format!("there is data further down: give --data-dir {}", dir.path().join(below).display());
+        assert!(message(&[]).contains(&give("x/y")), "{}", message(&[]));
+        fs::create_dir(dir.path().join("z")).unwrap();
+        fs::rename(dir.path().join("x"), dir.path().join("z/x")).unwrap();
+        assert!(message(&[]).contains(&give("z/x/y")) && message(&[]).contains("z/ holds x/"), "{}", message(&[]));
+        // Beside a domain, those further down are left out by name, and named where they are asked for.
+        put(dir.path(), "real/cat/0.png", &encoded());
+        put(dir.path(), "real/cat/1.png", &encoded());
+        put(dir.path(), "real/dog/0.png", &encoded());
+        put(dir.path(), "real/dog/1.png", &encoded());
+        assert!(message(&["z"]).contains(&give("z/x/y")), "{}", message(&["z"]));
+        let half = LoadOptions { test_ratio: 0.5, ..LoadOptions::new((8, 8)) };
+        let notes = load_directory(dir.path(), &[], &half).unwrap().notes;
+        assert!(notes.iter().any(|note| note.contains("4 in a folder that is no part of the data set's layout (z/x/y/photo")), "{notes:?}");
+    }
+
+    #[test]
+    fn what_is_left_out_is_named_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let rows = b"1 ".repeat(257);
+        ["a/zip.train", "a/zip.test", "half/zip.train"].iter().for_each(|name| put(dir.path(), name, &rows));
+        for name in ["pacs/photo/cat/0.png", "pacs/photo/dog/0.png", "pacs/sketch/cat/0.png", "pacs/sketch/dog/0.png"] {
+            put(dir.path(), name, b"not decoded");
+        }
+        let set = load_directory(dir.path(), &named(&["a"]), &LoadOptions::new((8, 8))).unwrap();
+        let left: Vec<&String> = set.notes.iter().filter(|note| note.starts_with("left out: ")).collect();
+        let pacs =
+            format!("left out: pacs: the data set begins one level further down: give --data-dir {}", dir.path().join("pacs").display());
+        assert_eq!(left, [&"left out: half: zip.test (or .gz) missing beside its companions; put it there".to_owned(), &pacs]);
+    }
+
+    #[test]
+    fn files_of_several_pictures_are_counted_in_a_note() {
+        let dir = tempfile::tempdir().unwrap();
+        let png = encoded();
+        let control = b"acTL\0\0\0\x02\0\0\0\0";
+        let mut checksum = flate2::Crc::new();
+        checksum.update(control);
+        let moving = [&png[..33], &8u32.to_be_bytes(), control, &checksum.sum().to_be_bytes(), &png[33..]].concat();
+        for i in 0..2 {
+            put(dir.path(), &format!("cat/{i}.png"), if i == 0 { &moving } else { &png });
+            put(dir.path(), &format!("dog/{i}.png"), &png);
+        }
+        let cache = tempfile::tempdir().unwrap();
+        // Also where the resized pictures are kept from before.
+        for _ in 0..2 {
+            let options = LoadOptions { test_ratio: 0.5, cache: Some(cache.path().to_owned()), ..LoadOptions::new((8, 8)) };
+            let notes = load_directory(dir.path(), &[], &options).unwrap().notes;
+            let note = ": 1 file holds several pictures (cat/0.png): only the first picture of each file is used";
+            assert!(notes.iter().any(|said| said.ends_with(note)), "{notes:?}");
+        }
     }
 
     #[test]
@@ -956,7 +1164,7 @@ mod tests {
                 &["x/images.npy", "x/labels.npy"][..],
                 "train_images.npy, train_labels.npy, test_images.npy and test_labels.npy, or one data.npz",
             ),
-            (&["x/train-images-idx3-ubyte (1).gz"], "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and"),
+            (&["x/train-images-idx3-ubyte - Copy.gz"], "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and"),
             (&["x/train_images", "x/train_labels"], "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and"),
             (&["usps.train", "usps.test"], "USPS is read from zip.train and zip.test"),
             (&["x/optdigits.train"], "optical digits are read from optdigits.tra and optdigits.tes"),

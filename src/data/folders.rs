@@ -12,6 +12,7 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use super::layout::{Plan, Role};
+use super::picture::has_more_pictures;
 use super::tree::few;
 use super::{GENERATOR_SEED, ImageSet, load_image};
 use crate::{Error, Result};
@@ -19,7 +20,7 @@ use crate::{Error, Result};
 /// Most classes: a label is a byte.
 const MAX_CLASSES: usize = 256;
 /// Number of the way in which pictures are decoded: kept pixels of another are not taken.
-const READER: u32 = 3;
+const READER: u32 = 4;
 
 /// The pictures of one domain, with their labels.
 pub(super) struct Folders {
@@ -117,14 +118,15 @@ impl Folders {
         notes
     }
 
-    /// Training and test images at `size` (height, width). They are kept in the folder `cache` and taken from there while the
-    /// pictures are the same.
+    /// Training and test images at `size` (height, width), and the files that hold further pictures, which are not used. Images are kept
+    /// in the folder `cache` and taken from there while the pictures are the same.
     ///
     /// # Errors
     /// [`Error::Data`] naming a picture that cannot be read.
-    pub fn load(&self, size: (u32, u32), cache: Option<&Path>) -> Result<(ImageSet, ImageSet)> {
+    pub fn load(&self, size: (u32, u32), cache: Option<&Path>) -> Result<(ImageSet, ImageSet, Vec<PathBuf>)> {
         let all: Vec<&(PathBuf, u8)> = self.train.iter().chain(&self.test).collect();
-        let kept = cache.map(|folder| folder.join(format!("{:016x}.safetensors", key(&all, size))));
+        let (key, several) = look_through(&all, size);
+        let kept = cache.map(|folder| folder.join(format!("{key:016x}.safetensors")));
         let bytes = all.len() * size.0 as usize * size.1 as usize * 3;
         let pixels = match kept.as_ref().and_then(|file| read_kept(file, bytes)) {
             Some(pixels) => pixels,
@@ -147,7 +149,7 @@ impl Folders {
             pixels: pixels.to_vec(),
             labels: pictures.iter().map(|(_, label)| *label).collect(),
         };
-        Ok((set(train, &self.train), set(test, &self.test)))
+        Ok((set(train, &self.train), set(test, &self.test), several))
     }
 }
 
@@ -176,16 +178,29 @@ pub(crate) fn read_picture(path: &Path, decode: impl Fn(&[u8]) -> Result<Vec<u8>
     })
 }
 
+/// A note of the files of a domain that hold further pictures, by their paths in `dir`.
+pub(super) fn several_pictures(name: &str, dir: &Path, files: &[PathBuf]) -> Option<String> {
+    let shown: Vec<String> = files.iter().map(|path| path.strip_prefix(dir).unwrap_or(path).display().to_string()).collect();
+    let (s, hold) = if files.len() == 1 { ("", "holds") } else { ("s", "hold") };
+    (!files.is_empty()).then(|| {
+        format!("{name}: {} file{s} {hold} several pictures ({}): only the first picture of each file is used", files.len(), few(&shown))
+    })
+}
+
 /// What the resized pictures depend on: the files' contents in their order, since others may have the same names and times, and the size
-/// wanted.
-fn key(pictures: &[&(PathBuf, u8)], size: (u32, u32)) -> u64 {
-    let mut hasher = DefaultHasher::new();
+/// wanted. And the files that hold more than one picture.
+fn look_through(pictures: &[&(PathBuf, u8)], size: (u32, u32)) -> (u64, Vec<PathBuf>) {
+    let (mut hasher, mut several) = (DefaultHasher::new(), Vec::new());
     (env!("CARGO_PKG_VERSION"), READER, size).hash(&mut hasher);
     for (path, _) in pictures {
         // What cannot be read has no pixels that could be kept.
-        fs::read(path).ok().hash(&mut hasher);
+        let bytes = fs::read(path).ok();
+        if bytes.as_deref().is_some_and(has_more_pictures) {
+            several.push(path.clone());
+        }
+        bytes.hash(&mut hasher);
     }
-    hasher.finish()
+    (hasher.finish(), several)
 }
 
 const TENSOR: &str = "pixels";
@@ -240,9 +255,9 @@ mod tests {
         fs::write(dir.path().join("cat/notes.txt"), "no picture").unwrap();
         let found = find(dir.path(), 0.2);
         assert_eq!(found.classes, ["cat", "dog"]);
-        let (train, test) = found.load((3, 4), None).unwrap();
+        let (train, test, _) = found.load((3, 4), None).unwrap();
         assert_eq!((train.class_counts(2), test.class_counts(2)), (vec![8, 8], vec![2, 2]));
-        let (again, _) = find(dir.path(), 0.2).load((3, 4), None).unwrap();
+        let (again, ..) = find(dir.path(), 0.2).load((3, 4), None).unwrap();
         assert_eq!(train, again);
         // A third class changes nothing of the others.
         put(dir.path(), "ape/0.png", 7);
@@ -260,7 +275,7 @@ mod tests {
         for path in ["train/a/1.png", "train/a/2.png", "train/b/1.png", "test/b/9.png"] {
             put(dir.path(), path, 9);
         }
-        let (train, test) = find(dir.path(), 0.5).load((3, 4), None).unwrap();
+        let (train, test, _) = find(dir.path(), 0.5).load((3, 4), None).unwrap();
         assert_eq!((train.labels, test.labels), (vec![0, 0, 1], vec![1]));
     }
 
@@ -291,7 +306,9 @@ mod tests {
         fs::write(dir.path().join("a/2.jpeg"), b"GIF89a").unwrap();
         let told = find(dir.path(), 0.0).load((2, 2), None).unwrap_err().to_string();
         assert!(
-            told.ends_with("a/2.jpeg: not a readable PNG, JPEG, WebP or BMP picture: it is a GIF; convert or export it again"),
+            told.ends_with(
+                "a/2.jpeg: not a readable PNG, JPEG, WebP or BMP picture: it is a GIF picture, which is not read; convert it to PNG"
+            ),
             "{told}"
         );
     }

@@ -10,6 +10,7 @@ use zip::ZipArchive;
 use super::array::Array;
 use super::read::{self, RawImages, RawSet, bad};
 use super::source::{Arrays, load, pick};
+use super::tree::few;
 use super::{digit_names, unread};
 use crate::{Error, Result};
 
@@ -36,7 +37,7 @@ impl Place {
             Place::File(path) => load(path)?,
             Place::Member(path, member) => {
                 let mut archive = zip(path)?;
-                let entry = archive.by_name(member).map_err(|e| bad(&name, format_args!("damaged archive ({e}); fetch it again")))?;
+                let entry = read::member(&name, archive.by_name(member), "the archive is damaged: fetch it again")?;
                 let mut content = Vec::new();
                 entry.take(read::MAX_UNPACKED + 1).read_to_end(&mut content).map_err(|e| read::broken(&name, "zip", content.len(), &e))?;
                 read::check_unpacked(&name, content.len())?;
@@ -177,11 +178,11 @@ impl Set {
     ///
     /// # Errors
     /// [`Error::Data`] if only a part of a set is there, or several are and none is named.
-    pub fn of(dir: &Path, domain: &str, files: &[(String, PathBuf)]) -> Result<Option<Self>> {
-        let plain = files.iter().map(|(name, path)| (name.clone(), Place::File(path.clone())));
+    pub fn of(dir: &Path, domain: &str, files_here: &[(String, PathBuf)]) -> Result<Option<Self>> {
+        let plain = files_here.iter().map(|(name, path)| (name.clone(), Place::File(path.clone())));
         let mut places: Vec<(String, Place)> = plain.filter(|(name, _)| role(name).is_some()).collect();
         if places.is_empty() {
-            for (_, path) in files.iter().filter(|(name, _)| name.ends_with(".zip")) {
+            for (_, path) in files_here.iter().filter(|(name, _)| name.ends_with(".zip")) {
                 // What is no archive is named as such with the other files that are not read.
                 let Ok(archive) = zip(path) else { continue };
                 places.extend(archive.file_names().filter_map(|member| {
@@ -204,10 +205,12 @@ impl Set {
         if whole.is_empty() {
             let Some((prefix, files)) = sets.iter().max_by_key(|(_, files)| files.iter().flatten().count()) else { return Ok(None) };
             let missing: Vec<String> = (0..4).filter(|&i| files[i].is_none()).map(|i| published(prefix, i)).collect();
+            let held: Vec<&str> = files_here.iter().map(|(name, _)| name.as_str()).collect();
             return Err(Error::Data(format!(
-                "{}: {} (or .gz) missing beside its companions; put it there",
+                "{}: {} (or .gz) missing beside its companions; put it there (found {})",
                 dir.display(),
-                missing.join(", ")
+                missing.join(", "),
+                few(&held)
             )));
         }
         let chosen = pick(dir, domain, &whole.iter().map(|w| w.as_str()).collect::<Vec<_>>(), "sets in MNIST's format")?.to_owned();
@@ -353,6 +356,19 @@ mod tests {
         {
             assert_eq!(role(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn a_part_of_a_set_is_answered_with_what_is_there() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("train-images-idx3-ubyte.gz.part"), b"").unwrap();
+        for name in ["train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"] {
+            std::fs::write(dir.path().join(name), b"").unwrap();
+        }
+        let said = find(dir.path(), "any").unwrap_err().to_string();
+        let wanted = "train-images-idx3-ubyte (or .gz) missing beside its companions; put it there (found t10k-images-idx3-ubyte, \
+                      t10k-labels-idx1-ubyte, train-images-idx3-ubyte.gz.part and 1 more)";
+        assert!(said.ends_with(wanted), "{said}");
     }
 
     #[test]

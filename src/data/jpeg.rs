@@ -2,7 +2,8 @@
 //!
 //! The decoder paints what is missing grey, and drops all scans of a progressive picture after one that it cannot read. An end marker
 //! shows nothing: programs that repair or send pictures put one behind a file that is cut short, and a whole file may lack it. So the
-//! coded blocks are counted (ITU-T T.81, annexes E to G). Nothing is decoded to pixels here.
+//! coded blocks are counted (ITU-T T.81, annexes E to G). On the way, the blocks of a colour can be copied into a file of its own.
+//! Nothing is decoded to pixels here.
 
 /// How a picture's file ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,58 @@ pub(super) fn end(bytes: &[u8]) -> End {
             }
         }
     }
+}
+
+/// The segments before the first scan, each with its marker.
+fn segments(bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    let mut at = 2;
+    std::iter::from_fn(move || {
+        loop {
+            match bytes.get(at..at + 2)? {
+                [0xff, 0xda] => return None,
+                [0xff, marker] if !matches!(marker, 0 | 1 | 0xd0..=0xd9 | 0xff) => {
+                    let length = usize::from(u16::from_be_bytes(*bytes.get(at + 2..)?.first_chunk()?)).max(2);
+                    let segment = bytes.get(at + 4..at + 2 + length)?;
+                    at += 2 + length;
+                    return Some((*marker, segment));
+                }
+                _ => at += 1,
+            }
+        }
+    })
+}
+
+/// The name of a kind of JPEG that is not decoded; `None` of all others, damaged ones too.
+pub(super) fn unread(bytes: &[u8]) -> Option<String> {
+    let (marker, frame) =
+        segments(bytes).find(|(marker, _)| matches!(marker, 0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf | 0xf7))?;
+    let (bits, channels) = (*frame.first()?, *frame.get(5)?);
+    match marker {
+        0xf7 => Some("a JPEG-LS picture".into()),
+        0xc3 | 0xcb => Some("a lossless JPEG picture".into()),
+        0xc5..=0xc7 | 0xcd..=0xcf => Some("a hierarchical JPEG picture".into()),
+        0xc9 | 0xca => Some("a JPEG picture in arithmetic coding".into()),
+        _ if bits != 8 => Some(format!("a JPEG picture of {bits} bits per channel")),
+        _ => (!matches!(channels, 1 | 3 | 4)).then(|| format!("a JPEG picture of {channels} channels")),
+    }
+}
+
+/// Whether the file says that further pictures lie behind the first (CIPA DC-007, "multi-picture format": the number of images is the
+/// entry 0xb001 of its index).
+#[cfg(feature = "native")]
+pub(super) fn has_more_pictures(bytes: &[u8]) -> bool {
+    let images = |index: &[u8]| {
+        let big = index.starts_with(b"MM");
+        let number = |at: usize, length: usize| {
+            let bytes = index.get(at..at + length)?.iter().map(|byte| usize::from(*byte));
+            Some(if big { bytes.fold(0, |n, byte| n << 8 | byte) } else { bytes.rev().fold(0, |n, byte| n << 8 | byte) })
+        };
+        let first = number(4, 4)?;
+        let mut entries = (0..number(first, 2)?).map(|i| first + 2 + 12 * i);
+        entries.find(|at| number(*at, 2) == Some(0xb001)).and_then(|at| number(at + 8, 4))
+    };
+    segments(bytes)
+        .any(|(marker, segment)| marker == 0xe2 && segment.strip_prefix(b"MPF\0").and_then(images).is_some_and(|count| count > 1))
 }
 
 /// Where the markers end.
@@ -89,8 +142,11 @@ impl Walk<'_> {
             }
             self.tables |= marker == 0xc4;
             if let Some(frame) = &mut frame {
+                if let (0xc4 | 0xdb | 0xdd, Some(copy)) = (marker, &mut frame.copy) {
+                    copy.segment(marker, segment);
+                }
                 match marker {
-                    0xc0..=0xc2 => frame.start(segment, marker == 0xc2)?,
+                    0xc0..=0xc2 => frame.start(segment, marker)?,
                     0xc4 => frame.tables(segment)?,
                     0xdd => frame.interval = usize::from(u16::from_be_bytes([*segment.first()?, *segment.get(1)?])),
                     _ => {}
@@ -137,6 +193,89 @@ struct Frame {
     interval: usize,
     /// Bytes of the last scan behind its blocks.
     rest: usize,
+    /// Takes the blocks of one colour.
+    copy: Option<ColourFile>,
+}
+
+/// The file of a colour that has one block in each unit: its blocks have the same order there, and so the same code.
+#[derive(Default)]
+struct ColourFile {
+    /// Its place among the components.
+    part: usize,
+    file: Vec<u8>,
+    /// Bits that do not fill a byte yet, and how many.
+    held: u32,
+    count: u8,
+}
+
+impl ColourFile {
+    fn segment(&mut self, marker: u8, content: &[u8]) {
+        self.file.extend([0xff, marker]);
+        self.file.extend((content.len() as u16 + 2).to_be_bytes());
+        self.file.extend(content);
+    }
+
+    fn put(&mut self, bits: u32, n: u8) {
+        self.held = self.held << n | bits;
+        self.count += n;
+        while self.count >= 8 {
+            self.count -= 8;
+            let byte = (self.held >> self.count) as u8;
+            self.file.push(byte);
+            // A byte of ones is followed by a zero.
+            self.file.extend((byte == 0xff).then_some(0));
+        }
+    }
+
+    /// Fills the last byte with ones.
+    fn fill(&mut self) {
+        if self.count > 0 {
+            let free = 8 - self.count;
+            self.put((1 << free) - 1, free);
+        }
+    }
+}
+
+/// The colour components of a picture whose last two have half as many columns or rows as the first, each as a file of one component;
+/// that of the first has all three, with nothing but zeros in the others.
+pub(super) struct Halved {
+    pub files: [Vec<u8>; 3],
+    /// Columns and rows of the picture.
+    pub size: (u32, u32),
+    /// Columns, then rows, of the first for each of the others: 1 or 2.
+    pub across: usize,
+    pub down: usize,
+}
+
+/// Those of a file whose blocks are all there; `None` where the colours are not halved, or are not brightness and two colour differences, or
+/// the picture is not wanted by its size and its columns and rows to one of the colours.
+pub(super) fn halved(bytes: &[u8], wanted: impl Fn((u32, u32), (usize, usize)) -> bool) -> Option<Halved> {
+    let segments: Vec<(u8, &[u8])> = segments(bytes).collect();
+    let frame = segments.iter().find(|(marker, _)| matches!(marker, 0xc0..=0xc2)).map(|(_, frame)| *frame)?;
+    let &[8, high, low, wide, narrow, 3, first, factors, table, second, 0x11, _, third, 0x11, _] = frame else { return None };
+    let adobe = segments.iter().find(|(marker, segment)| *marker == 0xee && segment.starts_with(b"Adobe"));
+    let plain = [first, second, third] == *b"RGB" || adobe.is_some_and(|(_, segment)| segment.get(11) != Some(&1));
+    let size = [[wide, narrow], [high, low]].map(|side| u32::from(u16::from_be_bytes(side)));
+    let (size, factors) = ((size[0], size[1]), (usize::from(factors >> 4), usize::from(factors & 15)));
+    if plain || !matches!(factors, (2, 1 | 2) | (1, 2)) || !wanted(size, factors) {
+        return None;
+    }
+    // The brightness: the other colours get a table of zeros, under a number that is not the first one's.
+    let (zeros, start) = ((table + 1) % 4, frame.as_ptr() as usize - bytes.as_ptr() as usize);
+    let mut brightness = bytes.to_vec();
+    (brightness[start + 11], brightness[start + 14]) = (zeros, zeros);
+    let scan = segments.last().map(|(_, last)| last.as_ptr() as usize - bytes.as_ptr() as usize + last.len())?;
+    let before = brightness.get(scan..)?.iter().position(|byte| *byte == 0xff)? + scan;
+    brightness.splice(before..before, [&[0xff, 0xdb, 0, 67, zeros][..], &[0; 64]].concat());
+    let colour = |part| {
+        let copy = ColourFile { part, file: vec![0xff, 0xd8], ..ColourFile::default() };
+        let mut frame = Frame { copy: Some(copy), ..Frame::default() };
+        Walk { bytes, at: 2, tables: false }.markers(Some(&mut frame))?;
+        let mut file = frame.copy?.file;
+        file.extend([0xff, 0xd9]);
+        Some(file)
+    };
+    Some(Halved { files: [brightness, colour(1)?, colour(2)?], size, across: factors.0, down: factors.1 })
 }
 
 /// A colour component.
@@ -153,7 +292,8 @@ struct Component {
 }
 
 impl Frame {
-    fn start(&mut self, segment: &[u8], progressive: bool) -> Option<()> {
+    fn start(&mut self, segment: &[u8], marker: u8) -> Option<()> {
+        let progressive = marker == 0xc2;
         let side = |at| Some(usize::from(u16::from_be_bytes([*segment.get(at)?, *segment.get(at + 1)?])));
         (self.progressive, self.height, self.width) = (progressive, side(1)?, side(3)?);
         let count = usize::from(*segment.get(5)?);
@@ -173,6 +313,12 @@ impl Frame {
             part.stride = columns * part.across;
             // The blocks are remembered where later scans refine them.
             part.nonzero = if progressive { vec![0; part.stride * rows * part.down] } else { Vec::new() };
+        }
+        let (across, down) = self.most();
+        if let Some(copy) = &mut self.copy {
+            let component = segment.get(6 + 3 * copy.part..9 + 3 * copy.part)?;
+            let [height, width] = [self.height.div_ceil(down), self.width.div_ceil(across)].map(|side| (side as u16).to_be_bytes());
+            copy.segment(marker, &[&[8], &height[..], &width, &[1, component[0], 0x11, component[2]]].concat());
         }
         Some(())
     }
@@ -231,14 +377,20 @@ impl Frame {
             _ => self.units(),
         };
         let alone = chosen.len() == 1;
-        let mut bits = Bits { data, at: 0, held: 0, count: 0 };
+        let mut copy = self.copy.take();
+        let copied = copy.as_ref().and_then(|copy| chosen.iter().position(|(part, ..)| *part == copy.part));
+        if let (Some(place), Some(copy)) = (copied, &mut copy) {
+            copy.segment(0xda, &[&[1, header[1 + 2 * place], header[2 + 2 * place]], tail].concat());
+        }
+        let mut bits = Bits { data, at: 0, held: 0, count: 0, copy, copied: false };
         let mut band = Band { from, to, first: high == 0, run: 0 };
         for unit in 0..columns * rows {
             if self.interval > 0 && unit > 0 && unit % self.interval == 0 {
-                bits.restart()?;
+                bits.restart(copied.is_some())?;
                 band.run = 0;
             }
-            for &(part, dc, ac) in &chosen {
+            for (place, &(part, dc, ac)) in chosen.iter().enumerate() {
+                bits.copied = copied == Some(place);
                 let (across, down) = if alone { (1, 1) } else { (self.parts[part].across, self.parts[part].down) };
                 for block in 0..across * down {
                     let (x, y) = (unit % columns * across + block % across, unit / columns * down + block / across);
@@ -260,6 +412,10 @@ impl Frame {
             }
         }
         self.rest = data.len() - bits.at + usize::from(bits.count / 8);
+        self.copy = bits.copy.map(|mut copy| {
+            copy.fill();
+            copy
+        });
         Some(())
     }
 }
@@ -358,6 +514,9 @@ struct Bits<'a> {
     at: usize,
     held: u32,
     count: u8,
+    copy: Option<ColourFile>,
+    /// Whether the bits that are taken are copied.
+    copied: bool,
 }
 
 impl Bits<'_> {
@@ -370,7 +529,15 @@ impl Bits<'_> {
             self.fill()?;
         }
         self.count -= n;
-        Some(self.held >> self.count & ((1 << n) - 1))
+        let bits = self.held >> self.count & ((1 << n) - 1);
+        self.hand_on(bits, n);
+        Some(bits)
+    }
+
+    fn hand_on(&mut self, bits: u32, n: u8) {
+        if let Some(copy) = self.copy.as_mut().filter(|_| self.copied) {
+            copy.put(bits, n);
+        }
     }
 
     /// Adds a byte to those held; `None` at the end and at a marker.
@@ -390,6 +557,7 @@ impl Bits<'_> {
             let (length, symbol) = table.short[(self.held >> (self.count - 8) & 255) as usize];
             if length > 0 {
                 self.count -= length;
+                self.hand_on(self.held >> self.count & ((1 << length) - 1), length);
                 return Some(symbol);
             }
         }
@@ -404,13 +572,18 @@ impl Bits<'_> {
     }
 
     /// Leaves the rest of the byte, and the restart marker that must follow.
-    fn restart(&mut self) -> Option<()> {
+    fn restart(&mut self, copied: bool) -> Option<()> {
         (self.count < 8).then_some(())?;
         self.count = 0;
         while *self.data.get(self.at)? == 0xff && *self.data.get(self.at + 1)? == 0xff {
             self.at += 1;
         }
-        (self.data[self.at] == 0xff && matches!(self.data[self.at + 1], 0xd0..=0xd7)).then_some(())?;
+        let marker = [self.data[self.at], self.data[self.at + 1]];
+        matches!(marker, [0xff, 0xd0..=0xd7]).then_some(())?;
+        if let Some(copy) = self.copy.as_mut().filter(|_| copied) {
+            copy.fill();
+            copy.file.extend(marker);
+        }
         self.at += 2;
         Some(())
     }

@@ -47,6 +47,7 @@ mod table;
 mod tree;
 #[cfg(feature = "native")]
 mod unread;
+mod upsample;
 
 use std::fmt;
 
@@ -61,6 +62,8 @@ pub use directory::{LoadOptions, check_domains, load_directory};
 pub use embedded::embedded;
 #[cfg(feature = "native")]
 pub(crate) use folders::read_picture;
+#[cfg(feature = "native")]
+pub(crate) use picture::has_more_pictures;
 pub use picture::load_image;
 #[cfg(feature = "native")]
 pub use picture::load_inverted;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use zip::ZipArchive;
 
 use super::array::{Array, Pixels};
-use super::read::{RawSet, bad, broken, pair};
+use super::read::{self, RawSet, bad, broken, pair};
 use super::source::{Arrays, load};
 use super::unread;
 use crate::{Error, Result};
@@ -155,7 +155,7 @@ impl<R: Read + Seek> Named for Zipped<'_, R> {
         let called = self.called(name);
         let member = [format!("{name}.npy"), name.to_owned()].iter().find_map(|n| self.archive.index_for_name(n));
         let entry = self.archive.by_index(member.unwrap_or(usize::MAX));
-        let entry = entry.map_err(|e| bad(&called, format_args!("{e}; save the file again with numpy.savez")))?;
+        let entry = read::member(&called, entry, "save the file again with numpy.savez")?;
         let mut content = Vec::new();
         let read = entry.take(self.most + 1).read_to_end(&mut content);
         read.map_err(|e| broken(&called, "zip", content.len(), &e))?;
@@ -494,6 +494,23 @@ mod tests {
         assert_says(&told_with("train_images", npy_file("|O", "(3,)", &[0; 24])), &["its elements are Python objects"]);
         let unit = npy_file("<f4", "(1, 2, 2, 3)", &[1_f32; 12].map(f32::to_le_bytes).concat());
         assert_says(&told_with("test_images", unit), &["array test_images: its pixels go from 0 to 1, but those of", "to 255"]);
+    }
+
+    #[test]
+    fn an_encrypted_member_is_named_as_such() {
+        let mut bytes = npz_file(&good_npz());
+        // The first bit of the flags, in front of each member and in the list of all.
+        for (head, at) in [(b"PK\x03\x04", 6), (b"PK\x01\x02", 8)] {
+            let starts: Vec<usize> = (0..bytes.len() - 4).filter(|i| bytes[*i..].starts_with(head)).collect();
+            starts.iter().for_each(|start| bytes[start + at] |= 1);
+        }
+        assert_says(&told(&bytes), &["it is encrypted with a password; save the archive without one"]);
+        let mut packed = npz_file(&good_npz());
+        for (head, at) in [(b"PK\x03\x04", 8), (b"PK\x01\x02", 10)] {
+            let starts: Vec<usize> = (0..packed.len() - 4).filter(|i| packed[*i..].starts_with(head)).collect();
+            starts.iter().for_each(|start| packed[start + at] = 14);
+        }
+        assert_says(&told(&packed), &["it is compressed in a way that is not read (", "); save the archive with deflate"]);
     }
 
     #[test]

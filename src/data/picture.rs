@@ -8,6 +8,8 @@ use image::error::{ImageError, LimitErrorKind};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, Rgb, RgbImage};
 
 use super::jpeg::{self, End};
+use super::read::Instead;
+use super::upsample::{self, Plane};
 use super::{claims, resize};
 use crate::{Error, Result};
 
@@ -65,6 +67,9 @@ fn decode(bytes: &[u8]) -> std::result::Result<DynamicImage, String> {
         Some(format) if format.reading_enabled() => format,
         _ => return Err(foreign(bytes)),
     };
+    if let Some(kind) = jpeg::unread(bytes).filter(|_| format == ImageFormat::Jpeg) {
+        return Err(format!("it is {kind}, which is not read; convert it to PNG"));
+    }
     // Before anything of the size that the header claims is allocated.
     let claimed = limited(ImageReader::with_format(Cursor::new(Cow::Borrowed(bytes)), format)).into_dimensions();
     if let Ok((width, height)) = claimed
@@ -95,7 +100,10 @@ fn decode(bytes: &[u8]) -> std::result::Result<DynamicImage, String> {
     let mut decoder = limited(reader).into_decoder().map_err(|error| plain(&error, format))?;
     let orientation = decoder.orientation();
     let image = orientation.and_then(|orientation| {
-        let mut image = DynamicImage::from_decoder(decoder)?;
+        let mut image = match halved_colours(bytes, format) {
+            Some(image) => image.into(),
+            None => DynamicImage::from_decoder(decoder)?,
+        };
         image.apply_orientation(orientation);
         Ok(image)
     });
@@ -112,6 +120,23 @@ fn decode(bytes: &[u8]) -> std::result::Result<DynamicImage, String> {
             Ok(image.into())
         }
     }
+}
+
+/// The pixels of a JPEG whose colours have fewer columns or rows than its brightness, where the decoder enlarges them otherwise than libjpeg
+/// does; `None` of all others.
+fn halved_colours(bytes: &[u8], format: ImageFormat) -> Option<RgbImage> {
+    if format != ImageFormat::Jpeg {
+        return None;
+    }
+    let halved = jpeg::halved(bytes, upsample::differs)?;
+    let plane = |file: &Vec<u8>| {
+        let decoder = limited(ImageReader::with_format(Cursor::new(file.as_slice()), ImageFormat::Jpeg)).into_decoder().ok()?;
+        let image = DynamicImage::from_decoder(decoder).ok()?.into_luma8();
+        Some(Plane { columns: image.width() as usize, values: image.into_raw() })
+    };
+    let [brightness, blue, red] = &halved.files;
+    let (width, height) = halved.size;
+    RgbImage::from_raw(width, height, upsample::rgb(&halved, [&plane(brightness)?, &plane(blue)?, &plane(red)?]))
 }
 
 /// The first colour (blue, green, red) of a run-length coded BMP, and where its colours are. Runs may skip pixels, which have this colour.
@@ -163,30 +188,53 @@ fn plain(error: &ImageError, format: ImageFormat) -> String {
     }
 }
 
-/// What a file is that is no picture of a known format, by its first bytes, and what to do.
+/// What a file is that is no picture of a format that is read, by its first bytes, and what to do.
 fn foreign(bytes: &[u8]) -> String {
     let at = |place: usize, mark: &[u8]| bytes.get(place..).is_some_and(|rest| rest.starts_with(mark));
-    let text: String = bytes.iter().take(64).map(|b| char::from(b.to_ascii_lowercase())).collect();
+    let begins = |marks: &[&[u8]]| marks.iter().any(|mark| at(0, mark));
+    let brand = |marks: &[&[u8]]| at(4, b"ftyp") && marks.iter().any(|mark| at(8, mark));
+    let netpbm = |[p, kind, space]: [u8; 3]| p == b'P' && matches!(kind, b'1'..=b'7') && (space.is_ascii_whitespace() || space == b'#');
+    let text: String = bytes.iter().take(400).map(|b| char::from(b.to_ascii_lowercase())).collect();
     let text = text.trim_start();
-    let named = match () {
+    match Instead::of(bytes) {
+        Some(Instead::Pointer) => return "it is a git-lfs pointer; run git lfs pull to fetch the picture".into(),
+        Some(Instead::Page) => return "it is a web page saved under the name of a picture; download the picture itself".into(),
+        Some(Instead::Refusal) => {
+            return "it is a server's error message saved under the name of a picture; download the picture again".into();
+        }
+        None => {}
+    }
+    let picture = match () {
         () if bytes.is_empty() => return "the file is empty; fetch or export it again".into(),
-        () if text.starts_with("version https://git-lfs") => {
-            return "it is a git-lfs pointer; run git lfs pull to fetch the picture".into();
-        }
-        () if text.starts_with("<!doctype html") || text.starts_with("<html") => {
-            return "it is a web page saved under the name of a picture; fetch the picture itself".into();
-        }
         () if at(0, b"GIF8") => "a GIF",
-        () if at(0, b"II*\0") || at(0, b"MM\0*") => "a TIFF",
-        () if at(4, b"ftypavif") => "an AVIF",
-        () if at(4, b"ftyphe") || at(4, b"ftypmif1") => "a HEIC photo",
+        () if begins(&[b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"]) => "a TIFF",
+        () if brand(&[b"avif", b"avis"]) => "an AVIF",
+        () if brand(&[b"hei", b"hev", b"mif1", b"msf1"]) => "a HEIC",
         () if at(0, b"RIFF") && at(8, b"WEBP") => "a WebP",
         () if at(0, b"BM") => "a BMP",
-        () if at(0, b"%PDF") => "a PDF",
-        () if text.starts_with("<svg") || text.starts_with("<?xml") => "an SVG or XML file",
+        () if at(0, b"8BPS") => "a Photoshop (PSD)",
+        () if begins(&[b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"]) => "a JPEG XL",
+        () if begins(&[b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"]) => "a JPEG 2000",
+        () if bytes.first_chunk().is_some_and(|start| netpbm(*start)) => "a PPM (Netpbm)",
+        () if begins(&[b"\0\0\x01\0", b"\0\0\x02\0"]) => "an ICO",
+        () if at(0, b"v/1\x01") => "an OpenEXR",
+        () if at(0, b"#?RADIANCE") => "a Radiance (HDR)",
+        () if at(0, b"DDS ") => "a DDS",
+        () if at(0, b"qoif") => "a QOI",
+        () if at(0, b"gimp xcf") => "a GIMP (XCF)",
+        () if at(128, b"DICM") => "a DICOM",
+        () if text.starts_with('<') && text.contains("<svg") => "an SVG",
+        () if at(0, b"%PDF") => return "it is a PDF; convert or export it again".into(),
+        () if text.starts_with('<') => return "it is an XML file; download or export the picture again".into(),
+        () if at(4, b"ftyp") || at(0, b"\x1a\x45\xdf\xa3") || at(0, b"RIFF") && at(8, b"AVI ") => {
+            return "it is a video; save its pictures as PNG".into();
+        }
+        () if at(0, b"PK\x03\x04") => return "it is a zip archive; unpack it".into(),
+        () if at(0, b"\x1f\x8b") => return "it is a file packed by gzip; unpack it".into(),
+        () if at(0, b"\x93NUMPY") => return "it is a NumPy array; save its pictures as PNG".into(),
         () => return "its content is that of no picture; convert or export it again".into(),
     };
-    format!("it is {named}; convert or export it again")
+    format!("it is {picture} picture, which is not read; convert it to PNG")
 }
 
 /// Whether the checksum behind the pixels of a PNG is theirs; one that is cut off is no harm.
@@ -235,17 +283,46 @@ fn png_end(bytes: &[u8]) -> (End, &'static [u8]) {
     }
 }
 
+/// Whether a file holds more than the one picture that is read of it: a moving PNG or WebP, or a JPEG with others behind it.
+#[cfg(feature = "native")]
+pub(crate) fn has_more_pictures(bytes: &[u8]) -> bool {
+    let number = |at: usize| bytes.get(at..at + 4).and_then(|rest| rest.first_chunk()).copied();
+    match image::guess_format(bytes) {
+        Ok(ImageFormat::Jpeg) => jpeg::has_more_pictures(bytes),
+        Ok(ImageFormat::Png) => {
+            // Its control chunk (acTL) counts the frames, and stands before the pixels.
+            let mut at = 8_usize;
+            while let (Some(length), Some(kind)) = (number(at).map(u32::from_be_bytes), number(at.saturating_add(4))) {
+                match &kind {
+                    b"acTL" => return number(at + 8).is_some_and(|frames| u32::from_be_bytes(frames) > 1),
+                    b"IDAT" => return false,
+                    _ => at = at.saturating_add(length as usize).saturating_add(12),
+                }
+            }
+            false
+        }
+        Ok(ImageFormat::WebP) => webp_chunks(bytes).filter(|(kind, _)| kind == b"ANMF").nth(1).is_some(),
+        _ => false,
+    }
+}
+
+/// The chunks of a WebP file: the name of each, and where it ends by the length that it states.
+fn webp_chunks(bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], usize)> {
+    let mut at = 12_usize;
+    std::iter::from_fn(move || {
+        let (name, length) = bytes.get(at..)?.get(..8)?.split_first_chunk()?;
+        let end = (at + 8).saturating_add(u32::from_le_bytes(*length.first_chunk()?) as usize);
+        at = end.saturating_add(end % 2);
+        Some((*name, end))
+    })
+}
+
 /// A WebP file says how long it is, and each chunk in it too.
 fn webp_end(bytes: &[u8]) -> End {
     let number = |at: usize| bytes.get(at..).and_then(|rest| rest.first_chunk()).map(|n| u32::from_le_bytes(*n) as usize);
     let Some(end) = number(4).map(|stated| stated.saturating_add(8)).filter(|end| *end <= bytes.len()) else { return End::Cut };
-    let mut at = 12;
-    while at + 8 <= end {
-        // The last one may lack the byte that makes its length even.
-        let Some(next) = number(at + 4).map(|length| (at + 8).saturating_add(length)).filter(|next| *next <= end) else { return End::Cut };
-        at = next + next % 2;
-    }
-    End::Marked
+    // The last one may lack the byte that makes its length even.
+    if webp_chunks(&bytes[..end]).all(|(_, last)| last <= end) { End::Marked } else { End::Cut }
 }
 
 /// RGB pixels, with what is transparent mixed with white.
@@ -326,10 +403,33 @@ mod tests {
     fn errors_say_what_to_do() {
         let message = |r: Result<Vec<u8>>| r.unwrap_err().to_string();
         let of = |bytes: &[u8]| message(load_image(bytes, 28, 28));
-        assert_eq!(of(b"GIF89a"), "not a readable PNG, JPEG, WebP or BMP picture: it is a GIF; convert or export it again");
+        assert_eq!(
+            of(b"GIF89a"),
+            "not a readable PNG, JPEG, WebP or BMP picture: it is a GIF picture, which is not read; convert it to PNG"
+        );
         assert_eq!(of(b""), "not a readable PNG, JPEG, WebP or BMP picture: the file is empty; fetch or export it again");
         assert!(of(b"version https://git-lfs.github.com/spec/v1\n").contains("it is a git-lfs pointer; run git lfs pull"));
         assert!(of(b"\n<!DOCTYPE html>").contains("it is a web page saved under the name of a picture"));
+        let s3 = of(b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>AccessDenied</Code></Error>");
+        assert!(s3.ends_with("it is a server's error message saved under the name of a picture; download the picture again"), "{s3}");
+        assert!(of(b"<?xml version=\"1.0\"?><annotation/>").ends_with("it is an XML file; download or export the picture again"));
+        assert!(of(b"\0\0\0\x20ftypisom\0\0\x02\0").ends_with("it is a video; save its pictures as PNG"));
+        for (bytes, name) in [
+            (&b"8BPS\0\x01"[..], "a Photoshop (PSD)"),
+            (b"\xff\x0a\xfa\x7f", "a JPEG XL"),
+            (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL"),
+            (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000"),
+            (b"P6\n2 2\n255\n", "a PPM (Netpbm)"),
+            (b"\0\0\0\x18ftypheic\0\0\0\0", "a HEIC"),
+            (b"\0\0\0\x18ftypmif1\0\0\0\0", "a HEIC"),
+            (b"\0\0\0\x1cftypavif\0\0\0\0", "an AVIF"),
+            (b"II*\0\x08\0\0\0", "a TIFF"),
+            (b"MM\0+\0\x08\0\0", "a TIFF"),
+            (b"\0\0\x01\0\x01\0", "an ICO"),
+            (b"<?xml version=\"1.0\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\"/>", "an SVG"),
+        ] {
+            assert!(of(bytes).ends_with(&format!("it is {name} picture, which is not read; convert it to PNG")), "{}", of(bytes));
+        }
         let mut png = encoded(RgbImage::new(3, 3), ImageFormat::Png);
         png[30] ^= 1;
         assert_eq!(
@@ -352,6 +452,75 @@ mod tests {
         huge[29..33].copy_from_slice(&checksum);
         let short = message(load_image(&huge, 28, 28));
         assert!(short.contains("bytes cannot hold the 12288×12288 pixels of its header; it is cut short or damaged"), "{short}");
+    }
+
+    #[test]
+    fn kinds_of_jpeg_that_are_not_read_are_named() {
+        let jpeg = encoded(gradient(), ImageFormat::Jpeg);
+        let frame = jpeg.windows(2).position(|two| two == [0xff, 0xc0]).unwrap();
+        let changed = |places: &[(usize, u8)]| {
+            let mut bytes = jpeg.clone();
+            places.iter().for_each(|(place, value)| bytes[frame + place] = *value);
+            load_image(&bytes, 8, 8).unwrap_err().to_string()
+        };
+        for (places, name) in [
+            (&[(1, 0xc3)][..], "a lossless JPEG picture"),
+            (&[(1, 0xc5)], "a hierarchical JPEG picture"),
+            (&[(1, 0xc9)], "a JPEG picture in arithmetic coding"),
+            (&[(1, 0xca)], "a JPEG picture in arithmetic coding"),
+            (&[(1, 0xf7)], "a JPEG-LS picture"),
+            (&[(1, 0xc1), (4, 12)], "a JPEG picture of 12 bits per channel"),
+            (&[(9, 2)], "a JPEG picture of 2 channels"),
+        ] {
+            let message = changed(places);
+            assert!(message.ends_with(&format!(": it is {name}, which is not read; convert it to PNG")), "{message}");
+        }
+    }
+
+    /// By golden/make_jpeg.py.
+    const HALVED: &[u8] = include_bytes!("golden/jpeg_halved.bin");
+
+    #[test]
+    fn colours_of_narrow_and_even_jpegs_are_libjpegs() {
+        let (mut rest, mut count) = (HALVED, 0);
+        while let Some((head, more)) = rest.split_first_chunk::<12>() {
+            let [width, height, length] = [0, 4, 8].map(|at| u32::from_le_bytes(*head[at..].first_chunk().unwrap()));
+            let (jpeg, more) = more.split_at(length as usize);
+            let (wanted, more) = more.split_at((width * height * 3) as usize);
+            let pixels = load_image(jpeg, height, width).unwrap();
+            let worst = pixels.iter().zip(wanted).map(|(own, theirs)| own.abs_diff(*theirs)).max().unwrap();
+            // The transforms of both programs round otherwise.
+            assert!(worst <= 3, "picture {count}, {width}×{height}: off by {worst}");
+            (rest, count) = (more, count + 1);
+        }
+        assert_eq!(count, 14);
+    }
+
+    #[test]
+    fn files_of_several_pictures_are_known() {
+        let png = encoded(RgbImage::new(3, 3), ImageFormat::Png);
+        let moving = |frames: u32| {
+            let chunk = [b"acTL", &frames.to_be_bytes()[..], &[0; 4]].concat();
+            [&png[..33], &8u32.to_be_bytes(), &chunk, &crc(&chunk).to_be_bytes(), &png[33..]].concat()
+        };
+        assert!(has_more_pictures(&moving(2)) && !has_more_pictures(&moving(1)) && !has_more_pictures(&png));
+        assert!(load_image(&moving(2), 3, 3).is_ok());
+        let webp = |frames: usize| {
+            let chunks = b"ANMF\x03\0\0\0abc\0".repeat(frames);
+            [b"RIFF\0\0\0\0WEBPVP8X\x0a\0\0\0\x02\0\0\0\0\0\0\0\0\0", &chunks[..]].concat()
+        };
+        assert!(has_more_pictures(&webp(2)) && !has_more_pictures(&webp(1)) && !has_more_pictures(&encoded(gradient(), ImageFormat::WebP)));
+        // As cameras and phones write them: the number of images is the second entry of the index.
+        let jpeg = encoded(gradient(), ImageFormat::Jpeg);
+        let index = |images: u8| {
+            let index =
+                [b"MPF\0MM\0*\0\0\0\x08\0\x02\xb0\0\0\x07\0\0\0\x040100\xb0\x01\0\x04\0\0\0\x01\0\0\0".as_slice(), &[images], &[0; 4]]
+                    .concat();
+            [&jpeg[..2], &[0xff, 0xe2], &(index.len() as u16 + 2).to_be_bytes(), &index, &jpeg[2..]].concat()
+        };
+        assert!(has_more_pictures(&index(2)) && !has_more_pictures(&index(1)) && !has_more_pictures(&jpeg));
+        assert_eq!(load_image(&index(2), 8, 8).unwrap(), load_image(&jpeg, 8, 8).unwrap());
+        assert!(!has_more_pictures(b"") && !has_more_pictures(&index(2)[..20]));
     }
 
     #[test]

@@ -5,6 +5,12 @@ use std::borrow::Cow;
 use std::io::Read;
 
 use flate2::read::MultiGzDecoder;
+#[cfg(feature = "native")]
+use zip::CompressionMethod;
+#[cfg(feature = "native")]
+use zip::read::ZipFile;
+#[cfg(feature = "native")]
+use zip::result::{ZipError, ZipResult};
 
 use super::CHANNELS;
 use crate::{Error, Result};
@@ -67,6 +73,40 @@ impl RawSet {
     }
 }
 
+/// What programs save under the name of a file that they did not get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Instead {
+    /// What git keeps of a file that git-lfs stores elsewhere.
+    Pointer,
+    /// HTML.
+    Page,
+    /// A server's refusal, as object stores send in XML, and others in JSON or a line of text.
+    Refusal,
+}
+
+impl Instead {
+    /// By the start of a file.
+    pub fn of(start: &[u8]) -> Option<Instead> {
+        const LONG: usize = 1000;
+        let text = String::from_utf8_lossy(start.get(..LONG).unwrap_or(start)).to_ascii_lowercase();
+        let mut text = text.trim_start_matches(['\u{feff}', ' ', '\n', '\r', '\t']);
+        // What may stand before the first element.
+        while let Some((_, rest)) = ["<?xml", "<!--"].into_iter().find(|head| text.starts_with(head)).and_then(|_| text.split_once('>')) {
+            text = rest.trim_start();
+        }
+        let begins = |heads: &[&str]| heads.iter().any(|head| text.starts_with(head));
+        let json = text.starts_with('{') && ["\"error\"", "\"message\"", "\"errors\""].iter().any(|key| text.contains(key));
+        if begins(&["version https://git-lfs"]) {
+            Some(Instead::Pointer)
+        } else if begins(&["<!doctype html", "<html", "<head", "<body", "<script", "<meta"]) {
+            Some(Instead::Page)
+        } else {
+            (json || begins(&["<error>", "<error ", "404: not found", "404 not found", "403 forbidden", "access denied"]))
+                .then_some(Instead::Refusal)
+        }
+    }
+}
+
 /// A complaint about `file`: what is wrong and what to do.
 pub(super) fn bad(file: &str, what: impl std::fmt::Display) -> Error {
     Error::Data(format!("{file}: {what}"))
@@ -99,6 +139,26 @@ pub(super) fn broken(file: &str, kind: &str, got: usize, error: &std::io::Error)
             _ => format!("its {kind} data are damaged after {got} unpacked bytes: fetch or save it again"),
         },
     )
+}
+
+/// A member of a zip archive, called `file` in messages; `damaged` says what to do with one that cannot be found.
+///
+/// # Errors
+/// [`Error::Data`] if it is encrypted, or compressed otherwise than by deflate.
+#[cfg(feature = "native")]
+pub(super) fn member<'a, R: Read>(file: &str, found: ZipResult<ZipFile<'a, R>>, damaged: &str) -> Result<ZipFile<'a, R>> {
+    let found = found.map_err(|error| match error {
+        ZipError::UnsupportedArchive(ZipError::PASSWORD_REQUIRED) | ZipError::InvalidPassword => {
+            bad(file, "it is encrypted with a password; save the archive without one")
+        }
+        error => bad(file, format_args!("{error}; {damaged}")),
+    })?;
+    match found.compression() {
+        CompressionMethod::Stored | CompressionMethod::Deflated => Ok(found),
+        // What stands there where WinZip has encrypted a member.
+        CompressionMethod::AES => Err(bad(file, "it is encrypted with a password; save the archive without one")),
+        other => Err(bad(file, format_args!("it is compressed in a way that is not read ({other:?}); save the archive with deflate"))),
+    }
 }
 
 pub(super) fn check_unpacked(file: &str, len: usize) -> Result<()> {

@@ -1,5 +1,6 @@
 //! The files of one domain: which known set of files a folder holds, its classes and its images.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -194,8 +195,13 @@ fn missing_classes(classes: &[String], arrays: &Arrays) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
-/// The classes of two domains together, if they have the same: names must be equal; where classes are only numbers, the longer row holds.
+/// The classes of two domains together, if they have the same: names must be equal, in any order; where classes are only numbers, the
+/// longer row holds.
 pub(super) fn merged(one: &[String], other: &[String]) -> Option<Vec<String>> {
+    let set = |classes: &[String]| Some(classes.iter().cloned().collect::<BTreeSet<_>>()).filter(|set| set.len() == classes.len());
+    if set(one).is_some() && set(one) == set(other) {
+        return Some(one.to_vec());
+    }
     let numbers = |classes: &[String]| classes.iter().enumerate().all(|(i, class)| *class == i.to_string());
     let longer = if one.len() < other.len() { other } else { one };
     (one == other || (numbers(one) && numbers(other))).then(|| longer.to_vec())
@@ -236,25 +242,44 @@ fn name_of(path: &Path) -> String {
 }
 
 /// The files of a folder by their names in lower case; hidden ones are passed over. A folder that holds a file of its own name, as some
-/// programs unpack a file, counts as that file.
+/// programs unpack a file, counts as that file, and a copy that a browser numbered as the file itself, if it is the only one.
 ///
 /// # Errors
 /// [`Error::Io`] where the folder cannot be read.
 pub(super) fn files_of(dir: &Path) -> Result<Vec<(String, PathBuf)>> {
     let visible = entries(dir)?.into_iter().filter(|path| !name_of(path).starts_with('.'));
-    Ok(visible
+    let mut files: Vec<(String, PathBuf)> = visible
         .filter_map(|path| {
             let name = name_of(&path);
             let path = if path.is_dir() { path.join(&name) } else { path };
             path.is_file().then(|| (name.to_ascii_lowercase(), path))
         })
-        .collect())
+        .collect();
+    let mut same: BTreeMap<String, usize> = BTreeMap::new();
+    files.iter().for_each(|(name, _)| *same.entry(unnumbered(name)).or_default() += 1);
+    for (name, _) in &mut files {
+        let plain = unnumbered(name);
+        if same[&plain] == 1 {
+            *name = plain;
+        }
+    }
+    Ok(files)
+}
+
+/// A file's name without the number that browsers give to further copies: `data(1).gz`, `data (2).gz`, `data.gz (1)`.
+fn unnumbered(name: &str) -> String {
+    let numbered = |(at, _): (usize, &str)| {
+        let (digits, rest) = name[at + 1..].split_once(')')?;
+        let is_number = (1..=2).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
+        (at > 0 && is_number && (rest.is_empty() || rest.starts_with('.'))).then(|| format!("{}{rest}", name[..at].trim_end()))
+    };
+    name.match_indices('(').find_map(numbered).unwrap_or_else(|| name.to_owned())
 }
 
 /// The content of a data file.
 ///
 /// # Errors
-/// [`Error::Io`] where it cannot be read; [`Error::Data`] where it is empty, a git-lfs pointer or a web page.
+/// [`Error::Io`] where it cannot be read; [`Error::Data`] where it is empty, a git-lfs pointer, a web page or a server's error message.
 pub(super) fn load(path: &Path) -> Result<Vec<u8>> {
     let bytes = fs::read(path).map_err(|source| Error::Io { action: "cannot read", path: path.to_owned(), source })?;
     let file = path.display().to_string();
@@ -322,6 +347,36 @@ mod tests {
         assert_eq!(notes, ["nine: classes 3, 4 have no image; class 1 has no training image; classes 2, 5 have no test image"]);
         put_idx(&dir.path().join("nine"), &[0, 40], &[0, 40]);
         assert_eq!(read(dir.path()).unwrap().notes, ["nine: classes 1, 2, 3, 4, 5, 6, 7, … (39) have no image"]);
+    }
+
+    #[test]
+    fn copies_that_browsers_number_are_taken_where_they_are_alone() {
+        for (name, plain) in [
+            ("train-images-idx3-ubyte(1).gz", "train-images-idx3-ubyte.gz"),
+            ("train-images-idx3-ubyte (2).gz", "train-images-idx3-ubyte.gz"),
+            ("cifar-10-python.tar (1).gz", "cifar-10-python.tar.gz"),
+            ("zip.train (1)", "zip.train"),
+            ("data(a).npz", "data(a).npz"),
+            ("mnist(2017) digits.npz", "mnist(2017) digits.npz"),
+            ("mnist(2017).npz", "mnist(2017).npz"),
+            ("(1).npz", "(1).npz"),
+        ] {
+            assert_eq!(unnumbered(name), plain);
+        }
+        let dir = tempfile::tempdir().unwrap();
+        put_idx(dir.path(), &[0, 1], &[0, 1]);
+        let at = |name: &str| dir.path().join(name);
+        fs::rename(at("train-images-idx3-ubyte"), at("train-images-idx3-ubyte (1)")).unwrap();
+        fs::rename(at("t10k-labels-idx1-ubyte"), at("t10k-labels-idx1-ubyte(1)")).unwrap();
+        assert_eq!(read(dir.path()).unwrap().notes, [""; 0]);
+        // Beside the file itself it is one more file, and is noted as such.
+        fs::copy(at("train-images-idx3-ubyte (1)"), at("train-images-idx3-ubyte")).unwrap();
+        let notes = read(dir.path()).unwrap().notes;
+        assert!(notes.len() == 1 && notes[0].contains("1 beside the files that are read (train-images-idx3-ubyte (1))"), "{notes:?}");
+        // Of two copies, none is the file.
+        fs::rename(at("train-images-idx3-ubyte"), at("train-images-idx3-ubyte (2)")).unwrap();
+        let message = read(dir.path()).unwrap_err().to_string();
+        assert!(message.contains("train-images-idx3-ubyte (or .gz) missing beside its companions; put it there (found "), "{message}");
     }
 
     #[test]

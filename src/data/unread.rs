@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::read::bad;
+use super::read::{Instead, bad};
 use crate::Result;
 
 /// Bytes from the start of a file that tell its kind; a MATLAB 7.3 file is an HDF5 file after 512 bytes of its own.
@@ -12,17 +12,14 @@ pub(super) const START: u64 = 600;
 
 /// What was saved where a data file should be, if `start` is the start of a well-known substitute for one.
 fn substitute(start: &[u8]) -> Option<&'static str> {
-    let text = String::from_utf8_lossy(start.get(..200).unwrap_or(start))
-        .trim_start_matches(['\u{feff}', ' ', '\n', '\r', '\t'])
-        .to_ascii_lowercase();
-    if text.starts_with("version https://git-lfs") {
-        return Some("is a git-lfs pointer, not the file itself: run git lfs pull where it came from");
-    }
-    (text.starts_with("<!doctype html") || text.starts_with("<html") || text.starts_with("<head"))
-        .then_some("is a web page, not the file itself: open its address in a browser and save the file that it leads to")
+    Instead::of(start).map(|instead| match instead {
+        Instead::Pointer => "is a git-lfs pointer, not the file itself: run git lfs pull where it came from",
+        Instead::Page => "is a web page, not the file itself: download it again, in a browser by the link on its page",
+        Instead::Refusal => "is a server's error message, not the file itself: download it again, from an address that gives it",
+    })
 }
 
-/// Refuses what is often saved where a data file should be: a git-lfs pointer, a web page.
+/// Refuses what is often saved where a data file should be: a git-lfs pointer, a web page, a server's error message.
 ///
 /// # Errors
 /// [`crate::Error::Data`] naming it.
@@ -59,7 +56,10 @@ pub(super) fn reason(path: &Path) -> Option<String> {
     } else if ends(&[".pt", ".pth", ".pkl", ".pickle", ".ckpt"]) {
         "is a file of Python objects"
     } else if ends(&[".csv", ".tsv"]) {
-        "is a table"
+        return Some(format!(
+            "is a table, which is not read here: if it names pictures and their classes, give it as --clients-file with the columns client, \
+             image and class; if it holds pixels, {SAVE_NPZ}"
+        ));
     } else if ends(&[".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar"]) {
         return Some("is an archive that is not looked into here: unpack it if its content is wanted".into());
     } else if ends(&[".xz", ".zst"]) {
@@ -80,6 +80,19 @@ mod tests {
         let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n";
         assert_eq!(told(pointer).unwrap_err(), "f.gz: this is a git-lfs pointer, not the file itself: run git lfs pull where it came from");
         assert!(told(b"\n<!DOCTYPE html><html>").unwrap_err().starts_with("f.gz: this is a web page, not the file itself: "));
+        // As object stores and web servers answer where there is no such file, or it may not be read.
+        let s3 = b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
+        let xhtml = b"\xef\xbb\xbf<?xml version=\"1.0\"?>\n<!-- a mirror -->\n<!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1.0 Strict//EN\">";
+        for refusal in
+            [&s3[..], b"<Error><Code>NoSuchKey</Code></Error>", b"404: Not Found", b"{\"message\": \"Not Found\", \"status\": 404}"]
+        {
+            assert_eq!(
+                told(refusal).unwrap_err(),
+                "f.gz: this is a server's error message, not the file itself: download it again, from an address that gives it"
+            );
+        }
+        assert!(told(xhtml).unwrap_err().starts_with("f.gz: this is a web page, not the file itself: download it again"));
+        assert_eq!(told(b"<?xml version=\"1.0\"?>\n<annotation><object/></annotation>"), Ok(()));
         assert_eq!(told(&[0, 0, 8, 3]), Ok(()));
         assert_eq!(told(b""), Ok(()));
     }

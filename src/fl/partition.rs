@@ -203,6 +203,8 @@ pub enum Warning {
         part: Part,
         /// Names of the clients.
         clients: Vec<String>,
+        /// Whether the user says who has which images.
+        listed: bool,
     },
     /// Clients with a single image in a part. Such a client does not train; evaluated by batch statistics, its one
     /// image is predicted without regard to the image (a linear layer's batch norm gives its shift alone).
@@ -211,6 +213,8 @@ pub enum Warning {
         part: Part,
         /// Names of the clients.
         clients: Vec<String>,
+        /// Whether the user says who has which images.
+        listed: bool,
     },
     /// Where sizes differ and every client takes the same number of steps: clients with two or more training images, but less
     /// than a full batch of them. All their images are in each of their batches.
@@ -252,8 +256,8 @@ impl fmt::Display for Warning {
                      or smaller budgets, avoid this"
                 );
             }
-            Warning::Empty { part, clients } => (part, clients, "no".to_string()),
-            Warning::Single { part, clients } => (part, clients, "only one".into()),
+            Warning::Empty { part, clients, .. } => (part, clients, "no".to_string()),
+            Warning::Single { part, clients, .. } => (part, clients, "only one".into()),
             Warning::LessThanBatch { batch_size, clients } => (&Part::Training, clients, format!("less than a full batch of {batch_size}")),
         };
         let shown = clients.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -267,11 +271,16 @@ impl fmt::Display for Warning {
             (_, Warning::Empty { .. }) => "they are left out of its mean accuracy",
             _ => "under batch statistics its prediction does not depend on the image",
         };
-        let (s, or) = match self {
-            Warning::LessThanBatch { .. } => ("s", ", a larger smallest-share or a smaller batch-size"),
-            _ => ("", ""),
+        let (s, advice) = match self {
+            Warning::LessThanBatch { .. } => {
+                ("s", "more images or fewer clients per domain, a larger smallest-share or a smaller batch-size avoid this")
+            }
+            Warning::Empty { listed: true, .. } | Warning::Single { listed: true, .. } => {
+                ("", "give them more lines in the clients file, or their lines to other clients")
+            }
+            _ => ("", "more images or fewer clients per domain avoid this"),
         };
-        write!(f, "{images} {part} image{s} for {shown}{more}: {what}; more images or fewer clients per domain{or} avoid this")
+        write!(f, "{images} {part} image{s} for {shown}{more}: {what}; {advice}")
     }
 }
 
@@ -325,14 +334,14 @@ pub fn listed(clients: &[ListedClient], settings: &PartitionSettings, budgets: &
         let name = client.name.to_string();
         all.push(Client { id, domain: client.domain, name, budget, train, validation, test });
     }
-    finished(all, Vec::new(), settings)
+    finished(all, Vec::new(), settings, true)
 }
 
-fn finished(clients: Vec<Client>, unused_train: Vec<usize>, settings: &PartitionSettings) -> Result<Partition> {
+fn finished(clients: Vec<Client>, unused_train: Vec<usize>, settings: &PartitionSettings, listed: bool) -> Result<Partition> {
     if !clients.iter().any(Client::can_train) {
         return Err(none_can_train());
     }
-    let warnings = warnings(&clients, settings);
+    let warnings = warnings(&clients, settings, listed);
     Ok(Partition { clients, unused_train, warnings })
 }
 
@@ -390,7 +399,7 @@ pub fn partition(domains: &[DomainLabels], settings: &PartitionSettings, budgets
             });
         }
     }
-    finished(clients, unused_train, settings)
+    finished(clients, unused_train, settings, false)
 }
 
 impl DomainLabels<'_> {
@@ -824,8 +833,8 @@ fn shuffled(count: usize, seed: u64, purpose: Purpose, domain: usize) -> Vec<u32
     order
 }
 
-/// The warnings for clients however they were dealt their images.
-pub fn warnings(clients: &[Client], settings: &PartitionSettings) -> Vec<Warning> {
+/// The warnings for clients however they were dealt their images; `listed`: by the user.
+pub fn warnings(clients: &[Client], settings: &PartitionSettings, listed: bool) -> Vec<Warning> {
     let named = |part: Part, images: Range<usize>| -> Vec<String> {
         let size = |client: &Client| match part {
             Part::Training => client.train.len(),
@@ -838,10 +847,10 @@ pub fn warnings(clients: &[Client], settings: &PartitionSettings) -> Vec<Warning
     for part in [Part::Training, Part::Validation, Part::Test] {
         let (empty, single) = (named(part, 0..1), named(part, 1..2));
         if !empty.is_empty() {
-            warnings.push(Warning::Empty { part, clients: empty });
+            warnings.push(Warning::Empty { part, clients: empty, listed });
         }
         if !single.is_empty() {
-            warnings.push(Warning::Single { part, clients: single });
+            warnings.push(Warning::Single { part, clients: single, listed });
         }
     }
     let few = named(Part::Training, 2..settings.batch_size);
@@ -957,7 +966,7 @@ mod tests {
         assert!(dealt.clients.iter().all(|client| client.train.len() == 5 && client.validation.is_empty()));
         assert_eq!(dealt.unused_train, [975, 75, 25]);
         assert_eq!(dealt.warnings.len(), 1);
-        assert!(matches!(&dealt.warnings[0], Warning::Empty { part: Part::Validation, clients } if clients.len() == 15));
+        assert!(matches!(&dealt.warnings[0], Warning::Empty { part: Part::Validation, clients, .. } if clients.len() == 15));
     }
 
     #[test]
@@ -1021,8 +1030,8 @@ mod tests {
             .warnings
             .iter()
             .map(|warning| match warning {
-                Warning::Empty { part, clients } => (true, *part, clients.len()),
-                Warning::Single { part, clients } => (false, *part, clients.len()),
+                Warning::Empty { part, clients, .. } => (true, *part, clients.len()),
+                Warning::Single { part, clients, .. } => (false, *part, clients.len()),
                 _ => unreachable!("sizes are equal, and bases are trained whole"),
             })
             .collect();
@@ -1038,9 +1047,14 @@ mod tests {
         clients[3].train.truncate(1);
         clients[4].train.clear();
         assert!(!clients[3].can_train() && !clients[4].can_train() && clients[5].can_train());
-        let told: Vec<String> = warnings(&clients, &settings()).iter().map(Warning::to_string).collect();
-        assert!(told[0].contains("no training image for D0-4: they do not train"), "{told:?}");
-        assert!(told[1].contains("only one training image for D0-3"), "{told:?}");
+        let told = |listed| warnings(&clients, &settings(), listed).iter().map(Warning::to_string).collect::<Vec<_>>();
+        let dealt = told(false);
+        assert!(dealt[0].contains("no training image for D0-4: they do not train"), "{dealt:?}");
+        assert!(dealt[1].contains("only one training image for D0-3"), "{dealt:?}");
+        assert!(dealt[1].ends_with("; more images or fewer clients per domain avoid this"), "{dealt:?}");
+        // There are no clients per domain where a file names them.
+        let advice = "; give them more lines in the clients file, or their lines to other clients";
+        assert!(told(true)[..2].iter().all(|told| told.ends_with(advice)), "{:?}", told(true));
     }
 
     #[test]

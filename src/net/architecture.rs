@@ -42,17 +42,25 @@ impl Architecture {
     /// # Errors
     /// [`Error::Config`] with the line of what is no description, or naming the layer that does not fit.
     pub fn from_toml(text: &str) -> Result<Architecture> {
-        let read: Architecture = toml::from_str(text).map_err(|e| {
-            let (start, what) = fault_of(text).unwrap_or_else(|| {
-                let message = e.message().lines().next().unwrap_or_default();
-                (e.span().map_or(0, |span| span.start), format!("this describes no network: {message}"))
-            });
+        let at_line = |(start, what): Fault| {
             let line = text.get(..start).unwrap_or_default().matches('\n').count() + 1;
             Error::Config(format!("line {line}: {what}"))
+        };
+        if let Some(fault) = fault_of(text) {
+            return Err(at_line(fault));
+        }
+        let read: Architecture = toml::from_str(text).map_err(|e| {
+            let message = e.message().lines().next().unwrap_or_default();
+            at_line((e.span().map_or(0, |span| span.start), format!("this describes no network: {message}")))
         })?;
         let architecture = Architecture { layers: with_joined_relus(read.layers), ..read };
-        architecture.base(1, 1, 2)?;
-        Ok(architecture)
+        match architecture.base(1, 1, 2) {
+            Err(Error::Config(what)) => Err(match place_of_layer(text, &what) {
+                Some(start) => at_line((start, what)),
+                None => Error::Config(what),
+            }),
+            built => built.map(|_| architecture),
+        }
     }
 
     /// Shape of an image.
@@ -133,9 +141,17 @@ fn fault_of(text: &str) -> Option<Fault> {
         let start = key.span().start;
         let shown = text.get(value.span()).unwrap_or_default();
         match (key.get_ref().as_ref(), value.get_ref()) {
-            ("name", DeValue::String(_)) => {}
-            ("name", _) => return Some((start, format!("name = {shown}: it must be text in quotes"))),
-            ("input", DeValue::Array(sizes)) if sizes.len() == 3 && sizes.iter().all(|size| whole_number(size.get_ref())) => {}
+            ("name", DeValue::String(name)) if !name.is_empty() => {}
+            ("name", _) => return Some((start, format!("name = {shown}: it must be text in quotes, not empty"))),
+            ("input", DeValue::Array(sizes)) if sizes.len() == 3 && sizes.iter().all(|size| whole_number(size.get_ref()).is_some()) => {
+                let sizes: Vec<u32> = sizes.iter().filter_map(|size| whole_number(size.get_ref())).collect();
+                if sizes.contains(&0) || sizes[0] > 4 {
+                    return Some((
+                        start,
+                        format!("input = {shown}: images have 1 to 4 channels, and sides of at least 1: write input = [3, 28, 28]"),
+                    ));
+                }
+            }
             ("input", _) => {
                 return Some((start, format!("input = {shown}: it must be channels, height and width: write input = [3, 28, 28]")));
             }
@@ -152,8 +168,28 @@ fn fault_of(text: &str) -> Option<Fault> {
     Some((0, format!("it has no {missing}: a network has name, input and layers")))
 }
 
-fn whole_number(value: &DeValue) -> bool {
-    matches!(value, DeValue::Integer(number) if u32::from_str_radix(number.as_str(), number.radix()).is_ok())
+/// Where the layer stands that an error names, if it has a name of its own.
+fn place_of_layer(text: &str, error: &str) -> Option<usize> {
+    fn find(layers: &DeValue, is: &impl Fn(&str) -> bool) -> Option<usize> {
+        let DeValue::Array(layers) = layers else { return None };
+        layers.iter().rev().find_map(|layer| {
+            let DeValue::Table(keys) = layer.get_ref() else { return None };
+            keys.iter().find_map(|(key, value)| match (key.get_ref().as_ref(), value.get_ref()) {
+                ("name", DeValue::String(name)) if is(name) => Some(key.span().start),
+                ("body" | "shortcut", inner) => find(inner, is),
+                _ => None,
+            })
+        })
+    }
+    let whole = DeTable::parse(text).ok()?;
+    let (_, layers) = whole.get_ref().iter().find(|(key, _)| key.get_ref() == "layers")?;
+    // Of two layers of one name, the second is at fault.
+    find(layers.get_ref(), &|name| error.contains(&format!(", layer {name}: ")))
+}
+
+fn whole_number(value: &DeValue) -> Option<u32> {
+    let DeValue::Integer(number) = value else { return None };
+    u32::from_str_radix(number.as_str(), number.radix()).ok()
 }
 
 /// The same of one layer, and of those inside it.
@@ -184,6 +220,7 @@ fn fault_of_layer(text: &str, layer: &Spanned<DeValue>) -> Option<Fault> {
     for (key, value) in keys {
         let (name, start) = (key.get_ref().as_ref(), key.span().start);
         let wanted = match (name, value.get_ref()) {
+            ("name", DeValue::String(name)) if name.is_empty() => "text in quotes, not empty",
             ("type", _) | ("name", DeValue::String(_)) | ("bias" | "relu" | "zero-bias", DeValue::Boolean(_)) => continue,
             _ if !all.split(' ').any(|own| own == name && own != "|") => {
                 let own: Vec<&str> = all.split(' ').filter(|own| *own != "|").collect();
@@ -196,8 +233,13 @@ fn fault_of_layer(text: &str, layer: &Spanned<DeValue>) -> Option<Fault> {
             ("body" | "shortcut", _) => "a list of layers",
             ("name", _) => "text in quotes",
             ("bias" | "relu" | "zero-bias", _) => "true or false, without quotes",
-            (_, value) if whole_number(value) => continue,
-            _ => "a whole number, without quotes",
+            // A linear layer of 0 features is the classifier, as if they were left out.
+            ("padding" | "out-features", value) if whole_number(value).is_some() => continue,
+            (_, value) => match whole_number(value) {
+                Some(0) => "at least 1",
+                Some(_) => continue,
+                None => "a whole number, without quotes",
+            },
         };
         return Some((start, format!("{name} = {}: it must be {wanted}", text.get(value.span()).unwrap_or_default())));
     }
@@ -273,7 +315,22 @@ mod tests {
             ("name = \"digits\"\n", "", "line 1: it has no name: a network has name, input and layers"),
             ("[3, 28, 28]", "[3, 28]", "line 3: input = [3, 28]: it must be channels, height and width: write input = [3, 28, 28]"),
             ("layers =", "layer =", "line 4: unknown key \"layer\": a network has name, input and layers"),
-            ("kernel = 5", "kernel = 0", "network digits, layer conv1: kernel = 0: it must be at least 1"),
+            ("kernel = 5", "kernel = 0", "line 5: kernel = 0: it must be at least 1"),
+            ("out-channels = 64", "out-channels = 0", "line 5: out-channels = 0: it must be at least 1"),
+            ("kernel = 2, stride = 2", "kernel = 2, stride = 0", "line 7: stride = 0: it must be at least 1"),
+            (
+                "[3, 28, 28]",
+                "[0, 28, 28]",
+                "line 3: input = [0, 28, 28]: images have 1 to 4 channels, and sides of at least 1: write input = [3, 28, 28]",
+            ),
+            (
+                "[3, 28, 28]",
+                "[28, 28, 3]",
+                "line 3: input = [28, 28, 3]: images have 1 to 4 channels, and sides of at least 1: write input = [3, 28, 28]",
+            ),
+            ("padding = 2", "padding = 7", "line 5: network digits, layer conv1: padding = 7: it must be less than the kernel, 5"),
+            ("\"conv2\"", "\"conv1\"", "line 8: network digits, layer conv1: another layer has this name"),
+            ("\"conv2\"", "\"\"", "line 8: name = \"\": it must be text in quotes, not empty"),
             ("kernel = 2", "kernel = 20", "network digits, layer max_pool: kernel = 20: it must be from 1 to 15"),
         ] {
             let error = Architecture::from_toml(&text.replacen(from, to, 1)).unwrap_err();

@@ -859,7 +859,7 @@ fn other_kind(bytes: &[u8]) -> Option<String> {
     if begins("version https://git-lfs") {
         return Some("this is a Git LFS pointer, not the file itself: fetch that with git lfs pull".into());
     }
-    if ["<!doctype", "<html", "<head", "<?xml", "<!--"].into_iter().any(begins) {
+    if ["<!doctype", "<html", "<head", "<?xml", "<!--", "<error"].into_iter().any(begins) {
         return Some("this is a web page (HTML), not a checkpoint: the download gave a page instead; download the file itself".into());
     }
     if bytes.starts_with(b"PK") {
@@ -1194,7 +1194,12 @@ pub(crate) mod tests {
         refused(b"PK\x03\x04 x.npy and so on", &["a NumPy archive (.npz)"]);
         refused(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.", &["a Python pickle", "s.save_file("]);
         refused(b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 9\n", &["a Git LFS pointer", "git lfs pull"]);
-        for page in ["<!DOCTYPE html><title>Log in</title>", "\n\n <HTML><body>404</body>", "\u{feff}<?xml version=\"1.0\"?><Error/>"] {
+        for page in [
+            "<!DOCTYPE html><title>Log in</title>",
+            "\n\n <HTML><body>404</body>",
+            "\u{feff}<?xml version=\"1.0\"?><Error/>",
+            "<Error><Code>NoSuchKey",
+        ] {
             refused(page.as_bytes(), &["a web page (HTML)", "download the file itself"]);
         }
         refused(b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03", &["packed by gzip", "gunzip"]);

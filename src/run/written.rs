@@ -31,7 +31,7 @@ fn text_of(bytes: Vec<u8>, path: &Path) -> Result<String> {
 /// Reads a file of options.
 ///
 /// # Errors
-/// As [`read_text`]; [`Error::Data`] for a checkpoint or a picture.
+/// As [`read_text`]; [`Error::Data`] for a checkpoint, a picture or a web page.
 pub fn read_options(path: &Path, action: &'static str) -> Result<String> {
     const PICTURES: [&[u8]; 4] = [b"\x89PNG", b"\xff\xd8\xff", b"BM", b"RIFF"];
     let bytes = read(path, action)?;
@@ -39,6 +39,8 @@ pub fn read_options(path: &Path, action: &'static str) -> Result<String> {
         "a checkpoint"
     } else if PICTURES.iter().any(|head| bytes.starts_with(head)) {
         "a picture"
+    } else if bytes.trim_ascii_start().starts_with(b"<") {
+        "a web page or an XML file"
     } else {
         return text_of(bytes, path);
     };
@@ -433,7 +435,11 @@ mod tests {
     fn files_of_another_kind_are_told() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("x");
-        for (bytes, what) in [(&b"\x08\0\0\0\0\0\0\0{}      \xff\xfe"[..], "a checkpoint"), (b"\x89PNG\r\n\x1a\n", "a picture")] {
+        for (bytes, what) in [
+            (&b"\x08\0\0\0\0\0\0\0{}      \xff\xfe"[..], "a checkpoint"),
+            (b"\x89PNG\r\n\x1a\n", "a picture"),
+            (b"\n<!DOCTYPE html>\n<html></html>", "a web page or an XML file"),
+        ] {
             std::fs::write(&file, bytes).unwrap();
             let said = format!("{}: this is {what}: name a TOML file of options, as the config.toml in a run's folder", file.display());
             assert_eq!(read_options(&file, "cannot read").unwrap_err().to_string(), said);

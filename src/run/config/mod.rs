@@ -223,16 +223,17 @@ options! {
         ["Data", MACHINE.reads().native()] clients_file: PathBuf;
         /// Maximum training images per domain.
         ["Data", TRAINING.deals(), in positive()] train_per_domain: usize;
-        /// How a domain's training images are dealt to its clients; iid when not given. `iid`: equal numbers, at random. `dirichlet`: label
-        /// skew, each class by a Dirichlet law (alpha, smallest-share, self-balancing). `shards`: shards of the images sorted by class
+        /// How a domain's training images are dealt to its clients; iid when not given. `iid`: equal numbers of images, drawn at random and
+        /// not balanced by class. `dirichlet`: label skew, each class by a Dirichlet law (alpha, smallest-share; self-balancing evens out the
+        /// numbers of images). `shards`: shards of the images sorted by class
         /// (shards-per-client). `classes`: images of a few classes per client (classes-per-client). `sizes`: different numbers of images by a
         /// Dirichlet law (alpha, smallest-share). With dirichlet and sizes every client takes the same number of steps: the mean, over
         /// full batches.
         ["Data", TRAINING.deals()] partition: PartitionName;
         /// Concentration of the Dirichlet law with partition = dirichlet or sizes, above 0: 0.1 is strong skew, 100 nearly none.
         ["Data", TRAINING.deals(), in concentration()] alpha: f64;
-        /// A client that has its equal share of the images gets none of the classes after that, with partition = dirichlet; false
-        /// when not given.
+        /// Balance the clients by their numbers of images, with partition = dirichlet: a client that has its equal share of the images gets
+        /// none of the classes after that; false when not given.
         ["Data", TRAINING.deals(); num_args = 0..=1, default_missing_value = "true"] self_balancing: bool;
         /// Shards of each client with partition = shards; 2 when not given.
         ["Data", TRAINING.deals(), in positive()] shards_per_client: usize;

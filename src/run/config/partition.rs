@@ -93,7 +93,7 @@ impl TrainConfig {
         let how = match scheme {
             Scheme::Iid => "iid (equal numbers of images per client, at random)".to_string(),
             Scheme::Dirichlet { alpha, self_balancing } => {
-                let balancing = if self_balancing { ", self-balancing" } else { "" };
+                let balancing = if self_balancing { ", self-balancing by numbers of images" } else { "" };
                 format!("dirichlet (label skew, alpha {alpha}{balancing}, at least {least} images per client)")
             }
             Scheme::Shards { per_client } => format!("shards ({per_client} per client, of the images sorted by class)"),
