@@ -4,11 +4,11 @@ import { launchOptions } from "./chromium.js";
 // The tests need nothing but the built page, the program and a Chromium: web/test.sh sees to them.
 export default defineConfig({
   testDir: "tests",
-  // A software adapter takes all cores: one page at a time.
-  workers: 1,
+  // A software adapter takes all cores for what it computes, and one while it compiles: two pages at a time.
+  workers: 2,
   fullyParallel: false,
-  timeout: 300_000,
-  expect: { timeout: 120_000 },
+  timeout: 600_000,
+  expect: { timeout: 240_000 },
   reporter: [["list"]],
   outputDir: "test-results",
   use: {

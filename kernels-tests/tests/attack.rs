@@ -1,10 +1,8 @@
 //! Attacks on the images of mixed bases: what they may do to an image, and that they go where the loss rises.
 
-mod pseudo;
-
+use crate::pseudo::{self, noise};
 use kernels_tests::network::{Batch, Digits, Tensors};
 use kernels_tests::shape::{Image, Logits};
-use pseudo::noise;
 use splitmix_fl::engine::{AttackOptions, Attacked, Attacker, Ensemble, ImageStore, Limit, Rows};
 use splitmix_fl::fl::Attack;
 use splitmix_fl::gpu::{Gpu, GpuOptions};

@@ -1,7 +1,7 @@
 //! What helps clients that differ: several centres, or parameters of their own. On clients of whom it is known which belong together: the labels of each group are permuted in its own way,
 //! so that one network cannot be right for all.
 
-use splitmix_fl::data::{Dataset, Holding, embedded};
+use splitmix_fl::data::{Dataset, Holding, embedded_domains};
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::run::checkpoint::Tensor;
 use splitmix_fl::run::{Federation, TrainConfig};
@@ -12,7 +12,7 @@ const GROUPS: usize = 3;
 
 /// The same images for every group as a domain of its own, with labels (y + shift · group) mod 10.
 fn grouped(shift: u8) -> Dataset {
-    let mut dataset = embedded().expect("the embedded data");
+    let mut dataset = embedded_domains(&["mnist".into()]).expect("the embedded data");
     let mnist = dataset.domains.swap_remove(0);
     let domain = |group: u8| {
         let mut domain = mnist.clone();

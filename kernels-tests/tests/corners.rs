@@ -1,9 +1,7 @@
 //! HeteroFL and SHeteroFL on the engine, against plain training of each corner on its own and the plain average over holders.
 
-mod pseudo;
-
+use crate::pseudo::{self, noise};
 use kernels_tests::corner::{average_over_holders, corner_places, take_corner};
-use pseudo::noise;
 use splitmix_fl::engine::{
     ClientWork, Corner, GroupSetting, GroupWork, ImageStore, LaneGroups, LocalTraining, Narrower, Optimizer, Rows, Staging, Totals,
     TrainOptions, Trainer,

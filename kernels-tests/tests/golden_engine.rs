@@ -4,9 +4,7 @@
 //! and backwards of thirteen layers with sums of up to 4 704 terms. Ten optimiser
 //! steps at a large rate amplify rounding as any training does, hence the wider bound there.
 
-mod fixture;
-
-use fixture::{BATCH, Closeness, Fixture, OPTIMISER, SCALE, STEPS, initial_parameters};
+use crate::fixture::{BATCH, Closeness, Fixture, OPTIMISER, SCALE, STEPS, initial_parameters};
 use splitmix_fl::engine::{
     ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, LocalTraining, Optimizer, Rows, Staging, TrainOptions, Trainer,
 };

@@ -2,9 +2,7 @@
 //! logits, the sign of the input's gradient, every parameter's gradient, the parameters after. `golden/README.md` describes
 //! the fixtures.
 
-mod fixture;
-
-use fixture::{Closeness, Fixture, STRIDE, uniform};
+use crate::fixture::{Closeness, Fixture, STRIDE, uniform};
 use splitmix_fl::engine::{
     AttackOptions, Attacker, Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, LocalTraining, Rows, Staging,
     TrainOptions, Trainer,

@@ -1,8 +1,6 @@
 //! Dual batch norm, the attack and adversarial training against PyTorch in float64, by batch and by running statistics.
 
-mod fixture;
-
-use fixture::{BATCH, Closeness, Fixture, OPTIMISER, STEPS, dual_parameters};
+use crate::fixture::{BATCH, Closeness, Fixture, OPTIMISER, STEPS, dual_parameters};
 use kernels_tests::attack;
 use splitmix_fl::engine::{
     Adversarial, AttackOptions, Attacker, Batch, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, LocalTraining, Optimizer, Rows,

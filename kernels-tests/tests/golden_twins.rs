@@ -1,8 +1,6 @@
 //! The f64 twins against ten training steps of PyTorch in float64, tensor by tensor.
 
-mod fixture;
-
-use fixture::{BATCH, Closeness, Fixture, OPTIMISER, SCALE, STEPS, initial_parameters, network};
+use crate::fixture::{BATCH, Closeness, Fixture, OPTIMISER, SCALE, STEPS, initial_parameters, network};
 use kernels_tests::gather_images::gather_images;
 use kernels_tests::network::{Batch, Digits, Tensors};
 use kernels_tests::sgd::Sgd;

@@ -1,9 +1,7 @@
 //! What makes a round reproducible: a lane's bits depend neither on its neighbours nor on the waves nor on the run, the
 //! averages are the plain ones, and nothing outside a lane's own buffers is read or written.
 
-mod pseudo;
-
-use pseudo::noise;
+use crate::pseudo::{self, noise};
 use splitmix_fl::engine::{
     Augment, Batch, ClientWork, Compared, Distances, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, LocalTraining, Rows, Staging,
     Totals, TrainOptions, Trainer,

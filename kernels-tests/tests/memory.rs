@@ -2,6 +2,7 @@
 
 #![cfg(target_os = "linux")]
 
+use splitmix_fl::data::embedded_domains;
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::run::{Federation, TrainConfig};
 
@@ -17,8 +18,7 @@ fn memory_at_round_400_is_that_at_round_10() {
     pollster::block_on(async {
         let adapter = std::env::var("SPLITMIX_ADAPTER").ok();
         let gpu = Gpu::open(&GpuOptions { adapter, ..GpuOptions::default() }).await.unwrap_or_else(|error| panic!("{error}"));
-        let mut dataset = splitmix_fl::data::embedded().expect("embedded");
-        dataset.domains.truncate(2);
+        let dataset = embedded_domains(&["mnist".into(), "optdigits".into()]).expect("embedded");
         let config = TrainConfig {
             rounds: 400,
             clients_per_domain: 1,
@@ -50,8 +50,7 @@ fn a_round_reads_back_once() {
     pollster::block_on(async {
         let adapter = std::env::var("SPLITMIX_ADAPTER").ok();
         let gpu = Gpu::open(&GpuOptions { adapter, ..GpuOptions::default() }).await.unwrap_or_else(|error| panic!("{error}"));
-        let mut dataset = splitmix_fl::data::embedded().expect("embedded");
-        dataset.domains.truncate(2);
+        let dataset = embedded_domains(&["mnist".into(), "optdigits".into()]).expect("embedded");
         let config = TrainConfig {
             rounds: 2,
             clients_per_domain: 1,

@@ -1,8 +1,6 @@
 //! Models of one width and one λ, taken out of an ensemble: what they say, and their ONNX form against ONNX Runtime.
 
-mod pseudo;
-
-use pseudo::noise;
+use crate::pseudo::{self, noise};
 use safetensors::SafeTensors;
 use splitmix_fl::engine::{Batch, ClientRows, EvaluateOptions, Evaluator, ImageStore, Limit, Rows};
 use splitmix_fl::fl::Ratio;

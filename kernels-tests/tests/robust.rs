@@ -1,11 +1,9 @@
 //! Dual, local and re-estimated batch norms, and adversarial training: properties of whole rounds, bit for bit where one lane's
 //! work is another's.
 
-mod pseudo;
-
+use crate::pseudo::{self, noise};
 use kernels_tests::network::{self, Digits, Tensors};
 use kernels_tests::shape::Image;
-use pseudo::noise;
 use splitmix_fl::engine::{
     Adversarial, AttackOptions, Attacker, Batch, ClientRows, ClientWork, Ensemble, EstimateOptions, EvaluateOptions, Evaluator, ImageStore,
     Limit, LocalTraining, Rows, Staging, Totals, TrainOptions, Trainer, estimate_statistics,

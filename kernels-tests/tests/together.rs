@@ -1,6 +1,7 @@
 //! Federations that are trained together: what one of them comes to does not reach the others.
 
 use splitmix_fl::Error;
+use splitmix_fl::data::embedded_domains;
 use splitmix_fl::fl::Ratio;
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::run::{Checkpoint, Federation, RunSpec, TrainConfig, ValidConfig};
@@ -34,8 +35,7 @@ fn config(method: &str, seed: u64) -> ValidConfig {
 fn a_run_that_diverges_leaves_the_others_as_they_are() {
     pollster::block_on(async {
         let gpu = open().await;
-        let mut dataset = splitmix_fl::data::embedded().expect("embedded");
-        dataset.domains.truncate(2);
+        let dataset = embedded_domains(&["mnist".into(), "optdigits".into()]).expect("embedded");
         for method in ["split-mix", "hetero-fl"] {
             let mut alone: Vec<Checkpoint> = Vec::new();
             for seed in [1, 3] {
@@ -102,8 +102,7 @@ fn a_run_that_diverges_leaves_the_others_as_they_are() {
 fn runs_that_differ_in_more_are_refused() {
     pollster::block_on(async {
         let gpu = open().await;
-        let mut dataset = splitmix_fl::data::embedded().expect("embedded");
-        dataset.domains.truncate(2);
+        let dataset = embedded_domains(&["mnist".into(), "optdigits".into()]).expect("embedded");
         let refused = async |other: TrainConfig| {
             let starts = [options("split-mix", 1), other].map(|options| {
                 let config = options.validate().expect("valid");

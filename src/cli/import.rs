@@ -47,7 +47,7 @@ fn classes_of(bytes: &[u8], file: &Path, config: &ValidConfig) -> Result<usize> 
 fn check_data(config: &ValidConfig) -> Result<()> {
     let domains = &config.domains.0;
     match (config.data, &config.data_dir, &config.clients_file) {
-        (DataSource::Embedded, ..) if !domains.is_empty() => sets::embedded()?.with_domains(domains).map(|_| ()),
+        (DataSource::Embedded, ..) if !domains.is_empty() => sets::embedded_domains(domains).map(|_| ()),
         (DataSource::Directory, Some(folder), _) => sets::check_domains(folder, domains),
         (DataSource::Csv, _, Some(file)) if !file.exists() => {
             Err(Error::Config(format!("clients-file = {}: there is no such file: check the path", file.display())))

@@ -243,7 +243,7 @@ fn load_data(config: &ValidConfig) -> Result<Dataset> {
             let file = config.clients_file.as_ref().ok_or_else(|| Error::Config("data = csv: name the file with clients-file".into()))?;
             sets::load_clients(file, &options)
         }
-        (DataSource::Embedded, _) => sets::embedded()?.with_domains(wanted)?.resized((height, width)),
+        (DataSource::Embedded, _) => sets::embedded_domains(wanted)?.resized((height, width)),
     }?;
     dataset.notes.iter().for_each(note);
     Ok(dataset)

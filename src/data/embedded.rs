@@ -1,8 +1,9 @@
 //! The default data set, compiled into the program.
 
 use super::read::{self, TextFormat};
-use super::{Dataset, Domain, ImageSet, Origin, digit_names, mnist_m_style, resize, synth_digits};
-use crate::Result;
+use super::{Dataset, Domain, ImageSet, Origin, digit_names, resize, unknown_domain};
+use crate::{Error, Result};
+use splitmix_pictures::{mnist_m_style, synth_digits};
 
 /// Rows and columns of the default images.
 const SIZE: (u32, u32) = (28, 28);
@@ -14,6 +15,9 @@ macro_rules! file {
     };
 }
 
+/// The default domains, in their order.
+const NAMES: [&str; 4] = ["mnist", "optdigits", "synth-digits", "mnist-m-style"];
+
 /// The four default domains at 28×28: `mnist` and `optdigits` (genuine), `synth-digits` and `mnist-m-style`
 /// (generated), 1 200 training images each and 1 000 test images (`optdigits`: 597).
 ///
@@ -21,9 +25,40 @@ macro_rules! file {
 /// at each call, which takes a fraction of a second. Provenance and licences: `datasets/README.md`.
 ///
 /// # Errors
-/// [`Error::Data`](crate::Error::Data) if a file was damaged when the program was built.
+/// [`Error::Data`] if a file was damaged when the program was built.
 pub fn embedded() -> Result<Dataset> {
-    let classes = digit_names();
+    embedded_domains(&[])
+}
+
+/// Those of the default domains that are named, in the order of the names; all four where none is. The others are not drawn.
+///
+/// # Errors
+/// As [`embedded`]; [`Error::Config`] for another name, with those there are.
+pub fn embedded_domains(wanted: &[String]) -> Result<Dataset> {
+    let mnist = mnist()?;
+    let names: Vec<&str> = if wanted.is_empty() { NAMES.to_vec() } else { wanted.iter().map(String::as_str).collect() };
+    let domain = |name: &str| {
+        let (origin, train, test) = match name {
+            "mnist" => (Origin::Genuine, mnist.0.clone(), mnist.1.clone()),
+            "optdigits" => {
+                (Origin::Genuine, optdigits(file!("optdigits/optdigits.tra.gz"))?, optdigits(file!("optdigits/optdigits.tes.gz"))?)
+            }
+            // As many generated images as there are genuine ones.
+            "synth-digits" => (Origin::Generated, drawn(synth_digits::train(mnist.0.len()))?, drawn(synth_digits::test(mnist.1.len()))?),
+            "mnist-m-style" => (
+                Origin::Generated,
+                ImageSet { pixels: mnist_m_style::train(&mnist.0.pixels, SIZE), ..mnist.0.clone() },
+                ImageSet { pixels: mnist_m_style::test(&mnist.1.pixels, SIZE), ..mnist.1.clone() },
+            ),
+            _ => return Err(unknown_domain("embedded", name, &NAMES)),
+        };
+        Ok(Domain { name: name.into(), origin, train, test, validation: 0 })
+    };
+    Dataset::new("embedded", digit_names(), names.into_iter().map(domain).collect::<Result<_>>()?)
+}
+
+/// Training and test images of `mnist`.
+fn mnist() -> Result<(ImageSet, ImageSet)> {
     let idx = |images: (&str, &[u8]), labels: (&str, &[u8])| -> Result<ImageSet> {
         let raw = read::pair(
             images.0,
@@ -33,40 +68,23 @@ pub fn embedded() -> Result<Dataset> {
         )?;
         Ok(resize::image_set(raw, SIZE))
     };
-    let text = |(name, bytes): (&str, &[u8])| -> Result<ImageSet> {
-        let raw = read::text(name, &read::unpack(name, bytes)?, TextFormat::Optdigits, classes.len())?;
-        Ok(resize::image_set(raw, SIZE))
-    };
-    let mnist = Domain {
-        name: "mnist".into(),
-        origin: Origin::Genuine,
-        train: idx(file!("mnist/train-images-idx3-ubyte.gz"), file!("mnist/train-labels-idx1-ubyte.gz"))?,
-        test: idx(file!("mnist/t10k-images-idx3-ubyte.gz"), file!("mnist/t10k-labels-idx1-ubyte.gz"))?,
-        validation: 0,
-    };
-    let optdigits = Domain {
-        name: "optdigits".into(),
-        origin: Origin::Genuine,
-        train: text(file!("optdigits/optdigits.tra.gz"))?,
-        test: text(file!("optdigits/optdigits.tes.gz"))?,
-        validation: 0,
-    };
-    // As many generated images as there are genuine ones.
-    let synth_digits = Domain {
-        name: "synth-digits".into(),
-        origin: Origin::Generated,
-        train: synth_digits::train(mnist.train.len())?,
-        test: synth_digits::test(mnist.test.len())?,
-        validation: 0,
-    };
-    let mnist_m_style = Domain {
-        name: "mnist-m-style".into(),
-        origin: Origin::Generated,
-        train: mnist_m_style::train(&mnist.train),
-        test: mnist_m_style::test(&mnist.test),
-        validation: 0,
-    };
-    Dataset::new("embedded", classes, vec![mnist, optdigits, synth_digits, mnist_m_style])
+    Ok((
+        idx(file!("mnist/train-images-idx3-ubyte.gz"), file!("mnist/train-labels-idx1-ubyte.gz"))?,
+        idx(file!("mnist/t10k-images-idx3-ubyte.gz"), file!("mnist/t10k-labels-idx1-ubyte.gz"))?,
+    ))
+}
+
+/// The images of a file of `optdigits`.
+fn optdigits((name, bytes): (&str, &[u8])) -> Result<ImageSet> {
+    let raw = read::text(name, &read::unpack(name, bytes)?, TextFormat::Optdigits, digit_names().len())?;
+    Ok(resize::image_set(raw, SIZE))
+}
+
+/// The images of `synth-digits`.
+fn drawn(images: Option<(Vec<u8>, Vec<u8>)>) -> Result<ImageSet> {
+    let damaged = || Error::Data("datasets/dejavu/digits.bin is damaged: take the original and rebuild".into());
+    let (pixels, labels) = images.ok_or_else(damaged)?;
+    Ok(ImageSet { height: SIZE.0, width: SIZE.1, pixels, labels })
 }
 
 #[cfg(test)]
@@ -105,6 +123,17 @@ mod tests {
                 assert!(counts.iter().all(|c| c.abs_diff(mean) <= 5), "{}: {counts:?}", domain.name);
             }
         }
+    }
+
+    #[test]
+    fn domains_that_are_named_are_those_of_all_four() {
+        let all = embedded().unwrap();
+        let named = ["mnist-m-style", "optdigits"].map(str::to_owned);
+        assert_eq!(embedded_domains(&named).unwrap().domains, [all.domains[3].clone(), all.domains[1].clone()]);
+        let unknown = ["mnist", "svhn"].map(str::to_owned);
+        let (told, as_before) = (embedded_domains(&unknown).unwrap_err(), all.with_domains(&unknown).unwrap_err());
+        let words = "domains: the embedded data has no \"svhn\"; it has mnist, optdigits, synth-digits, mnist-m-style";
+        assert_eq!([told.to_string(), as_before.to_string()], [words, words]);
     }
 
     // Accuracies are compared across versions, so a change here is a change of the data sets, to be made on purpose.

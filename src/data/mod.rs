@@ -12,7 +12,6 @@ mod cifar;
 mod claims;
 #[cfg(feature = "native")]
 mod clients_csv;
-mod dice;
 #[cfg(feature = "native")]
 mod directory;
 mod embedded;
@@ -29,7 +28,6 @@ mod layout;
 mod libsvm;
 #[cfg(feature = "native")]
 mod mat;
-mod mnist_m_style;
 #[cfg(feature = "native")]
 mod npz;
 #[cfg(feature = "native")]
@@ -41,7 +39,6 @@ mod resize;
 mod sheet;
 #[cfg(feature = "native")]
 mod source;
-mod synth_digits;
 mod table;
 #[cfg(feature = "native")]
 mod tree;
@@ -52,6 +49,7 @@ mod upsample;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use splitmix_pictures::resize::rgb;
 
 use crate::{Error, Result};
 
@@ -59,7 +57,7 @@ use crate::{Error, Result};
 pub use clients_csv::load_clients;
 #[cfg(feature = "native")]
 pub use directory::{LoadOptions, check_domains, load_directory};
-pub use embedded::embedded;
+pub use embedded::{embedded, embedded_domains};
 #[cfg(feature = "native")]
 pub(crate) use folders::read_picture;
 #[cfg(feature = "native")]
@@ -69,11 +67,8 @@ pub use picture::load_image;
 pub use picture::load_inverted;
 #[cfg(feature = "native")]
 pub use sheet::contact_sheet;
+pub use splitmix_pictures::GENERATOR_SEED;
 pub use table::{ClientRow, Splits, class_table, describe};
-
-/// Seed of the generated domains. Another seed would give other, equally good images; this one is fixed so that
-/// accuracies on them can be compared.
-pub const GENERATOR_SEED: u64 = 20_220_425;
 
 /// Channels of every image: red, green, blue.
 pub const CHANNELS: usize = 3;
@@ -247,7 +242,7 @@ impl Dataset {
         let find = |name: &String| {
             self.domains.iter().find(|d| d.name == *name).cloned().ok_or_else(|| {
                 let names: Vec<&str> = self.domains.iter().map(|d| d.name.as_str()).collect();
-                Error::Config(format!("domains: the {} data has no {name:?}; it has {}", self.name, names.join(", ")))
+                unknown_domain(&self.name, name, &names)
             })
         };
         self.domains = wanted.iter().map(find).collect::<Result<_>>()?;
@@ -262,7 +257,7 @@ impl Dataset {
         check_room(self.domains.iter().map(|d| d.train.len() + d.test.len()).sum(), size)?;
         let from = self.image_size();
         for set in self.domains.iter_mut().flat_map(|d| [&mut d.train, &mut d.test]).filter(|_| from != size) {
-            let pixels = set.pixels.chunks_exact(set.image_len()).flat_map(|image| resize::rgb(image, from, size)).collect();
+            let pixels = set.pixels.chunks_exact(set.image_len()).flat_map(|image| rgb(image, from, size)).collect();
             *set = ImageSet { height: size.0, width: size.1, pixels, labels: std::mem::take(&mut set.labels) };
         }
         Ok(self)
@@ -272,6 +267,10 @@ impl Dataset {
     pub fn image_size(&self) -> (u32, u32) {
         self.domains.first().map_or((0, 0), |d| (d.train.height, d.train.width))
     }
+}
+
+fn unknown_domain(data: &str, name: &str, names: &[&str]) -> Error {
+    Error::Config(format!("domains: the {data} data has no {name:?}; it has {}", names.join(", ")))
 }
 
 /// Whether so many images have room in memory at `size` (height, width). No adapter's two buffers of images hold more.

@@ -8,9 +8,9 @@ use image::error::{ImageError, LimitErrorKind};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, Rgb, RgbImage};
 
 use super::jpeg::{self, End};
+use super::claims;
 use super::read::Instead;
 use super::upsample::{self, Plane};
-use super::{claims, resize};
 use crate::{Error, Result};
 
 /// Largest height or width that is decoded, in pixels.
@@ -55,7 +55,7 @@ fn load(bytes: &[u8], height: u32, width: u32, change: impl Fn(&mut [u8])) -> Re
     let mut image = on_white(image);
     change(&mut image);
     let from = (image.height(), image.width());
-    Ok(resize::rgb(image.as_raw(), from, (height, width)))
+    Ok(splitmix_pictures::resize::rgb(image.as_raw(), from, (height, width)))
 }
 
 const CUT: &str = "the file is cut short; fetch, convert or export it again";

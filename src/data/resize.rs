@@ -1,26 +1,9 @@
-//! Antialiased bilinear resizing, as the Python imaging library does it: the triangle filter is widened when an image is
-//! made smaller, so that every source pixel counts.
+//! Stored sets brought to the size that is wanted.
 
-use image::imageops::{self, FilterType};
-use image::{ImageBuffer, Luma, Pixel, Rgb};
+use splitmix_pictures::resize::{grey, rgb};
 
 use super::ImageSet;
 use super::read::{self, RawImages, RawSet};
-
-/// One image with the channels of `P`, H·W·C, resized to `to` (height, width). Within one level (of 255) of PIL's
-/// `resize(size, BILINEAR)`, which works in fixed point and rounds after each of its two passes.
-fn resize<P: Pixel<Subpixel = u8> + 'static>(pixels: &[u8], (height, width): (u32, u32), to: (u32, u32)) -> Vec<u8> {
-    // The buffer is refused only if it is too short for its size, which would be a fault of the caller; nothing comes
-    // of it then.
-    ImageBuffer::<P, &[u8]>::from_raw(width, height, pixels)
-        .map(|image| imageops::resize(&image, to.1, to.0, FilterType::Triangle).into_raw())
-        .unwrap_or_default()
-}
-
-/// One RGB image, H·W·C, resized from `from` to `to` (height, width).
-pub(super) fn rgb(pixels: &[u8], from: (u32, u32), to: (u32, u32)) -> Vec<u8> {
-    resize::<Rgb<u8>>(pixels, from, to)
-}
 
 /// Brings a stored set to three channels and `to` (height, width).
 pub(super) fn image_set(raw: RawSet, to: (u32, u32)) -> ImageSet {
@@ -28,7 +11,7 @@ pub(super) fn image_set(raw: RawSet, to: (u32, u32)) -> ImageSet {
     // Stored sides are at most 4096, so they fit u32.
     let from = (images.height as u32, images.width as u32);
     if from != to {
-        let resize = if images.channels == 1 { resize::<Luma<u8>> } else { resize::<Rgb<u8>> };
+        let resize = if images.channels == 1 { grey } else { rgb };
         let pixels = images.pixels.chunks_exact(images.image_len()).flat_map(|image| resize(image, from, to)).collect();
         images = RawImages { height: to.0 as usize, width: to.1 as usize, channels: images.channels, pixels };
     }

@@ -104,6 +104,7 @@ test("is restored after a reload", async () => {
 
 test("stops when asked, and goes on from there after a reload", async () => {
   await page.locator("[name=rounds]").fill("3");
+  await page.locator("[name=trainPerDomain]").fill("20");
   await page.locator("#train").click();
   await expect(page.locator("#status")).toContainText("Round 1 of 3");
   await page.locator("#stop").click();

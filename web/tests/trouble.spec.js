@@ -122,7 +122,7 @@ test("checkpoints of other options are shown and judged, one of other images cha
 
 test("figures are those of the choice that is shown", async ({ page }) => {
   await page.goto("/");
-  await page.locator("#upload").setInputFiles(await checkpoint(page, {}));
+  await page.locator("#upload").setInputFiles(await checkpoint(page, { budgets: "4" }));
   await expect(page.locator("#fact-accuracy")).toHaveText(/%$/);
   // All in one task: nothing was computed meanwhile.
   const shown = await page.evaluate(() => {

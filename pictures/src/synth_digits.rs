@@ -5,11 +5,11 @@
 
 use ab_glyph_rasterizer::{Point, Rasterizer, point};
 
-use super::dice::Dice;
-use super::{CHANNELS, GENERATOR_SEED, ImageSet};
-use crate::{Error, Result};
+use crate::dice::Dice;
+use crate::{CHANNELS, GENERATOR_SEED};
 
-const SIDE: usize = 28;
+/// Rows and columns of an image.
+pub const SIDE: usize = 28;
 /// Canvas kept free round the image, so that turned and neighbouring digits may stick out of it.
 const MARGIN: usize = 40;
 const CANVAS: usize = SIDE + 2 * MARGIN;
@@ -36,25 +36,18 @@ struct Glyph {
     width: f32,
 }
 
-/// `count` training images; the classes take turns.
-///
-/// # Errors
-/// [`Error::Data`] if the outlines were damaged when the program was built.
-pub(super) fn train(count: usize) -> Result<ImageSet> {
+/// Pixels and labels of `count` training images; the classes take turns. None if the outlines were damaged when the program was built.
+pub fn train(count: usize) -> Option<(Vec<u8>, Vec<u8>)> {
     images(count, TRAIN_FONTS, "synth-digits train")
 }
 
-/// `count` test images, in other fonts than the training images.
-///
-/// # Errors
-/// As [`train`].
-pub(super) fn test(count: usize) -> Result<ImageSet> {
+/// Those of `count` test images, in other fonts than the training images.
+pub fn test(count: usize) -> Option<(Vec<u8>, Vec<u8>)> {
     images(count, TEST_FONTS, "synth-digits test")
 }
 
-fn images(count: usize, fonts: std::ops::Range<usize>, stream: &str) -> Result<ImageSet> {
-    let damaged = || Error::Data("datasets/dejavu/digits.bin is damaged: take the original and rebuild".into());
-    let all = parse(OUTLINES).filter(|all| all.len() == TEST_FONTS.end * 10).ok_or_else(damaged)?;
+fn images(count: usize, fonts: std::ops::Range<usize>, stream: &str) -> Option<(Vec<u8>, Vec<u8>)> {
+    let all = parse(OUTLINES).filter(|all| all.len() == TEST_FONTS.end * 10)?;
     let fonts: Vec<&[Glyph]> = all.chunks(10).skip(fonts.start).take(fonts.len()).collect();
     let mut dice = Dice::new(GENERATOR_SEED, stream);
     let mut painter = Painter { raster: Rasterizer::new(CANVAS, CANVAS), cover: vec![0.0; SIDE * SIDE] };
@@ -66,7 +59,7 @@ fn images(count: usize, fonts: std::ops::Range<usize>, stream: &str) -> Result<I
         painter.paint(font, label, &mut dice, &mut pixels);
         labels.push(label as u8);
     }
-    Ok(ImageSet { height: SIDE as u32, width: SIDE as u32, pixels, labels })
+    Some((pixels, labels))
 }
 
 /// Reads glyphs: width, number of curves, and of each curve its points' number (2 or 3) and the points; every number a
@@ -185,7 +178,7 @@ fn luminance([r, g, b]: [i32; 3]) -> i32 {
     (299 * r + 587 * g + 114 * b) / 1000
 }
 
-#[cfg(all(test, feature = "native"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use ab_glyph::{Font, FontRef, OutlineCurve};
