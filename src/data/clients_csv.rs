@@ -267,8 +267,13 @@ fn cased(what: &str, mut names: Vec<String>) -> Option<String> {
 fn of_line(error: Error, line_of: &BTreeMap<PathBuf, u64>, wrong: &dyn Fn(&dyn std::fmt::Display) -> Error) -> Error {
     let (line, hint) = match &error {
         Error::Io { path, .. } if error.exit_code() == 2 => {
-            let backslash = path.to_string_lossy().contains('\\') && cfg!(not(windows));
-            (line_of.get(path), if backslash { "; write / between folders" } else { "" })
+            let path_text = path.to_string_lossy();
+            let hint = match () {
+                () if path_text.contains("://") => "; pictures are not fetched: download it first",
+                () if path_text.contains('\\') && cfg!(not(windows)) => "; write / between folders",
+                () => "",
+            };
+            (line_of.get(path), hint)
         }
         Error::Data(what) => {
             (line_of.iter().find(|(path, _)| what.starts_with(&format!("{}: ", path.display()))).map(|(_, line)| line), "")
@@ -558,6 +563,8 @@ mod tests {
         assert!(told.ends_with("nowhere.png: there is no such file or folder: check the path"), "{told}");
         let told = said("client,image,class\n1,a.png,x\n1,c.png,y\n1,of\\a.png,y\n").unwrap_err();
         assert!(told.starts_with("line 4: ") && (cfg!(windows) || told.ends_with("; write / between folders")), "{told}");
+        let address = load("client,image,class\n1,a.png,x\n1,https://b.org/b.png,y\n").unwrap_err().to_string();
+        assert!(address.contains("line 3: ") && address.ends_with("; pictures are not fetched: download it first"), "{address}");
         let told = said("client,image,class\n1,a.png,x\n1,c.png,y\n\n1,wards.csv,y\n").unwrap_err();
         assert!(told.starts_with("line 5: ") && told.contains("wards.csv: not a readable PNG"), "{told}");
     }

@@ -255,8 +255,8 @@ fn refusal(dir: &Path, folder: &Refused) -> String {
 fn difference((first, classes): (&str, &[String]), (name, own): (&str, &[String])) -> String {
     let only = |these: &[String], those: &[String]| these.iter().filter(|class| !those.contains(class)).cloned().collect::<Vec<_>>();
     let (more, others) = (only(classes, own), only(own, classes));
-    let lower = |all: &[String]| all.iter().map(|class| class.to_lowercase()).collect::<BTreeSet<_>>();
-    let cased = if lower(&more) == lower(&others) { "; names that differ in letter case are different classes" } else { "" };
+    let lower = |all: &[String]| all.iter().map(|class| class.trim().to_lowercase()).collect::<BTreeSet<_>>();
+    let cased = if lower(&more) == lower(&others) { "; names that differ in letter case or spaces are different classes" } else { "" };
     // All of a few names are shown.
     if cased.is_empty() && (more.len() == classes.len() || classes.len().max(own.len()) <= 4) {
         return String::new();
@@ -448,7 +448,7 @@ fn nothing(dir: &Path) -> Error {
 }
 
 /// Levels below a folder without data that are looked through for data.
-const LEVELS: usize = 4;
+const LEVELS: usize = 8;
 
 /// The folders below this one, as many levels down, that hold data; none inside another.
 fn further_down(folder: &Folder, levels: usize) -> Vec<&PathBuf> {
@@ -621,7 +621,8 @@ mod tests {
         }
         let message = || load_directory(dir.path(), &[], &LoadOptions::new((8, 8))).unwrap_err().to_string();
         let said = message();
-        let cased = "(only one has eel, only two has Eel; names that differ in letter case are different classes): choose domains";
+        let cased =
+            "(only one has eel, only two has Eel; names that differ in letter case or spaces are different classes): choose domains";
         assert!(said.contains(cased), "{said}");
         put(dir.path(), "two/fox/0.png", b"");
         assert!(message().contains("(only one has eel, only two has Eel, fox): choose domains"), "{}", message());

@@ -510,7 +510,7 @@ mod tests {
             let starts: Vec<usize> = (0..packed.len() - 4).filter(|i| packed[*i..].starts_with(head)).collect();
             starts.iter().for_each(|start| packed[start + at] = 14);
         }
-        assert_says(&told(&packed), &["it is compressed in a way that is not read (", "); save the archive with deflate"]);
+        assert_says(&told(&packed), &["it is compressed in a way that is not read; save the archive with deflate"]);
     }
 
     #[test]

@@ -59,6 +59,7 @@ fn load(bytes: &[u8], height: u32, width: u32, change: impl Fn(&mut [u8])) -> Re
 }
 
 const CUT: &str = "the file is cut short; fetch, convert or export it again";
+const WRONG_CRC: &str = "a checksum (CRC) in the PNG is wrong, so the file is damaged; fetch, convert or export it again";
 
 /// The picture, or what is wrong with it and what to do, in plain words.
 fn decode(bytes: &[u8]) -> std::result::Result<DynamicImage, String> {
@@ -90,6 +91,10 @@ fn decode(bytes: &[u8]) -> std::result::Result<DynamicImage, String> {
         End::Unmarked => reader = ImageReader::with_format(Cursor::new(Cow::Owned([bytes, missing].concat())), format),
         End::Cut => return Err(CUT.into()),
         End::Damaged => return Err("the JPEG is damaged; fetch, convert or export it again".into()),
+    }
+    // The decoder passes over chunks that it can do without, though transparency and orientation are among them.
+    if format == ImageFormat::Png && !chunks_fit(bytes) {
+        return Err(WRONG_CRC.into());
     }
     let first = if format == ImageFormat::Bmp { first_colour(bytes) } else { None };
     if let Some((colour, palette)) = &first {
@@ -181,9 +186,7 @@ fn plain(error: &ImageError, format: ImageFormat) -> String {
         ImageError::Unsupported(_) => format!("this kind of {name} is not supported; convert or export it again"),
         ImageError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => CUT.into(),
         // The decoder gives this kind of damage no type of its own.
-        other if format == ImageFormat::Png && other.to_string().contains("CRC") => {
-            "a checksum (CRC) in the PNG is wrong, so the file is damaged; fetch, convert or export it again".into()
-        }
+        other if format == ImageFormat::Png && other.to_string().contains("CRC") => WRONG_CRC.into(),
         _ => format!("the {name} is damaged; fetch, convert or export it again"),
     }
 }
@@ -235,6 +238,21 @@ fn foreign(bytes: &[u8]) -> String {
         () => return "its content is that of no picture; convert or export it again".into(),
     };
     format!("it is {picture} picture, which is not read; convert it to PNG")
+}
+
+/// Whether the checksums of a PNG's chunks before the pixels are theirs.
+fn chunks_fit(mut bytes: &[u8]) -> bool {
+    bytes = bytes.get(8..).unwrap_or_default();
+    while let Some((length, rest)) = bytes.split_first_chunk().filter(|(_, rest)| !rest.starts_with(b"IDAT")) {
+        let Some((chunk, rest)) = rest.split_at_checked((u32::from_be_bytes(*length) as usize).saturating_add(4)) else { return true };
+        let mut checksum = flate2::Crc::new();
+        checksum.update(chunk);
+        if !rest.starts_with(&checksum.sum().to_be_bytes()) {
+            return false;
+        }
+        bytes = &rest[4..];
+    }
+    true
 }
 
 /// Whether the checksum behind the pixels of a PNG is theirs; one that is cut off is no harm.
@@ -596,6 +614,36 @@ mod tests {
         // The first and last pixel as Pillow reads them.
         let lossy = load_image(LOSSY_WEBP, 7, 9).unwrap();
         assert_eq!((&lossy[..3], &lossy[lossy.len() - 3..]), (&[6, 6, 0][..], &[223, 211, 227][..]));
+    }
+
+    #[test]
+    fn a_chunk_that_could_be_left_out_is_checked_too() {
+        let png = encoded(gradient(), ImageFormat::Png);
+        let with = |chunk: &[u8], checksum: u32| {
+            let length = chunk.len() as u32 - 4;
+            load_image(&[&png[..33], &length.to_be_bytes(), chunk, &checksum.to_be_bytes(), &png[33..]].concat(), 18, 21)
+        };
+        let chunk = b"tIME\x07\xe6\x01\x01\0\0\0";
+        assert_eq!(with(chunk, crc(chunk)).unwrap(), gradient().into_raw());
+        assert!(with(chunk, crc(chunk) ^ 1).unwrap_err().to_string().ends_with(WRONG_CRC));
+    }
+
+    #[test]
+    fn runs_without_an_end_code_are_read_if_they_are_whole() {
+        // 4×2 pixels in 8 bits: two rows, each with the end of its line.
+        let bmp = |runs: &[u8]| {
+            let colours = [[50, 60, 70, 0], [1, 2, 3, 0]].concat();
+            let header = [40_u32, 4, 2, 1 | 8 << 16, 1, runs.len() as u32, 0, 0, 2, 0].map(u32::to_le_bytes).concat();
+            let start = 14 + 40 + 8_u32;
+            let length = start + runs.len() as u32;
+            [b"BM", &length.to_le_bytes()[..], &[0; 4], &start.to_le_bytes(), &header, &colours, runs].concat()
+        };
+        let whole = load_image(&bmp(&[4, 1, 0, 0, 4, 0, 0, 0, 0, 1]), 2, 4).unwrap();
+        assert_eq!(load_image(&bmp(&[4, 1, 0, 0, 4, 0, 0, 0]), 2, 4).unwrap(), whole);
+        for cut in [&[4, 1, 0, 0, 4][..], &[4, 1, 0, 0], &[4, 1, 0]] {
+            let message = load_image(&bmp(cut), 2, 4).unwrap_err().to_string();
+            assert!(message.ends_with(CUT), "{cut:?}: {message}");
+        }
     }
 
     #[test]

@@ -157,7 +157,7 @@ pub(super) fn member<'a, R: Read>(file: &str, found: ZipResult<ZipFile<'a, R>>, 
         CompressionMethod::Stored | CompressionMethod::Deflated => Ok(found),
         // What stands there where WinZip has encrypted a member.
         CompressionMethod::AES => Err(bad(file, "it is encrypted with a password; save the archive without one")),
-        other => Err(bad(file, format_args!("it is compressed in a way that is not read ({other:?}); save the archive with deflate"))),
+        _ => Err(bad(file, "it is compressed in a way that is not read; save the archive with deflate")),
     }
 }
 
