@@ -90,8 +90,6 @@ impl Case for AttackCase {
             dx: t.values("dx", &dx_words),
             attacked: t.changed("attacked", &attacked_words, want),
             moved,
-            outcomes: moved,
-            worst: moved,
         };
         let kernel = AttackImages {
             batch: batch as u32,
@@ -138,22 +136,12 @@ impl Case for WorstCase {
             }
         }
         let worst = t.changed("worst", &before, want);
-        let b = attack::Buffers {
-            batch_sizes: t.batch_sizes(self.batch),
-            clean: worst,
-            lanes: worst,
-            schedule: worst,
-            dx: worst,
-            attacked: worst,
-            moved: worst,
-            outcomes: t.values("outcomes", &now),
-            worst,
-        };
+        let (batch_sizes, outcomes) = (t.batch_sizes(self.batch), t.values("outcomes", &now));
         let layout = ImageLayout::new(image(3, 2, 2), 0);
         let (batch, by) = (self.batch as u32, By::Slot { bases: 1 });
         let none =
             AttackImages { batch, by, images: layout, gradient: layout, seed: 0, start: 0.0, epsilon: 0.0, alpha: 0.0, slot_capacity: 1 };
-        let mut dispatch = none.worst("case", b);
+        let mut dispatch = none.worst("case", batch_sizes, outcomes, worst);
         dispatch.uniforms.set("restart", u32::from(!self.first));
         t.dispatches.push(dispatch);
     }

@@ -1,8 +1,8 @@
 //! Cases of adaptive average pooling, both directions.
 
-use super::{Case, Cases, Trial, absolute, all_wanted, image, valid};
+use super::{Case, Cases, Trial, absolute, image, valid};
 use crate::kernels::ImageLayout;
-use crate::kernels::average_pool::{self, AveragePool};
+use crate::kernels::average_pool::AveragePool;
 use crate::net::Shape;
 use kernels_tests::average_pool as twin;
 use kernels_tests::shape::AveragePool2d;
@@ -39,15 +39,15 @@ impl Case for AveragePoolCase {
             };
             if self.backward { twin::average_pool_backward(&shape, values) } else { twin::average_pool_forward(&shape, values) }
         };
-        let (lanes, batch_sizes) = (t.lanes(), t.batch_sizes(self.batch));
         let (from, to) = if self.backward { (y, x) } else { (x, y) };
+        let tables = t.tables(self.batch);
         let (input, values) = t.images("input", self.batch, from);
         let want = values.iter().zip(valid(self.batch)).map(|(values, v)| (run(v, values), run(v, &absolute(values))));
-        let out = t.output("output", all_wanted(to, self.batch, want));
+        let output = t.result("output", self.batch, to, want);
         t.dispatches.push(if self.backward {
-            pool.backward("case", x, y, average_pool::backward::Buffers { lanes, batch_sizes, dy: input, dx: out })
+            pool.backward("case", tables, input, output)
         } else {
-            pool.forward("case", x, y, average_pool::forward::Buffers { lanes, batch_sizes, x: input, y: out })
+            pool.forward("case", tables, input, output)
         });
     }
 }

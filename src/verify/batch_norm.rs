@@ -4,8 +4,8 @@ use super::max_pool::pool2d;
 use super::{Case, Cases, LANES, Noise, ROWS, Trial, Want, all_wanted, image, lanes_with_norms, rounded, valid};
 use crate::kernels::batch_norm::mix::{self, BatchNormMix};
 use crate::kernels::batch_norm::running_statistics::{MOMENTUM, RunningStatistics};
-use crate::kernels::batch_norm::{BatchNorm, NormPlace, backward, features, forward, statistics};
-use crate::kernels::{EPSILON, ImageLayout};
+use crate::kernels::batch_norm::{BatchNorm, NormPlace, backward::Gradients};
+use crate::kernels::{EPSILON, ImageLayout, LaneTables};
 use crate::net::{Branch, NormRow, Norms, Shape};
 use kernels_tests::batch_norm::{self as twin, Normalization, Statistics};
 use kernels_tests::max_pool::{max_pool_backward, max_pool_forward};
@@ -45,19 +45,14 @@ impl Case for BatchNormCase {
     }
 
     fn fill(&self, t: &mut Trial) {
-        let (batch, blocks) = (self.batch, self.shape.channels.div_ceil(4));
-        let border = |wide| if self.features { 0 } else { wide };
-        let z_layout = ImageLayout::new(self.shape, border(1));
+        let (batch, blocks, size) = (self.batch, self.shape.channels.div_ceil(4), self.size());
+        let z_layout = self.layout(self.shape, 1);
         let pooled = Shape { height: self.shape.height / self.pool, width: self.shape.width / self.pool, ..self.shape };
-        let y_layout = ImageLayout::new(pooled, border(2));
+        let y_layout = self.layout(pooled, 2);
         // The moments are of more layers than this.
         let place = NormPlace { stride: 2 * blocks + 3, weight: 1, bias: blocks + 2, blocks: blocks + 3, first: 2 };
-        let norm = BatchNorm { batch: batch as u32, z: z_layout, place, relu: self.relu, pool: self.pool, running: self.running };
-        let layers = self.layers(&norm, &mut t.noise);
-        // ‖x̂‖ is at most √m and its error grows with the mean over the deviation.
-        let size = 2.0 + f64::from(self.mean.abs());
-
-        let (lanes, batch_sizes) = (t.lanes(), t.batch_sizes(batch));
+        let layers = self.layers(z_layout, &mut t.noise);
+        let tables = t.tables(batch);
         let z = t.store("z", batch, z_layout, layers.iter().map(|l| &l.z));
         let parameters = t.values("parameters", &layers.iter().flat_map(|l| l.parameters(&place)).collect::<Vec<_>>());
         // A single value a channel has no spread but its rounding.
@@ -72,46 +67,23 @@ impl Case for BatchNormCase {
         } else {
             t.output("moments", want_moments)
         };
+        let (relu, pool, running) = (self.relu, self.pool, self.running);
+        let norm = BatchNorm { batch: batch as u32, z, parameters, moments, place, relu, pool, running };
         if !self.features && !self.running {
-            t.dispatches.push(norm.statistics("case", statistics::Buffers { lanes, batch_sizes, z, moments }));
+            t.dispatches.push(norm.statistics("case", tables));
         }
-        let of_features = features::Buffers { lanes, batch_sizes, z, parameters, moments };
         if !self.backward || self.features {
             let out_pixels = (pooled.height * pooled.width) as usize;
             let want = layers.iter().map(|l| (l.maxima.clone(), l.spread(out_pixels).map(|d| size * d.max(1.0)).collect()));
-            let y = t.output("y", all_wanted(y_layout, batch, want));
+            let y = t.result("y", batch, y_layout, want);
             t.dispatches.push(if self.features {
-                norm.features_forward("case", of_features, y)
+                norm.features_forward("case", tables, y.buffer)
             } else {
-                norm.forward("case", y_layout, forward::Buffers { lanes, batch_sizes, z, moments, parameters, y })
+                norm.forward("case", tables, y)
             });
         }
-        if !self.backward {
-            return;
-        }
-        let (dy, gradients) = t.images("dy", batch, y_layout);
-        let (mut want_gradient, mut want_dz) = (Vec::new(), Vec::new());
-        for (l, dy) in layers.iter().zip(&gradients) {
-            let g = l.backward(dy, f64::from(self.scale), self.running);
-            let m = (l.shape.valid * l.shape.pixels) as f64;
-            let near = |values: &[f64], size| values.iter().map(|v| Want::Near(*v, size)).collect::<Vec<_>>();
-            // By given statistics, γ and β are not trained.
-            let row = if self.running { vec![] } else { vec![(place.weight, near(&g.dgamma, m * size)), (place.bias, near(&g.dbeta, m))] };
-            want_gradient.extend(in_row(place.stride, Want::Keep, row));
-            let sizes = l.spread(l.shape.pixels).map(|d| 6.0 * size * d * f64::from(self.scale)).collect();
-            want_dz.push((g.dz, sizes));
-        }
-        let gradient = t.output("gradient", want_gradient);
-        let dz_layout = ImageLayout::new(self.shape, border(3));
-        let want_dz = all_wanted(dz_layout, batch, want_dz.into_iter());
-        if self.features {
-            t.expected.push((dy, want_dz));
-            t.dispatches.push(norm.features_backward("case", self.scale, of_features, dy, gradient));
-        } else {
-            let sums = t.scratch("sums", norm.sum_bytes() * LANES.len() as u64);
-            let dz = t.output("dz", want_dz);
-            let b = backward::Buffers { lanes, batch_sizes, z, moments, parameters, dy, sums, gradient, dz };
-            t.dispatches.extend(norm.backward("case", y_layout, dz_layout, self.scale, b));
+        if self.backward {
+            self.gradients(t, tables, norm, &layers, y_layout);
         }
     }
 }
@@ -131,9 +103,44 @@ struct Layer {
 }
 
 impl BatchNormCase {
+    /// A layout with this border, but for features.
+    fn layout(&self, shape: Shape, border: u32) -> ImageLayout {
+        ImageLayout::new(shape, if self.features { 0 } else { border })
+    }
+
+    /// ‖x̂‖ is at most √m and its error grows with the mean over the deviation.
+    fn size(&self) -> f64 {
+        2.0 + f64::from(self.mean.abs())
+    }
+
+    fn gradients(&self, t: &mut Trial, tables: LaneTables, norm: BatchNorm, layers: &[Layer], y: ImageLayout) {
+        let (place, size, scale) = (norm.place, self.size(), f64::from(self.scale));
+        let (dy, gradients) = t.images("dy", self.batch, y);
+        let (mut want_gradient, mut want_dz) = (Vec::new(), Vec::new());
+        for (l, dy) in layers.iter().zip(&gradients) {
+            let g = l.backward(dy, scale, self.running);
+            let m = (l.shape.valid * l.shape.pixels) as f64;
+            let near = |values: &[f64], size| values.iter().map(|v| Want::Near(*v, size)).collect::<Vec<_>>();
+            // By given statistics, γ and β are not trained.
+            let trained = [(place.weight, near(&g.dgamma, m * size)), (place.bias, near(&g.dbeta, m))];
+            want_gradient.extend(in_row(place.stride, Want::Keep, trained.into_iter().filter(|_| !self.running)));
+            want_dz.push((g.dz, l.spread(l.shape.pixels).map(|d| 6.0 * size * d * scale).collect()));
+        }
+        let gradient = t.output("gradient", want_gradient);
+        let dz = self.layout(self.shape, 3);
+        if self.features {
+            t.expected.push((dy.buffer, all_wanted(dz, self.batch, want_dz.into_iter())));
+            t.dispatches.push(norm.features_backward("case", tables, self.scale, dy.buffer, gradient));
+        } else {
+            let sums = t.scratch("sums", norm.sum_bytes() * LANES.len() as u64);
+            let dz = t.result("dz", self.batch, dz, want_dz.into_iter());
+            t.dispatches.extend(norm.backward("case", tables, self.scale, Gradients { dy, sums, gradient, dz }));
+        }
+    }
+
     /// Every lane's layer. Padded channels have zeros for γ and β.
-    fn layers(&self, norm: &BatchNorm, noise: &mut Noise) -> Vec<Layer> {
-        let (channels, real) = (norm.z.blocks() as usize * 4, self.shape.channels as usize);
+    fn layers(&self, z: ImageLayout, noise: &mut Noise) -> Vec<Layer> {
+        let (channels, real) = (z.blocks() as usize * 4, self.shape.channels as usize);
         let pixels = (self.shape.height * self.shape.width) as usize;
         let affine = LANES.map(|_| {
             let mut array = |offset: f64, factor: f64| {
@@ -143,9 +150,9 @@ impl BatchNormCase {
         });
         // Rounded to f32 here, so that the twin sees what the kernel sees.
         let with_mean = |(i, x): (usize, f64)| rounded(x + if i / pixels % channels < real { f64::from(self.mean) } else { 0.0 });
-        let z = valid(self.batch).map(|v| noise.images(v, norm.z).into_iter().enumerate().map(with_mean).collect::<Vec<_>>());
-        let lanes = affine.into_iter().zip(z).zip(valid(self.batch));
-        let layer = |(((gamma, beta), z), valid): (((Vec<f64>, Vec<f64>), Vec<f64>), usize)| {
+        let z = valid(self.batch).map(|v| noise.images(v, z).into_iter().enumerate().map(with_mean).collect::<Vec<_>>());
+        let mut layers = Vec::new();
+        for (((gamma, beta), z), valid) in affine.into_iter().zip(z).zip(valid(self.batch)) {
             let shape = shape::BatchNorm { batch: valid, valid, channels, pixels };
             let mut statistics = twin::batch_norm_statistics(&shape, &z);
             if self.running {
@@ -157,9 +164,9 @@ impl BatchNormCase {
             let mut layer = Layer { shape, relu: self.relu, gamma, beta, z, statistics, pool, maxima: vec![], indices: vec![] };
             let normalised = twin::batch_norm_forward(&shape, &layer.z, &layer.statistics, &layer.normalization());
             (layer.maxima, layer.indices) = max_pool_forward(&pool, &normalised);
-            layer
-        };
-        lanes.map(layer).collect()
+            layers.push(layer);
+        }
+        layers
     }
 }
 
@@ -198,8 +205,8 @@ fn in_row<T: Copy>(stride: u32, elsewhere: T, parts: impl IntoIterator<Item = (u
     row
 }
 
-/// `[lane][block of any layer]` of (mean ×4, deviation ×4, unbiased variance ×4) of lanes' statistics over so many values a channel, of the
-/// size given; `deviation_size(size, deviation)` is that of a deviation.
+/// `[lane][block of any layer]` of (mean ×4, deviation ×4, unbiased variance ×4) of lanes' statistics, each with the number of values of a
+/// channel and their size; `deviation_size(size, deviation)` is that of a deviation.
 pub(super) fn moments(
     place: &NormPlace,
     lanes: impl Iterator<Item = (Statistics, usize, f64)>,

@@ -1,16 +1,16 @@
 //! Cases of convolutions, three directions each, and of the step of an attack at the end of one.
 
 use super::{
-    Case, Cases, DIRECTIONS, Direction, LANES, ParameterRows, Trial, Want, all_wanted, batch_norm::moments, batch_sizes, image,
-    parameter_rows, sized, stored, valid, wanted,
+    Case, Cases, DIRECTIONS, Direction, LANES, ParameterRows, Trial, Want, batch_norm::moments, batch_sizes, image, parameter_rows, sized,
+    stored, valid, wanted,
 };
-use crate::kernels::batch_norm::{self, BatchNorm, NormPlace};
+use crate::kernels::batch_norm::{BatchNorm, NormPlace};
 use crate::kernels::conv2d::Conv2d;
-use crate::kernels::conv2d::backward_data::{self, Conv2dBackwardData};
-use crate::kernels::conv2d::backward_weight::{self, Conv2dBackwardWeight};
-use crate::kernels::conv2d::forward::{self, Conv2dForward};
+use crate::kernels::conv2d::backward_data::{Conv2dBackwardData, Step};
+use crate::kernels::conv2d::backward_weight::Conv2dBackwardWeight;
+use crate::kernels::conv2d::forward::Conv2dForward;
 use crate::kernels::sum_partials::SumPartials;
-use crate::kernels::{BufferId, ImageLayout};
+use crate::kernels::{Activation, ImageLayout, LaneTables};
 use crate::net::Shape;
 use kernels_tests::batch_norm::batch_norm_statistics;
 use kernels_tests::{attack, conv2d as twin, shape};
@@ -108,8 +108,7 @@ struct Drawn {
     images: Vec<(usize, Vec<f64>)>,
     /// Gradients of each lane's output.
     gradients: [Vec<f64>; LANES.len()],
-    lanes: BufferId,
-    batch_sizes: BufferId,
+    tables: LaneTables,
 }
 
 impl Drawn {
@@ -123,7 +122,7 @@ impl Drawn {
         let images = sources.into_iter().map(|n| (n, t.noise.images(n, input))).collect();
         let gradients = valid(case.batch).map(|n| t.noise.images(n, dz));
         let shapes = valid(case.batch).map(|n| shape(&conv, n));
-        Drawn { case, conv, input, dz, rows, shapes, images, gradients, lanes: t.lanes(), batch_sizes: t.batch_sizes(case.batch) }
+        Drawn { case, conv, input, dz, rows, shapes, images, gradients, tables: t.tables(case.batch) }
     }
 
     /// Each lane's row of parameters, twin's shape, input and gradient.
@@ -135,43 +134,39 @@ impl Drawn {
         LANES.into_iter().enumerate().map(of_lane)
     }
 
-    /// The buffer of the inputs.
-    fn store_input(&self, t: &mut Trial) -> BufferId {
+    fn store_input(&self, t: &mut Trial) -> Activation {
         let one = |(n, x): &(usize, Vec<f64>)| stored(self.input, self.case.batch, *n, x, self.conv.input_border(), f32::NAN);
-        t.values("input", &self.images.iter().flat_map(one).collect::<Vec<_>>())
+        Activation { buffer: t.values("input", &self.images.iter().flat_map(one).collect::<Vec<_>>()), layout: self.input }
     }
 
-    /// The buffer of the gradients, with zeros `ring` pixels round them.
-    fn store_gradients(&self, t: &mut Trial, ring: u32) -> BufferId {
+    /// The gradients, with zeros `ring` pixels round them.
+    fn store_gradients(&self, t: &mut Trial, ring: u32) -> Activation {
         let lanes = valid(self.case.batch).into_iter().zip(&self.gradients);
         let all = lanes.flat_map(|(n, g)| stored(self.dz, self.case.batch, n, g, ring, f32::NAN));
-        t.values("dz", &all.collect::<Vec<_>>())
+        Activation { buffer: t.values("dz", &all.collect::<Vec<_>>()), layout: self.dz }
     }
 
     fn forward(&self, t: &mut Trial) {
-        let (case, conv, rows) = (self.case, self.conv, &self.rows);
-        let layout = ImageLayout::new(conv.output, 2);
-        let kernel = Conv2dForward {
-            conv,
-            batch: case.batch as u32,
-            input: self.input,
-            output: layout,
-            input_per_slot: case.input_per_slot,
-            place: rows.place,
-            scale: case.scale,
-            tuning: t.tuning,
-            statistics: case.statistics,
-        };
+        let (case, conv, rows, tables) = (self.case, self.conv, &self.rows, self.tables);
         let scale = f64::from(case.scale);
         let of_lane = |(row, shape, x, _): (usize, &shape::Conv2d, &[f64], &[f64])| {
             sized([x, &rows.weights[row], &rows.biases[row]], |[x, w, b]| twin::conv2d_forward(shape, x, w, b, scale))
         };
         let results: Vec<_> = self.of_lanes().map(of_lane).collect();
-        let (lanes, batch_sizes, input) = (self.lanes, self.batch_sizes, self.store_input(t));
+        let (layout, parameters) = (ImageLayout::new(conv.output, 2), t.values("parameters", &rows.stored()));
+        let kernel = Conv2dForward {
+            conv,
+            batch: case.batch as u32,
+            input: self.store_input(t),
+            input_per_slot: case.input_per_slot,
+            output: t.result("z", case.batch, layout, results.iter().cloned()),
+            place: rows.place,
+            scale: case.scale,
+            tuning: t.tuning,
+            statistics: case.statistics,
+        };
         let parts = t.scratch("tiles", kernel.part_bytes() * LANES.len() as u64);
-        let parameters = t.values("parameters", &rows.stored());
-        let output = t.output("z", all_wanted(layout, case.batch, results.iter().cloned()));
-        t.dispatches.push(kernel.dispatch("case", forward::Buffers { lanes, batch_sizes, input, parameters, output, parts }));
+        t.dispatches.push(kernel.dispatch("case", tables, parameters, parts));
         if !case.statistics {
             return;
         }
@@ -184,9 +179,10 @@ impl Drawn {
         };
         let of_lanes = results.iter().zip(valid(case.batch)).map(of_lane);
         let want = moments(&place, of_lanes, |largest, deviation| deviation * (1.0 + largest * deviation));
-        let norm = BatchNorm { batch: case.batch as u32, z: layout, place, relu: true, pool: 1, running: false };
-        let b = batch_norm::statistics::Buffers { lanes, batch_sizes, z: parts, moments: t.output("moments", want) };
-        t.dispatches.push(norm.statistics_of_tiles("case", &kernel, b));
+        let moments = t.output("moments", want);
+        let (batch, z) = (case.batch as u32, kernel.output);
+        let norm = BatchNorm { batch, z, parameters, moments, place, relu: true, pool: 1, running: false };
+        t.dispatches.push(norm.statistics_of_tiles("case", tables, &kernel, parts));
     }
 
     fn backward_data(&self, t: &mut Trial) {
@@ -194,13 +190,12 @@ impl Drawn {
         let want = self
             .of_lanes()
             .map(|(row, shape, _, dz)| sized([dz, &self.rows.weights[row]], |[dz, w]| twin::conv2d_backward_data(shape, dz, w)));
-        let want = all_wanted(layout, self.case.batch, want);
-        let (lanes, batch_sizes, batch, place) = (self.lanes, self.batch_sizes, self.case.batch as u32, self.rows.place);
+        let (dx, parameters) = (t.result("dx", self.case.batch, layout, want), t.values("parameters", &self.rows.stored()));
         // Only this direction looks past the gradient's edge.
         let dz = self.store_gradients(t, self.conv.gradient_border());
-        let (parameters, dx) = (t.values("parameters", &self.rows.stored()), t.output("dx", want));
-        let kernel = Conv2dBackwardData { conv: self.conv, batch, dx: layout, dz: self.dz, place, tuning: t.tuning };
-        t.dispatches.push(kernel.dispatch("case", backward_data::Buffers { lanes, batch_sizes, dz, parameters, dx }));
+        let (batch, place) = (self.case.batch as u32, self.rows.place);
+        let kernel = Conv2dBackwardData { conv: self.conv, batch, dz, place, tuning: t.tuning };
+        t.dispatches.push(kernel.dispatch("case", self.tables, parameters, dx));
     }
 
     fn backward_weight(&self, t: &mut Trial) {
@@ -213,18 +208,13 @@ impl Drawn {
         let kernel = Conv2dBackwardWeight {
             conv: self.conv,
             batch: case.batch as u32,
-            input: self.input,
+            input: self.store_input(t),
             input_per_slot: case.input_per_slot,
             dz: self.dz,
             tuning: t.tuning,
         };
-        let b = backward_weight::Buffers {
-            lanes: self.lanes,
-            batch_sizes: self.batch_sizes,
-            input: self.store_input(t),
-            dz: self.store_gradients(t, 0),
-            partial: t.scratch("parts", kernel.partial_bytes() * LANES.len() as u64),
-        };
+        let partial = t.scratch("parts", kernel.partial_bytes() * LANES.len() as u64);
+        let dz = self.store_gradients(t, 0).buffer;
         let gradient = t.output("gradient", want);
         let sum = SumPartials {
             length: kernel.partial_stride(),
@@ -233,7 +223,7 @@ impl Drawn {
             parameter_stride: place.stride,
             offset: place.weight,
         };
-        t.dispatches = vec![kernel.dispatch("case", b), sum.dispatch("sum", b.partial, gradient)];
+        t.dispatches = vec![kernel.dispatch("case", self.tables, dz, partial), sum.dispatch("sum", partial, gradient)];
     }
 }
 
@@ -297,18 +287,12 @@ impl Case for AttackStepCase {
             dz_words.extend(stored(dz_layout, batch, valid, &dz, conv.gradient_border(), f32::NAN));
             attacked_words.extend(stored(images, batch, valid, &before, 0, f32::NAN));
         }
-        let attacked = t.changed("attacked", &attacked_words, want);
-        let kernel = Conv2dBackwardData { conv, batch: batch as u32, dx: images, dz: dz_layout, place: rows.place, tuning: t.tuning };
-        let b = backward_data::Buffers {
-            lanes: t.lanes(),
-            batch_sizes: t.batch_sizes(batch),
-            dz: t.values("dz", &dz_words),
-            parameters: t.values("parameters", &rows.stored()),
-            dx: attacked,
-        };
-        let clean = t.values("clean", &clean_words);
-        let step = backward_data::Step { clean, attacked, images, epsilon: epsilon as f32, alpha: alpha as f32 };
-        t.dispatches.push(kernel.attack_step("case", b, &step));
+        let attacked = Activation { buffer: t.changed("attacked", &attacked_words, want), layout: images };
+        let dz = Activation { buffer: t.values("dz", &dz_words), layout: dz_layout };
+        let kernel = Conv2dBackwardData { conv, batch: batch as u32, dz, place: rows.place, tuning: t.tuning };
+        let step = Step { clean: t.values("clean", &clean_words), attacked, epsilon: epsilon as f32, alpha: alpha as f32 };
+        let (tables, parameters) = (t.tables(batch), t.values("parameters", &rows.stored()));
+        t.dispatches.push(kernel.attack_step("case", tables, parameters, &step));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Cases of linear layers, three directions each.
 
-use super::{Case, Cases, DIRECTIONS, Direction, LANES, Trial, Want, all_wanted, image, parameter_rows, sgd, sized, valid};
+use super::{Case, Cases, DIRECTIONS, Direction, LANES, Trial, Want, image, parameter_rows, sgd, sized, valid};
 use crate::kernels::ImageLayout;
 use crate::kernels::linear::backward_weight::SgdBuffers;
 use crate::kernels::linear::{self, Linear};
@@ -48,8 +48,8 @@ impl Case for LinearCase {
         let shapes = valid(batch).map(|batch| shape::Linear { batch, in_features: inputs, out_features: outputs });
         let images = valid(batch).map(|v| t.noise.images(v, flat));
         let gradients = valid(batch).map(|v| t.noise.images(v, out));
-        let (lanes, batch_sizes) = (t.lanes(), t.batch_sizes(batch));
-        let buffers = |input, other, output| linear::Buffers { lanes, batch_sizes, input, other, output };
+        let tables = t.tables(batch);
+        let buffers = |input, other, output| linear::Buffers { tables, input, other, output };
         let of_lanes = LANES.iter().zip(&shapes).map(|([_, row, ..], shape)| (shape, &r.weights[*row as usize], &r.biases[*row as usize]));
         match self.direction {
             Direction::Forward => {
@@ -57,25 +57,25 @@ impl Case for LinearCase {
                 let want = of_lanes
                     .zip(&images)
                     .map(|((shape, w, b), x)| sized([x, w, b], |[x, w, b]| twin::linear_forward(shape, x, w, b, scale)));
-                let want = all_wanted(out, batch, want);
-                let b = buffers(t.store("input", batch, flat, &images), t.values("parameters", &r.stored()), t.output("z", want));
+                let (input, z) = (t.store("input", batch, flat, &images), t.result("z", batch, out, want));
+                let b = buffers(input.buffer, t.values("parameters", &r.stored()), z.buffer);
                 t.dispatches.push(layer.forward("case", self.scale, tuning, b));
             }
             Direction::BackwardData => {
                 let dx = ImageLayout::new(self.from, 2);
                 let want =
                     of_lanes.zip(&gradients).map(|((shape, w, _), dz)| sized([dz, w], |[dz, w]| twin::linear_backward_data(shape, dz, w)));
-                let want = all_wanted(dx, batch, want);
-                let b = buffers(t.store("dz", batch, out, &gradients), t.values("parameters", &r.stored()), t.output("dx", want));
-                t.dispatches.push(layer.backward_data("case", dx, tuning, b));
+                let (dz, dx) = (t.store("dz", batch, out, &gradients), t.result("dx", batch, dx, want));
+                let b = buffers(dz.buffer, t.values("parameters", &r.stored()), dx.buffer);
+                t.dispatches.push(layer.backward_data("case", dx.layout, tuning, b));
             }
             Direction::BackwardWeight => {
                 let of_lanes = shapes.iter().zip(&images).zip(&gradients);
                 let gradient =
                     r.gradients(of_lanes.map(|((shape, x), dz)| sized([x, dz], |[x, dz]| twin::linear_backward_weight(shape, x, dz))));
-                let (input, dz) = (t.store("input", batch, flat, &images), t.store("dz", batch, out, &gradients));
+                let (input, dz) = (t.store("input", batch, flat, &images).buffer, t.store("dz", batch, out, &gradients).buffer);
                 if self.sgd {
-                    self.descend(t, &layer, &gradient, SgdBuffers { lanes, batch_sizes, input, dz, momentum: dz, parameters: dz });
+                    self.descend(t, &layer, &gradient, SgdBuffers { tables, input, dz, momentum: dz, parameters: dz });
                 } else {
                     let want = gradient.into_iter().map(|g| g.map_or(Want::Keep, |(value, size)| Want::Near(value, size)));
                     let b = buffers(input, dz, t.output("gradient", want.collect()));

@@ -1,8 +1,8 @@
 //! Cases of max-pooling, both directions.
 
-use super::{Case, Cases, LANES, Trial, Want, all_wanted, for_each_pixel, image, place, stored, valid};
-use crate::kernels::ImageLayout;
-use crate::kernels::max_pool::{self, MaxPool};
+use super::{Case, Cases, LANES, Trial, Want, for_each_pixel, image, place, stored, valid};
+use crate::kernels::max_pool::MaxPool;
+use crate::kernels::{Activation, ImageLayout};
 use crate::net::Shape;
 use kernels_tests::max_pool as twin;
 use kernels_tests::shape::Pool2d;
@@ -61,7 +61,7 @@ impl Case for MaxPoolCase {
         // Few different values, so that equal maxima are common and the first must win.
         let few = |x: f64| (x * 4.0).round() / 4.0;
         let x = valid.map(|v| t.noise.images(v, x_layout).into_iter().map(few).collect::<Vec<_>>());
-        let (lanes, batch_sizes) = (t.lanes(), t.batch_sizes(batch));
+        let tables = t.tables(batch);
         let maxima: Vec<_> = shapes.iter().zip(&x).map(|(shape, x)| twin::max_pool_forward(shape, x)).collect();
         // Four channels' places share a word; they are stored without borders.
         let dense = ImageLayout::new(pool.output, 0);
@@ -77,9 +77,8 @@ impl Case for MaxPoolCase {
                 let magnitude = vec![f64::from(self.kernel * self.kernel); dx.len()];
                 (dx, magnitude)
             });
-            let dx = t.output("dx", all_wanted(x_layout, batch, want));
-            let b = max_pool::backward::Buffers { lanes, batch_sizes, dy, indices: t.words("places", packed), dx };
-            t.dispatches.push(pool.backward("case", x_layout, y_layout, b));
+            let (dx, indices) = (t.result("dx", batch, x_layout, want), t.words("places", packed));
+            t.dispatches.push(pool.backward("case", tables, dy, indices, dx));
             return;
         }
         // A NaN loses every comparison; a huge value wins it.
@@ -93,14 +92,10 @@ impl Case for MaxPoolCase {
         let per_sample = place(dense, 1, 0, 0, 0) / 4;
         let is_valid = |i: usize| i / per_sample % batch < valid[i / per_sample / batch];
         let places = packed.iter().enumerate().map(|(i, word)| if is_valid(i) { Want::Bits(*word) } else { Want::Keep }).collect();
-        let b = max_pool::forward::Buffers {
-            lanes,
-            batch_sizes,
-            x: t.values("x", &all),
-            y: t.output("y", want),
-            indices: t.output("places", places),
-        };
-        t.dispatches.push(pool.forward("case", x_layout, y_layout, b));
+        let x = Activation { buffer: t.values("x", &all), layout: x_layout };
+        let y = Activation { buffer: t.output("y", want), layout: y_layout };
+        let indices = t.output("places", places);
+        t.dispatches.push(pool.forward("case", tables, x, y, indices));
     }
 }
 

@@ -51,7 +51,7 @@ pub use weighted_average::AverageCase;
 
 use crate::Result;
 use crate::gpu::{Active, Gpu, Program, ProgramDescriptor};
-use crate::kernels::{BufferId, Dispatch, ImageLayout, ParameterPlace, Tuning, WORKGROUP};
+use crate::kernels::{Activation, BufferId, Dispatch, ImageLayout, LaneTables, ParameterPlace, Tuning, WORKGROUP};
 use crate::net::Shape;
 use crate::plan::{Extent, Plan};
 use rand::{Rng, SeedableRng};
@@ -179,16 +179,26 @@ impl Trial {
         self.words("batch sizes", batch_sizes(batch).map(|n| n as u32).to_vec())
     }
 
+    /// Both, of a batch.
+    fn tables(&mut self, batch: usize) -> LaneTables {
+        LaneTables { lanes: self.lanes(), batch_sizes: self.batch_sizes(batch) }
+    }
+
     /// Images of every lane, poisoned past each lane's samples, and their values.
-    fn images(&mut self, label: &str, batch: usize, layout: ImageLayout) -> (BufferId, Vec<Vec<f64>>) {
+    fn images(&mut self, label: &str, batch: usize, layout: ImageLayout) -> (Activation, Vec<Vec<f64>>) {
         let values: Vec<_> = valid(batch).iter().map(|v| self.noise.images(*v, layout)).collect();
         (self.store(label, batch, layout, &values), values)
     }
 
-    /// A buffer with these images of every lane, poisoned past each lane's samples.
-    fn store<'a>(&mut self, label: &str, batch: usize, layout: ImageLayout, lanes: impl IntoIterator<Item = &'a Vec<f64>>) -> BufferId {
+    /// These images of every lane, poisoned past each lane's samples.
+    fn store<'a>(&mut self, label: &str, batch: usize, layout: ImageLayout, lanes: impl IntoIterator<Item = &'a Vec<f64>>) -> Activation {
         let all = lanes.into_iter().zip(valid(batch)).flat_map(|(x, v)| stored(layout, batch, v, x, 0, f32::NAN));
-        self.values(label, &all.collect::<Vec<_>>())
+        Activation { buffer: self.values(label, &all.collect::<Vec<_>>()), layout }
+    }
+
+    /// Images that must become each lane's, allowed the rounding of those magnitudes.
+    fn result(&mut self, label: &str, batch: usize, layout: ImageLayout, lanes: impl Iterator<Item = (Vec<f64>, Vec<f64>)>) -> Activation {
+        Activation { buffer: self.output(label, all_wanted(layout, batch, lanes)), layout }
     }
 
     /// Labels of every slot; those past the batch size name a class all the same.

@@ -1,8 +1,8 @@
 //! Cases of rectification, both directions.
 
-use super::{BETWEEN, Case, Cases, Trial, absolute, all_wanted};
+use super::{BETWEEN, Case, Cases, Trial, absolute};
 use crate::kernels::ImageLayout;
-use crate::kernels::relu::{self, Relu};
+use crate::kernels::relu::Relu;
 use crate::net::Shape;
 use kernels_tests::relu as twin;
 
@@ -23,19 +23,17 @@ impl Case for ReluCase {
     }
 
     fn fill(&self, t: &mut Trial) {
-        let [x_layout, dy_layout, out] = [1, 0, 2].map(|border| ImageLayout::new(self.shape, border));
-        let (lanes, batch_sizes) = (t.lanes(), t.batch_sizes(self.batch));
-        let (x, values) = t.images("x", self.batch, x_layout);
-        let kernel = Relu { batch: self.batch as u32, x: x_layout };
+        let (batch, tables) = (self.batch, t.tables(self.batch));
+        let [x, dy, out] = [1, 0, 2].map(|border| ImageLayout::new(self.shape, border));
+        let (x, values) = t.images("x", batch, x);
+        let kernel = Relu { batch: batch as u32, x };
         let dispatch = if self.backward {
-            let (dy, gradients) = t.images("dy", self.batch, dy_layout);
+            let (dy, gradients) = t.images("dy", batch, dy);
             let want = values.iter().zip(&gradients).map(|(x, dy)| (twin::relu_backward(x, dy), absolute(dy)));
-            let dx = t.output("dx", all_wanted(out, self.batch, want));
-            kernel.backward("case", out, dy_layout, relu::backward::Buffers { lanes, batch_sizes, x, dy, dx })
+            kernel.backward("case", tables, dy, t.result("dx", batch, out, want))
         } else {
             let want = values.iter().map(|x| (twin::relu_forward(x), absolute(x)));
-            let y = t.output("y", all_wanted(out, self.batch, want));
-            kernel.forward("case", out, relu::forward::Buffers { lanes, batch_sizes, x, y })
+            kernel.forward("case", tables, t.result("y", batch, out, want))
         };
         t.dispatches.push(dispatch);
     }

@@ -1,8 +1,8 @@
 //! Cases of residual sums.
 
-use super::{BETWEEN, Case, Cases, Trial, absolute, all_wanted};
+use super::{BETWEEN, Case, Cases, Trial, absolute};
 use crate::kernels::ImageLayout;
-use crate::kernels::residual_add::{self, ResidualAdd};
+use crate::kernels::residual_add::ResidualAdd;
 use crate::net::Shape;
 use kernels_tests::residual_add::residual_add as twin;
 
@@ -25,19 +25,18 @@ impl Case for ResidualAddCase {
     }
 
     fn fill(&self, t: &mut Trial) {
+        let (batch, tables) = (self.batch, t.tables(self.batch));
         let [a, b, y] = [1, 0, 2].map(|border| ImageLayout::new(self.shape, border));
-        let (lanes, batch_sizes) = (t.lanes(), t.batch_sizes(self.batch));
-        let (of_a, values_a) = t.images("a", self.batch, a);
-        let (of_b, values_b) = t.images("b", self.batch, b);
+        let (a, values_a) = t.images("a", batch, a);
+        let (b, values_b) = t.images("b", batch, b);
         let factor = f64::from(self.factor);
         let want = values_a.iter().zip(&values_b).map(|(a, b)| {
             let b = self.two.then_some(b.as_slice());
             (twin(a, b, factor), twin(&absolute(a), b.map(absolute).as_deref(), factor.abs()))
         });
-        let out = t.output("y", all_wanted(y, self.batch, want));
-        let kernel = ResidualAdd { batch: self.batch as u32, a, b: self.two.then_some(b), y, factor: self.factor };
-        let buffers = residual_add::Buffers { lanes, batch_sizes, a: of_a, b: if self.two { of_b } else { of_a }, y: out };
-        t.dispatches.push(kernel.dispatch("case", buffers));
+        let y = t.result("y", batch, y, want);
+        let kernel = ResidualAdd { batch: batch as u32, factor: self.factor };
+        t.dispatches.push(kernel.dispatch("case", tables, a, self.two.then_some(b), y));
     }
 }
 

@@ -70,8 +70,7 @@ impl Case for LossCase {
         let totals = t.words("totals", totals);
         t.expected.push((totals, want_totals));
         let b = softmax_cross_entropy::Buffers {
-            lanes: t.lanes(),
-            batch_sizes: t.batch_sizes(batch),
+            tables: t.tables(batch),
             input: t.values("input", &stored),
             parameters: t.values("parameters", &r.stored()),
             batch_labels: t.words("batch labels", labels),
