@@ -5,7 +5,7 @@ use crate::fl::Ratio;
 use crate::gpu::{Active, Program};
 use crate::kernels::Dispatch;
 use crate::plan::PhaseId;
-use crate::report::plural;
+use crate::text::plural;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::{Add, Mul};

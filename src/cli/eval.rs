@@ -4,11 +4,11 @@ use super::train::{client_rows, report_table};
 use super::{check_apart, check_output, effective, load_data, open_gpu, percent, print, table};
 use crate::data::Dataset;
 use crate::fl::{Attack, Client, Ratio};
-use crate::report::{self, Grid};
+use crate::report::{Grid, grid_page};
 use crate::run::config::{ByteSize, DataSource, List, Widths};
 use crate::run::model::{Report, TestSettings};
 use crate::run::robust::{GridPoint, RobustReport, signs_of_masking, without_effect};
-use crate::run::run_dir::{BEST, CONFIG, GRID_PAGE, read_checkpoint, write_atomically};
+use crate::run::run_dir::{BEST, CONFIG, GRID, GRID_PAGE, read_checkpoint, write_atomically};
 use crate::run::{Checkpoint, TrainConfig, Trained};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -202,7 +202,7 @@ pub(super) async fn order_of(trained: &Trained, order: Order, lambda: f64) -> Re
 }
 
 /// λ of a grid where none are given: those of the paper.
-const GRID: [f64; 5] = [0.0, 0.2, 0.5, 0.8, 1.0];
+const LAMBDAS: [f64; 5] = [0.0, 0.2, 0.5, 0.8, 1.0];
 
 /// What a grid is asked for.
 struct Asked<'a> {
@@ -232,7 +232,7 @@ impl Asked<'_> {
         if !place.keeps_data(&trained.header.config) {
             return Some("this data is not that of the training");
         }
-        let kept = std::fs::read(file.with_file_name(report::GRID)).ok()?;
+        let kept = std::fs::read(file.with_file_name(GRID)).ok()?;
         // One that is damaged is not worth keeping.
         let kept: Grid = serde_json::from_slice(&kept).ok()?;
         (!self.covers(&kept)).then_some("the grid there has images, widths, lambdas or attacks that this one lacks")
@@ -250,7 +250,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let Trained { config, gpu, model, dataset, images, .. } = &trained;
     let widths = args.widths.map_or_else(|| trained.widths(), |w| w.0);
     let batch = args.eval_batch_size.map_or(config.eval_batch_size, |n| n as usize);
-    let default = if args.grid && model.network.norms.dual { GRID.to_vec() } else { vec![0.0] };
+    let default = if args.grid && model.network.norms.dual { LAMBDAS.to_vec() } else { vec![0.0] };
     let lambdas = args.lambda.map_or(default, |l| l.0);
     let Some(first) = lambdas.first() else {
         return Err(Error::Config("lambda: it has no value: write --lambda 0.5 or leave it out".into()));
@@ -263,7 +263,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let attacks = args.attack.map_or(default, |a| a.0);
     let (mut kept, mut page) = (None, args.page);
     if args.grid {
-        let (grid_file, in_run) = (file.with_file_name(report::GRID), file.with_file_name(CONFIG).is_file());
+        let (grid_file, in_run) = (file.with_file_name(GRID), file.with_file_name(CONFIG).is_file());
         let images = clients.iter().map(|c| c.test.len()).sum();
         let asked = Asked { widths: &widths, lambdas: &lambdas, attacks: &attacks, images };
         match asked.why_not_kept(&file, &trained, &args.place).filter(|_| in_run) {
@@ -333,7 +333,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
             write_atomically(&file, &json()?)?;
         }
         if let Some(page) = page {
-            write_atomically(&page, report::grid_page(&file.display().to_string(), &results.alone())?.as_bytes())?;
+            write_atomically(&page, grid_page(&file.display().to_string(), &results.alone())?.as_bytes())?;
             print(&format!("page: {}\n", page.display()))?;
         }
     }

@@ -7,9 +7,9 @@ use crate::data::{ClientRow, Splits, class_table};
 use crate::data::{Dataset, Domain, ImageSet};
 use crate::error::OneLine;
 use crate::fl::Client;
-use crate::report::{CLIENTS, Clients, PAGE, Run, TEST, groups, page};
+use crate::report::{Clients, Run, groups, page};
 use crate::run::config::BnMode;
-use crate::run::run_dir::{BEST, LAST, read_checkpoint, write_atomically};
+use crate::run::run_dir::{BEST, CLIENTS, LAST, PAGE, TEST, read_checkpoint, write_atomically};
 use crate::run::tensorboard::TensorBoard;
 use crate::run::{
     Checkpoint, Federation, Report, Resumed, RoundCost, RoundOutcome, RunDir, RunSpec, Together, TrainConfig, TrainOverrides,

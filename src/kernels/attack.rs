@@ -67,7 +67,8 @@ impl AttackImages {
             .reads([b.lanes])
     }
 
-    /// The worst of the outcomes so far, `[slot][n]` of (loss, correct), over slots; where the uniform `restart` is 0 it forgets those before.
+    /// The worst of the outcomes so far, `[slot][n]` of (loss, correct), over slots; where the uniform `restart` is 0 it forgets those
+    /// before.
     pub fn worst(&self, label: &str, batch_sizes: BufferId, outcomes: BufferId, worst: BufferId) -> Dispatch {
         let values = u64::from(self.batch) * 2;
         self.dispatch(label, "worst", self.epsilon, Over::Slots, self.batch)

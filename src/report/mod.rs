@@ -17,22 +17,13 @@ use crate::data::ClientRow;
 use crate::fl::{Composition, Ratio, Stage, batches::mean_steps};
 use crate::net::{Network, TensorKind};
 use crate::run::robust::GridPoint;
-use crate::run::run_dir::{BEST, CONFIG, METRICS, folder_of, read_checkpoint};
+use crate::run::run_dir::{BEST, CLIENTS, CONFIG, GRID, METRICS, TEST, folder_of, read_checkpoint};
 use crate::run::written::read_text;
 use crate::run::{Report, RoundMetrics, TrainConfig};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-
-/// Name of the test report in a run's folder.
-pub const TEST: &str = "test.json";
-/// Name of the page of a run or of a sweep, in its folder.
-pub const PAGE: &str = "report.html";
-/// Name of the table of clients in a run's folder.
-pub const CLIENTS: &str = "clients.json";
-/// Name of the results of `eval --grid` in a run's folder.
-pub const GRID: &str = "grid.json";
 
 /// What a run's clients hold, as its folder keeps it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -259,11 +250,6 @@ impl Run {
         let means = mean(received).zip(mean(sent)).zip(mean(macs));
         Ok(means.map(|((received, sent), macs)| RoundCost { received, sent, macs }))
     }
-}
-
-/// A count with its noun: 1 run, 2 runs.
-pub(crate) fn plural(count: u32, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// Checks that a report may be of these clients, and that its accuracies are shares.

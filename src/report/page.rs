@@ -1,9 +1,10 @@
 //! Pages of results. They need no network and are readable in light and dark.
 
-use super::{Chart, Clients, Grid, Group, Point, Run, Scale, Series, Spread, class_picture, own_bases_picture, plural, robustness_chart};
+use super::{Chart, Clients, Grid, Group, Point, Run, Scale, Series, Spread, class_picture, own_bases_picture, robustness_chart};
 use crate::Result;
 use crate::fl::Ratio;
 use crate::run::config::TrainConfig;
+use crate::text::plural;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use std::collections::BTreeMap;
 

@@ -287,7 +287,7 @@ impl Federation {
             let attacker = match parts.last() {
                 Some(part) if robust => {
                     let options = AttackOptions {
-                        attack: config.train_attack,
+                        attack: config.train_attack.into(),
                         bases: part.counts().last().copied().unwrap_or(1),
                         ensemble: model.validated(1.0),
                         batch,

@@ -745,7 +745,16 @@ impl TestSettings {
 
     /// An attack on so many batches of test images against so many bases.
     fn attack(&self, attack: Attack, bases: u32, ensemble: Ensemble, batches: u32, seed: u32) -> AttackOptions {
-        AttackOptions { attack, bases, ensemble, batch: self.batch as u32, batches, seed, limit: self.limit(), guarded: false }
+        AttackOptions {
+            attack: attack.into(),
+            bases,
+            ensemble,
+            batch: self.batch as u32,
+            batches,
+            seed,
+            limit: self.limit(),
+            guarded: false,
+        }
     }
 
     fn limit(&self) -> Limit {

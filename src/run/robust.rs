@@ -1,8 +1,30 @@
 //! What a test after an attack found, and signs that the attack did not work and robust accuracy is overstated.
 
 use super::model::Report;
+use crate::engine::{Adversarial, Pgd};
 use crate::fl::Attack;
 use serde::{Deserialize, Serialize};
+
+impl From<Attack> for Pgd {
+    fn from(attack: Attack) -> Pgd {
+        Pgd {
+            start: attack.start(),
+            epsilon: attack.epsilon(),
+            step_size: attack.step_size(),
+            steps: attack.steps(),
+            restarts: attack.restarts(),
+            targeted: attack.is_targeted(),
+        }
+    }
+}
+
+impl Adversarial {
+    /// Training on images that `attack`, of one try, has changed: their share λ in the loss, and the seed of its random start.
+    pub fn by(attack: &Attack, lambda: f32, seed: u32) -> Adversarial {
+        let Pgd { start, epsilon, step_size: alpha, steps, .. } = (*attack).into();
+        Adversarial { lambda, seed, start, epsilon, alpha, steps }
+    }
+}
 
 /// Accuracies after an attack.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -153,6 +175,13 @@ mod tests {
 
     fn signs(attacked: Vec<RobustReport>) -> Vec<String> {
         signs_of_masking(&[point(attacked)])
+    }
+
+    #[test]
+    fn tries_of_a_targeted_attack_go_round_the_other_classes() {
+        let attack = Pgd::from("pgd-20-targeted-restarts12-eps4".parse::<Attack>().unwrap());
+        assert_eq!([0, 1, 8, 9].map(|r| attack.shift(r, 10)), [1, 2, 9, 1], "every other class, then from the first again");
+        assert_eq!(Pgd::from(Attack::fgsm(8.0).unwrap()).shift(3, 10), 0);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use super::{Case, Cases, Trial, Want, exactly};
 use crate::kernels::Over;
-use crate::kernels::corner::{self, Corner, NONE};
+use crate::kernels::corner::{self, Corner};
+use crate::net::NO_PLACE;
 use kernels_tests::corner as twin;
 
 /// What is done with corners.
@@ -45,7 +46,7 @@ impl Case for CornerCase {
         let held = twin::corner_places(&self.wide, &self.narrow);
         let narrow = held.len().next_multiple_of(4) + 4;
         let mut table: Vec<u32> = held.iter().map(|i| *i as u32).collect();
-        table.resize(narrow, NONE);
+        table.resize(narrow, NO_PLACE);
         let (rows, corners) = (t.noise.values(BASES * wide), t.noise.values(BASES * narrow));
         let masses: Vec<f64> = (0..BASES * wide).map(|_| f64::from(t.noise.below(3)) * 0.5).collect();
         let weights = [0.5, 0.0, 0.125];
