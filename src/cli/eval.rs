@@ -123,7 +123,7 @@ impl PlaceArgs {
         effective(config)
     }
 
-    /// Whether the data is that of a model's training, as far as its places tell: the same, or moved.
+    /// Whether the data is that of a model's training, as far as its places say: the same, or moved.
     fn keeps_data(&self, trained: &TrainConfig) -> bool {
         [(&self.data_dir, &trained.data_dir), (&self.clients_file, &trained.clients_file)].into_iter().all(|places| match places {
             (Some(given), Some(own)) => !own.exists() || std::fs::canonicalize(given).ok() == std::fs::canonicalize(own).ok(),
@@ -174,7 +174,7 @@ pub(super) async fn open(path: &Path, place: &PlaceArgs, widths: Option<&[Ratio]
     }
     let (file, checkpoint) = open_model(path)?;
     let config = place.apply(checkpoint.header.config.clone())?;
-    // Before the slow part, so that a wrong width is told at once.
+    // Before the slow part, so that a wrong width is reported at once.
     widths.unwrap_or_default().iter().try_for_each(|w| config.algorithm().model(*w).map(|_| ()))?;
     let dataset = Rc::new(load_data(&config)?);
     let gpu = open_gpu(config.adapter.clone(), config.checked_shaders).await?;
@@ -185,7 +185,7 @@ pub(super) async fn open(path: &Path, place: &PlaceArgs, widths: Option<&[Ratio]
     Ok((file, trained))
 }
 
-/// The order of the bases, told where it is measured; empty for their own.
+/// The order of the bases, printed if it is measured; empty for their own.
 pub(super) async fn order_of(trained: &Trained, order: Order, lambda: f64) -> Result<Vec<u32>> {
     if order == Order::Own {
         return Ok(Vec::new());
@@ -195,9 +195,9 @@ pub(super) async fn order_of(trained: &Trained, order: Order, lambda: f64) -> Re
         return Ok(Vec::new());
     }
     let order = trained.order_by_accuracy(lambda).await?;
-    let told: Vec<String> = order.iter().map(|(base, accuracy)| format!("{base} ({}%)", percent(Some(*accuracy)))).collect();
+    let each: Vec<String> = order.iter().map(|(base, accuracy)| format!("{base} ({}%)", percent(Some(*accuracy)))).collect();
     let at = if trained.model.network.norms.dual { format!(" at lambda {lambda}") } else { String::new() };
-    eprintln!("bases by validation accuracy{at}: {}", told.join(", "));
+    eprintln!("bases by validation accuracy{at}: {}", each.join(", "));
     Ok(order.into_iter().map(|(base, _)| base).collect())
 }
 
@@ -295,11 +295,11 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let standard = model.test_each(gpu, images, clients, &settings, &lambdas).await?;
     grid.extend(lambdas.iter().zip(standard).map(|(lambda, standard)| GridPoint { lambda: *lambda, standard, attacked: vec![] }));
     for attack in attacks {
-        let told = |width: Ratio, lambda: f64| match lambdas.len() {
+        let progress = |width: Ratio, lambda: f64| match lambdas.len() {
             1 => eprintln!("attack {attack}, width {width}"),
             _ => eprintln!("attack {attack}, width {width}, lambda {lambda}"),
         };
-        let reports = model.attack_each(gpu, images, clients, &settings, attack, config.seed as u32, &lambdas, told).await?;
+        let reports = model.attack_each(gpu, images, clients, &settings, attack, config.seed as u32, &lambdas, progress).await?;
         grid.iter_mut().zip(reports).for_each(|(point, report)| point.attacked.push(report));
     }
 
@@ -320,7 +320,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
         text += &format!("\n{}", grid_table(&grid));
     }
     text += &doubts(&grid);
-    // What was found is told first: a file may fail.
+    // The results are printed first: a file may fail.
     print(&text)?;
     let results = Grid { grid };
     let json = || serde_json::to_vec_pretty(&results).map_err(|e| Error::Data(format!("the report cannot be written: {e}")));

@@ -113,7 +113,7 @@ impl State {
         }
     }
 
-    fn told(self) -> &'static str {
+    fn in_words(self) -> &'static str {
         match self {
             State::Finished => "finished",
             State::Begun => "begun",
@@ -130,7 +130,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     }
     let out = configs[0].out.parent().unwrap_or(Path::new(".")).to_path_buf();
     let mut rows = vec![vec!["run".to_string(), "state".to_string()]];
-    rows.extend(configs.iter().map(|c| vec![c.out.display().to_string(), State::of(c).told().into()]));
+    rows.extend(configs.iter().map(|c| vec![c.out.display().to_string(), State::of(c).in_words().into()]));
     if args.list {
         return print(&table(&rows));
     }

@@ -153,7 +153,7 @@ fn init(config: &mut TrainConfig) -> Result<Option<(Checkpoint, String)>> {
     Ok(Some((checkpoint, file.display().to_string())))
 }
 
-/// Trains to the end of the configurations and tests the best round of each run. What became of each is told in their order: an error
+/// Trains to the end of the configurations and tests the best round of each run. The results are in their order: an error
 /// of one does not end the others. Only one of the device does.
 pub(super) async fn train(session: Session, process: &ProcessOptions, interrupted: &AtomicBool) -> Result<Vec<Result<()>>> {
     let Session { dataset, mut together, folders } = session;

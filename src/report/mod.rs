@@ -1,7 +1,7 @@
 //! Finished runs side by side: means over seeds, tables, charts and a page that needs no network.
 //!
 //! Runs of one configuration, whatever their seed, are a *group*; groups are named by the options in which they differ. No seed is in a
-//! group twice: then the runs are told apart by where their data lie, or by their folders.
+//! group twice: then the runs are named by where their data lie, or by their folders.
 
 mod chart;
 mod classes;
@@ -41,7 +41,7 @@ pub struct Grid {
     pub grid: Vec<GridPoint>,
 }
 
-/// A run, as far as its folder tells.
+/// A run, as far as its folder says.
 #[derive(Debug, Clone)]
 pub struct Run {
     /// Its folder.
@@ -363,12 +363,12 @@ pub fn groups(runs: Vec<Run>) -> Result<Vec<Group>> {
     let mut groups = Vec::new();
     for (own, runs) in found {
         let config = &runs[0].config;
-        let told = differing.iter().filter(|k| config.depends_on(k)).map(|key| match key.as_str() {
+        let parts = differing.iter().filter(|k| config.depends_on(k)).map(|key| match key.as_str() {
             "method" => shown(own.get(key)),
             _ => format!("{key} {}", shown(own.get(key))),
         });
-        let told: Vec<String> = told.collect();
-        let name = if told.is_empty() { config.method.to_string() } else { told.join(", ") };
+        let parts: Vec<String> = parts.collect();
+        let name = if parts.is_empty() { config.method.to_string() } else { parts.join(", ") };
         for (place, mut runs) in apart(runs) {
             runs.sort_by_key(|r| r.config.seed);
             groups.push(Group { name: if place.is_empty() { name.clone() } else { format!("{name}, {place}") }, runs });
@@ -377,8 +377,8 @@ pub fn groups(runs: Vec<Run>) -> Result<Vec<Group>> {
     Ok(groups)
 }
 
-/// Runs of the same options in parts with no seed twice, each with what tells it from the others. Data may lie elsewhere on another
-/// machine, so where they do tells runs apart only when there is need to; then the folder that the runs are in, then their own.
+/// Runs of the same options in parts with no seed twice, each with what distinguishes it from the others. Data may lie elsewhere on another
+/// machine, so their place distinguishes runs only if necessary; then the folder that the runs are in, then their own.
 fn apart(runs: Vec<Run>) -> Vec<(String, Vec<Run>)> {
     let places: [fn(&Run) -> String; 4] = [
         |_| String::new(),

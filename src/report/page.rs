@@ -328,7 +328,7 @@ fn clients(groups: &[Group]) -> Result<Markup> {
             (PreEscaped(picture))
             details { summary { "Training images by class" } (classes(c)) }
         }
-        @if seen.is_empty() { p { "The runs' folders tell nothing of their clients: they have no " (super::CLIENTS) "." } }
+        @if seen.is_empty() { p { "The runs' folders say nothing of their clients: they have no " (super::CLIENTS) "." } }
     })
 }
 

@@ -570,7 +570,7 @@ impl Model {
         Ok(self.attack_each(gpu, images, clients, settings, attack, seed, &[settings.lambda], |_, _| {}).await?.remove(0))
     }
 
-    /// The same for several λ in place of that of the settings; `told` is called before each (width, λ).
+    /// The same for several λ in place of that of the settings; `before` is called before each (width, λ).
     ///
     /// # Errors
     /// As [`Model::test`].
@@ -584,7 +584,7 @@ impl Model {
         attack: Attack,
         seed: u32,
         lambdas: &[f64],
-        mut told: impl FnMut(Ratio, f64),
+        mut before: impl FnMut(Ratio, f64),
     ) -> Result<Vec<RobustReport>> {
         lambdas.iter().try_for_each(|l| self.check_lambda(*l))?;
         let lists: Vec<Vec<u32>> = clients.iter().map(|c| images.test_indices(c)).collect();
@@ -598,7 +598,7 @@ impl Model {
             let options = settings.attack(attack, bases, self.ensemble(0.0, &settings.order)?, list.len() as u32, seed);
             let mut attacker = Attacker::new(gpu, part.network(), part.server(), &images.store, options).await?;
             for (i, lambda) in lambdas.iter().enumerate() {
-                told(*width, *lambda);
+                before(*width, *lambda);
                 attacker.set_lambda(gpu, *lambda as f32);
                 let start = attacker.start(gpu, &list).await?;
                 let end = attacker.attack(gpu, &list).await?;

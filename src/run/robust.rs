@@ -83,14 +83,14 @@ pub fn signs_of_masking(points: &[GridPoint]) -> Vec<String> {
         let at = if points.len() > 1 { format!(", lambda {lambda}") } else { String::new() };
         for r in attacked.iter().filter(|r| r.attack.epsilon() > 0.0 && r.attack.steps() > 0) {
             for (accuracy, progress) in r.report.widths.iter().zip(&r.progress) {
-                let mut tell = |what: String| signs.push(format!("width {}{at}, {}: {what}", accuracy.width, r.attack));
+                let mut add = |what: String| signs.push(format!("width {}{at}, {}: {what}", accuracy.width, r.attack));
                 let Progress { start_loss, loss, without_gradient, images } = *progress;
                 let own = Share { share: accuracy.mean.unwrap_or(0.0), images };
                 if f64::from(without_gradient) / f64::from(images.max(1)) > 2.0 * own.variance().sqrt() {
-                    tell(format!("{without_gradient} of {images} images had no gradient at any step"));
+                    add(format!("{without_gradient} of {images} images had no gradient at any step"));
                 }
                 if loss <= start_loss {
-                    tell(format!("the loss did not rise: {start_loss:.4} before the steps, {loss:.4} after"));
+                    add(format!("the loss did not rise: {start_loss:.4} before the steps, {loss:.4} after"));
                 }
                 let same_ball =
                     |f: &&RobustReport| f.attack.is_fgsm() && !f.attack.is_targeted() && f.attack.epsilon() == r.attack.epsilon();
@@ -99,7 +99,7 @@ pub fn signs_of_masking(points: &[GridPoint]) -> Vec<String> {
                 if let (true, Some(one_step)) = (compared, fgsm.and_then(|w| w.mean))
                     && own.is_above(Share { share: one_step, images })
                 {
-                    tell(format!("weaker than one step: {:.1}% are left, {:.1}% after FGSM", own.share * 100.0, one_step * 100.0));
+                    add(format!("weaker than one step: {:.1}% are left, {:.1}% after FGSM", own.share * 100.0, one_step * 100.0));
                 }
             }
         }

@@ -334,14 +334,14 @@ impl fmt::Display for SelfTest {
     }
 }
 
-/// Runs [`standard_cases`] and the whole-step checks, telling of each row as it is done.
+/// Runs [`standard_cases`] and the whole-step checks; `done` is called with each row.
 ///
 /// # Errors
 /// [`crate::Error::Gpu`] where the device refuses a shader or is lost.
-pub async fn self_test(gpu: &Gpu, mut told: impl FnMut(&Row)) -> Result<SelfTest> {
+pub async fn self_test(gpu: &Gpu, mut done: impl FnMut(&Row)) -> Result<SelfTest> {
     let mut report = SelfTest::default();
     let mut add = |row: Row| {
-        told(&row);
+        done(&row);
         report.rows.push(row);
     };
     for case in standard_cases() {
