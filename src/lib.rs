@@ -32,7 +32,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
-// Messages are told on standard error by these two everywhere below: the standard ones end the program in a panic where it is closed, as of
+// Messages are written to standard error by these two everywhere below: the standard ones end the program in a panic where it is closed, as of
 // `2>&1 | head`, or full.
 #[cfg(feature = "native")]
 macro_rules! eprint {

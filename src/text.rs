@@ -69,3 +69,9 @@ fn joined(names: &[&str], word: &str) -> String {
         _ => names.concat(),
     }
 }
+
+/// A count with its noun: 1 run, 2 runs.
+#[cfg(feature = "native")]
+pub(crate) fn plural(count: u32, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}

@@ -9,14 +9,12 @@
 //! The crate depends on nothing, so that the engine's self-test can carry it to any platform. Twins panic on slices of
 //! a wrong length: a wrong reference is worse than none.
 //!
-//! [`compare`] judges a kernel's f32 output against a twin's; [`network`] composes the twins into a whole training
-//! step.
+//! [`network`] composes the twins into a whole training step.
 
 pub mod adam;
 pub mod attack;
 pub mod average_pool;
 pub mod batch_norm;
-pub mod compare;
 pub mod conv2d;
 pub mod copy_bases;
 pub mod corner;

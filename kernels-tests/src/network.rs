@@ -2,17 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::batch_norm::batch_norm_backward;
-use crate::batch_norm::{Normalization, batch_norm_forward};
-use crate::batch_norm::{Statistics, batch_norm_statistics};
-use crate::conv2d::conv2d_backward_data;
-use crate::conv2d::conv2d_backward_weight;
-use crate::conv2d::conv2d_forward;
-use crate::linear::linear_backward_data;
-use crate::linear::linear_backward_weight;
-use crate::linear::linear_forward;
-use crate::max_pool::max_pool_backward;
-use crate::max_pool::max_pool_forward;
+use crate::batch_norm::{Normalization, Statistics, batch_norm_backward, batch_norm_forward, batch_norm_statistics};
+use crate::conv2d::{conv2d_backward_data, conv2d_backward_weight, conv2d_forward};
+use crate::linear::{linear_backward_data, linear_backward_weight, linear_forward};
+use crate::max_pool::{max_pool_backward, max_pool_forward};
 use crate::sgd::{Sgd, sgd};
 use crate::shape::{BatchNorm, Conv2d, Image, Linear, Logits, Pool2d, check_len};
 use crate::softmax_cross_entropy::{CrossEntropy, class_presence, softmax_cross_entropy};

@@ -15,4 +15,5 @@ mod numeric;
 mod pseudo;
 mod robust;
 mod shaders;
+mod sources;
 mod together;

@@ -45,7 +45,7 @@ impl Bench {
     async fn attacker(&self, attack: &str, bases: u32, seed: u32, lanes: Option<u32>) -> Attacker {
         let options = AttackOptions {
             // A ball of radius 0, too.
-            attack: Attack::recorded(attack).expect("an attack"),
+            attack: Attack::recorded(attack).expect("an attack").into(),
             bases,
             ensemble: Ensemble::default(),
             batch: BATCH as u32,

@@ -7,6 +7,7 @@ use splitmix_fl::engine::{
     AttackOptions, Attacker, Batch, ClientWork, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, LocalTraining, Rows, Staging,
     TrainOptions, Trainer,
 };
+use splitmix_fl::fl::Attack;
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::kernels::Tuning;
 use splitmix_fl::net::{Architecture, Network};
@@ -133,9 +134,9 @@ impl Bench {
         let flat: Vec<f64> = logits[0].iter().flatten().map(|v| f64::from(*v)).collect();
         check(self.fixture.check("logits.eval", &flat));
 
-        let attack = "fgsm".parse().expect("an attack");
+        let attack: Attack = "fgsm".parse().expect("an attack");
         let limit = Limit::default();
-        let options = AttackOptions { attack, bases: 1, ensemble, batch: size, batches: 1, seed: 1, limit, guarded: true };
+        let options = AttackOptions { attack: attack.into(), bases: 1, ensemble, batch: size, batches: 1, seed: 1, limit, guarded: true };
         let mut attacker = Attacker::new(&self.gpu, &self.network, &self.server, &self.images, options).await.expect("one batch fits");
         let attacked = attacker.images(&self.gpu, &batch()).await.expect("attacked").remove(0);
         let (shape, mut judged) = (self.network.input, 0);

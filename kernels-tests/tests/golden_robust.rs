@@ -6,6 +6,7 @@ use splitmix_fl::engine::{
     Adversarial, AttackOptions, Attacker, Batch, Ensemble, EvaluateOptions, Evaluator, ImageStore, Limit, LocalTraining, Optimizer, Rows,
     Staging, TrainOptions, Trainer,
 };
+use splitmix_fl::fl::Attack;
 use splitmix_fl::gpu::{Active, Gpu, GpuOptions};
 use splitmix_fl::kernels::Tuning;
 use splitmix_fl::net::{Network, Norms, digits};
@@ -52,7 +53,7 @@ impl Bench {
 
     async fn attacker(&self, attack: &str, lambda: f64) -> Attacker {
         let options = AttackOptions {
-            attack: attack.parse().expect("an attack"),
+            attack: attack.parse::<Attack>().expect("an attack").into(),
             bases: 1,
             ensemble: self.ensemble(lambda),
             batch: BATCH as u32 + 1,

@@ -1,7 +1,7 @@
 //! Every kernel against its twin over random shapes, between poisoned guards, with trusted and with checked shaders.
 //!
-//! A case is [`splitmix_fl::verify::Case`]; proptest draws its shape and shrinks a failing one. Shapes live in uniforms
-//! but for kernel sizes, strides and tile lengths, which are drawn from few values so that few variants are compiled.
+//! A case is [`splitmix_fl::verify::Case`]; proptest draws its shape and the seed of its data, and shrinks a failing one. Shapes live in
+//! uniforms but for kernel sizes, strides and tile lengths, which are drawn from few values so that few variants are compiled.
 //! Needs an adapter: `SPLITMIX_ADAPTER` chooses one by a part of its name.
 //!
 //! What takes the time is compiling a variant, so a run takes a sample, in which every kernel meets every variant; all of it with
@@ -33,7 +33,7 @@ fn some(cases: u32) -> u32 {
 }
 
 /// The self-test's cases, by kernel.
-fn by_kernel() -> BTreeMap<&'static str, Vec<Box<dyn Case>>> {
+fn by_kernel() -> BTreeMap<&'static str, Vec<Seeded>> {
     let mut kernels: BTreeMap<_, Vec<_>> = BTreeMap::new();
     standard_cases().into_iter().for_each(|case| kernels.entry(case.op()).or_default().push(case));
     kernels
@@ -57,7 +57,7 @@ impl Bench {
         Bench { gpu: gpu.unwrap_or_else(|error| panic!("{error}")) }
     }
 
-    fn run(&self, case: &dyn Case, tuning: Tuning) -> Result<(), String> {
+    fn run(&self, case: &Seeded, tuning: Tuning) -> Result<(), String> {
         let outcome = pollster::block_on(run_tuned(&self.gpu, case, tuning));
         let outcome = outcome.map_err(|error| format!("{} {}: {error}", case.op(), case.shape()))?;
         match outcome.failure {
@@ -67,7 +67,7 @@ impl Bench {
     }
 
     /// The case with the variant that a GPU gets and with another, drawn by the shape: each costs a compilation.
-    fn run_two(&self, case: &dyn Case) -> Result<(), String> {
+    fn run_two(&self, case: &Seeded) -> Result<(), String> {
         let candidates = Tuning::candidates(self.gpu.traits());
         let drawn = case.shape().bytes().fold(7usize, |hash, b| hash.wrapping_mul(31).wrapping_add(usize::from(b))) % candidates.len();
         self.run(case, Tuning::baseline())?;
@@ -81,12 +81,12 @@ impl Bench {
             for (_, cases) in cases.values().enumerate().filter(|(k, _)| kernels(*k)) {
                 let all = cases.iter().filter(|_| complete());
                 let sampled = sample(cases, v).filter(|_| !complete());
-                all.chain(sampled).for_each(|case| self.run(case.as_ref(), tuning).unwrap_or_else(|error| panic!("{error}")));
+                all.chain(sampled).for_each(|case| self.run(case, tuning).unwrap_or_else(|error| panic!("{error}")));
             }
         }
     }
 
-    fn check<S: Strategy>(&self, cases: u32, strategy: S, case: impl Fn(S::Value) -> Option<Box<dyn Case>>)
+    fn check<S: Strategy>(&self, cases: u32, strategy: S, case: impl Fn(S::Value) -> Option<Seeded>)
     where
         S::Value: Debug,
     {
@@ -95,7 +95,7 @@ impl Bench {
         let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
         let result = runner.run(&strategy, |value| {
             let case = case(value).ok_or_else(|| TestCaseError::reject("no window fits"))?;
-            self.run_two(case.as_ref()).map_err(TestCaseError::fail)
+            self.run_two(&case).map_err(TestCaseError::fail)
         });
         result.unwrap_or_else(|error| panic!("{error}"));
     }
@@ -125,92 +125,91 @@ fn all(checked_shaders: bool, cases: u32) {
             let input = Shape { width, ..input };
             let kernel = (kernel_height, kernel_width);
             let statistics = seed % 2 == 1;
-            let case = ConvCase { direction, batch, input, out_channels, kernel, stride, padding, scale, input_per_slot, statistics, seed };
-            case.is_valid().then(|| Box::new(case) as Box<dyn Case>)
+            let case = ConvCase { direction, batch, input, out_channels, kernel, stride, padding, scale, input_per_slot, statistics };
+            case.is_valid().then(|| Seeded::new(case, seed))
         },
     );
     bench.check(cases, (direction(), 1usize..21, image(1..10, 5), 1u32..20, scale(), any::<u64>()), |c| {
         let (direction, batch, from, out_features, scale, seed) = c;
-        Some(Box::new(LinearCase { direction, batch, from, out_features, scale, sgd: seed % 2 == 1, seed }))
+        Some(Seeded::new(LinearCase { direction, batch, from, out_features, scale, sgd: seed % 2 == 1 }, seed))
     });
     let means = prop_oneof![Just(0.0f32), Just(3.0), Just(-50.0)];
     let norm = (any::<bool>(), 1usize..9, image(1..10, 20), any::<bool>(), 1u32..4, means, scale(), any::<bool>(), any::<u64>());
     bench.check(cases, norm, |(backward, batch, shape, relu, pool, mean, scale, running, seed)| {
         // Over a single value the deviation is all rounding: a batch norm of one is never trained.
-        (pool <= shape.height.min(shape.width) && (batch > 2 || shape.height * shape.width > 3)).then(|| {
-            Box::new(BatchNormCase { backward, batch, shape, relu, pool, features: false, mean, scale, running, seed }) as Box<dyn Case>
-        })
+        (pool <= shape.height.min(shape.width) && (batch > 2 || shape.height * shape.width > 3))
+            .then(|| Seeded::new(BatchNormCase { backward, batch, shape, relu, pool, features: false, mean, scale, running }, seed))
     });
     let means = prop_oneof![Just(0.0f32), Just(3.0), Just(-50.0)];
     bench.check(cases / 2, (any::<bool>(), 3usize..40, 1u32..70, any::<bool>(), means, scale(), any::<bool>(), any::<u64>()), |c| {
         let (backward, batch, channels, relu, mean, scale, running, seed) = c;
         let shape = Shape { channels, height: 1, width: 1 };
-        Some(Box::new(BatchNormCase { backward, batch, shape, relu, pool: 1, features: true, mean, scale, running, seed }))
+        Some(Seeded::new(BatchNormCase { backward, batch, shape, relu, pool: 1, features: true, mean, scale, running }, seed))
     });
     bench.check(cases, (any::<bool>(), 1usize..6, image(1..10, 14), 1u32..4, 1u32..4, 0u32..2, any::<u64>()), |c| {
         let (backward, batch, input, kernel, stride, padding, seed) = c;
-        let case = MaxPoolCase { backward, batch, input, kernel, stride, padding, seed };
-        case.is_valid().then(|| Box::new(case) as Box<dyn Case>)
+        let case = MaxPoolCase { backward, batch, input, kernel, stride, padding };
+        case.is_valid().then(|| Seeded::new(case, seed))
     });
     bench.check(cases / 2, (any::<bool>(), 1usize..6, image(1..10, 14), 1u32..15, 1u32..15, any::<u64>()), |c| {
         let (backward, batch, input, height, width, seed) = c;
         let output = (height.min(input.height), width.min(input.width));
-        Some(Box::new(AveragePoolCase { backward, batch, input, output, seed }))
+        Some(Seeded::new(AveragePoolCase { backward, batch, input, output }, seed))
     });
     bench.check(cases / 4, (1usize..6, image(1..10, 14), any::<bool>(), scale(), any::<u64>()), |(batch, shape, two, factor, seed)| {
-        Some(Box::new(ResidualAddCase { batch, shape, two, factor, seed }))
+        Some(Seeded::new(ResidualAddCase { batch, shape, two, factor }, seed))
     });
     bench.check(cases / 4, (any::<bool>(), 1usize..6, image(1..10, 14), any::<u64>()), |(backward, batch, shape, seed)| {
-        Some(Box::new(ReluCase { backward, batch, shape, seed }))
+        Some(Seeded::new(ReluCase { backward, batch, shape }, seed))
     });
     let classes = prop_oneof![Just(1usize), Just(2), Just(10), Just(13), Just(70)];
     bench.check(cases / 2, (1usize..150, 1usize..40, classes, any::<bool>(), any::<bool>(), 1.0f32..20.0, any::<u64>()), |c| {
         let (batch, in_features, classes, masked, summed, size, seed) = c;
-        Some(Box::new(LossCase { batch, in_features, classes, masked, summed, share: [1.0, 0.25][seed as usize % 2], size, seed }))
+        Some(Seeded::new(LossCase { batch, in_features, classes, masked, summed, share: [1.0, 0.25][seed as usize % 2], size }, seed))
     });
     bench.check(cases / 2, (1usize..7, image(1..5, 12), 1u32..30, 0u32..4, any::<u64>()), |c| {
         let (batch, shape, images, step, seed) = c;
         let (padding, flip, rotation) = ((seed >> 8) as u32 % 5, seed & 1 == 1, ((seed >> 16) % 181) as f32);
         let augment = (seed & 2 == 2).then_some(Augment { padding, flip, rotation, seed: seed as u32 });
-        Some(Box::new(GatherCase { batch, shape, images, step, augment, seed }))
+        Some(Seeded::new(GatherCase { batch, shape, images, step, augment }, seed))
     });
     bench.check(cases / 2, (1usize..20, 1usize..20, 1usize..9, any::<u64>()), |c| {
         let (batch, classes, bases, seed) = c;
-        Some(Box::new(EnsembleCase { batch, classes, bases, seed }))
+        Some(Seeded::new(EnsembleCase { batch, classes, bases }, seed))
     });
     bench.check(cases / 4, (1u32..200, 1usize..8, any::<u64>()), |(length, steps, seed)| {
         let start = seed as u32 % length;
         let skip = (start, (seed >> 32) as u32 % (length - start));
-        Some(Box::new(SgdCase { length, skip, two: seed % 2 == 1, steps, seed }))
+        Some(Seeded::new(SgdCase { length, skip, two: seed % 2 == 1, steps }, seed))
     });
     bench.check(cases / 4, (1usize..9, 1usize..40, 1usize..9, any::<u64>()), |(batch, classes, bases, seed)| {
-        Some(Box::new(EnsembleGradientCase { batch, classes, bases, shift: seed as u32 % 9, seed }))
+        Some(Seeded::new(EnsembleGradientCase { batch, classes, bases, shift: seed as u32 % 9 }, seed))
     });
     let attack = (any::<bool>(), 1usize..7, 0usize..5, image(1..5, 9), 0.0f32..0.6, 0.0f32..0.6, any::<u64>());
     bench.check(cases / 4, attack, |(step, batch, bases, shape, epsilon, alpha, seed)| {
-        Some(Box::new(AttackCase { step, batch, bases, shape, epsilon, alpha, seed }))
+        Some(Seeded::new(AttackCase { step, batch, bases, shape, epsilon, alpha }, seed))
     });
     let geometry = (1u32..6, prop_oneof![Just(1u32), Just(3), Just(5)], 1u32..3, 0u32..3);
     bench.check(cases / 4, (1usize..7, image(1..5, 23), 1u32..10, geometry, any::<u64>()), |(batch, input, out_channels, g, seed)| {
         let (kernel_height, kernel_width, stride, padding) = g;
-        let case = AttackStepCase { batch, input, out_channels, kernel: (kernel_height, kernel_width), stride, padding, seed };
-        case.is_valid().then(|| Box::new(case) as Box<dyn Case>)
+        let case = AttackStepCase { batch, input, out_channels, kernel: (kernel_height, kernel_width), stride, padding };
+        case.is_valid().then(|| Seeded::new(case, seed))
     });
     let mix = (1u32..100, any::<bool>(), any::<bool>(), any::<bool>(), 0.0f32..=1.0, any::<u64>());
     bench.check(cases / 4, mix, |(blocks, dual, running, own_rows, lambda, seed)| {
         let norms = Norms { dual, tracked: running || seed % 2 == 1 };
-        Some(Box::new(BatchNormMixCase { blocks, norms, running, own_rows, lambda, seed }))
+        Some(Seeded::new(BatchNormMixCase { blocks, norms, running, own_rows, lambda }, seed))
     });
     bench.check(cases / 8, (1u32..100, any::<bool>(), 0u32..6, any::<u64>()), |(blocks, cumulative, step, seed)| {
-        Some(Box::new(RunningStatisticsCase { blocks, cumulative, step, seed }))
+        Some(Seeded::new(RunningStatisticsCase { blocks, cumulative, step }, seed))
     });
     bench.check(cases / 8, (1u32..100, 0u32..3, any::<u64>()), |(length, kind, seed)| {
-        Some(Box::new(ClientRowsCase { keep: kind == 1, by_base: kind == 2, length, seed }))
+        Some(Seeded::new(ClientRowsCase { keep: kind == 1, by_base: kind == 2, length }, seed))
     });
-    bench.check(cases / 4, (1u32..200, any::<u64>()), |(length, seed)| Some(Box::new(CopyCase { length, seed })));
-    bench.check(cases / 4, (1u32..200, any::<u64>()), |(length, seed)| Some(Box::new(AverageCase { length, seed })));
+    bench.check(cases / 4, (1u32..200, any::<u64>()), |(length, seed)| Some(Seeded::new(CopyCase { length }, seed)));
+    bench.check(cases / 4, (1u32..200, any::<u64>()), |(length, seed)| Some(Seeded::new(AverageCase { length }, seed)));
     bench.check(cases / 8, (0u32..9, 1u32..300, 0u32..5, 1u32..9, any::<u64>()), |(start, length, more, rows, seed)| {
-        Some(Box::new(DistanceCase { kernel: RowDistance { start, length, stride: start + length + more, rows }, seed }))
+        Some(Seeded::new(DistanceCase { kernel: RowDistance { start, length, stride: start + length + more, rows } }, seed))
     });
 }
 

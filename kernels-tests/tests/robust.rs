@@ -299,7 +299,7 @@ fn clients_keep_any_tensors_and_share_the_rest() {
                 assert_eq!(bench.logits(&server, own.clone(), &batches(client)).await, expected, "{what}: client {client}");
                 let attacked = async |server: &Rows, ensemble: Ensemble| {
                     let options = AttackOptions {
-                        attack: "pgd-2-eps16".parse().expect("an attack"),
+                        attack: "pgd-2-eps16".parse::<Attack>().expect("an attack").into(),
                         bases: 2,
                         ensemble,
                         batch: BATCH,
@@ -396,7 +396,7 @@ fn on_a_linear_model_an_attack_ends_where_it_must() {
         let server = bench.server();
         let (epsilon, steps, seed) = (16.0f64 / 255.0, 5, 11);
         let options = AttackOptions {
-            attack: "pgd-5-eps16".parse().expect("an attack"),
+            attack: "pgd-5-eps16".parse::<Attack>().expect("an attack").into(),
             bases: 1,
             ensemble: Ensemble::default(),
             batch: 4,

@@ -99,7 +99,7 @@ impl BenchOptions {
     }
 }
 
-/// Measures the adapter and the engine on it. `progress` is told what is about to be measured, and every section of the page as soon
+/// Measures the adapter and the engine on it. `progress` is called with what is about to be measured, and with every section of the page as soon
 /// as it is known: a wide network on a slow adapter takes long, and whoever stops it keeps what there is.
 ///
 /// # Errors
@@ -249,6 +249,12 @@ impl Workload {
     }
 }
 
+/// The least seconds of an evaluation of these batches.
+async fn evaluations(clock: &Clock<'_>, evaluator: &mut Evaluator, batches: &[Batch], staging: &Staging, offset: u64) -> Result<f64> {
+    let measure = async |n| clock.wall(|| (0..n).try_for_each(|_| evaluator.submit(clock.gpu, batches, staging, offset)));
+    clock.best(measure).await
+}
+
 /// What each wave has at work where `most` lanes fit one: the same split that the trainer makes. A wave that begins inside
 /// a client is taken for one that does not.
 fn waves(work: &[ClientWork], lanes: u32, most: u32) -> Vec<Active> {
@@ -365,7 +371,6 @@ impl<'a> CaseBench<'a> {
     /// Steps, evaluations and rounds.
     async fn case(&mut self) -> Result<Case> {
         self.fill().await?;
-        let gpu = self.clock.gpu;
         let bases = self.workload.options.bases;
         let steps = u64::from(self.workload.options.steps);
         let slots = self.batches.len() as u32;
@@ -382,24 +387,10 @@ impl<'a> CaseBench<'a> {
         );
         let round_work = start + step_work * steps + finish;
 
-        // Steps as the trainer submits them: one after the other, with no wait between.
-        let seconds = self.clock.best(async |n| {
-            self.clock.wall(|| {
-                for wave in (0..n).flat_map(|_| &self.waves) {
-                    submit(gpu, self.trainer.program(), self.trainer.plan.step, *wave);
-                }
-                Ok(())
-            })
-        });
-        let dispatches = self.trainer.program().plan.phase(self.trainer.plan.step).len() * self.waves.len();
-        let step = Cost::new(self.ceilings, step_work, seconds.await?, dispatches as u64, self.waves.len() as u64);
+        let step = self.phase(self.trainer.program(), self.trainer.plan.step, &self.waves).await?;
 
         let offset = Trainer::staging_bytes(self.lanes);
-        let seconds = self.clock.best(async |n| {
-            let (evaluator, batches, staging) = (&mut self.evaluator, &self.batches, &self.staging);
-            self.clock.wall(|| (0..n).try_for_each(|_| evaluator.submit(gpu, batches, staging, offset)))
-        });
-        let seconds = seconds.await?;
+        let seconds = evaluations(self.clock, &mut self.evaluator, &self.batches, &self.staging, offset).await?;
         let evaluation = Cost::new(self.ceilings, evaluation_work, seconds, self.evaluator.dispatches, self.evaluator.submits);
 
         let seconds = self.rounds(false).await?;
@@ -435,15 +426,20 @@ impl<'a> CaseBench<'a> {
     async fn input_gradient(&self) -> Result<(Cost, u64)> {
         let gpu = self.clock.gpu;
         let (program, phase, waves) = self.workload.input_gradient(gpu, &self.work, self.lanes).await?;
-        let work = Work::of_waves(self.ceilings, &program, phase, &waves);
+        Ok((self.phase(&program, phase, &waves).await?, program.bytes))
+    }
+
+    /// A phase of a program in these waves, submitted as in a round: one after the other, with no wait between.
+    async fn phase(&self, program: &Program, phase: PhaseId, waves: &[Active]) -> Result<Cost> {
         let seconds = self.clock.best(async |n| {
             self.clock.wall(|| {
-                (0..n).flat_map(|_| &waves).for_each(|wave| submit(gpu, &program, phase, *wave));
+                (0..n).flat_map(|_| waves).for_each(|wave| submit(self.clock.gpu, program, phase, *wave));
                 Ok(())
             })
         });
+        let work = Work::of_waves(self.ceilings, program, phase, waves);
         let dispatches = program.plan.phase(phase).len() * waves.len();
-        Ok((Cost::new(self.ceilings, work, seconds.await?, dispatches as u64, waves.len() as u64), program.bytes))
+        Ok(Cost::new(self.ceilings, work, seconds.await?, dispatches as u64, waves.len() as u64))
     }
 
     /// A step of adversarial training: the attack of the paper, then clean and attacked images; and a standard step, timed in turn
@@ -470,13 +466,7 @@ impl<'a> CaseBench<'a> {
         let of = |phase| Work::of_waves(self.ceilings, program, phase, &waves);
         let count = |phase| (program.plan.phase(phase).len() * waves.len()) as u64;
         let submits = waves.len() as u64;
-        let attack_seconds = self.clock.best(async |n| {
-            self.clock.wall(|| {
-                (0..n).flat_map(|_| &waves).for_each(|wave| submit(gpu, program, attack_step, *wave));
-                Ok(())
-            })
-        });
-        let attack_cost = Cost::new(self.ceilings, of(attack_step), attack_seconds.await?, count(attack_step), submits);
+        let attack_cost = self.phase(program, attack_step, &waves).await?;
         // In turn, and as many standard steps at a time as last about as long, so that what else runs on the machine slows both
         // alike: the median of their ratios.
         let adversarial = |wave: &Active| {
@@ -527,11 +517,7 @@ impl<'a> CaseBench<'a> {
         let planned = Work::of_waves(self.ceilings, evaluator.program(), evaluator.phase(), &[all]);
         let part = |n: u64| (n as f64 * images as f64 / f64::from(full)) as u64;
         let work = Work { flops: part(planned.flops), bytes: part(planned.bytes), floor: planned.floor * images as f64 / f64::from(full) };
-        let seconds = self.clock.best(async |n| {
-            let (evaluator, batches, staging) = (&mut evaluator, &batches, &staging);
-            self.clock.wall(|| (0..n).try_for_each(|_| evaluator.submit(gpu, batches, staging, 0)))
-        });
-        let seconds = seconds.await?;
+        let seconds = evaluations(self.clock, &mut evaluator, &batches, &staging, 0).await?;
         Ok(Cost::new(self.ceilings, work, seconds, evaluator.dispatches, evaluator.submits))
     }
 

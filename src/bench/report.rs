@@ -5,7 +5,7 @@ use crate::fl::Ratio;
 use crate::gpu::{Active, Program};
 use crate::kernels::Dispatch;
 use crate::plan::PhaseId;
-use crate::report::plural;
+use crate::text::plural;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::{Add, Mul};
@@ -312,16 +312,20 @@ fn mega(bytes: u64) -> String {
     number(bytes as f64 * 1e-6)
 }
 
+fn percent(share: f64) -> String {
+    format!("{:.1}%", 100.0 * share)
+}
+
 /// As in `31% FMA`.
 fn share(cost: &Cost) -> String {
     let ceiling = match cost.bound {
         Bound::Arithmetic => "FMA ",
         Bound::Bytes => "copy",
     };
-    format!("{:.1}% {ceiling}", cost.share * 100.0)
+    format!("{} {ceiling}", percent(cost.share))
 }
 
-/// What a running benchmark tells.
+/// What a running benchmark reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress<'a> {
     /// What is measured next.
@@ -385,51 +389,41 @@ impl BenchReport {
         let mut text = String::new();
         if self.cases.len() > 1 {
             text += "\nA step and a round by lanes\n";
-            let mut table = Table::new(
-                1,
+            let each = |cost: &Cost, case: &Case| milliseconds(cost.seconds / f64::from(case.lanes));
+            let images = |case: &Case| f64::from(case.lanes) * f64::from(self.setting.batch);
+            let table = Table::of::<&Case>(
+                &self.cases,
                 &[
-                    "lanes",
-                    "waves",
-                    "step ms",
-                    "ms a lane",
-                    "images/s",
-                    "GFLOP/s",
-                    "of ceiling",
-                    "round ms",
-                    "ms a lane",
-                    "with validation",
+                    ("lanes", &|case| case.lanes.to_string()),
+                    ("waves", &|case| case.waves.to_string()),
+                    ("step ms", &|case| milliseconds(case.step.seconds)),
+                    ("ms a lane", &|case| each(&case.step, case)),
+                    ("images/s", &|case| format!("{:.0}", images(case) / case.step.seconds)),
+                    ("GFLOP/s", &|case| giga(case.step.flops_per_second)),
+                    ("of ceiling", &|case| share(&case.step)),
+                    ("round ms", &|case| milliseconds(case.round.seconds)),
+                    ("ms a lane", &|case| each(&case.round, case)),
+                    ("with validation", &|case| milliseconds(case.round_and_validation.seconds)),
                 ],
             );
-            for case in &self.cases {
-                let lanes = f64::from(case.lanes);
-                table.row([
-                    case.lanes.to_string(),
-                    case.waves.to_string(),
-                    milliseconds(case.step.seconds),
-                    milliseconds(case.step.seconds / lanes),
-                    format!("{:.0}", lanes * f64::from(self.setting.batch) / case.step.seconds),
-                    giga(case.step.flops_per_second),
-                    share(&case.step),
-                    milliseconds(case.round.seconds),
-                    milliseconds(case.round.seconds / lanes),
-                    milliseconds(case.round_and_validation.seconds),
-                ]);
-            }
             text += &table.to_string();
         }
         if let Some(goals) = goals(self) {
             text += "\nThe bars set for one H100 through Vulkan, 190 lanes × 32\n";
-            let mut table = Table::new(1, &["", "ms", "bar", "stretch", ""]);
-            for (what, seconds, bar, stretch) in goals {
-                let verdict = if seconds <= stretch {
-                    "stretch"
-                } else if seconds <= bar {
-                    "met"
-                } else {
-                    "missed"
-                };
-                table.row([what, milliseconds(seconds), milliseconds(bar), milliseconds(stretch), verdict.into()]);
-            }
+            let table = Table::of::<(&str, f64, f64, f64)>(
+                goals,
+                &[
+                    ("", &|(what, ..)| what.to_string()),
+                    ("ms", &|(_, seconds, ..)| milliseconds(*seconds)),
+                    ("bar", &|(_, _, bar, _)| milliseconds(*bar)),
+                    ("stretch", &|(.., stretch)| milliseconds(*stretch)),
+                    ("", &|(_, seconds, bar, stretch)| match seconds {
+                        seconds if seconds <= stretch => "stretch".into(),
+                        seconds if seconds <= bar => "met".into(),
+                        _ => "missed".into(),
+                    }),
+                ],
+            );
             text += &table.to_string();
         }
         let (then, again) = (&self.ceilings, &self.ceilings_again);
@@ -458,7 +452,7 @@ impl fmt::Display for KernelTable {
             plural(self.clients, "client"),
             self.evaluation_lanes
         )?;
-        let mut table = Table::new(1, &["", "ms", "of phase", "GFLOP", "GFLOP/s", "MB", "GB/s", "of ceiling"]);
+        let mut table = Table::new(&["", "ms", "of phase", "GFLOP", "GFLOP/s", "MB", "GB/s", "of ceiling"]);
         for rows in self.rows.chunk_by(|a, b| a.phase == b.phase) {
             let sum = |of: fn(&Cost) -> f64| rows.iter().map(|r| of(&r.cost)).sum::<f64>();
             let seconds = sum(|c| c.seconds);
@@ -477,7 +471,7 @@ impl fmt::Display for KernelTable {
                 table.row([
                     format!("  {}", r.dispatch),
                     milliseconds(r.cost.seconds),
-                    format!("{:.1}%", 100.0 * r.cost.seconds / seconds),
+                    percent(r.cost.seconds / seconds),
                     giga(r.cost.flops as f64),
                     giga(r.cost.flops_per_second),
                     mega(r.cost.bytes),
@@ -519,17 +513,16 @@ impl fmt::Display for Slowest<'_> {
         let seconds: f64 = rows.iter().map(|r| r.cost.seconds).sum();
         rows.sort_by(|a, b| b.cost.seconds.total_cmp(&a.cost.seconds));
         writeln!(f, "The slowest of a step")?;
-        let mut table = Table::new(1, &["", "ms", "of step", "of ceiling", "limited by"]);
-        for r in rows.iter().take(5) {
-            let (limit, share) = self.limit(&r.cost);
-            table.row([
-                format!("  {}", r.dispatch),
-                milliseconds(r.cost.seconds),
-                format!("{:.1}%", 100.0 * r.cost.seconds / seconds),
-                format!("{:.1}%", 100.0 * share),
-                limit.into(),
-            ]);
-        }
+        let table = Table::of::<&&KernelTime>(
+            rows.iter().take(5),
+            &[
+                ("", &|r| format!("  {}", r.dispatch)),
+                ("ms", &|r| milliseconds(r.cost.seconds)),
+                ("of step", &|r| percent(r.cost.seconds / seconds)),
+                ("of ceiling", &|r| percent(self.limit(&r.cost).1)),
+                ("limited by", &|r| self.limit(&r.cost).0.into()),
+            ],
+        );
         write!(f, "{table}")?;
         let low: Vec<_> = rows.iter().filter(|r| self.limit(&r.cost).1 < LOW).collect();
         let time: f64 = low.iter().map(|r| r.cost.seconds).sum();
@@ -553,31 +546,31 @@ impl fmt::Display for VariantTable {
         let mut header = vec!["".to_string()];
         header.extend((0..self.variants.len()).map(|i| i.to_string()));
         header.push("best of 0".into());
-        let mut table = Table::new(1, &header.iter().map(String::as_str).collect::<Vec<_>>());
+        let mut table = Table::new(&header.iter().map(String::as_str).collect::<Vec<_>>());
         for (name, times) in &self.rows {
             let mut row = vec![format!("  {name}")];
             row.extend(times.iter().map(|t| t.map_or("–".into(), milliseconds)));
             row.push(format!("{:.0}%", 100.0 * VariantTable::share(times)));
-            table.cells(row);
+            table.row(row);
         }
         write!(f, "{table}")
     }
 }
 
 /// Bars for the paper's round on one H100 through Vulkan: what was measured, the bar and the stretch, in seconds.
-fn goals(report: &BenchReport) -> Option<Vec<(String, f64, f64, f64)>> {
+fn goals(report: &BenchReport) -> Option<Vec<(&'static str, f64, f64, f64)>> {
     let s = &report.setting;
     let case = report.cases.iter().find(|c| c.lanes == 190)?;
     if (s.network.as_str(), s.base_width, s.batch, s.steps) != ("digits", Ratio::EIGHTH, 32, 4) {
         return None;
     }
     let mut rows = vec![
-        ("training step".to_string(), case.step.seconds, 2.0e-3, 1.4e-3),
-        ("forward and input gradient".to_string(), case.input_gradient.seconds, 1.5e-3, 1.0e-3),
-        ("round of 4 steps".to_string(), case.round.seconds, 10e-3, 7e-3),
-        ("adversarial step".to_string(), case.adversarial.step.seconds, 15e-3, 10e-3),
+        ("training step", case.step.seconds, 2.0e-3, 1.4e-3),
+        ("forward and input gradient", case.input_gradient.seconds, 1.5e-3, 1.0e-3),
+        ("round of 4 steps", case.round.seconds, 10e-3, 7e-3),
+        ("adversarial step", case.adversarial.step.seconds, 15e-3, 10e-3),
     ];
-    rows.extend(case.validation.map(|v| ("validation, 50 × 111 images".to_string(), v.seconds, 5e-3, 3e-3)));
+    rows.extend(case.validation.map(|v| ("validation, 50 × 111 images", v.seconds, 5e-3, 3e-3)));
     Some(rows)
 }
 
@@ -602,24 +595,6 @@ impl fmt::Display for CasePage<'_> {
             mega(c.input_gradient_bytes),
             mega(c.common_bytes)
         )?;
-        let mut table = Table::new(
-            1,
-            &[
-                "",
-                "ms",
-                "arithmetic floor",
-                "byte floor",
-                "combined",
-                "of combined",
-                "of ceiling",
-                "GFLOP",
-                "GFLOP/s",
-                "of FMA",
-                "GB/s",
-                "dispatches",
-                "submits",
-            ],
-        );
         let steps = plural(self.setting.steps, "step");
         let mut lines = vec![
             ("training step".to_string(), &c.step),
@@ -627,27 +602,28 @@ impl fmt::Display for CasePage<'_> {
             (format!("evaluation, {} lanes", c.evaluation_lanes), &c.evaluation),
             (format!("round of {steps}"), &c.round),
             ("round and validation".to_string(), &c.round_and_validation),
+            (format!("adversarial step, {} of attack", plural(c.adversarial.steps, "step")), &c.adversarial.step),
+            ("attack step".to_string(), &c.adversarial.attack_step),
         ];
-        lines.push((format!("adversarial step, {} of attack", plural(c.adversarial.steps, "step")), &c.adversarial.step));
-        lines.push(("attack step".to_string(), &c.adversarial.attack_step));
         lines.extend(c.validation.iter().map(|v| ("validation, 50 × 111 images".to_string(), v)));
-        for (name, cost) in lines {
-            table.row([
-                name,
-                milliseconds(cost.seconds),
-                milliseconds(cost.arithmetic_floor),
-                milliseconds(cost.byte_floor),
-                milliseconds(cost.combined_floor),
-                format!("{:.1}%", 100.0 * cost.combined_floor / cost.seconds),
-                share(cost),
-                giga(cost.flops as f64),
-                giga(cost.flops_per_second),
-                format!("{:.1}%", 100.0 * cost.arithmetic_floor / cost.seconds),
-                giga(cost.bytes_per_second),
-                cost.dispatches.to_string(),
-                cost.submits.to_string(),
-            ]);
-        }
+        let table = Table::of::<(String, &Cost)>(
+            lines,
+            &[
+                ("", &|(name, _)| name.clone()),
+                ("ms", &|(_, cost)| milliseconds(cost.seconds)),
+                ("arithmetic floor", &|(_, cost)| milliseconds(cost.arithmetic_floor)),
+                ("byte floor", &|(_, cost)| milliseconds(cost.byte_floor)),
+                ("combined", &|(_, cost)| milliseconds(cost.combined_floor)),
+                ("of combined", &|(_, cost)| percent(cost.combined_floor / cost.seconds)),
+                ("of ceiling", &|(_, cost)| share(cost)),
+                ("GFLOP", &|(_, cost)| giga(cost.flops as f64)),
+                ("GFLOP/s", &|(_, cost)| giga(cost.flops_per_second)),
+                ("of FMA", &|(_, cost)| percent(cost.arithmetic_floor / cost.seconds)),
+                ("GB/s", &|(_, cost)| giga(cost.bytes_per_second)),
+                ("dispatches", &|(_, cost)| cost.dispatches.to_string()),
+                ("submits", &|(_, cost)| cost.submits.to_string()),
+            ],
+        );
         write!(f, "{table}")?;
         let a = &c.adversarial;
         writeln!(

@@ -2,25 +2,29 @@
 
 use std::fmt;
 
-/// Rows of cells under a header.
+/// Rows of cells under a header. The first column is aligned to the left, the others to the right.
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
-    /// The first so many columns are aligned to the left, the others to the right.
-    left: usize,
 }
 
+/// The header of a column, and its cell of an item.
+pub(super) type Column<'a, T> = (&'a str, &'a dyn Fn(&T) -> String);
+
 impl Table {
-    pub fn new(left: usize, header: &[&str]) -> Table {
-        Table { rows: vec![header.iter().map(|h| h.to_string()).collect()], left }
+    pub fn new(header: &[&str]) -> Table {
+        Table { rows: vec![header.iter().map(|h| h.to_string()).collect()] }
+    }
+
+    /// A row of these columns for each item.
+    pub fn of<T>(items: impl IntoIterator<Item = T>, columns: &[Column<T>]) -> Table {
+        let mut table = Table::new(&columns.iter().map(|(header, _)| *header).collect::<Vec<_>>());
+        items.into_iter().for_each(|item| table.row(columns.iter().map(|(_, cell)| cell(&item)).collect::<Vec<_>>()));
+        table
     }
 
     /// Adds a row of as many cells as the header has.
-    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.cells(cells.into());
-    }
-
-    /// The same of a number of cells known later.
-    pub fn cells(&mut self, cells: Vec<String>) {
+    pub fn row(&mut self, cells: impl Into<Vec<String>>) {
+        let cells = cells.into();
         debug_assert_eq!(cells.len(), self.rows[0].len());
         self.rows.push(cells);
     }
@@ -34,7 +38,7 @@ impl fmt::Display for Table {
             let mut line = String::new();
             for (i, (cell, width)) in row.iter().zip(&widths).enumerate() {
                 let gap = if i == 0 { "" } else { "  " };
-                line += &if i < self.left { format!("{gap}{cell:<width$}") } else { format!("{gap}{cell:>width$}") };
+                line += &if i == 0 { format!("{gap}{cell:<width$}") } else { format!("{gap}{cell:>width$}") };
             }
             writeln!(f, "{}", line.trim_end())?;
         }
@@ -48,9 +52,9 @@ mod tests {
 
     #[test]
     fn columns_line_up_whatever_the_characters() {
-        let mut table = Table::new(1, &["name", "µs"]);
-        table.row(["a".into(), "12.5".into()]);
-        table.row(["größer".into(), "1".into()]);
+        let mut table = Table::new(&["name", "µs"]);
+        table.row(["a", "12.5"].map(String::from));
+        table.row(["größer", "1"].map(String::from));
         assert_eq!(table.to_string(), "name      µs\na       12.5\ngrößer     1\n");
     }
 }

@@ -52,7 +52,7 @@ pub(super) struct Args {
 /// More would not end within a day.
 const MOST_REPEATS: i64 = 1_000_000;
 
-/// More have nothing to tell, and their lists alone would fill the memory.
+/// More measure nothing new, and their lists alone would fill the memory.
 const MOST_LANES: i64 = 65_536;
 
 pub(super) async fn run(args: Args) -> Result<()> {

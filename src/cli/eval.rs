@@ -4,11 +4,11 @@ use super::train::{client_rows, report_table};
 use super::{check_apart, check_output, effective, load_data, open_gpu, percent, print, table};
 use crate::data::Dataset;
 use crate::fl::{Attack, Client, Ratio};
-use crate::report::{self, Grid};
+use crate::report::{Grid, grid_page};
 use crate::run::config::{ByteSize, DataSource, List, Widths};
 use crate::run::model::{Report, TestSettings};
 use crate::run::robust::{GridPoint, RobustReport, signs_of_masking, without_effect};
-use crate::run::run_dir::{BEST, CONFIG, GRID_PAGE, read_checkpoint, write_atomically};
+use crate::run::run_dir::{BEST, CONFIG, GRID, GRID_PAGE, read_checkpoint, write_atomically};
 use crate::run::{Checkpoint, TrainConfig, Trained, ValidConfig};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -123,7 +123,7 @@ impl PlaceArgs {
         effective(config)
     }
 
-    /// Whether the data is that of a model's training, as far as its places tell: the same, or moved.
+    /// Whether the data is that of a model's training, as far as its places say: the same, or moved.
     fn keeps_data(&self, trained: &TrainConfig) -> bool {
         [(&self.data_dir, &trained.data_dir), (&self.clients_file, &trained.clients_file)].into_iter().all(|places| match places {
             (Some(given), Some(own)) => !own.exists() || std::fs::canonicalize(given).ok() == std::fs::canonicalize(own).ok(),
@@ -174,7 +174,7 @@ pub(super) async fn open(path: &Path, place: &PlaceArgs, widths: Option<&[Ratio]
     }
     let (file, checkpoint) = open_model(path)?;
     let config = place.apply(checkpoint.header.config.clone())?;
-    // Before the slow part, so that a wrong width is told at once.
+    // Before the slow part, so that a wrong width is reported at once.
     widths.unwrap_or_default().iter().try_for_each(|w| config.algorithm().model(*w).map(|_| ()))?;
     let dataset = Rc::new(load_data(&config)?);
     let gpu = open_gpu(config.adapter.clone(), config.checked_shaders).await?;
@@ -185,7 +185,7 @@ pub(super) async fn open(path: &Path, place: &PlaceArgs, widths: Option<&[Ratio]
     Ok((file, trained))
 }
 
-/// The order of the bases, told where it is measured; empty for their own.
+/// The order of the bases, printed if it is measured; empty for their own.
 pub(super) async fn order_of(trained: &Trained, order: Order, lambda: f64) -> Result<Vec<u32>> {
     if order == Order::Own {
         return Ok(Vec::new());
@@ -195,14 +195,14 @@ pub(super) async fn order_of(trained: &Trained, order: Order, lambda: f64) -> Re
         return Ok(Vec::new());
     }
     let order = trained.order_by_accuracy(lambda).await?;
-    let told: Vec<String> = order.iter().map(|(base, accuracy)| format!("{base} ({}%)", percent(Some(*accuracy)))).collect();
+    let each: Vec<String> = order.iter().map(|(base, accuracy)| format!("{base} ({}%)", percent(Some(*accuracy)))).collect();
     let at = if trained.model.network.norms.dual { format!(" at lambda {lambda}") } else { String::new() };
-    eprintln!("bases by validation accuracy{at}: {}", told.join(", "));
+    eprintln!("bases by validation accuracy{at}: {}", each.join(", "));
     Ok(order.into_iter().map(|(base, _)| base).collect())
 }
 
 /// λ of a grid where none are given: those of the paper.
-const GRID: [f64; 5] = [0.0, 0.2, 0.5, 0.8, 1.0];
+const LAMBDAS: [f64; 5] = [0.0, 0.2, 0.5, 0.8, 1.0];
 
 /// What a grid is asked for.
 struct Asked<'a> {
@@ -232,7 +232,7 @@ impl Asked<'_> {
         if !place.keeps_data(&trained.header.config) {
             return Some("this data is not that of the training");
         }
-        let kept = std::fs::read(file.with_file_name(report::GRID)).ok()?;
+        let kept = std::fs::read(file.with_file_name(GRID)).ok()?;
         // One that is damaged is not worth keeping.
         let kept: Grid = serde_json::from_slice(&kept).ok()?;
         (!self.covers(&kept)).then_some("the grid there has images, widths, lambdas or attacks that this one lacks")
@@ -250,7 +250,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let Trained { config, gpu, model, dataset, images, .. } = &trained;
     let widths = args.widths.map_or_else(|| trained.widths(), |w| w.0);
     let batch = args.eval_batch_size.map_or(config.eval_batch_size, |n| n as usize);
-    let default = if args.grid && model.network.norms.dual { GRID.to_vec() } else { vec![0.0] };
+    let default = if args.grid && model.network.norms.dual { LAMBDAS.to_vec() } else { vec![0.0] };
     let lambdas = args.lambda.map_or(default, |l| l.0);
     let Some(first) = lambdas.first() else {
         return Err(Error::Config("lambda: it has no value: write --lambda 0.5 or leave it out".into()));
@@ -263,7 +263,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let attacks = args.attack.map_or(default, |a| a.0);
     let (mut kept, mut page) = (None, args.page);
     if args.grid {
-        let (grid_file, in_run) = (file.with_file_name(report::GRID), file.with_file_name(CONFIG).is_file());
+        let (grid_file, in_run) = (file.with_file_name(GRID), file.with_file_name(CONFIG).is_file());
         let images = clients.iter().map(|c| c.test.len()).sum();
         let asked = Asked { widths: &widths, lambdas: &lambdas, attacks: &attacks, images };
         match asked.why_not_kept(&file, &trained, &args.place).filter(|_| in_run) {
@@ -295,11 +295,11 @@ pub(super) async fn run(args: Args) -> Result<()> {
     let standard = model.test_each(gpu, images, clients, &settings, &lambdas).await?;
     grid.extend(lambdas.iter().zip(standard).map(|(lambda, standard)| GridPoint { lambda: *lambda, standard, attacked: vec![] }));
     for attack in attacks {
-        let told = |width: Ratio, lambda: f64| match lambdas.len() {
+        let progress = |width: Ratio, lambda: f64| match lambdas.len() {
             1 => eprintln!("attack {attack}, width {width}"),
             _ => eprintln!("attack {attack}, width {width}, lambda {lambda}"),
         };
-        let reports = model.attack_each(gpu, images, clients, &settings, attack, config.seed as u32, &lambdas, told).await?;
+        let reports = model.attack_each(gpu, images, clients, &settings, attack, config.seed as u32, &lambdas, progress).await?;
         grid.iter_mut().zip(reports).for_each(|(point, report)| point.attacked.push(report));
     }
 
@@ -320,7 +320,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
         text += &format!("\n{}", grid_table(&grid));
     }
     text += &doubts(&grid);
-    // What was found is told first: a file may fail.
+    // The results are printed first: a file may fail.
     print(&text)?;
     let results = Grid { grid };
     let json = || serde_json::to_vec_pretty(&results).map_err(|e| Error::Data(format!("the report cannot be written: {e}")));
@@ -333,7 +333,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
             write_atomically(&file, &json()?)?;
         }
         if let Some(page) = page {
-            write_atomically(&page, report::grid_page(&file.display().to_string(), &results.alone())?.as_bytes())?;
+            write_atomically(&page, grid_page(&file.display().to_string(), &results.alone())?.as_bytes())?;
             print(&format!("page: {}\n", page.display()))?;
         }
     }

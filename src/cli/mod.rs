@@ -17,9 +17,8 @@ mod web;
 use crate::data::{self as sets, Dataset};
 use crate::error::OneLine;
 use crate::gpu::{Gpu, GpuOptions};
-use crate::report::{CLIENTS, TEST};
 use crate::run::config::{DataSource, Images};
-use crate::run::run_dir::{BEST, CONFIG, LAST, METRICS, TIMING, folder_of};
+use crate::run::run_dir::{BEST, CLIENTS, CONFIG, LAST, METRICS, TEST, TIMING, folder_of};
 use crate::run::written::expanded;
 use crate::run::{TrainConfig, TrainOverrides, ValidConfig};
 use crate::{Error, Result};
@@ -203,7 +202,7 @@ fn configuration(file: Option<&Path>, mut flags: TrainOverrides) -> Result<Valid
             note(format!("--{key} has no effect: with {} it is always {}", config.method, if value { "on" } else { "off" }));
         }
     }
-    // Also where the value is the default, which the configuration cannot tell from an option that is not given.
+    // Also where the value is the default, which in the configuration looks like an option that is not given.
     match given.into_iter().find(|key| config.data == DataSource::Csv && TrainConfig::about(key).images == Images::Dealt) {
         Some(key) => Err(Error::Config(format!("--{key}: the clients file says who has which images: leave it out"))),
         None => Ok(config),

@@ -2,8 +2,8 @@
 
 use super::{check_apart, check_output, note, print};
 use crate::Result;
-use crate::report::{Run, TEST, csv, groups, page};
-use crate::run::run_dir::write_atomically;
+use crate::report::{Run, csv, groups, page};
+use crate::run::run_dir::{TEST, write_atomically};
 use std::path::PathBuf;
 
 #[derive(clap::Args)]

@@ -5,9 +5,9 @@ use super::eval::open_model;
 use super::train::{ProcessOptions, QueuedRun, Session, open_session, train, watch_for_interrupts};
 use super::{effective, load_data, note, print, table};
 use crate::data::Dataset;
-use crate::report::{PAGE, Run, TEST, difference, groups, page};
+use crate::report::{Run, difference, groups, page};
 use crate::run::config::DataSource;
-use crate::run::run_dir::{CONFIG, Resumed, RunDir, folder_of, write_atomically};
+use crate::run::run_dir::{CONFIG, PAGE, Resumed, RunDir, TEST, folder_of, write_atomically};
 use crate::run::written::{expanded, misspelled, read_options, read_text};
 use crate::run::{TrainConfig, TrainOverrides, ValidConfig, model};
 use crate::{Error, Result};
@@ -113,7 +113,7 @@ impl State {
         }
     }
 
-    fn told(self) -> &'static str {
+    fn in_words(self) -> &'static str {
         match self {
             State::Finished => "finished",
             State::Begun => "begun",
@@ -130,7 +130,7 @@ pub(super) async fn run(args: Args) -> Result<()> {
     }
     let out = configs[0].out.parent().unwrap_or(Path::new(".")).to_path_buf();
     let mut rows = vec![vec!["run".to_string(), "state".to_string()]];
-    rows.extend(configs.iter().map(|c| vec![c.out.display().to_string(), State::of(c).told().into()]));
+    rows.extend(configs.iter().map(|c| vec![c.out.display().to_string(), State::of(c).in_words().into()]));
     if args.list {
         return print(&table(&rows));
     }

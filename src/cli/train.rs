@@ -7,9 +7,9 @@ use crate::data::{ClientRow, Splits, class_table};
 use crate::data::{Dataset, Domain, ImageSet};
 use crate::error::OneLine;
 use crate::fl::Client;
-use crate::report::{self, CLIENTS, Clients, PAGE, TEST, groups, page};
+use crate::report::{self, Clients, groups, page};
 use crate::run::config::BnMode;
-use crate::run::run_dir::{BEST, LAST, read_checkpoint, write_atomically};
+use crate::run::run_dir::{BEST, CLIENTS, LAST, PAGE, TEST, read_checkpoint, write_atomically};
 use crate::run::tensorboard::TensorBoard;
 use crate::run::{
     Checkpoint, Federation, Report, Resumed, RoundCost, RoundOutcome, Run, RunDir, RunSpec, TrainConfig, TrainOverrides, ValidConfig,
@@ -154,7 +154,7 @@ fn init(config: &mut ValidConfig) -> Result<Option<(Checkpoint, String)>> {
     Ok(Some((checkpoint, file.display().to_string())))
 }
 
-/// Trains to the end of the configurations and tests the best round of each run. What became of each is told in their order: an error
+/// Trains to the end of the configurations and tests the best round of each run. The results are in their order: an error
 /// of one does not end the others. Only one of the device does.
 pub(super) async fn train(session: Session, process: &ProcessOptions, interrupted: &AtomicBool) -> Result<Vec<Result<()>>> {
     let Session { dataset, mut federation, folders } = session;

@@ -7,8 +7,8 @@ use std::ops::Range;
 use image::error::{ImageError, LimitErrorKind};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, Rgb, RgbImage};
 
-use super::jpeg::{self, End};
 use super::claims;
+use super::jpeg::{self, End};
 use super::read::Instead;
 use super::upsample::{self, Plane};
 use crate::{Error, Result};

@@ -1,7 +1,6 @@
 //! Attacks on the images of mixed bases, and what the mix says of the attacked images.
 
-use super::{Adversarial, Batch, Ensemble, ImageStore, Limit, Rows, Staging, Totals, external, schedule, wave};
-use crate::fl::Attack;
+use super::{Batch, Ensemble, ImageStore, Limit, Rows, Staging, Totals, external, schedule, wave};
 use crate::gpu::{Active, Gpu, Program, ProgramDescriptor};
 use crate::kernels::ImageLayout;
 use crate::net::Network;
@@ -9,11 +8,35 @@ use crate::plan::attack::{AttackPlan, AttackSetting};
 use crate::plan::train::TOTALS_BYTES;
 use crate::{Error, Result};
 
+/// Projected gradient descent within an L∞ ball around each image, whose pixels lie in [0, 1].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pgd {
+    /// Radius of the start's noise: 0 starts from the clean image.
+    pub start: f32,
+    /// Radius of the ball.
+    pub epsilon: f32,
+    /// Size of a step along the sign of the loss's gradient: below 0 where the loss is a target's.
+    pub step_size: f32,
+    /// Number of steps.
+    pub steps: u32,
+    /// Number of tries, of which each image's worst counts.
+    pub restarts: u32,
+    /// Whether it goes towards other classes: the one after the label, in the next try the one after that, and so on in a circle.
+    pub targeted: bool,
+}
+
+impl Pgd {
+    /// Places from a label to the class whose loss the try is about: 0 for the label itself.
+    pub fn shift(&self, restart: u32, classes: u32) -> u32 {
+        if self.targeted { 1 + restart % (classes - 1).max(1) } else { 0 }
+    }
+}
+
 /// Settings of an attack.
 #[derive(Debug, Clone)]
 pub struct AttackOptions {
     /// The attack.
-    pub attack: Attack,
+    pub attack: Pgd,
     /// Bases mixed: the first so many of the ensemble's order.
     pub bases: u32,
     /// Which bases are mixed, and through which batch norms; the attack differentiates through them.
@@ -28,14 +51,6 @@ pub struct AttackOptions {
     pub limit: Limit,
     /// Surround buffers with poison, for tests.
     pub guarded: bool,
-}
-
-impl Adversarial {
-    /// Training on images that `attack`, of one try, has changed: their share λ in the loss, and the seed of its random start.
-    pub fn by(attack: &Attack, lambda: f32, seed: u32) -> Adversarial {
-        let (start, epsilon, alpha, steps) = (attack.start(), attack.epsilon(), attack.step_size(), attack.steps());
-        Adversarial { lambda, seed, start, epsilon, alpha, steps }
-    }
 }
 
 /// The program of an attack.
@@ -98,9 +113,9 @@ impl Attacker {
             images_per_chunk: images.images_per_chunk,
             slot_capacity,
             seed: options.seed,
-            start: options.attack.start(),
-            epsilon: options.attack.epsilon(),
-            alpha: options.attack.step_size(),
+            start: options.attack.start,
+            epsilon: options.attack.epsilon,
+            alpha: options.attack.step_size,
             norms: options.ensemble.norms(),
             personal: options.ensemble.personal(),
             tuning: gpu.tuning(),
@@ -138,7 +153,7 @@ impl Attacker {
     /// # Errors
     /// [`Error::Gpu`] where the device was lost.
     pub async fn attack(&mut self, gpu: &Gpu, batches: &[Batch]) -> Result<Vec<Attacked>> {
-        self.run(gpu, batches, self.options.attack.steps(), self.options.attack.restarts()).await
+        self.run(gpu, batches, self.options.attack.steps, self.options.attack.restarts).await
     }
 
     /// What the mix says where the first restart's steps begin: before the attack but for its random start.
@@ -169,7 +184,7 @@ impl Attacker {
     /// # Errors
     /// [`Error::Gpu`] where the device was lost.
     pub fn submit(&mut self, gpu: &Gpu, batches: &[Batch], staging: &Staging, offset: u64) -> Result<()> {
-        self.submit_steps(gpu, batches, self.options.attack.steps(), self.options.attack.restarts(), staging, offset)
+        self.submit_steps(gpu, batches, self.options.attack.steps, self.options.attack.restarts, staging, offset)
     }
 
     fn submit_steps(&mut self, gpu: &Gpu, batches: &[Batch], steps: u32, restarts: u32, staging: &Staging, offset: u64) -> Result<()> {
@@ -209,7 +224,7 @@ impl Attacker {
     pub async fn images(&mut self, gpu: &Gpu, batches: &[Batch]) -> Result<Vec<Vec<Vec<f32>>>> {
         let mut out = Vec::new();
         for batches in batches.chunks(self.slots_per_wave as usize) {
-            let encoder = self.encode(gpu, batches, self.options.attack.steps(), 0);
+            let encoder = self.encode(gpu, batches, self.options.attack.steps, 0);
             gpu.submit(encoder);
             out.extend(self.read_images(gpu, batches).await?);
         }
@@ -265,7 +280,7 @@ impl Attacker {
     /// Start and steps of a wave.
     fn encode(&mut self, gpu: &Gpu, batches: &[Batch], steps: u32, restart: u32) -> wgpu::CommandEncoder {
         let shift = self.options.attack.shift(restart, self.classes);
-        let noise = self.round.wrapping_mul(self.options.attack.restarts()).wrapping_add(restart);
+        let noise = self.round.wrapping_mul(self.options.attack.restarts).wrapping_add(restart);
         self.program.set(gpu, &self.plan.noise, "round", noise);
         self.program.set(gpu, &self.plan.restarts, "restart", restart);
         self.program.set(gpu, &self.plan.loss, "shift", shift);

@@ -15,7 +15,7 @@ mod rows;
 mod trainer;
 
 pub use crate::gpu::Staging;
-pub use attacker::{AttackOptions, Attacked, Attacker};
+pub use attacker::{AttackOptions, Attacked, Attacker, Pgd};
 pub use corner::Corner;
 pub use ensemble::{Batch, Ensemble};
 pub use estimator::{EstimateOptions, check_estimate, estimate_statistics};
@@ -26,9 +26,9 @@ pub use rows::{ClientRows, Rows};
 pub use trainer::{Adversarial, Augment, ClientWork, Compared, Distances, LocalTraining, Narrower, Optimizer, TrainOptions, Trainer};
 
 use crate::error::option_name;
-use crate::fl::batches::SMALLEST_BATCH;
 use crate::gpu::Gpu;
 use crate::kernels::BufferId;
+use crate::net::SMALLEST_BATCH;
 use crate::plan::{Capacity, Footprint};
 use crate::{Error, Result};
 

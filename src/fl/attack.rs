@@ -111,11 +111,6 @@ impl Attack {
     pub fn restarts(&self) -> u32 {
         self.restarts
     }
-
-    /// Places from a label to the class whose loss the try is about: 0 for the label itself.
-    pub fn shift(&self, restart: u32, classes: u32) -> u32 {
-        if self.targeted { 1 + restart % (classes - 1).max(1) } else { 0 }
-    }
 }
 
 written_as_text!(Attack);
@@ -338,8 +333,6 @@ mod tests {
         assert_eq!(attack.to_string(), "pgd-20-eps4-restarts12-targeted");
         assert_eq!(attack, Attack::pgd(20, 4.0).unwrap().with_restarts(12).unwrap().towards_other_classes());
         assert_eq!((attack.restarts(), attack.step_size()), (12, -Attack::pgd(20, 4.0).unwrap().step_size()));
-        assert_eq!([0, 1, 8, 9].map(|r| attack.shift(r, 10)), [1, 2, 9, 1], "every other class, then from the first again");
-        assert_eq!(Attack::fgsm(8.0).unwrap().shift(3, 10), 0);
     }
 
     #[test]

@@ -6,11 +6,9 @@
 //! batch exceeds the batch size, and the number of steps is that of the plain cut, `⌈n / batch size⌉`.
 
 use super::random::{Purpose, rng};
+use crate::net::SMALLEST_BATCH;
 use crate::{Error, Result};
 use rand::seq::SliceRandom;
-
-/// The smallest batch size for which no cut leaves a batch of one: three images in batches of two would.
-pub const SMALLEST_BATCH: usize = 3;
 
 /// Sizes of the batches that `images` images are cut into: full ones, then the partial one (see the module's rule
 /// for a last batch of one). Their sum is `images`; a single image is a batch of one.

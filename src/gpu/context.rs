@@ -68,7 +68,7 @@ pub struct Gpu {
     /// Features that the device was opened with.
     pub features: wgpu::Features,
     pub(super) checked_shaders: bool,
-    /// Whether every dispatch is timed and told.
+    /// Whether every dispatch is timed and printed.
     #[cfg(feature = "native")]
     pub(super) trace: bool,
     failure: Arc<Mutex<Option<String>>>,
@@ -113,7 +113,7 @@ async fn enumerate(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
 }
 
 impl AdapterReport {
-    /// One line that tells the adapter: name, kind, backend, driver.
+    /// One line that names the adapter: name, kind, backend, driver.
     pub fn describe(&self) -> String {
         describe_adapter(&self.info)
     }
@@ -129,7 +129,7 @@ pub(super) fn what_takes_memory() -> String {
     format!("{}, {} or {}", option_name("memory-limit"), option_name("wave-lanes"), option_name("batch-size"))
 }
 
-/// One line that tells an adapter: name, kind, backend, driver.
+/// One line that names an adapter: name, kind, backend, driver.
 fn describe_adapter(info: &wgpu::AdapterInfo) -> String {
     let kind = match info.device_type {
         wgpu::DeviceType::DiscreteGpu => "discrete GPU",
@@ -142,7 +142,7 @@ fn describe_adapter(info: &wgpu::AdapterInfo) -> String {
         wgpu::Backend::BrowserWebGpu => "WebGPU".to_string(),
         other => format!("{other:?}"),
     };
-    // A browser tells nothing of the driver, and not always a name.
+    // A browser says nothing of the driver, and not always a name.
     let driver = [info.driver.as_str(), info.driver_info.as_str()].iter().filter(|s| !s.is_empty()).copied().collect::<Vec<_>>().join(" ");
     let parts = [kind, &backend, &driver].iter().filter(|s| !s.is_empty()).copied().collect::<Vec<_>>().join(", ");
     if info.name.is_empty() { parts } else { format!("{} ({parts})", info.name) }
@@ -252,7 +252,7 @@ impl Gpu {
         })
     }
 
-    /// One line that tells the adapter: name, kind, backend, driver.
+    /// One line that names the adapter: name, kind, backend, driver.
     pub fn describe(&self) -> String {
         describe_adapter(&self.info)
     }

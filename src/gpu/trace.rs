@@ -4,7 +4,7 @@ use super::{Active, Gpu, Program, Timestamps};
 use crate::plan::PhaseId;
 use std::time::Instant;
 
-/// Runs a phase dispatch by dispatch, waiting for each, and tells on standard error what it took: by the device's
+/// Runs a phase dispatch by dispatch, waiting for each, and prints to standard error what it took: by the device's
 /// timestamps where there are some, else by the host's clock. The same dispatches in the same order as
 /// [`Program::encode`], so the same bits.
 pub(super) fn run(gpu: &Gpu, program: &Program, phase: PhaseId, active: Active) -> u64 {
@@ -24,7 +24,7 @@ pub(super) fn run(gpu: &Gpu, program: &Program, phase: PhaseId, active: Active) 
         }
         let start = Instant::now();
         gpu.submit(encoder);
-        // A failed wait means a lost device, which the run itself tells.
+        // A failed wait means a lost device, which the run itself reports.
         let _ = gpu.device.poll(wgpu::PollType::wait_indefinitely());
         let host = start.elapsed().as_secs_f64();
         let device = timestamps.as_ref().and_then(|t| pollster::block_on(t.read(gpu)).ok()).and_then(|t| t.first().copied());

@@ -54,10 +54,6 @@ pub struct Buffers {
     pub attacked: BufferId,
     /// Out: `[slot or lane][n]` u32, 1 where a gradient was not 0.
     pub moved: BufferId,
-    /// `[slot][n]` of (loss, correct) after a restart.
-    pub outcomes: BufferId,
-    /// Out: the same, the worst of all restarts.
-    pub worst: BufferId,
 }
 
 impl AttackImages {
@@ -71,12 +67,13 @@ impl AttackImages {
             .reads([b.lanes])
     }
 
-    /// The worst of the outcomes so far, over slots; where the uniform `restart` is 0 it forgets those before.
-    pub fn worst(&self, label: &str, b: Buffers) -> Dispatch {
+    /// The worst of the outcomes so far, `[slot][n]` of (loss, correct), over slots; where the uniform `restart` is 0 it forgets those
+    /// before.
+    pub fn worst(&self, label: &str, batch_sizes: BufferId, outcomes: BufferId, worst: BufferId) -> Dispatch {
         let values = u64::from(self.batch) * 2;
         self.dispatch(label, "worst", self.epsilon, Over::Slots, self.batch)
-            .reads([b.batch_sizes, b.outcomes])
-            .writes([b.worst])
+            .reads([batch_sizes, outcomes])
+            .writes([worst])
             .cost(values, values * 12)
     }
 

@@ -2,9 +2,6 @@
 
 use super::{BufferId, Dispatch, Over, shader, uniforms};
 
-/// In a table of places, of values that pad a narrow row.
-pub const NONE: u32 = u32::MAX;
-
 /// Rows of a wide network and of a narrow one that is its corner.
 #[derive(Debug, Clone, Copy)]
 pub struct Corner {
@@ -19,7 +16,7 @@ pub struct Corner {
 /// Buffers of [`Corner::take`] and [`Corner::add`].
 #[derive(Debug, Clone, Copy)]
 pub struct Buffers {
-    /// For each value of a narrow row its place in a wide one, or [`NONE`]; see [`crate::net::Network::corner_table`].
+    /// For each value of a narrow row its place in a wide one, as [`crate::net::Network::corner_table`] has it.
     pub places: BufferId,
     /// Rows of the narrow network.
     pub narrow: BufferId,

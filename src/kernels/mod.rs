@@ -229,6 +229,15 @@ impl Kernel {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct BufferId(pub usize);
 
+/// The tables that the kernels of layers read.
+#[derive(Debug, Clone, Copy)]
+pub struct LaneTables {
+    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
+    pub lanes: BufferId,
+    /// u32 valid samples of each slot.
+    pub batch_sizes: BufferId,
+}
+
 /// What the z axis of a dispatch runs over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Over {
@@ -307,6 +316,11 @@ impl Dispatch {
     /// The uniform of this name holds the local step.
     fn step(self, name: &'static str) -> Dispatch {
         Dispatch { step: Some(name), ..self }
+    }
+
+    /// The next two bindings: the tables.
+    pub(crate) fn tables(self, tables: LaneTables) -> Dispatch {
+        self.reads([tables.lanes, tables.batch_sizes])
     }
 
     /// The next bindings, which are read.
@@ -398,6 +412,15 @@ impl ImageLayout {
     pub fn row_invocations(&self, batch: u32) -> u32 {
         batch * self.shape.height * self.blocks()
     }
+}
+
+/// Stored images or features, or their gradients: where, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Activation {
+    /// The buffer.
+    pub buffer: BufferId,
+    /// The layout in it.
+    pub layout: ImageLayout,
 }
 
 /// Which variant of a kernel runs: a pure function of the adapter and the shape, never of the number of lanes.

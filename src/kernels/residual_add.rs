@@ -1,69 +1,46 @@
 //! The sum of two images, or a multiple of one; see `shaders/residual_add.wgsl`.
 
-use super::{BufferId, Dispatch, ImageLayout, Over, shader, uniforms};
+use super::{Activation, Dispatch, LaneTables, Over, shader, uniforms};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
 pub struct ResidualAdd {
     /// Capacity of a mini-batch.
     pub batch: u32,
-    /// Layout of the first image.
-    pub a: ImageLayout,
-    /// Layout of the second, where there is one; of the first's shape.
-    pub b: Option<ImageLayout>,
-    /// Layout of the sum.
-    pub y: ImageLayout,
-    /// Factor on it.
+    /// Factor on the sum.
     pub factor: f32,
 }
 
-/// Its buffers.
-#[derive(Debug, Clone, Copy)]
-pub struct Buffers {
-    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
-    pub lanes: BufferId,
-    /// u32 valid samples of each slot.
-    pub batch_sizes: BufferId,
-    /// The first image.
-    pub a: BufferId,
-    /// The second; the first again where there is none.
-    pub b: BufferId,
-    /// Out: the sum.
-    pub y: BufferId,
-}
-
 impl ResidualAdd {
-    /// The dispatch, over lanes.
+    /// The dispatch, over lanes: the sum of `a` and, if any, `b` into `y`.
     ///
     /// # Panics
     /// For images of different shapes.
-    pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
-        let second = self.b.unwrap_or(self.a);
-        assert!(self.a.shape == self.y.shape && second.shape == self.y.shape, "{self:?} are of different shapes");
-        let sources = 1 + u32::from(self.b.is_some());
-        Dispatch::new(label, shader::residual_add, "residual_add", Over::Lanes, self.y.row_invocations(self.batch))
-            .constants(vec![("SOURCES", sources)])
+    pub fn dispatch(&self, label: &str, tables: LaneTables, a: Activation, b: Option<Activation>, y: Activation) -> Dispatch {
+        let (first, second, sum) = (a.layout, b.unwrap_or(a).layout, y.layout);
+        assert!(first.shape == sum.shape && second.shape == sum.shape, "{first:?}, {second:?} and {sum:?} are of different shapes");
+        let sources = 1 + u32::from(b.is_some());
+        Dispatch::new(label, shader::residual_add, "residual_add", Over::Lanes, sum.row_invocations(self.batch))
+            .constants([("SOURCES", sources)])
             .uniforms(uniforms! {
                 batch: self.batch,
-                blocks: self.y.blocks(),
-                height: self.y.shape.height,
-                width: self.y.shape.width,
-                a_row: self.a.row(),
-                a_image: self.a.image(),
-                a_origin: self.a.origin(0),
+                blocks: sum.blocks(),
+                height: sum.shape.height,
+                width: sum.shape.width,
+                a_row: first.row(),
+                a_image: first.image(),
+                a_origin: first.origin(0),
                 b_row: second.row(),
                 b_image: second.image(),
                 b_origin: second.origin(0),
-                y_row: self.y.row(),
-                y_image: self.y.image(),
-                y_origin: self.y.origin(0),
+                y_row: sum.row(),
+                y_image: sum.image(),
+                y_origin: sum.origin(0),
                 factor: self.factor,
             })
-            .reads([b.lanes, b.batch_sizes, b.a, b.b])
-            .writes([b.y])
-            .cost(
-                u64::from(self.batch) * u64::from(self.y.shape.len()) * u64::from(sources),
-                self.y.payload(self.batch) * u64::from(1 + sources),
-            )
+            .tables(tables)
+            .reads([a.buffer, b.unwrap_or(a).buffer])
+            .writes([y.buffer])
+            .cost(u64::from(self.batch) * u64::from(sum.shape.len()) * u64::from(sources), sum.payload(self.batch) * u64::from(1 + sources))
     }
 }

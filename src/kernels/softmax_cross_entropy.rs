@@ -1,7 +1,7 @@
 //! The classifier, softmax cross entropy, its gradient and the counters; see `shaders/softmax_cross_entropy.wgsl`.
 
 use super::linear::Linear;
-use super::{BufferId, Dispatch, Over, WORKGROUP, shader, uniforms};
+use super::{BufferId, Dispatch, LaneTables, Over, WORKGROUP, shader, uniforms};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -21,10 +21,8 @@ pub struct SoftmaxCrossEntropy {
 /// Its buffers.
 #[derive(Debug, Clone, Copy)]
 pub struct Buffers {
-    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
-    pub lanes: BufferId,
-    /// u32 valid samples of each slot.
-    pub batch_sizes: BufferId,
+    /// Of lanes and slots.
+    pub tables: LaneTables,
     /// `[lane][n][block]` input of the classifier.
     pub input: BufferId,
     /// Rows of parameters.
@@ -56,7 +54,8 @@ impl SoftmaxCrossEntropy {
                 summed: self.summed,
                 share: self.share,
             })
-            .reads([b.lanes, b.batch_sizes, b.input, b.parameters, b.batch_labels])
+            .tables(b.tables)
+            .reads([b.input, b.parameters, b.batch_labels])
             .writes([b.logits, b.dlogits, b.totals])
             .cost(linear.flops() + values * 10, linear.bytes() + values * 4)
     }

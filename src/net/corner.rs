@@ -1,17 +1,19 @@
 //! Corners: the first channels of every layer are a network of their own (HeteroFL: Diao et al., 2021, section 3).
 
 use super::Network;
-use crate::kernels::corner::NONE;
 use crate::{Error, Result};
 
+/// In a [`Network::corner_table`], of values that pad a narrow row.
+pub const NO_PLACE: u32 = u32::MAX;
+
 impl Network {
-    /// For each value of a row of `narrow`'s parameters on the GPU, its place in a row of this network's; [`NONE`] where it
+    /// For each value of a row of `narrow`'s parameters on the GPU, its place in a row of this network's; [`NO_PLACE`] where it
     /// pads.
     ///
     /// # Errors
     /// [`Error::Config`] where `narrow` is not this network with fewer channels.
     pub fn corner_table(&self, narrow: &Network) -> Result<Vec<u32>> {
-        let mut table = vec![NONE; narrow.parameter_blocks as usize * 4];
+        let mut table = vec![NO_PLACE; narrow.parameter_blocks as usize * 4];
         let unlike = |what: &str| Error::Config(format!("network {}: {what} is not the same at every width", self.name));
         if self.tensors.len() != narrow.tensors.len() {
             return Err(unlike("the number of parameter tensors"));
@@ -53,13 +55,13 @@ mod tests {
             let table = wide.corner_table(&narrow).unwrap();
             // Every value of the wide row is a number of its own.
             let row: Vec<f32> = (0..wide.parameter_blocks * 4).map(|i| i as f32).collect();
-            let cut: Vec<f32> = table.iter().map(|p| if *p == NONE { -1.0 } else { row[*p as usize] }).collect();
+            let cut: Vec<f32> = table.iter().map(|p| if *p == NO_PLACE { -1.0 } else { row[*p as usize] }).collect();
             for (w, n) in wide.tensors.iter().zip(&narrow.tensors) {
                 let (all, own) = (wide.unpack(w, &row), narrow.unpack(n, &cut));
                 let want = kernels_tests::corner::corner_places(&w.dimensions(), &n.dimensions());
                 assert_eq!(own, want.into_iter().map(|i| all[i]).collect::<Vec<_>>(), "{name}: {}", w.name);
             }
-            let used = table.iter().filter(|p| **p != NONE).count();
+            let used = table.iter().filter(|p| **p != NO_PLACE).count();
             assert_eq!(used, narrow.tensors.iter().map(|t| t.len()).sum::<usize>());
         }
     }

@@ -8,11 +8,16 @@ mod corner;
 mod layout;
 
 pub use architecture::{Architecture, digits};
+pub use corner::NO_PLACE;
 pub use layout::{NormRow, Scope, TensorKind, TensorSpec, between};
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+
+/// The smallest batch size for which no cut of images leaves a batch of one, over which batch norm has no spread. Three images in batches
+/// of two would.
+pub const SMALLEST_BATCH: usize = 3;
 
 /// One layer of a network, by its standard name. In TOML: a table with its `type`, as in `type = "conv2d"`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -124,7 +124,7 @@ impl AttackPlan {
         let outcomes = plan.transient("outcomes", Extent::PerSlot(u64::from(s.batch) * 8));
         let worst = plan.buffer("worst outcomes", Extent::PerSlot(u64::from(s.batch) * 8));
         let moved = plan.buffer("moved", Extent::PerSlot(u64::from(s.batch) * 4));
-        let buffers = attack::Buffers { batch_sizes, clean, lanes, schedule, dx: dx.buffer, attacked, moved, outcomes, worst };
+        let buffers = attack::Buffers { batch_sizes, clean, lanes, schedule, dx: dx.buffer, attacked, moved };
 
         let widths = plan.buffer("widths", Extent::Fixed(4));
         let mixed = plan.transient("mixed logits", Extent::PerSlot(u64::from(s.batch) * u64::from(net.classes.div_ceil(4)) * 16));
@@ -139,7 +139,7 @@ impl AttackPlan {
         step.extend(b.dispatches);
         step.push(kernel.step("attack step", buffers));
         let mut finish = f.dispatches;
-        finish.extend([logits, kernel.worst(WORST, buffers), count]);
+        finish.extend([logits, kernel.worst(WORST, batch_sizes, outcomes, worst), count]);
         let mut start = vec![g.dispatch];
         start.extend(prepare);
         start.push(kernel.start(START, buffers));

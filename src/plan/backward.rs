@@ -2,15 +2,16 @@
 
 use super::forward::{self, Activation, Forward, Kept, Setting};
 use super::{Extent, Plan};
-use crate::kernels::conv2d::{self, backward_data::Conv2dBackwardData, backward_weight::Conv2dBackwardWeight};
+use crate::kernels::batch_norm::{BatchNorm, backward::Gradients};
+use crate::kernels::conv2d::{self, Conv2d, backward_data::Conv2dBackwardData, backward_weight::Conv2dBackwardWeight};
 use crate::kernels::ensemble::{self, gradient::EnsembleGradient};
-use crate::kernels::linear::{self, backward_weight::SgdBuffers};
-use crate::kernels::residual_add::{self, ResidualAdd};
+use crate::kernels::linear::{self, Linear, backward_weight::SgdBuffers};
+use crate::kernels::residual_add::ResidualAdd;
 use crate::kernels::sgd::Sgd;
 use crate::kernels::softmax_cross_entropy::{self, SoftmaxCrossEntropy};
 use crate::kernels::sum_partials::SumPartials;
-use crate::kernels::{BufferId, Dispatch, ImageLayout, average_pool, batch_norm, max_pool, relu};
-use crate::net::{Layer, Shape};
+use crate::kernels::{BufferId, Dispatch, ImageLayout};
+use crate::net::Layer;
 
 /// Which gradients a backward computes, and what it does with them where they are.
 #[derive(Clone, Copy, Default)]
@@ -77,188 +78,51 @@ pub(super) struct Backward {
 /// own, are written even where weights are not wanted, for they are needed on the way.
 pub(super) fn build(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss, gradient: BufferId, wanted: Wanted) -> Backward {
     let net = s.network;
-    let mut out = Vec::new();
+    let (loss, dlogits) = of_loss(plan, s, f, loss);
+    let mut flow = Flow::new(plan, s, f, gradient, wanted);
+    flow.out.push(loss);
     let mut named = Vec::new();
-    let dlogits = plan.images(format!("{}logits gradient", s.prefix), f.logits.layout, s.batch);
-    let dlogits = Activation { buffer: dlogits, layout: f.logits.layout };
-    let (lanes, batch_sizes, logits) = (f.lanes, f.batch_sizes, f.logits.buffer);
-    out.push(match *loss {
-        Loss::OfLanes { batch_labels, totals, masked, summed, share } => {
-            let Some(Kept::Linear { linear }) = f.kept.last() else { unreachable!("a network ends in a linear layer") };
-            let input = f.inputs[f.inputs.len() - 1].buffer;
-            let (parameters, dlogits) = (f.parameters, dlogits.buffer);
-            SoftmaxCrossEntropy { linear: *linear, classes: net.classes, masked, summed, share }.dispatch(
-                &format!("{}classifier and loss", s.prefix),
-                softmax_cross_entropy::Buffers { lanes, batch_sizes, input, parameters, batch_labels, logits, dlogits, totals },
-            )
-        }
-        Loss::OfEnsemble { batch_labels, bases } => EnsembleGradient { batch: s.batch, classes: net.classes, bases }
-            .dispatch("loss of the ensemble", ensemble::gradient::Buffers { batch_sizes, logits, batch_labels, dlogits: dlogits.buffer }),
-    });
-    // Scratch for the parts of the largest weight gradient and for batch norm's sums, shared by all layers.
-    let weight_kernel = |i: usize, conv, dz| Conv2dBackwardWeight {
-        conv,
-        batch: s.batch,
-        input: f.inputs[i].layout,
-        input_per_slot: i == 0 && f.input_per_slot,
-        dz,
-        tuning: s.tuning,
-    };
-    let largest = |bytes: &dyn Fn(usize) -> u64| (0..net.layers.len()).map(bytes).max().unwrap_or(0).max(16);
-    let weight_parts = largest(&|i| match f.kept[i] {
-        Kept::Conv { conv } => weight_kernel(i, conv, ImageLayout::new(conv.output, 0)).partial_bytes(),
-        _ => 0,
-    });
-    let weight_parts = if wanted.weights { weight_parts } else { 16 };
-    let weight_parts = plan.transient(format!("{}weight gradient parts", s.prefix), Extent::PerLane(weight_parts));
-    let sums = largest(&|i| match f.kept[i] {
-        Kept::BatchNorm { norm, .. } => norm.sum_bytes(),
-        _ => 0,
-    });
-    let sums = plan.transient(format!("{}batch norm gradient sums", s.prefix), Extent::PerLane(sums));
-
-    let flow = Flow { s, f, input: wanted.input };
     // What flows into each layer's output, from those that read it.
     let mut flowing: Vec<Vec<Flowing>> = vec![Vec::new(); net.layers.len()];
     flowing[net.layers.len() - 1].push(Flowing { at: dlogits, shared: false });
     let mut input_gradient = None;
     for i in (0..net.layers.len()).rev() {
-        let label = forward::label(net, i, s.prefix);
-        let dy = flow.gathered(plan, &mut out, i, std::mem::take(&mut flowing[i]));
+        let dy = flow.gathered(i, std::mem::take(&mut flowing[i]));
         if f.outputs[i].is_some() {
             named.push((format!("{}{}.{i}.output_gradient", s.prefix, net.layers[i].name()), dy.buffer, dy.layout));
         }
-        let source = net.sources[i][0];
-        let passes_on = source.is_some() || wanted.input;
-        let new_gradient = |plan: &mut Plan| {
-            let layout = flow.wanted_of(source, f.inputs[i].layout.shape);
-            let buffer = plan.images(format!("{label} input gradient"), layout, s.batch);
-            Activation { buffer, layout }
-        };
-        // What this layer leaves for the one it reads.
-        let mut dx = None;
-        match f.kept[i] {
-            Kept::Linear { linear } => {
-                let (input, dz) = (f.inputs[i].buffer, dy.buffer);
-                let (lanes, batch_sizes, parameters) = (f.lanes, f.batch_sizes, f.parameters);
-                let buffers = |input, other, output| linear::Buffers { lanes, batch_sizes, input, other, output };
-                if passes_on {
-                    let new = new_gradient(plan);
-                    let label = format!("{label} backward_data");
-                    out.push(linear.backward_data(&label, new.layout, s.tuning, buffers(dz, parameters, new.buffer)));
-                    dx = Some(new);
-                }
-                // After backward_data, for SGD changes the weights.
-                match wanted.descent.filter(|d| d.layer == i) {
-                    Some(d) => {
-                        let b = SgdBuffers { lanes, batch_sizes, input, dz, momentum: d.momentum, parameters };
-                        out.push(linear.backward_weight_sgd(&descent_label(&label), s.tuning, &d.sgd, b));
-                    }
-                    None if wanted.weights => {
-                        let label = format!("{label} backward_weight");
-                        out.push(linear.backward_weight(&label, s.tuning, buffers(input, dz, gradient)));
-                    }
-                    None => {}
-                }
-            }
-            Kept::Conv { conv } => {
-                let place = forward::place(net, i);
-                if wanted.weights {
-                    let weight = weight_kernel(i, conv, dy.layout);
-                    out.push(weight.dispatch(
-                        &format!("{label} backward_weight"),
-                        conv2d::backward_weight::Buffers {
-                            lanes: f.lanes,
-                            batch_sizes: f.batch_sizes,
-                            input: f.inputs[i].buffer,
-                            dz: dy.buffer,
-                            partial: weight_parts,
-                        },
-                    ));
-                    let with_bias = place.bias.map_or(0, |_| dy.layout.blocks());
-                    out.push(
-                        SumPartials {
-                            length: conv.weight_blocks() + with_bias,
-                            parts: weight.parts(),
-                            partial_stride: weight.partial_stride(),
-                            parameter_stride: place.stride,
-                            offset: place.weight,
-                        }
-                        .dispatch(&format!("{label} backward_weight, summed"), weight_parts, gradient),
-                    );
-                }
-                if passes_on {
-                    let layout = flow.wanted_of(source, f.inputs[i].layout.shape);
-                    let kernel = Conv2dBackwardData { conv, batch: s.batch, dx: layout, dz: dy.layout, place, tuning: s.tuning };
-                    let (lanes, batch_sizes, dz, parameters) = (f.lanes, f.batch_sizes, dy.buffer, f.parameters);
-                    let buffers = |dx| conv2d::backward_data::Buffers { lanes, batch_sizes, dz, parameters, dx };
-                    match wanted.step.filter(|_| i == 0 && kernel.can_step()) {
-                        Some(step) => {
-                            out.push(kernel.attack_step(&format!("{label} backward_data and step"), buffers(step.attacked), &step));
-                        }
-                        None => {
-                            let new = new_gradient(plan);
-                            out.push(kernel.dispatch(&format!("{label} backward_data"), buffers(new.buffer)));
-                            dx = Some(new);
-                        }
-                    }
-                }
-            }
-            Kept::BatchNorm { norm, z } => {
-                let scale = if source.is_some_and(|from| flow.corrects_in_norm(from)) { s.scale } else { 1.0 };
-                let (lanes, batch_sizes, z, parameters, moments) = (f.lanes, f.batch_sizes, z.buffer, f.norms.buffer, f.norms.moments);
-                if norm.is_features() {
-                    let b = batch_norm::features::Buffers { lanes, batch_sizes, z, parameters, moments };
-                    out.push(norm.features_backward(&format!("{label} backward"), scale, b, dy.buffer, gradient));
-                    dx = Some(dy);
-                } else {
-                    let dz = new_gradient(plan);
-                    let b = batch_norm::backward::Buffers {
-                        lanes,
-                        batch_sizes,
-                        z,
-                        moments,
-                        parameters,
-                        dy: dy.buffer,
-                        sums,
-                        gradient,
-                        dz: dz.buffer,
-                    };
-                    out.extend(norm.backward(&label, dy.layout, dz.layout, scale, b));
-                    dx = Some(dz);
-                }
-            }
-            Kept::Pooled => dx = Some(dy),
-            Kept::MaxPool { pool, indices } => {
-                let new = new_gradient(plan);
-                let b = max_pool::backward::Buffers { lanes: f.lanes, batch_sizes: f.batch_sizes, dy: dy.buffer, indices, dx: new.buffer };
-                out.push(pool.backward(&format!("{label} backward"), new.layout, dy.layout, b));
-                dx = Some(new);
-            }
-            Kept::AveragePool { pool } => {
-                let new = new_gradient(plan);
-                let b = average_pool::backward::Buffers { lanes: f.lanes, batch_sizes: f.batch_sizes, dy: dy.buffer, dx: new.buffer };
-                out.push(pool.backward(&format!("{label} backward"), new.layout, dy.layout, b));
-                dx = Some(new);
-            }
-            Kept::Relu { relu, input } => {
-                let new = new_gradient(plan);
-                let b = relu::backward::Buffers { lanes: f.lanes, batch_sizes: f.batch_sizes, x: input, dy: dy.buffer, dx: new.buffer };
-                out.push(relu.backward(&format!("{label} backward"), new.layout, dy.layout, b));
-                dx = Some(new);
-            }
-            Kept::Residual => {
-                for from in net.sources[i].iter().flatten() {
-                    flowing[*from].push(Flowing { at: dy, shared: true });
-                }
-            }
+        if let Kept::Residual = f.kept[i] {
+            net.sources[i].iter().flatten().for_each(|from| flowing[*from].push(Flowing { at: dy, shared: true }));
+            continue;
         }
-        match source {
+        let dx = flow.backward(i, dy);
+        match net.sources[i][0] {
             Some(from) => flowing[from].extend(dx.map(|at| Flowing { at, shared: false })),
             None => input_gradient = dx,
         }
     }
-    Backward { dispatches: out, named, input_gradient }
+    Backward { dispatches: flow.out, named, input_gradient }
+}
+
+/// The dispatch of the loss, and the gradient of the logits that it leaves.
+fn of_loss(plan: &mut Plan, s: &Setting, f: &Forward, loss: &Loss) -> (Dispatch, Activation) {
+    let net = s.network;
+    let dlogits = plan.images(format!("{}logits gradient", s.prefix), f.logits.layout, s.batch);
+    let gradient = Activation { buffer: dlogits, layout: f.logits.layout };
+    let (tables, parameters, logits) = (f.tables, f.parameters, f.logits.buffer);
+    let dispatch = match *loss {
+        Loss::OfLanes { batch_labels, totals, masked, summed, share } => {
+            let Some(Kept::Linear { linear }) = f.kept.last() else { unreachable!("a network ends in a linear layer") };
+            let input = f.inputs[f.inputs.len() - 1].buffer;
+            SoftmaxCrossEntropy { linear: *linear, classes: net.classes, masked, summed, share }.dispatch(
+                &format!("{}classifier and loss", s.prefix),
+                softmax_cross_entropy::Buffers { tables, input, parameters, batch_labels, logits, dlogits, totals },
+            )
+        }
+        Loss::OfEnsemble { batch_labels, bases } => EnsembleGradient { batch: s.batch, classes: net.classes, bases }
+            .dispatch(ENSEMBLE_LOSS, ensemble::gradient::Buffers { batch_sizes: tables.batch_sizes, logits, batch_labels, dlogits }),
+    };
+    (dispatch, gradient)
 }
 
 /// A gradient on its way to the output of a layer.
@@ -271,13 +135,136 @@ struct Flowing {
 
 /// How gradients go from layer to layer.
 struct Flow<'a> {
+    plan: &'a mut Plan,
     s: &'a Setting<'a>,
     f: &'a Forward,
-    /// Whether the gradient of the images is wanted.
-    input: bool,
+    /// Rows of the lanes' weight gradients.
+    gradient: BufferId,
+    wanted: Wanted,
+    /// Scratch for the parts of the largest weight gradient, shared by all layers.
+    weight_parts: BufferId,
+    /// The same for batch norm's sums.
+    sums: BufferId,
+    out: Vec<Dispatch>,
 }
 
-impl Flow<'_> {
+impl<'a> Flow<'a> {
+    fn new(plan: &'a mut Plan, s: &'a Setting, f: &'a Forward, gradient: BufferId, wanted: Wanted) -> Flow<'a> {
+        let largest = |bytes: &dyn Fn(usize) -> u64| (0..f.kept.len()).map(bytes).max().unwrap_or(0).max(16);
+        let weight_parts = largest(&|i| match f.kept[i] {
+            Kept::Conv { conv } if wanted.weights => weight_kernel(s, f, i, conv, ImageLayout::new(conv.output, 0)).partial_bytes(),
+            _ => 0,
+        });
+        let sums = largest(&|i| match f.kept[i] {
+            Kept::BatchNorm { norm } => norm.sum_bytes(),
+            _ => 0,
+        });
+        let weight_parts = plan.transient(format!("{}weight gradient parts", s.prefix), Extent::PerLane(weight_parts));
+        let sums = plan.transient(format!("{}batch norm gradient sums", s.prefix), Extent::PerLane(sums));
+        Flow { plan, s, f, gradient, wanted, weight_parts, sums, out: Vec::new() }
+    }
+
+    /// What layer `i`, which is no residual sum, leaves for the one that it reads; `dy` is the gradient of its output.
+    fn backward(&mut self, i: usize, dy: Activation) -> Option<Activation> {
+        let tables = self.f.tables;
+        let label = format!("{} backward", self.label(i));
+        match self.f.kept[i] {
+            Kept::Linear { linear } => self.linear(i, linear, dy),
+            Kept::Conv { conv } => self.conv(i, conv, dy),
+            Kept::BatchNorm { norm } => Some(self.batch_norm(i, norm, dy)),
+            Kept::Pooled => Some(dy),
+            Kept::MaxPool { pool, indices } => self.through(i, |dx| pool.backward(&label, tables, dy, indices, dx)),
+            Kept::AveragePool { pool } => self.through(i, |dx| pool.backward(&label, tables, dy, dx)),
+            Kept::Relu { relu } => self.through(i, |dx| relu.backward(&label, tables, dy, dx)),
+            Kept::Residual => unreachable!("both that it reads have its gradient as it is"),
+        }
+    }
+
+    /// A dispatch into a new gradient of layer `i`'s input.
+    fn through(&mut self, i: usize, dispatch: impl FnOnce(Activation) -> Dispatch) -> Option<Activation> {
+        let dx = self.new_gradient(i);
+        self.out.push(dispatch(dx));
+        Some(dx)
+    }
+
+    fn linear(&mut self, i: usize, linear: Linear, dy: Activation) -> Option<Activation> {
+        let (label, tuning, dz, input) = (self.label(i), self.s.tuning, dy.buffer, self.f.inputs[i].buffer);
+        let (tables, parameters) = (self.f.tables, self.f.parameters);
+        let buffers = |input, other, output| linear::Buffers { tables, input, other, output };
+        let backward_data =
+            |dx: Activation| linear.backward_data(&format!("{label} backward_data"), dx.layout, tuning, buffers(dz, parameters, dx.buffer));
+        let dx = if self.passes_on(i) { self.through(i, backward_data) } else { None };
+        // After backward_data, for SGD changes the weights.
+        match self.wanted.descent.filter(|d| d.layer == i) {
+            Some(d) => {
+                let b = SgdBuffers { tables, input, dz, momentum: d.momentum, parameters };
+                self.out.push(linear.backward_weight_sgd(&descent_label(&label), tuning, &d.sgd, b));
+            }
+            None if self.wanted.weights => {
+                self.out.push(linear.backward_weight(&format!("{label} backward_weight"), tuning, buffers(input, dz, self.gradient)));
+            }
+            None => {}
+        }
+        dx
+    }
+
+    fn conv(&mut self, i: usize, conv: Conv2d, dy: Activation) -> Option<Activation> {
+        let (s, f, label) = (self.s, self.f, self.label(i));
+        let place = forward::place(s.network, i);
+        if self.wanted.weights {
+            let kernel = weight_kernel(s, f, i, conv, dy.layout);
+            let sum = SumPartials {
+                length: conv.weight_blocks() + place.bias.map_or(0, |_| dy.layout.blocks()),
+                parts: kernel.parts(),
+                partial_stride: kernel.partial_stride(),
+                parameter_stride: place.stride,
+                offset: place.weight,
+            };
+            self.out.push(kernel.dispatch(&format!("{label} backward_weight"), f.tables, dy.buffer, self.weight_parts));
+            self.out.push(sum.dispatch(&format!("{label} backward_weight, summed"), self.weight_parts, self.gradient));
+        }
+        if !self.passes_on(i) {
+            return None;
+        }
+        let kernel = Conv2dBackwardData { conv, batch: s.batch, dz: dy, place, tuning: s.tuning };
+        match self.wanted.step.filter(|_| i == 0 && kernel.can_step()) {
+            Some(step) => {
+                self.out.push(kernel.attack_step(&format!("{label} backward_data and step"), f.tables, f.parameters, &step));
+                None
+            }
+            None => self.through(i, |dx| kernel.dispatch(&format!("{label} backward_data"), f.tables, f.parameters, dx)),
+        }
+    }
+
+    fn batch_norm(&mut self, i: usize, norm: BatchNorm, dy: Activation) -> Activation {
+        let (label, tables, gradient) = (self.label(i), self.f.tables, self.gradient);
+        let corrects = self.s.network.sources[i][0].is_some_and(|from| self.corrects_in_norm(from));
+        let scale = if corrects { self.s.scale } else { 1.0 };
+        if norm.is_features() {
+            self.out.push(norm.features_backward(&format!("{label} backward"), tables, scale, dy.buffer, gradient));
+            return dy;
+        }
+        let dz = self.new_gradient(i);
+        self.out.extend(norm.backward(&label, tables, scale, Gradients { dy, sums: self.sums, gradient, dz }));
+        dz
+    }
+
+    fn label(&self, i: usize) -> String {
+        forward::label(self.s.network, i, self.s.prefix)
+    }
+
+    /// Whether anybody wants the gradient of layer `i`'s input.
+    fn passes_on(&self, i: usize) -> bool {
+        self.s.network.sources[i][0].is_some() || self.wanted.input
+    }
+
+    /// Memory for the gradient of layer `i`'s input, with the border that the layer read there wants of this part of its gradient.
+    fn new_gradient(&mut self, i: usize) -> Activation {
+        let border = self.s.network.sources[i][0].map_or(0, |from| self.border_of_part(from));
+        let layout = ImageLayout::new(self.f.inputs[i].layout.shape, border);
+        Activation { buffer: self.plan.images(format!("{} input gradient", self.label(i)), layout, self.s.batch), layout }
+    }
+
     /// Whether the layer correction of layer `i` is part of its only reader's backward: a batch norm's.
     fn corrects_in_norm(&self, i: usize) -> bool {
         let net = self.s.network;
@@ -293,7 +280,7 @@ impl Flow<'_> {
     fn border(&self, i: usize) -> u32 {
         let sources = &self.s.network.sources[i];
         match self.f.kept[i] {
-            Kept::Conv { conv } if sources[0].is_some() || self.input => conv.gradient_border(),
+            Kept::Conv { conv } if self.passes_on(i) => conv.gradient_border(),
             Kept::Residual => sources.iter().flatten().map(|from| self.border_of_part(*from)).max().unwrap_or(0),
             _ => 0,
         }
@@ -305,40 +292,40 @@ impl Flow<'_> {
         if is_all { self.border(i) } else { 0 }
     }
 
-    /// Layout for a part of the gradient of what a layer reads from there.
-    fn wanted_of(&self, source: Option<usize>, shape: Shape) -> ImageLayout {
-        ImageLayout::new(shape, source.map_or(0, |from| self.border_of_part(from)))
-    }
-
     /// The gradient of layer `i`'s output as the layer wants it: its parts summed and corrected where there is need.
-    fn gathered(&self, plan: &mut Plan, out: &mut Vec<Dispatch>, i: usize, parts: Vec<Flowing>) -> Activation {
-        let (s, f, factor, border) = (self.s, self.f, self.factor(i), self.border(i));
-        let label = format!("{} output gradient", forward::label(s.network, i, s.prefix));
+    fn gathered(&mut self, i: usize, parts: Vec<Flowing>) -> Activation {
+        let (factor, border) = (self.factor(i), self.border(i));
         let mut parts = parts.into_iter();
         let Flowing { at: mut sum, shared } = parts.next().expect("somebody reads every layer but the last");
-        let mut add = |plan: &mut Plan, a: Activation, b: Option<Activation>, border, factor| {
-            let layout = ImageLayout::new(a.layout.shape, border);
-            let y = plan.images(label.clone(), layout, s.batch);
-            let kernel = ResidualAdd { batch: s.batch, a: a.layout, b: b.map(|b| b.layout), y: layout, factor };
-            let (lanes, batch_sizes, second) = (f.lanes, f.batch_sizes, b.unwrap_or(a).buffer);
-            out.push(kernel.dispatch(&label, residual_add::Buffers { lanes, batch_sizes, a: a.buffer, b: second, y }));
-            Activation { buffer: y, layout }
-        };
         if parts.len() == 0 {
-            let is_fit = match f.kept[i] {
+            let is_fit = match self.f.kept[i] {
                 Kept::Conv { .. } => sum.layout.border >= border,
                 Kept::Linear { .. } => sum.layout.border == 0,
-                Kept::BatchNorm { norm, .. } if norm.is_features() => sum.layout.border == 0 && !shared,
+                Kept::BatchNorm { norm } if norm.is_features() => sum.layout.border == 0 && !shared,
                 _ => true,
             };
-            return if is_fit && factor == 1.0 { sum } else { add(plan, sum, None, border, factor) };
+            return if is_fit && factor == 1.0 { sum } else { self.sum(i, sum, None, border, factor) };
         }
         while let Some(next) = parts.next() {
             let last = parts.len() == 0;
-            sum = add(plan, sum, Some(next.at), if last { border } else { 0 }, if last { factor } else { 1.0 });
+            sum = self.sum(i, sum, Some(next.at), if last { border } else { 0 }, if last { factor } else { 1.0 });
         }
         sum
     }
+
+    /// The sum of parts of the gradient of layer `i`'s output, times a factor.
+    fn sum(&mut self, i: usize, a: Activation, b: Option<Activation>, border: u32, factor: f32) -> Activation {
+        let (label, batch) = (format!("{} output gradient", self.label(i)), self.s.batch);
+        let layout = ImageLayout::new(a.layout.shape, border);
+        let y = Activation { buffer: self.plan.images(label.clone(), layout, batch), layout };
+        self.out.push(ResidualAdd { batch, factor }.dispatch(&label, self.f.tables, a, b, y));
+        y
+    }
+}
+
+fn weight_kernel(s: &Setting, f: &Forward, i: usize, conv: Conv2d, dz: ImageLayout) -> Conv2dBackwardWeight {
+    let input_per_slot = i == 0 && f.input_per_slot;
+    Conv2dBackwardWeight { conv, batch: s.batch, input: f.inputs[i], input_per_slot, dz, tuning: s.tuning }
 }
 
 /// The loss and the backward to the input alone, or to a step of an attack on it.

@@ -1,23 +1,17 @@
 //! The forward of every lane, shared by training and evaluation.
 
 use super::{Extent, Plan};
-use crate::kernels::average_pool::{self, AveragePool};
-use crate::kernels::batch_norm::{self, BatchNorm, NormPlace};
-use crate::kernels::conv2d::{self, Conv2d, forward::Conv2dForward};
+pub(super) use crate::kernels::Activation;
+use crate::kernels::average_pool::AveragePool;
+use crate::kernels::batch_norm::{BatchNorm, NormPlace};
+use crate::kernels::conv2d::{Conv2d, forward::Conv2dForward};
 use crate::kernels::linear::{self, Linear};
-use crate::kernels::max_pool::{self, MaxPool};
-use crate::kernels::relu::{self, Relu};
+use crate::kernels::max_pool::MaxPool;
+use crate::kernels::relu::Relu;
 use crate::kernels::residual_add::ResidualAdd;
-use crate::kernels::{BufferId, Dispatch, ImageLayout, ParameterPlace, Tuning, residual_add};
+use crate::kernels::{BufferId, Dispatch, ImageLayout, LaneTables, ParameterPlace, Tuning};
 use crate::net::{Layer, Network};
 use std::collections::BTreeMap;
-
-/// A stored activation: where, and how.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Activation {
-    pub buffer: BufferId,
-    pub layout: ImageLayout,
-}
 
 /// Where the forward's batch norms are: rows of the lanes, with γ and then β of all layers.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +37,6 @@ pub(super) enum Kept {
     },
     BatchNorm {
         norm: BatchNorm,
-        z: Activation,
     },
     MaxPool {
         pool: MaxPool,
@@ -56,17 +49,14 @@ pub(super) enum Kept {
     },
     Relu {
         relu: Relu,
-        input: BufferId,
     },
     Residual,
 }
 
 /// The buffers that every lane or slot needs, and the forward's dispatches.
 pub(super) struct Forward {
-    pub lanes: BufferId,
-    pub batch_sizes: BufferId,
+    pub tables: LaneTables,
     pub parameters: BufferId,
-    pub norms: NormRows,
     /// Before the labels of dispatches and buffers.
     pub prefix: String,
     /// Whether the first layer's input is one a slot, not one a lane.
@@ -140,6 +130,7 @@ pub(super) fn place(network: &Network, i: usize) -> ParameterPlace {
 
 pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
     let net = s.network;
+    let tables = LaneTables { lanes: s.lanes, batch_sizes: s.batch_sizes };
     let mut dispatches = Vec::new();
     let mut inputs = Vec::new();
     let mut kept = Vec::new();
@@ -166,16 +157,15 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
         let scale = if net.is_rescaled(i) { s.scale } else { 1.0 };
         let label = label(net, i, s.prefix);
         let output = Activation { buffer: plan.images(format!("{label} output"), out_layout, s.batch), layout: out_layout };
-        let (lanes, batch_sizes) = (s.lanes, s.batch_sizes);
         match *layer {
             Layer::Conv2d { kernel, stride, padding, out_channels, .. } => {
                 let conv = Conv2d::new(net.input_of(i), out_channels, (kernel, kernel), stride, padding).expect("checked by the network");
                 let forward = Conv2dForward {
                     conv,
                     batch: s.batch,
-                    input: current.layout,
-                    output: out_layout,
+                    input: current,
                     input_per_slot: i == 0 && s.input_per_slot,
+                    output,
                     place: place(net, i),
                     scale,
                     tuning: s.tuning,
@@ -183,17 +173,7 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
                 };
                 let parts = plan.transient(format!("{label} tiles"), Extent::PerLane(forward.part_bytes()));
                 tiles.extend(forward.statistics.then_some((i, (forward, parts))));
-                dispatches.push(forward.dispatch(
-                    &format!("{label} forward"),
-                    conv2d::forward::Buffers {
-                        lanes: s.lanes,
-                        batch_sizes: s.batch_sizes,
-                        input: current.buffer,
-                        parameters: s.parameters,
-                        output: output.buffer,
-                        parts,
-                    },
-                ));
+                dispatches.push(forward.dispatch(&format!("{label} forward"), tables, s.parameters, parts));
                 kept.push(Kept::Conv { conv });
             }
             Layer::Linear { .. } => {
@@ -204,70 +184,45 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
                     outputs.push(Some(output));
                     continue;
                 }
-                dispatches.push(linear.forward(
-                    &format!("{label} forward"),
-                    scale,
-                    s.tuning,
-                    linear::Buffers {
-                        lanes: s.lanes,
-                        batch_sizes: s.batch_sizes,
-                        input: current.buffer,
-                        other: s.parameters,
-                        output: output.buffer,
-                    },
-                ));
+                let b = linear::Buffers { tables, input: current.buffer, other: s.parameters, output: output.buffer };
+                dispatches.push(linear.forward(&format!("{label} forward"), scale, s.tuning, b));
                 kept.push(Kept::Linear { linear });
             }
             Layer::BatchNorm { .. } => {
-                let norm = batch_norm(s, i, current.layout, pool);
-                let (z, parameters, moments) = (current.buffer, s.norms.buffer, s.norms.moments);
+                let norm = batch_norm(s, i, current, pool);
+                let forward = format!("{label} forward");
                 if norm.is_features() {
-                    let b = batch_norm::features::Buffers { lanes, batch_sizes, z, parameters, moments };
-                    dispatches.push(norm.features_forward(&format!("{label} forward"), b, output.buffer));
+                    dispatches.push(norm.features_forward(&forward, tables, output.buffer));
                 } else {
-                    let b = batch_norm::statistics::Buffers { lanes, batch_sizes, z, moments };
-                    let label_of = format!("{label} statistics");
+                    let label = format!("{label} statistics");
                     match net.sources[i][0].and_then(|from| tiles.get(&from)) {
-                        _ if s.norms.running => {}
-                        Some((conv, parts)) => {
-                            let b = batch_norm::statistics::Buffers { z: *parts, ..b };
-                            dispatches.push(norm.statistics_of_tiles(&label_of, conv, b));
-                        }
-                        None => dispatches.push(norm.statistics(&label_of, b)),
+                        _ if norm.running => {}
+                        Some((conv, parts)) => dispatches.push(norm.statistics_of_tiles(&label, tables, conv, *parts)),
+                        None => dispatches.push(norm.statistics(&label, tables)),
                     }
-                    let b = batch_norm::forward::Buffers { lanes, batch_sizes, z, moments, parameters, y: output.buffer };
-                    dispatches.push(norm.forward(&format!("{label} forward"), out_layout, b));
+                    dispatches.push(norm.forward(&forward, tables, output));
                 }
-                kept.push(Kept::BatchNorm { norm, z: current });
+                kept.push(Kept::BatchNorm { norm });
             }
             Layer::MaxPool { kernel, stride, padding } => {
                 let pool = MaxPool::new(s.batch, net.input_of(i), (kernel, kernel), stride, padding).expect("checked by the network");
                 let indices = plan.transient(format!("{label} places"), Extent::PerLane(pool.index_bytes()));
-                dispatches.push(pool.forward(
-                    &format!("{label} forward"),
-                    current.layout,
-                    out_layout,
-                    max_pool::forward::Buffers { lanes: s.lanes, batch_sizes: s.batch_sizes, x: current.buffer, y: output.buffer, indices },
-                ));
+                dispatches.push(pool.forward(&format!("{label} forward"), tables, current, output, indices));
                 kept.push(Kept::MaxPool { pool, indices });
             }
             Layer::AveragePool { .. } => {
                 let pool = AveragePool { batch: s.batch, input: net.input_of(i), output: net.shapes[i] };
-                let b = average_pool::forward::Buffers { lanes, batch_sizes, x: current.buffer, y: output.buffer };
-                dispatches.push(pool.forward(&format!("{label} forward"), current.layout, out_layout, b));
+                dispatches.push(pool.forward(&format!("{label} forward"), tables, current, output));
                 kept.push(Kept::AveragePool { pool });
             }
             Layer::Relu => {
-                let (relu, input) = (Relu { batch: s.batch, x: current.layout }, current.buffer);
-                let b = relu::forward::Buffers { lanes, batch_sizes, x: input, y: output.buffer };
-                dispatches.push(relu.forward(&format!("{label} forward"), out_layout, b));
-                kept.push(Kept::Relu { relu, input });
+                let relu = Relu { batch: s.batch, x: current };
+                dispatches.push(relu.forward(&format!("{label} forward"), tables, output));
+                kept.push(Kept::Relu { relu });
             }
             Layer::Residual { .. } => {
-                let other = read(&net.sources[i][1]);
-                let add = ResidualAdd { batch: s.batch, a: current.layout, b: Some(other.layout), y: out_layout, factor: 1.0 };
-                let b = residual_add::Buffers { lanes, batch_sizes, a: current.buffer, b: other.buffer, y: output.buffer };
-                dispatches.push(add.dispatch(&format!("{label} forward"), b));
+                let add = ResidualAdd { batch: s.batch, factor: 1.0 };
+                dispatches.push(add.dispatch(&format!("{label} forward"), tables, current, Some(read(&net.sources[i][1])), output));
                 kept.push(Kept::Residual);
             }
         }
@@ -275,9 +230,8 @@ pub(super) fn build(plan: &mut Plan, s: &Setting) -> Forward {
         outputs.push((pool == 1).then_some(output));
     }
     let logits = outputs.last().copied().flatten().expect("the last layer is the classifier");
-    let Setting { lanes, batch_sizes, parameters, norms, prefix, input_per_slot, .. } = *s;
-    let prefix = prefix.to_string();
-    Forward { lanes, batch_sizes, parameters, norms, prefix, input_per_slot, inputs, outputs, logits, kept, dispatches }
+    let Setting { parameters, prefix, input_per_slot, .. } = *s;
+    Forward { tables, parameters, prefix: prefix.to_string(), input_per_slot, inputs, outputs, logits, kept, dispatches }
 }
 
 /// The linear layer with the most weights, and which layer it is.
@@ -303,10 +257,10 @@ fn pooled_by_norm(layer: &Layer) -> u32 {
     }
 }
 
-fn batch_norm(s: &Setting, i: usize, z: ImageLayout, pool: u32) -> BatchNorm {
+fn batch_norm(s: &Setting, i: usize, z: Activation, pool: u32) -> BatchNorm {
     let relu = matches!(s.network.layers[i], Layer::BatchNorm { relu: true, .. });
     let (first, blocks) = (s.network.norm_offset(i), s.network.norm_row().blocks);
-    let weight = s.norms.start + first;
-    let place = NormPlace { stride: s.norms.stride, weight, bias: weight + blocks, blocks, first };
-    BatchNorm { batch: s.batch, z, place, relu, pool, running: s.norms.running }
+    let NormRows { buffer: parameters, stride, start, moments, running } = s.norms;
+    let place = NormPlace { stride, weight: start + first, bias: start + first + blocks, blocks, first };
+    BatchNorm { batch: s.batch, z, parameters, moments, place, relu, pool, running }
 }

@@ -483,7 +483,7 @@ impl Attack {
         let totals = plan.buffer("attack totals", Extent::PerLane(TOTALS_BYTES));
         let loss = backward::Loss::OfLanes { batch_labels: g.batch_labels, totals, masked: false, summed: true, share: 1.0 };
         let clean = training.input.buffer;
-        let step = conv2d::backward_data::Step { clean, attacked: images.buffer, images: layout, epsilon: s.epsilon, alpha: s.alpha };
+        let step = conv2d::backward_data::Step { clean, attacked: images, epsilon: s.epsilon, alpha: s.alpha };
         let b = backward::of_input(plan, &setting, &f, &loss, Some(step));
         // Where the last kernel does not step, a dispatch of its own does.
         let dx = b.input_gradient.unwrap_or(images);
@@ -501,8 +501,7 @@ impl Attack {
         let moved = plan.buffer("moved", Extent::PerLane(u64::from(training.batch) * 4));
         let (lanes, batch_sizes) = (training.lanes, training.batch_sizes);
         let (attacked, schedule) = (images.buffer, g.schedule);
-        let buffers =
-            attack::Buffers { batch_sizes, clean, lanes, schedule, dx: dx.buffer, attacked, moved, outcomes: moved, worst: moved };
+        let buffers = attack::Buffers { batch_sizes, clean, lanes, schedule, dx: dx.buffer, attacked, moved };
         let start = vec![mix, kernel.start(ATTACK_START, buffers)];
         let mut step = f.dispatches;
         step.extend(b.dispatches);

@@ -1,7 +1,7 @@
 //! Finished runs side by side: means over seeds, tables, charts and a page that needs no network.
 //!
 //! Runs of one configuration, whatever their seed, are a *group*; groups are named by the options in which they differ. No seed is in a
-//! group twice: then the runs are told apart by where their data lie, or by their folders.
+//! group twice: then the runs are named by where their data lie, or by their folders.
 
 mod chart;
 mod classes;
@@ -17,22 +17,13 @@ use crate::data::ClientRow;
 use crate::fl::{Composition, Ratio, Stage, batches::mean_steps};
 use crate::net::Network;
 use crate::run::robust::GridPoint;
-use crate::run::run_dir::{BEST, CONFIG, METRICS, folder_of, read_checkpoint};
+use crate::run::run_dir::{BEST, CLIENTS, CONFIG, GRID, METRICS, TEST, folder_of, read_checkpoint};
 use crate::run::written::read_text;
 use crate::run::{Report, RoundMetrics, TrainConfig};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-
-/// Name of the test report in a run's folder.
-pub const TEST: &str = "test.json";
-/// Name of the page of a run or of a sweep, in its folder.
-pub const PAGE: &str = "report.html";
-/// Name of the table of clients in a run's folder.
-pub const CLIENTS: &str = "clients.json";
-/// Name of the results of `eval --grid` in a run's folder.
-pub const GRID: &str = "grid.json";
 
 /// What a run's clients hold, as its folder keeps it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,7 +41,7 @@ pub struct Grid {
     pub grid: Vec<GridPoint>,
 }
 
-/// A run, as far as its folder tells.
+/// A run, as far as its folder says.
 #[derive(Debug, Clone)]
 pub struct Run {
     /// Its folder.
@@ -259,11 +250,6 @@ impl Run {
     }
 }
 
-/// A count with its noun: 1 run, 2 runs.
-pub(crate) fn plural(count: u32, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}
-
 /// Checks that a report may be of these clients, and that its accuracies are shares.
 fn check(report: &Report, clients: Option<&Clients>, file: &Path) -> Result<()> {
     let wrong = |what: String| Err(Error::Data(format!("{}: {what}", file.display())));
@@ -375,12 +361,12 @@ pub fn groups(runs: Vec<Run>) -> Result<Vec<Group>> {
     let mut groups = Vec::new();
     for (own, runs) in found {
         let config = &runs[0].config;
-        let told = differing.iter().filter(|k| config.depends_on(k)).map(|key| match key.as_str() {
+        let parts = differing.iter().filter(|k| config.depends_on(k)).map(|key| match key.as_str() {
             "method" => shown(own.get(key)),
             _ => format!("{key} {}", shown(own.get(key))),
         });
-        let told: Vec<String> = told.collect();
-        let name = if told.is_empty() { config.method.to_string() } else { told.join(", ") };
+        let parts: Vec<String> = parts.collect();
+        let name = if parts.is_empty() { config.method.to_string() } else { parts.join(", ") };
         for (place, mut runs) in apart(runs) {
             runs.sort_by_key(|r| r.config.seed);
             groups.push(Group { name: if place.is_empty() { name.clone() } else { format!("{name}, {place}") }, runs });
@@ -389,8 +375,8 @@ pub fn groups(runs: Vec<Run>) -> Result<Vec<Group>> {
     Ok(groups)
 }
 
-/// Runs of the same options in parts with no seed twice, each with what tells it from the others. Data may lie elsewhere on another
-/// machine, so where they do tells runs apart only when there is need to; then the folder that the runs are in, then their own.
+/// Runs of the same options in parts with no seed twice, each with what distinguishes it from the others. Data may lie elsewhere on another
+/// machine, so their place distinguishes runs only if necessary; then the folder that the runs are in, then their own.
 fn apart(runs: Vec<Run>) -> Vec<(String, Vec<Run>)> {
     let places: [fn(&Run) -> String; 4] = [
         |_| String::new(),

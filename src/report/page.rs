@@ -1,9 +1,10 @@
 //! Pages of results. They need no network and are readable in light and dark.
 
-use super::{Chart, Clients, Grid, Group, Point, Run, Scale, Series, Spread, class_picture, own_bases_picture, plural, robustness_chart};
+use super::{Chart, Clients, Grid, Group, Point, Run, Scale, Series, Spread, class_picture, own_bases_picture, robustness_chart};
 use crate::Result;
 use crate::fl::Ratio;
 use crate::run::config::TrainConfig;
+use crate::text::plural;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use std::collections::BTreeMap;
 
@@ -327,7 +328,7 @@ fn clients(groups: &[Group]) -> Result<Markup> {
             (PreEscaped(picture))
             details { summary { "Training images by class" } (classes(c)) }
         }
-        @if seen.is_empty() { p { "The runs' folders tell nothing of their clients: they have no " (super::CLIENTS) "." } }
+        @if seen.is_empty() { p { "The runs' folders say nothing of their clients: they have no " (super::CLIENTS) "." } }
     })
 }
 

@@ -394,7 +394,7 @@ pub struct Imported {
     /// The tensors of each base, in the order asked for.
     pub bases: Vec<Vec<Tensor>>,
     /// Names of tensors in the file that were not used, such as running statistics in batch-norm mode `batch`. The
-    /// user should be told: see [`Imported::notes`].
+    /// user should know: see [`Imported::notes`].
     pub unused: Vec<String>,
     /// Number of tensors in the file whose 64-bit values were rounded.
     pub rounded: usize,
@@ -673,7 +673,7 @@ pub fn imported_classes(bytes: &[u8], file: &str, classifier: &str, inputs: usiz
     };
     Ok(match (shape("bias").as_deref(), shape("weight").as_deref()) {
         (Some([classes]), _) => Some(*classes),
-        // One that is transposed has its outputs last; what is wrong with it is told when it is read.
+        // One that is transposed has its outputs last; what is wrong with it is reported when it is read.
         (_, Some([first, classes])) if *first == inputs && *classes != inputs => Some(*classes),
         (_, Some([classes, ..])) => Some(*classes),
         _ => None,
@@ -685,8 +685,8 @@ const OTHER_NETWORK: &str = "the file is of another network or has fewer bases t
 
 /// A wanted tensor that is not there, the first of `wanted`, beside names that are.
 fn missing<'a, T: AsRef<str>>(file: &str, wanted: &[T], names: impl Iterator<Item = &'a String>, why: &str) -> Error {
-    let told: Vec<&String> = names.filter(|name| !name.ends_with(".num_batches_tracked")).collect();
-    let has = if told.is_empty() { "no other tensors".into() } else { some(&told) };
+    let others: Vec<&String> = names.filter(|name| !name.ends_with(".num_batches_tracked")).collect();
+    let has = if others.is_empty() { "no other tensors".into() } else { some(&others) };
     let first = wanted.first().map_or("", AsRef::as_ref);
     Error::Data(format!("{file}: no tensor {first}: the file has {has} where {} are wanted; {why}", some(wanted)))
 }

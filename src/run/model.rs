@@ -561,7 +561,7 @@ impl Model {
         Ok(self.attack_each(gpu, images, clients, settings, attack, seed, &[settings.lambda], |_, _| {}).await?.remove(0))
     }
 
-    /// The same for several λ in place of that of the settings; `told` is called before each (width, λ).
+    /// The same for several λ in place of that of the settings; `before` is called before each (width, λ).
     ///
     /// # Errors
     /// As [`Model::test`].
@@ -575,7 +575,7 @@ impl Model {
         attack: Attack,
         seed: u32,
         lambdas: &[f64],
-        mut told: impl FnMut(Ratio, f64),
+        mut before: impl FnMut(Ratio, f64),
     ) -> Result<Vec<RobustReport>> {
         lambdas.iter().try_for_each(|l| self.check_lambda(*l))?;
         let lists: Vec<Vec<u32>> = clients.iter().map(|c| images.test_indices(c)).collect();
@@ -589,7 +589,7 @@ impl Model {
             let options = settings.attack(attack, bases, self.ensemble(0.0, &settings.order)?, list.len() as u32, seed);
             let mut attacker = Attacker::new(gpu, part.network(), part.server(), &images.store, options).await?;
             for (i, lambda) in lambdas.iter().enumerate() {
-                told(*width, *lambda);
+                before(*width, *lambda);
                 attacker.set_lambda(gpu, *lambda as f32);
                 let start = attacker.start(gpu, &list).await?;
                 let end = attacker.attack(gpu, &list).await?;
@@ -736,7 +736,16 @@ impl TestSettings {
 
     /// An attack on so many batches of test images against so many bases.
     fn attack(&self, attack: Attack, bases: u32, ensemble: Ensemble, batches: u32, seed: u32) -> AttackOptions {
-        AttackOptions { attack, bases, ensemble, batch: self.batch as u32, batches, seed, limit: self.limit(), guarded: false }
+        AttackOptions {
+            attack: attack.into(),
+            bases,
+            ensemble,
+            batch: self.batch as u32,
+            batches,
+            seed,
+            limit: self.limit(),
+            guarded: false,
+        }
     }
 
     fn limit(&self) -> Limit {

@@ -1,8 +1,30 @@
 //! What a test after an attack found, and signs that the attack did not work and robust accuracy is overstated.
 
 use super::model::Report;
+use crate::engine::{Adversarial, Pgd};
 use crate::fl::Attack;
 use serde::{Deserialize, Serialize};
+
+impl From<Attack> for Pgd {
+    fn from(attack: Attack) -> Pgd {
+        Pgd {
+            start: attack.start(),
+            epsilon: attack.epsilon(),
+            step_size: attack.step_size(),
+            steps: attack.steps(),
+            restarts: attack.restarts(),
+            targeted: attack.is_targeted(),
+        }
+    }
+}
+
+impl Adversarial {
+    /// Training on images that `attack`, of one try, has changed: their share λ in the loss, and the seed of its random start.
+    pub fn by(attack: &Attack, lambda: f32, seed: u32) -> Adversarial {
+        let Pgd { start, epsilon, step_size: alpha, steps, .. } = (*attack).into();
+        Adversarial { lambda, seed, start, epsilon, alpha, steps }
+    }
+}
 
 /// Accuracies after an attack.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,14 +83,14 @@ pub fn signs_of_masking(points: &[GridPoint]) -> Vec<String> {
         let at = if points.len() > 1 { format!(", lambda {lambda}") } else { String::new() };
         for r in attacked.iter().filter(|r| r.attack.epsilon() > 0.0 && r.attack.steps() > 0) {
             for (accuracy, progress) in r.report.widths.iter().zip(&r.progress) {
-                let mut tell = |what: String| signs.push(format!("width {}{at}, {}: {what}", accuracy.width, r.attack));
+                let mut add = |what: String| signs.push(format!("width {}{at}, {}: {what}", accuracy.width, r.attack));
                 let Progress { start_loss, loss, without_gradient, images } = *progress;
                 let own = Share { share: accuracy.mean.unwrap_or(0.0), images };
                 if f64::from(without_gradient) / f64::from(images.max(1)) > 2.0 * own.variance().sqrt() {
-                    tell(format!("{without_gradient} of {images} images had no gradient at any step"));
+                    add(format!("{without_gradient} of {images} images had no gradient at any step"));
                 }
                 if loss <= start_loss {
-                    tell(format!("the loss did not rise: {start_loss:.4} before the steps, {loss:.4} after"));
+                    add(format!("the loss did not rise: {start_loss:.4} before the steps, {loss:.4} after"));
                 }
                 let same_ball =
                     |f: &&RobustReport| f.attack.is_fgsm() && !f.attack.is_targeted() && f.attack.epsilon() == r.attack.epsilon();
@@ -77,7 +99,7 @@ pub fn signs_of_masking(points: &[GridPoint]) -> Vec<String> {
                 if let (true, Some(one_step)) = (compared, fgsm.and_then(|w| w.mean))
                     && own.is_above(Share { share: one_step, images })
                 {
-                    tell(format!("weaker than one step: {:.1}% are left, {:.1}% after FGSM", own.share * 100.0, one_step * 100.0));
+                    add(format!("weaker than one step: {:.1}% are left, {:.1}% after FGSM", own.share * 100.0, one_step * 100.0));
                 }
             }
         }
@@ -153,6 +175,13 @@ mod tests {
 
     fn signs(attacked: Vec<RobustReport>) -> Vec<String> {
         signs_of_masking(&[point(attacked)])
+    }
+
+    #[test]
+    fn tries_of_a_targeted_attack_go_round_the_other_classes() {
+        let attack = Pgd::from("pgd-20-targeted-restarts12-eps4".parse::<Attack>().unwrap());
+        assert_eq!([0, 1, 8, 9].map(|r| attack.shift(r, 10)), [1, 2, 9, 1], "every other class, then from the first again");
+        assert_eq!(Pgd::from(Attack::fgsm(8.0).unwrap()).shift(3, 10), 0);
     }
 
     #[test]

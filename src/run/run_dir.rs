@@ -17,7 +17,6 @@ use super::checkpoint::Checkpoint;
 use super::config::{TrainConfig, ValidConfig};
 use super::metrics::{RoundCost, RoundMetrics};
 use super::written::read_text;
-use crate::report::{CLIENTS, GRID, PAGE, TEST};
 use crate::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -35,6 +34,14 @@ pub const TIMING: &str = "timing.jsonl";
 pub const LAST: &str = "last.safetensors";
 /// Name of the checkpoint of the best round.
 pub const BEST: &str = "best.safetensors";
+/// Name of the test report in a run's folder.
+pub const TEST: &str = "test.json";
+/// Name of the page of a run or of a sweep, in its folder.
+pub const PAGE: &str = "report.html";
+/// Name of the table of clients in a run's folder.
+pub const CLIENTS: &str = "clients.json";
+/// Name of the results of `eval --grid` in a run's folder.
+pub const GRID: &str = "grid.json";
 /// Name of the page of `eval --grid`.
 pub const GRID_PAGE: &str = "grid.html";
 const LOCK: &str = "lock";

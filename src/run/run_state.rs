@@ -216,7 +216,7 @@ impl Run {
             let attacker = match parts.last() {
                 Some(part) if robust => {
                     let options = AttackOptions {
-                        attack: config.train_attack,
+                        attack: config.train_attack.into(),
                         bases: part.counts().last().copied().unwrap_or(1),
                         ensemble: model.validated(1.0),
                         batch,

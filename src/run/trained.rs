@@ -188,7 +188,7 @@ impl Trained {
         let batches = [Batch { client, images: (0..labels.len() as u32).collect() }];
         let part = self.model.parts(&self.gpu, &[width]).await?.remove(0);
         let options = AttackOptions {
-            attack,
+            attack: attack.into(),
             bases: part.counts()[0],
             ensemble: self.model.ensemble(lambda, &[])?,
             batch: labels.len() as u32,

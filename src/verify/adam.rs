@@ -1,9 +1,8 @@
 //! Cases of Adam.
 
-use super::{Case, LANES, Noise, SLOTS, Trial, Want};
-use crate::gpu::Active;
-use crate::kernels::adam::Adam;
-use crate::kernels::{Tuning, adam};
+use super::{Case, Cases, LANES, Trial, near_where};
+use crate::kernels::adam::{self, Adam};
+use kernels_tests::adam as twin;
 
 /// Adam's steps.
 #[derive(Debug, Clone, Copy)]
@@ -14,8 +13,6 @@ pub struct AdamCase {
     pub two: bool,
     /// The step, from 0; at 0 the means before count as 0.
     pub step: u32,
-    /// Seed of the data.
-    pub seed: u64,
 }
 
 impl Case for AdamCase {
@@ -23,46 +20,34 @@ impl Case for AdamCase {
         if self.two { "adam, two losses" } else { "adam" }
     }
 
-    fn trial(&self, _: Tuning) -> Trial {
-        let mut noise = Noise::new(self.seed);
-        let mut t = Trial::default();
+    fn fill(&self, t: &mut Trial) {
         let stride = self.length + 3;
         let n = LANES.len() * stride as usize * 4;
-        let (theta, mean, g, second) = (noise.values(n), noise.values(n), noise.values(n), noise.values(n));
+        let [theta, mean, g, second] = std::array::from_fn(|_| t.noise.values(n));
         // Not near 0, where the root would magnify rounding.
-        let square: Vec<f64> = noise.values(n).into_iter().map(|v| 1.25 + v).collect();
+        let square: Vec<f64> = t.noise.values(n).into_iter().map(|v| 1.25 + v).collect();
         let whole: Vec<f64> = g.iter().zip(&second).map(|(a, b)| if self.two { a + b } else { *a }).collect();
         let (learning_rate, weight_decay) = (0.125, 0.03125);
-        let settings = kernels_tests::adam::Adam { learning_rate, first: 0.9, second: 0.999, epsilon: 1e-8, weight_decay };
+        let settings = twin::Adam { learning_rate, first: 0.9, second: 0.999, epsilon: 1e-8, weight_decay };
         let (mut theta_after, mut mean_after, mut square_after) = (theta.clone(), mean.clone(), square.clone());
-        kernels_tests::adam::adam(&settings, self.step, &mut theta_after, &mut mean_after, &mut square_after, &whole);
-        let f32s = |v: &[f64]| v.iter().map(|v| *v as f32).collect::<Vec<_>>();
-        let near = |v: &[f64]| {
-            let one = |(i, v): (usize, &f64)| if i as u32 / 4 % stride < self.length { Want::Near(*v, 4.0) } else { Want::Keep };
-            v.iter().enumerate().map(one).collect::<Vec<_>>()
-        };
+        twin::adam(&settings, self.step, &mut theta_after, &mut mean_after, &mut square_after, &whole);
+        let near = |after: &[f64]| near_where(after, 4.0, |i| i as u32 / 4 % stride < self.length);
         let b = adam::Buffers {
-            gradient: t.values("gradient", &f32s(&g)),
-            other: self.two.then(|| t.values("other gradient", &f32s(&second))),
+            gradient: t.values("gradient", &g),
+            other: self.two.then(|| t.values("other gradient", &second)),
             corrections: t.values("corrections", &Adam::corrections(self.step + 1).concat()),
-            mean: t.values("mean", &f32s(&mean)),
-            square: t.values("square", &f32s(&square)),
-            parameters: t.values("parameters", &f32s(&theta)),
+            mean: t.changed("mean", &mean, near(&mean_after)),
+            square: t.changed("square", &square, near(&square_after)),
+            parameters: t.changed("parameters", &theta, near(&theta_after)),
         };
-        t.expect(b.parameters, near(&theta_after));
-        t.expect(b.mean, near(&mean_after));
-        t.expect(b.square, near(&square_after));
         let kernel = Adam { length: self.length, stride, learning_rate: learning_rate as f32, weight_decay: weight_decay as f32 };
-        t.dispatches = vec![kernel.dispatch("case", b)];
-        t.active = Some(Active { lanes: LANES.len() as u32, slots: SLOTS as u32, step: self.step });
-        t
+        t.dispatches.push(kernel.dispatch("case", b));
+        t.active.step = self.step;
     }
 }
 
-pub(super) fn standard() -> Vec<Box<dyn Case>> {
-    vec![
-        Box::new(AdamCase { length: 70, two: false, step: 0, seed: 413 }),
-        Box::new(AdamCase { length: 9, two: true, step: 1, seed: 414 }),
-        Box::new(AdamCase { length: 70, two: false, step: 300, seed: 415 }),
-    ]
+pub(super) fn standard(cases: &mut Cases) {
+    cases.add(413, AdamCase { length: 70, two: false, step: 0 });
+    cases.add(414, AdamCase { length: 9, two: true, step: 1 });
+    cases.add(415, AdamCase { length: 70, two: false, step: 300 });
 }

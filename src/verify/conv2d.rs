@@ -1,22 +1,19 @@
 //! Cases of convolutions, three directions each, and of the step of an attack at the end of one.
 
 use super::{
-    Case, DIRECTIONS, Direction, LANES, Noise, ParameterRows, SLOTS, Trial, Want, absolute, batch_sizes, lane_table, parameter_rows,
-    size_table, stored, valid, wanted,
+    Case, Cases, DIRECTIONS, Direction, LANES, ParameterRows, Trial, Want, batch_norm::moments, batch_sizes, image, parameter_rows, sized,
+    stored, valid, wanted,
 };
 use crate::kernels::batch_norm::{BatchNorm, NormPlace};
 use crate::kernels::conv2d::Conv2d;
-use crate::kernels::conv2d::backward_data::Conv2dBackwardData;
+use crate::kernels::conv2d::backward_data::{Conv2dBackwardData, Step};
 use crate::kernels::conv2d::backward_weight::Conv2dBackwardWeight;
 use crate::kernels::conv2d::forward::Conv2dForward;
 use crate::kernels::sum_partials::SumPartials;
-use crate::kernels::{BufferId, EPSILON, ImageLayout, Tuning, batch_norm, conv2d};
+use crate::kernels::{Activation, ImageLayout, LaneTables};
 use crate::net::Shape;
 use kernels_tests::batch_norm::batch_norm_statistics;
-use kernels_tests::conv2d::{
-    conv2d_backward_data as twin_backward_data, conv2d_backward_weight as twin_backward_weight, conv2d_forward as twin_forward,
-};
-use kernels_tests::{attack, shape};
+use kernels_tests::{attack, conv2d as twin, shape};
 
 /// One direction of a convolution.
 #[derive(Debug, Clone, Copy)]
@@ -41,14 +38,16 @@ pub struct ConvCase {
     pub input_per_slot: bool,
     /// Forward: leave the statistics of the tiles, and merge them to batch norm's moments.
     pub statistics: bool,
-    /// Seed of the data.
-    pub seed: u64,
 }
 
 impl ConvCase {
+    fn conv(&self) -> Option<Conv2d> {
+        Conv2d::new(self.input, self.out_channels, self.kernel, self.stride, self.padding)
+    }
+
     /// Whether at least one window fits; a case that does not cannot run.
     pub fn is_valid(&self) -> bool {
-        Conv2d::new(self.input, self.out_channels, self.kernel, self.stride, self.padding).is_some()
+        self.conv().is_some()
     }
 }
 
@@ -62,20 +61,20 @@ impl Case for ConvCase {
         }
     }
 
-    fn trial(&self, tuning: Tuning) -> Trial {
-        let drawn = Drawn::new(*self, tuning);
+    fn fill(&self, t: &mut Trial) {
+        let drawn = Drawn::new(*self, t);
         match self.direction {
-            Direction::Forward => drawn.forward(),
-            Direction::BackwardData => drawn.backward_data(),
-            Direction::BackwardWeight => drawn.backward_weight(),
+            Direction::Forward => drawn.forward(t),
+            Direction::BackwardData => drawn.backward_data(t),
+            Direction::BackwardWeight => drawn.backward_weight(t),
         }
     }
 }
 
-/// The twin's convolution of `valid` samples, channels padded.
-fn twin(conv: &Conv2d, valid: usize) -> shape::Conv2d {
+/// The twin's convolution of `batch` samples, channels padded.
+fn shape(conv: &Conv2d, batch: usize) -> shape::Conv2d {
     shape::Conv2d {
-        batch: valid,
+        batch,
         in_channels: conv.input.channels.next_multiple_of(4) as usize,
         in_height: conv.input.height as usize,
         in_width: conv.input.width as usize,
@@ -88,173 +87,134 @@ fn twin(conv: &Conv2d, valid: usize) -> shape::Conv2d {
 }
 
 /// Parameters of a convolution: weights `[tap][i][o]` on the GPU.
-fn parameters(noise: &mut Noise, conv: &Conv2d) -> ParameterRows {
-    let c = twin(conv, 0);
+fn parameters(t: &mut Trial, conv: &Conv2d) -> ParameterRows {
+    let c = shape(conv, 0);
     let real = |o: usize, i: usize| o < conv.output.channels as usize && i < conv.input.channels as usize;
     let taps = c.kernel_height * c.kernel_width;
-    parameter_rows(noise, c.out_channels, c.in_channels, taps, real, |o, i, tap| (tap * c.in_channels + i) * c.out_channels + o)
+    let at = |o: usize, i: usize, tap: usize| (tap * c.in_channels + i) * c.out_channels + o;
+    parameter_rows(&mut t.noise, (c.out_channels, c.in_channels, taps), real, at)
 }
 
 /// The data of a case, from which each direction makes its trial.
 struct Drawn {
     case: ConvCase,
-    tuning: Tuning,
     conv: Conv2d,
     input: ImageLayout,
     dz: ImageLayout,
     rows: ParameterRows,
-    /// Valid samples of each lane.
-    valid: [usize; LANES.len()],
+    /// The twin's convolution of each lane.
+    shapes: [shape::Conv2d; LANES.len()],
     /// Inputs of each slot or lane, and the valid ones among them.
     images: Vec<(usize, Vec<f64>)>,
     /// Gradients of each lane's output.
-    gradients: Vec<Vec<f64>>,
-    lanes: BufferId,
-    sizes: BufferId,
-    t: Trial,
+    gradients: [Vec<f64>; LANES.len()],
+    tables: LaneTables,
 }
 
 impl Drawn {
-    fn new(case: ConvCase, tuning: Tuning) -> Drawn {
-        let conv = Conv2d::new(case.input, case.out_channels, case.kernel, case.stride, case.padding).expect("a window fits");
-        let mut noise = Noise::new(case.seed);
+    fn new(case: ConvCase, t: &mut Trial) -> Drawn {
+        let conv = case.conv().expect("a window fits");
         // One pixel more of border than needed, so that origins are not taken for granted.
         let input = ImageLayout::new(conv.input, conv.input_border() + 1);
         let dz = ImageLayout::new(conv.output, conv.gradient_border() + 1);
-        let rows = parameters(&mut noise, &conv);
-        let valid = valid(case.batch);
-        let sources = if case.input_per_slot { batch_sizes(case.batch).to_vec() } else { valid.to_vec() };
-        let images = sources.into_iter().map(|n| (n, noise.images(n, input))).collect();
-        let gradients = valid.iter().map(|n| noise.images(*n, dz)).collect();
-        let mut t = Trial::default();
-        let (lanes, sizes) = (t.words("lanes", lane_table()), t.words("batch sizes", size_table(case.batch)));
-        Drawn { case, tuning, conv, input, dz, rows, valid, images, gradients, lanes, sizes, t }
+        let rows = parameters(t, &conv);
+        let sources = if case.input_per_slot { batch_sizes(case.batch).to_vec() } else { valid(case.batch).to_vec() };
+        let images = sources.into_iter().map(|n| (n, t.noise.images(n, input))).collect();
+        let gradients = valid(case.batch).map(|n| t.noise.images(n, dz));
+        let shapes = valid(case.batch).map(|n| shape(&conv, n));
+        Drawn { case, conv, input, dz, rows, shapes, images, gradients, tables: t.tables(case.batch) }
     }
 
-    fn twin(&self, lane: usize) -> shape::Conv2d {
-        twin(&self.conv, self.valid[lane])
+    /// Each lane's row of parameters, twin's shape, input and gradient.
+    fn of_lanes(&self) -> impl Iterator<Item = (usize, &shape::Conv2d, &[f64], &[f64])> {
+        let of_lane = |(lane, [slot, row, ..]): (usize, [u32; 4])| {
+            let source = if self.case.input_per_slot { slot as usize } else { lane };
+            (row as usize, &self.shapes[lane], self.images[source].1.as_slice(), self.gradients[lane].as_slice())
+        };
+        LANES.into_iter().enumerate().map(of_lane)
     }
 
-    /// The input of a lane.
-    fn source(&self, lane: usize) -> &[f64] {
-        &self.images[if self.case.input_per_slot { LANES[lane][0] as usize } else { lane }].1
-    }
-
-    /// The buffer of the inputs.
-    fn store_input(&mut self) -> BufferId {
+    fn store_input(&self, t: &mut Trial) -> Activation {
         let one = |(n, x): &(usize, Vec<f64>)| stored(self.input, self.case.batch, *n, x, self.conv.input_border(), f32::NAN);
-        let all: Vec<f32> = self.images.iter().flat_map(one).collect();
-        self.t.values("input", &all)
+        Activation { buffer: t.values("input", &self.images.iter().flat_map(one).collect::<Vec<_>>()), layout: self.input }
     }
 
-    /// The buffer of the gradients, with zeros `ring` pixels round them.
-    fn store_gradients(&mut self, ring: u32) -> BufferId {
-        let lanes = self.valid.iter().zip(&self.gradients);
-        let all: Vec<f32> = lanes.flat_map(|(n, g)| stored(self.dz, self.case.batch, *n, g, ring, f32::NAN)).collect();
-        self.t.values("dz", &all)
+    /// The gradients, with zeros `ring` pixels round them.
+    fn store_gradients(&self, t: &mut Trial, ring: u32) -> Activation {
+        let lanes = valid(self.case.batch).into_iter().zip(&self.gradients);
+        let all = lanes.flat_map(|(n, g)| stored(self.dz, self.case.batch, n, g, ring, f32::NAN));
+        Activation { buffer: t.values("dz", &all.collect::<Vec<_>>()), layout: self.dz }
     }
 
-    fn forward(mut self) -> Trial {
-        let (case, conv) = (self.case, self.conv);
-        let output = ImageLayout::new(conv.output, 2);
+    fn forward(&self, t: &mut Trial) {
+        let (case, conv, rows, tables) = (self.case, self.conv, &self.rows, self.tables);
+        let scale = f64::from(case.scale);
+        let of_lane = |(row, shape, x, _): (usize, &shape::Conv2d, &[f64], &[f64])| {
+            sized([x, &rows.weights[row], &rows.biases[row]], |[x, w, b]| twin::conv2d_forward(shape, x, w, b, scale))
+        };
+        let results: Vec<_> = self.of_lanes().map(of_lane).collect();
+        let (layout, parameters) = (ImageLayout::new(conv.output, 2), t.values("parameters", &rows.stored()));
         let kernel = Conv2dForward {
             conv,
             batch: case.batch as u32,
-            input: self.input,
-            output,
+            input: self.store_input(t),
             input_per_slot: case.input_per_slot,
-            place: self.rows.place,
+            output: t.result("z", case.batch, layout, results.iter().cloned()),
+            place: rows.place,
             scale: case.scale,
-            tuning: self.tuning,
+            tuning: t.tuning,
             statistics: case.statistics,
         };
-        let mut want = Vec::new();
-        // [lane][block] of (mean ×4, deviation ×4, unbiased variance ×4), between those of other layers.
-        let blocks = output.blocks() + 2;
-        let place = NormPlace { stride: 0, weight: 0, bias: 0, blocks, first: 1 };
-        let mut want_moments = vec![Want::Keep; LANES.len() * blocks as usize * 12];
-        for (lane, [_, row, ..]) in LANES.into_iter().enumerate() {
-            let (x, row, valid) = (self.source(lane), row as usize, self.valid[lane]);
-            let (w, b, scale) = (&self.rows.weights[row], &self.rows.biases[row], f64::from(case.scale));
-            let z = twin_forward(&self.twin(lane), x, w, b, scale);
-            let size = twin_forward(&self.twin(lane), &absolute(x), &absolute(w), &absolute(b), scale.abs());
-            want.extend(wanted(output, case.batch, valid, &z, &size));
-            let largest = size.iter().copied().fold(0.0, f64::max);
-            let pixels = (conv.output.height * conv.output.width) as usize;
-            let channels = output.blocks() as usize * 4;
-            let statistics = batch_norm_statistics(&shape::BatchNorm { batch: valid, valid, channels, pixels }, &z);
-            for c in 0..channels {
-                let at = ((lane * blocks as usize + 1 + c / 4) * 3) * 4 + c % 4;
-                let m = (valid * pixels) as f64;
-                let deviation = 1.0 / (statistics.variance[c] + f64::from(EPSILON)).sqrt();
-                want_moments[at] = Want::Near(statistics.mean[c], largest);
-                want_moments[at + 4] = Want::Near(deviation, deviation * (1.0 + largest * deviation));
-                want_moments[at + 8] = Want::Near(statistics.variance[c] * m / (m - 1.0).max(1.0), largest * largest);
-            }
-        }
-        let input = self.store_input();
-        let (lanes, batch_sizes, mut t) = (self.lanes, self.sizes, self.t);
         let parts = t.scratch("tiles", kernel.part_bytes() * LANES.len() as u64);
-        let (parameters, output_buffer) = (t.values("parameters", &self.rows.words), t.output("z", want));
-        let b = conv2d::forward::Buffers { lanes, batch_sizes, input, parameters, output: output_buffer, parts };
-        t.dispatches = vec![kernel.dispatch("case", b)];
-        if case.statistics {
-            let norm = BatchNorm { batch: case.batch as u32, z: output, place, relu: true, pool: 1, running: false };
-            let b = batch_norm::statistics::Buffers { lanes, batch_sizes, z: parts, moments: t.output("moments", want_moments) };
-            t.dispatches.push(norm.statistics_of_tiles("case", &kernel, b));
+        t.dispatches.push(kernel.dispatch("case", tables, parameters, parts));
+        if !case.statistics {
+            return;
         }
-        t
+        // Between the records of other layers.
+        let place = NormPlace { stride: 0, weight: 0, bias: 0, blocks: layout.blocks() + 2, first: 1 };
+        let of_lane = |((z, size), batch): (&(Vec<f64>, Vec<f64>), usize)| {
+            let (channels, pixels) = (layout.blocks() as usize * 4, (conv.output.height * conv.output.width) as usize);
+            let shape = shape::BatchNorm { batch, valid: batch, channels, pixels };
+            (batch_norm_statistics(&shape, z), batch * pixels, size.iter().copied().fold(0.0, f64::max))
+        };
+        let of_lanes = results.iter().zip(valid(case.batch)).map(of_lane);
+        let want = moments(&place, of_lanes, |largest, deviation| deviation * (1.0 + largest * deviation));
+        let moments = t.output("moments", want);
+        let (batch, z) = (case.batch as u32, kernel.output);
+        let norm = BatchNorm { batch, z, parameters, moments, place, relu: true, pool: 1, running: false };
+        t.dispatches.push(norm.statistics_of_tiles("case", tables, &kernel, parts));
     }
 
-    fn backward_data(mut self) -> Trial {
+    fn backward_data(&self, t: &mut Trial) {
         let layout = ImageLayout::new(self.conv.input, 1);
-        let want = (0..LANES.len()).flat_map(|lane| {
-            let (g, w) = (&self.gradients[lane], &self.rows.weights[LANES[lane][1] as usize]);
-            let value = twin_backward_data(&self.twin(lane), g, w);
-            let size = twin_backward_data(&self.twin(lane), &absolute(g), &absolute(w));
-            wanted(layout, self.case.batch, self.valid[lane], &value, &size)
-        });
-        let want = want.collect();
+        let want = self
+            .of_lanes()
+            .map(|(row, shape, _, dz)| sized([dz, &self.rows.weights[row]], |[dz, w]| twin::conv2d_backward_data(shape, dz, w)));
+        let (dx, parameters) = (t.result("dx", self.case.batch, layout, want), t.values("parameters", &self.rows.stored()));
         // Only this direction looks past the gradient's edge.
-        let dz = self.store_gradients(self.conv.gradient_border());
-        let (lanes, batch_sizes, batch, place, mut t) = (self.lanes, self.sizes, self.case.batch as u32, self.rows.place, self.t);
-        let (parameters, dx) = (t.values("parameters", &self.rows.words), t.output("dx", want));
-        let kernel = Conv2dBackwardData { conv: self.conv, batch, dx: layout, dz: self.dz, place, tuning: self.tuning };
-        t.dispatches = vec![kernel.dispatch("case", conv2d::backward_data::Buffers { lanes, batch_sizes, dz, parameters, dx })];
-        t
+        let dz = self.store_gradients(t, self.conv.gradient_border());
+        let (batch, place) = (self.case.batch as u32, self.rows.place);
+        let kernel = Conv2dBackwardData { conv: self.conv, batch, dz, place, tuning: t.tuning };
+        t.dispatches.push(kernel.dispatch("case", self.tables, parameters, dx));
     }
 
-    fn backward_weight(mut self) -> Trial {
-        let place = self.rows.place;
-        let stride = place.stride as usize * 4;
-        let mut want = vec![Want::Keep; LANES.len() * stride];
-        for lane in 0..LANES.len() {
-            let (x, g, c) = (self.source(lane), &self.gradients[lane], self.twin(lane));
-            let (dw, db) = twin_backward_weight(&c, x, g);
-            let (sw, sb) = twin_backward_weight(&c, &absolute(x), &absolute(g));
-            let start = lane * stride + place.weight as usize * 4;
-            let taps = c.kernel_height * c.kernel_width;
-            for o in 0..c.out_channels {
-                for i in 0..c.in_channels {
-                    for tap in 0..taps {
-                        let from = (o * c.in_channels + i) * taps + tap;
-                        want[start + (tap * c.in_channels + i) * c.out_channels + o] = Want::Near(dw[from], sw[from]);
-                    }
-                }
-                want[start + taps * c.in_channels * c.out_channels + o] = Want::Near(db[o], sb[o]);
-            }
-        }
-        let (input, dz) = (self.store_input(), self.store_gradients(0));
-        let (case, lanes, batch_sizes, mut t) = (self.case, self.lanes, self.sizes, self.t);
+    fn backward_weight(&self, t: &mut Trial) {
+        let (case, place) = (self.case, self.rows.place);
+        let of_lane = |(_, shape, x, dz): (usize, &shape::Conv2d, &[f64], &[f64])| {
+            sized([x, dz], |[x, dz]| twin::conv2d_backward_weight(shape, x, dz))
+        };
+        let want = self.rows.gradients(self.of_lanes().map(of_lane));
+        let want = want.into_iter().map(|g| g.map_or(Want::Keep, |(value, size)| Want::Near(value, size))).collect();
         let kernel = Conv2dBackwardWeight {
             conv: self.conv,
             batch: case.batch as u32,
-            input: self.input,
+            input: self.store_input(t),
             input_per_slot: case.input_per_slot,
             dz: self.dz,
-            tuning: self.tuning,
+            tuning: t.tuning,
         };
         let partial = t.scratch("parts", kernel.partial_bytes() * LANES.len() as u64);
+        let dz = self.store_gradients(t, 0).buffer;
         let gradient = t.output("gradient", want);
         let sum = SumPartials {
             length: kernel.partial_stride(),
@@ -263,9 +223,7 @@ impl Drawn {
             parameter_stride: place.stride,
             offset: place.weight,
         };
-        let b = conv2d::backward_weight::Buffers { lanes, batch_sizes, input, dz, partial };
-        t.dispatches = vec![kernel.dispatch("case", b), sum.dispatch("sum", partial, gradient)];
-        t
+        t.dispatches = vec![kernel.dispatch("case", self.tables, dz, partial), sum.dispatch("sum", partial, gradient)];
     }
 }
 
@@ -285,14 +243,16 @@ pub struct AttackStepCase {
     pub stride: u32,
     /// Zero padding, less than both kernel sizes.
     pub padding: u32,
-    /// Seed of the data.
-    pub seed: u64,
 }
 
 impl AttackStepCase {
+    fn conv(&self) -> Option<Conv2d> {
+        Conv2d::new(self.input, self.out_channels, self.kernel, self.stride, self.padding)
+    }
+
     /// Whether at least one window fits; a case that does not cannot run.
     pub fn is_valid(&self) -> bool {
-        Conv2d::new(self.input, self.out_channels, self.kernel, self.stride, self.padding).is_some()
+        self.conv().is_some()
     }
 }
 
@@ -301,58 +261,42 @@ impl Case for AttackStepCase {
         "conv2d_backward_data, attack step"
     }
 
-    fn trial(&self, tuning: Tuning) -> Trial {
-        let conv = Conv2d::new(self.input, self.out_channels, self.kernel, self.stride, self.padding).expect("a window fits");
-        let mut noise = Noise::new(self.seed);
-        let mut t = Trial::default();
+    fn fill(&self, t: &mut Trial) {
+        let conv = self.conv().expect("a window fits");
         let batch = self.batch;
         let (epsilon, alpha) = (0.25, 0.1875);
         let images = ImageLayout::new(conv.input, conv.input_border() + 1);
         let dz_layout = ImageLayout::new(conv.output, conv.gradient_border() + 1);
-        let ci = images.blocks() as usize * 4;
-        let mut r = parameters(&mut noise, &conv);
         let whole = |v: f64| (2.0 * v).round();
-        r.words.iter_mut().for_each(|v| *v = whole(f64::from(*v)) as f32);
-        r.weights.iter_mut().flatten().for_each(|v| *v = whole(*v));
+        let mut rows = parameters(t, &conv);
+        rows.weights.iter_mut().chain(&mut rows.biases).flatten().for_each(|v| *v = whole(*v));
         let sizes = batch_sizes(batch);
-        let unit = |v: f64| f64::from(v.abs().min(1.0) as f32);
-        let clean: Vec<Vec<f64>> = sizes.iter().map(|v| noise.images(*v, images).into_iter().map(unit).collect()).collect();
-        let clean_words: Vec<f32> = (0..SLOTS).flat_map(|s| stored(images, batch, sizes[s], &clean[s], 0, f32::NAN)).collect();
+        let clean = sizes.map(|v| t.noise.pixels(v, images));
+        let clean_words: Vec<f32> = clean.iter().zip(sizes).flat_map(|(x, v)| stored(images, batch, v, x, 0, f32::NAN)).collect();
         let (mut dz_words, mut attacked_words, mut want) = (Vec::new(), Vec::new(), Vec::new());
-        for lane in LANES {
-            let (slot, valid) = (lane[0] as usize, sizes[lane[0] as usize]);
-            let dz: Vec<f64> = noise.images(valid, dz_layout).into_iter().map(whole).collect();
-            let dx = twin_backward_data(&twin(&conv, valid), &dz, &r.weights[lane[1] as usize]);
-            let clean = &clean[slot];
-            let near = |(c, v): (&f64, f64)| f64::from(attack::clip(c + epsilon * v, *c, epsilon) as f32);
-            let before: Vec<f64> = clean.iter().zip(noise.images(valid, images)).map(near).collect();
-            let used = |i: usize| i / (conv.input.height * conv.input.width) as usize % ci < self.input.channels as usize;
+        for [slot, row, ..] in LANES {
+            let (clean, valid) = (&clean[slot as usize], sizes[slot as usize]);
+            let dz: Vec<f64> = t.noise.images(valid, dz_layout).into_iter().map(whole).collect();
+            let shape = shape(&conv, valid);
+            let dx = twin::conv2d_backward_data(&shape, &dz, &rows.weights[row as usize]);
+            let before = t.noise.near(clean, valid, images, epsilon);
+            let used = |i: usize| i / (shape.in_height * shape.in_width) % shape.in_channels < self.input.channels as usize;
             let step = |i: usize| if used(i) { attack::step(before[i], clean[i], dx[i], alpha, epsilon) } else { 0.0 };
             let after: Vec<f64> = (0..dx.len()).map(step).collect();
             want.extend(wanted(images, batch, valid, &after, &vec![1.0; after.len()]));
             dz_words.extend(stored(dz_layout, batch, valid, &dz, conv.gradient_border(), f32::NAN));
             attacked_words.extend(stored(images, batch, valid, &before, 0, f32::NAN));
         }
-        let attacked = t.values("attacked", &attacked_words);
-        t.expect(attacked, want);
-        let kernel = Conv2dBackwardData { conv, batch: batch as u32, dx: images, dz: dz_layout, place: r.place, tuning };
-        let b = conv2d::backward_data::Buffers {
-            lanes: t.words("lanes", lane_table()),
-            batch_sizes: t.words("batch sizes", size_table(batch)),
-            dz: t.values("dz", &dz_words),
-            parameters: t.values("parameters", &r.words),
-            dx: attacked,
-        };
-        let clean = t.values("clean", &clean_words);
-        let step = conv2d::backward_data::Step { clean, attacked, images, epsilon: epsilon as f32, alpha: alpha as f32 };
-        t.dispatches = vec![kernel.attack_step("case", b, &step)];
-        t
+        let attacked = Activation { buffer: t.changed("attacked", &attacked_words, want), layout: images };
+        let dz = Activation { buffer: t.values("dz", &dz_words), layout: dz_layout };
+        let kernel = Conv2dBackwardData { conv, batch: batch as u32, dz, place: rows.place, tuning: t.tuning };
+        let step = Step { clean: t.values("clean", &clean_words), attacked, epsilon: epsilon as f32, alpha: alpha as f32 };
+        let (tables, parameters) = (t.tables(batch), t.values("parameters", &rows.stored()));
+        t.dispatches.push(kernel.attack_step("case", tables, parameters, &step));
     }
 }
 
-pub(super) fn standard() -> Vec<Box<dyn Case>> {
-    let mut cases: Vec<Box<dyn Case>> = Vec::new();
-    let image = |channels, height, width| Shape { channels, height, width };
+pub(super) fn standard(cases: &mut Cases) {
     // (batch, input, out, kernel, stride, padding, images per slot): the Digits CNN's own, then odd ones.
     let convolutions = [
         (3, image(3, 28, 28), 8, (5, 5), 1, 2, true),
@@ -375,20 +319,18 @@ pub(super) fn standard() -> Vec<Box<dyn Case>> {
         (3, image(40, 9, 13), 7, (3, 3), 2, 1, false),
         (2, image(1, 15, 19), 3, (11, 11), 4, 2, true),
     ];
-    for (seed, (batch, input, out_channels, kernel, stride, padding, input_per_slot)) in convolutions.into_iter().enumerate() {
+    for (seed, (batch, input, out_channels, kernel, stride, padding, input_per_slot)) in (0..).zip(convolutions) {
+        let scale = if seed % 2 == 0 { 8.0 } else { 1.0 };
         for direction in DIRECTIONS {
-            let scale = if seed % 2 == 0 { 8.0 } else { 1.0 };
-            let seed = seed as u64;
             let case =
-                ConvCase { direction, batch, input, out_channels, kernel, stride, padding, scale, input_per_slot, statistics: false, seed };
-            cases.push(Box::new(case));
+                ConvCase { direction, batch, input, out_channels, kernel, stride, padding, scale, input_per_slot, statistics: false };
+            cases.add(seed, case);
             if direction == Direction::Forward {
-                cases.push(Box::new(ConvCase { statistics: true, ..case }));
+                cases.add(seed, ConvCase { statistics: true, ..case });
             }
         }
         if input.channels <= 4 {
-            cases.push(Box::new(AttackStepCase { batch, input, out_channels, kernel, stride, padding, seed: seed as u64 }));
+            cases.add(seed, AttackStepCase { batch, input, out_channels, kernel, stride, padding });
         }
     }
-    cases
 }

@@ -1,8 +1,10 @@
 //! Cases of corners: taken, added, merged, settled.
 
-use super::{Case, Noise, Trial, Want};
-use crate::kernels::corner::{Corner, NONE};
-use crate::kernels::{Over, Tuning, corner};
+use super::{Case, Cases, Trial, Want, exactly};
+use crate::kernels::Over;
+use crate::kernels::corner::{self, Corner};
+use crate::net::NO_PLACE;
+use kernels_tests::corner as twin;
 
 /// What is done with corners.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,8 +28,6 @@ pub struct CornerCase {
     pub wide: [usize; 2],
     /// Shape of its corner.
     pub narrow: [usize; 2],
-    /// Seed of the data.
-    pub seed: u64,
 }
 
 impl Case for CornerCase {
@@ -40,19 +40,16 @@ impl Case for CornerCase {
         }
     }
 
-    fn trial(&self, _: Tuning) -> Trial {
+    fn fill(&self, t: &mut Trial) {
         const BASES: usize = 3;
-        let mut noise = Noise::new(self.seed);
-        let mut t = Trial::default();
         let wide = self.wide[0] * self.wide[1];
-        let held = kernels_tests::corner::corner_places(&self.wide, &self.narrow);
+        let held = twin::corner_places(&self.wide, &self.narrow);
         let narrow = held.len().next_multiple_of(4) + 4;
         let mut table: Vec<u32> = held.iter().map(|i| *i as u32).collect();
-        table.resize(narrow, NONE);
-        let (rows, corners) = (noise.values(BASES * wide), noise.values(BASES * narrow));
-        let masses: Vec<f64> = (0..BASES * wide).map(|_| f64::from(noise.below(3)) * 0.5).collect();
+        table.resize(narrow, NO_PLACE);
+        let (rows, corners) = (t.noise.values(BASES * wide), t.noise.values(BASES * narrow));
+        let masses: Vec<f64> = (0..BASES * wide).map(|_| f64::from(t.noise.below(3)) * 0.5).collect();
         let weights = [0.5, 0.0, 0.125];
-        let f32s = |v: &[f64]| v.iter().map(|v| *v as f32).collect::<Vec<_>>();
         let kernel = Corner { narrow: narrow as u32 / 4, wide: wide as u32 / 4, over: Over::Fixed(BASES as u32) };
         // What happens to each value of the wide rows that its corner holds; the others stay, as does a row merged with weight 0.
         let of_wide = |f: &dyn Fn(usize, f64, f64) -> f64, before: &[f64]| {
@@ -65,47 +62,45 @@ impl Case for CornerCase {
             }
             want
         };
-        t.dispatches = vec![match self.step {
+        let dispatch = match self.step {
             CornerStep::Take => {
-                let own = |base: usize| kernels_tests::corner::take_corner(&self.wide, &self.narrow, &rows[base * wide..][..wide]);
-                let padded = |base| own(base).into_iter().chain(vec![0.0; narrow - held.len()]).map(|v| Want::Bits((v as f32).to_bits()));
-                let want = (0..BASES).flat_map(padded).collect();
-                let (places, wide) = (t.words("places", table), t.values("wide", &f32s(&rows)));
+                let padded = |row: &[f64]| {
+                    let mut own = twin::take_corner(&self.wide, &self.narrow, row);
+                    own.resize(narrow, 0.0);
+                    exactly(&own)
+                };
+                let want = rows.chunks_exact(wide).flat_map(padded).collect();
+                let (places, wide) = (t.words("places", table), t.values("wide", &rows));
                 kernel.take("case", corner::Buffers { places, narrow: t.output("narrow", want), wide })
             }
             CornerStep::Add => {
-                let (places, narrow) = (t.words("places", table), t.values("narrow", &f32s(&corners)));
-                let wide = t.values("wide", &f32s(&rows));
-                t.expect(wide, of_wide(&|_, before, own| before + own, &rows));
+                let (places, narrow) = (t.words("places", table), t.values("narrow", &corners));
+                let wide = t.changed("wide", &rows, of_wide(&|_, before, own| before + own, &rows));
                 kernel.add("case", corner::Buffers { places, narrow, wide })
             }
             CornerStep::Merge => {
-                let (places, narrow) = (t.words("places", table), t.values("narrow", &f32s(&corners)));
-                let (sum, mass) = (t.values("sum", &f32s(&rows)), t.values("mass", &f32s(&masses)));
-                t.expect(sum, of_wide(&|base, before, own| before + weights[base] * own, &rows));
-                t.expect(mass, of_wide(&|base, before, _| before + weights[base], &masses));
-                let weights = t.values("weights", &f32s(&weights));
+                let (places, narrow) = (t.words("places", table), t.values("narrow", &corners));
+                let sum = t.changed("sum", &rows, of_wide(&|base, before, own| before + weights[base] * own, &rows));
+                let mass = t.changed("mass", &masses, of_wide(&|base, before, _| before + weights[base], &masses));
+                let weights = t.values("weights", &weights);
                 kernel.merge("case", corner::MergeBuffers { places, narrow, weights, sum, mass })
             }
             CornerStep::Settle => {
-                let before = noise.values(BASES * wide);
+                let before = t.noise.values(BASES * wide);
                 let mean = |(sum, mass): (&f64, &f64)| if *mass > 0.0 { Want::Near(sum / mass, 2.0) } else { Want::Keep };
                 let want = rows.iter().zip(&masses).map(mean).collect();
-                let (sum, mass) = (t.values("sum", &f32s(&rows)), t.values("mass", &f32s(&masses)));
-                let parameters = t.values("parameters", &f32s(&before));
-                t.expect(parameters, want);
+                let (sum, mass) = (t.values("sum", &rows), t.values("mass", &masses));
+                let parameters = t.changed("parameters", &before, want);
                 kernel.settle("case", corner::SettleBuffers { sum, mass, parameters })
             }
-        }];
-        t
+        };
+        t.dispatches.push(dispatch);
     }
 }
 
-pub(super) fn standard() -> Vec<Box<dyn Case>> {
-    let mut cases: Vec<Box<dyn Case>> = Vec::new();
+pub(super) fn standard(cases: &mut Cases) {
     for step in [CornerStep::Take, CornerStep::Add, CornerStep::Merge, CornerStep::Settle] {
-        cases.push(Box::new(CornerCase { step, wide: [6, 10], narrow: [4, 7], seed: 490 }));
-        cases.push(Box::new(CornerCase { step, wide: [20, 30], narrow: [20, 13], seed: 491 }));
+        cases.add(490, CornerCase { step, wide: [6, 10], narrow: [4, 7] });
+        cases.add(491, CornerCase { step, wide: [20, 30], narrow: [20, 13] });
     }
-    cases
 }

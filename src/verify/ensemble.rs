@@ -1,29 +1,32 @@
 //! Cases of ensembles: mean logits and the gradient of their loss.
 
-use super::{Case, Noise, SLOTS, Trial, Want, batch_sizes, labels, size_table};
-use crate::kernels::ensemble::gradient::EnsembleGradient;
-use crate::kernels::ensemble::mean::EnsembleMean;
-use crate::kernels::{Tuning, ensemble};
-use kernels_tests::shape;
+use super::{Case, Cases, SLOTS, Trial, Want, batch_sizes, padded_rows};
+use crate::kernels::ensemble::{self, gradient::EnsembleGradient, mean::EnsembleMean};
+use kernels_tests::{ensemble as twin, shape::Logits};
 
-/// Rows of logits as stored, those past `valid` and the padding all NaN.
-fn rows_of_logits(values: &[f64], batch: usize, valid: usize, classes: usize) -> Vec<f32> {
-    let row = classes.next_multiple_of(4);
-    let mut out = vec![f32::NAN; batch * row];
-    for n in 0..valid {
-        for c in 0..classes {
-            out[n * row + c] = values[n * classes + c] as f32;
-        }
-    }
-    out
+/// What a case is given for each slot.
+struct Slot {
+    shape: Logits,
+    /// Of all bases, one after the other.
+    logits: Vec<f64>,
+    labels: Vec<u32>,
 }
 
-/// Logits of several bases, one after the other, as stored. Padded classes hold zeros, as a linear layer leaves them.
-fn logits_of_bases(values: &[f64], batch: usize, valid: usize, classes: usize) -> Vec<f32> {
-    let row = classes.next_multiple_of(4);
-    let padded = |(i, v): (usize, f32)| if i / row < valid && i % row >= classes { 0.0 } else { v };
-    let of_base = |own| rows_of_logits(own, batch, valid, classes).into_iter().enumerate().map(padded).collect::<Vec<_>>();
-    values.chunks_exact(valid * classes).flat_map(of_base).collect()
+/// Every slot's own, then all logits and all labels as stored. Padded classes hold zeros, as a linear layer leaves them.
+fn draw(t: &mut Trial, batch: usize, classes: usize, bases: usize) -> ([Slot; SLOTS], Vec<f64>, Vec<u32>) {
+    let all = t.labels(batch, classes);
+    let mut labels = all.chunks_exact(batch);
+    let slots = batch_sizes(batch).map(|valid| Slot {
+        shape: Logits { batch: valid, valid, classes },
+        logits: t.noise.values(bases * valid * classes),
+        labels: labels.next().map_or(Vec::new(), |labels| labels[..valid].to_vec()),
+    });
+    let stored = slots.iter().flat_map(|Slot { shape, logits, .. }| {
+        let of_base = |own: &[f64]| padded_rows((batch, shape.valid, classes), 0.0, f64::NAN, |i| own[i]);
+        logits.chunks_exact(shape.valid * classes).flat_map(of_base)
+    });
+    let stored = stored.collect();
+    (slots, stored, all)
 }
 
 /// Mean logits of several widths, their losses and counters.
@@ -35,8 +38,6 @@ pub struct EnsembleCase {
     pub classes: usize,
     /// Number of bases; all widths from one base to all are mixed, the widest first.
     pub bases: usize,
-    /// Seed of the data.
-    pub seed: u64,
 }
 
 impl Case for EnsembleCase {
@@ -44,41 +45,26 @@ impl Case for EnsembleCase {
         "ensemble_mean"
     }
 
-    fn trial(&self, _: Tuning) -> Trial {
-        let mut noise = Noise::new(self.seed);
-        let mut t = Trial::default();
-        let (batch, classes, bases, row) = (self.batch, self.classes, self.bases, self.classes.next_multiple_of(4));
-        let labels = labels(&mut noise, batch, classes);
-        let valid = batch_sizes(batch);
+    fn fill(&self, t: &mut Trial) {
+        let (batch, classes, bases) = (self.batch, self.classes, self.bases);
+        let (slots, stored, labels) = draw(t, batch, classes, bases);
         let widths: Vec<usize> = (1..=bases).rev().collect();
-        let mut stored = Vec::new();
         let (mut want_mixed, mut want_outcomes, mut want_totals) = (Vec::new(), Vec::new(), Vec::new());
-        for s in 0..SLOTS {
-            let logits = noise.values(bases * valid[s] * classes);
-            stored.extend(logits_of_bases(&logits, batch, valid[s], classes));
-            let shape = shape::Logits { batch: valid[s], valid: valid[s], classes };
-            let own = &labels[s * batch..s * batch + valid[s]];
-            for mixed in kernels_tests::ensemble::ensemble_mean(&shape, &logits, own, &widths) {
-                let mut out = vec![Want::Keep; batch * row];
-                let mut outcomes = vec![Want::Keep; batch * 2];
-                for n in 0..valid[s] {
-                    for c in 0..row {
-                        let value = if c < classes { mixed.logits[n * classes + c] } else { 0.0 };
-                        out[n * row + c] = Want::Near(value, 1.0);
-                    }
-                    outcomes[2 * n] = Want::Near(mixed.loss[n], 4.0);
-                    outcomes[2 * n + 1] = Want::Bits(f32::from(u8::from(mixed.correct[n])).to_bits());
-                }
-                want_mixed.extend(out);
-                want_outcomes.extend(outcomes);
-                let loss: f64 = mixed.loss.iter().sum();
-                want_totals.push(Want::Near(loss, 4.0 * valid[s] as f64));
-                let correct = mixed.correct.iter().filter(|c| **c).count() as u32;
-                want_totals.extend([correct, valid[s] as u32, 0].map(Want::Bits));
+        for Slot { shape, logits, labels } in &slots {
+            let valid = shape.valid;
+            for mixed in twin::ensemble_mean(shape, logits, labels, &widths) {
+                let near = |i: usize| Want::Near(mixed.logits[i], 1.0);
+                want_mixed.extend(padded_rows((batch, valid, classes), Want::Near(0.0, 1.0), Want::Keep, near));
+                let correct = mixed.correct.iter().map(|correct| u8::from(*correct));
+                let outcomes = mixed.loss.iter().zip(correct.clone());
+                want_outcomes.extend(outcomes.flat_map(|(loss, c)| [Want::Near(*loss, 4.0), Want::Bits(f32::from(c).to_bits())]));
+                want_outcomes.resize(want_outcomes.len() + 2 * (batch - valid), Want::Keep);
+                want_totals.push(Want::Near(mixed.loss.iter().sum(), 4.0 * valid as f64));
+                want_totals.extend([correct.map(u32::from).sum(), valid as u32, 0].map(Want::Bits));
             }
         }
         let b = ensemble::mean::Buffers {
-            batch_sizes: t.words("batch sizes", size_table(batch)),
+            batch_sizes: t.batch_sizes(batch),
             logits: t.values("logits", &stored),
             batch_labels: t.words("batch labels", labels),
             widths: t.words("widths", widths.iter().map(|w| *w as u32).collect()),
@@ -87,8 +73,7 @@ impl Case for EnsembleCase {
             totals: t.output("totals", want_totals),
         };
         let kernel = EnsembleMean { batch: batch as u32, classes: classes as u32, bases: bases as u32, widths: widths.len() as u32 };
-        t.dispatches = kernel.dispatches("case", b).to_vec();
-        t
+        t.dispatches.extend(kernel.dispatches("case", b));
     }
 }
 
@@ -103,8 +88,6 @@ pub struct EnsembleGradientCase {
     pub bases: usize,
     /// Places from a label to the class meant.
     pub shift: u32,
-    /// Seed of the data.
-    pub seed: u64,
 }
 
 impl Case for EnsembleGradientCase {
@@ -112,30 +95,19 @@ impl Case for EnsembleGradientCase {
         "ensemble_gradient"
     }
 
-    fn trial(&self, _: Tuning) -> Trial {
-        let mut noise = Noise::new(self.seed);
-        let mut t = Trial::default();
-        let (batch, classes, bases, row) = (self.batch, self.classes, self.bases, self.classes.next_multiple_of(4));
-        let labels = labels(&mut noise, batch, classes);
-        let valid = batch_sizes(batch);
-        let (mut stored, mut want) = (Vec::new(), Vec::new());
-        for s in 0..SLOTS {
-            let logits = noise.values(bases * valid[s] * classes);
-            stored.extend(logits_of_bases(&logits, batch, valid[s], classes));
-            let shape = shape::Logits { batch: valid[s], valid: valid[s], classes };
-            let own = labels[s * batch..s * batch + valid[s]].iter().map(|l| (l + self.shift) % classes as u32).collect::<Vec<_>>();
-            let gradient = kernels_tests::ensemble::ensemble_gradient(&shape, &logits, &own);
-            for _ in 0..bases {
-                let at = |i: usize| match (i / row, i % row) {
-                    (n, _) if n >= valid[s] => Want::Keep,
-                    (_, c) if c >= classes => Want::Near(0.0, 0.0),
-                    (n, c) => Want::Near(gradient[n * classes + c], 4.0 / bases as f64),
-                };
-                want.extend((0..batch * row).map(at));
-            }
+    fn fill(&self, t: &mut Trial) {
+        let (batch, classes, bases) = (self.batch, self.classes, self.bases);
+        let (slots, stored, labels) = draw(t, batch, classes, bases);
+        let mut want = Vec::new();
+        for Slot { shape, logits, labels } in &slots {
+            let meant: Vec<u32> = labels.iter().map(|l| (l + self.shift) % classes as u32).collect();
+            let gradient = twin::ensemble_gradient(shape, logits, &meant);
+            let near = |i: usize| Want::Near(gradient[i], 4.0 / bases as f64);
+            let of_base = padded_rows((batch, shape.valid, classes), Want::Near(0.0, 0.0), Want::Keep, near);
+            want.extend(of_base.repeat(bases));
         }
         let b = ensemble::gradient::Buffers {
-            batch_sizes: t.words("batch sizes", size_table(batch)),
+            batch_sizes: t.batch_sizes(batch),
             logits: t.values("logits", &stored),
             batch_labels: t.words("batch labels", labels),
             dlogits: t.output("dlogits", want),
@@ -143,16 +115,13 @@ impl Case for EnsembleGradientCase {
         let kernel = EnsembleGradient { batch: batch as u32, classes: classes as u32, bases: bases as u32 };
         let mut dispatch = kernel.dispatch("case", b);
         dispatch.uniforms.set("shift", self.shift);
-        t.dispatches = vec![dispatch];
-        t
+        t.dispatches.push(dispatch);
     }
 }
 
-pub(super) fn standard() -> Vec<Box<dyn Case>> {
-    vec![
-        Box::new(EnsembleCase { batch: 9, classes: 10, bases: 8, seed: 430 }),
-        Box::new(EnsembleCase { batch: 3, classes: 4, bases: 1, seed: 431 }),
-        Box::new(EnsembleGradientCase { batch: 9, classes: 10, bases: 8, shift: 0, seed: 440 }),
-        Box::new(EnsembleGradientCase { batch: 3, classes: 5, bases: 1, shift: 3, seed: 441 }),
-    ]
+pub(super) fn standard(cases: &mut Cases) {
+    cases.add(430, EnsembleCase { batch: 9, classes: 10, bases: 8 });
+    cases.add(431, EnsembleCase { batch: 3, classes: 4, bases: 1 });
+    cases.add(440, EnsembleGradientCase { batch: 9, classes: 10, bases: 8, shift: 0 });
+    cases.add(441, EnsembleGradientCase { batch: 3, classes: 5, bases: 1, shift: 3 });
 }

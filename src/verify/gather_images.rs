@@ -1,11 +1,10 @@
 //! Cases of gathering mini-batches.
 
-use super::{Case, Noise, SLOTS, Trial, Want, batch_sizes, place};
-use crate::gpu::Active;
-use crate::kernels::gather_images::{Augment, GatherImages};
-use crate::kernels::{ImageLayout, Tuning, gather_images};
+use super::{Case, Cases, SLOTS, Trial, Want, batch_sizes, image, schedule, wanted};
+use crate::kernels::ImageLayout;
+use crate::kernels::gather_images::{self, Augment, GatherImages};
 use crate::net::Shape;
-use kernels_tests::shape;
+use kernels_tests::{gather_images as twin, shape};
 
 /// Gathering a mini-batch from two chunks of images.
 #[derive(Debug, Clone, Copy)]
@@ -20,8 +19,6 @@ pub struct GatherCase {
     pub step: u32,
     /// Changes to every image.
     pub augment: Option<Augment>,
-    /// Seed of the data.
-    pub seed: u64,
 }
 
 impl Case for GatherCase {
@@ -29,72 +26,45 @@ impl Case for GatherCase {
         if self.augment.is_some() { "gather_images, augmented" } else { "gather_images" }
     }
 
-    fn trial(&self, _: Tuning) -> Trial {
-        let mut noise = Noise::new(self.seed);
-        let mut t = Trial::default();
-        let (batch, each) = (self.batch, self.shape.len() as usize);
+    fn fill(&self, t: &mut Trial) {
+        let (batch, each, step) = (self.batch, self.shape.len() as usize, self.step);
         let layout = ImageLayout::new(self.shape, 2);
-        let bytes: Vec<u8> = (0..self.images as usize * each).map(|_| noise.below(256) as u8).collect();
-        let labels: Vec<u32> = (0..self.images).map(|_| noise.below(10)).collect();
+        let bytes: Vec<u8> = (0..self.images as usize * each).map(|_| t.noise.below(256) as u8).collect();
+        let labels: Vec<u32> = (0..self.images).map(|_| t.noise.below(10)).collect();
         let chunk = (self.images / 2).max(1).next_multiple_of(4);
         let (head, tail) = bytes.split_at((chunk.min(self.images) as usize) * each);
-        let mut pack = |label: &str, bytes: &[u8]| {
+        let images = [("images 0", head), ("images 1", tail)].map(|(label, bytes)| {
             let mut bytes = bytes.to_vec();
             bytes.resize(bytes.len().next_multiple_of(4).max(4), 0xff);
             t.words(label, bytemuck::pod_collect_to_vec(&bytes))
-        };
-        let images = [pack("images 0", head), pack("images 1", tail)];
-        let valid = batch_sizes(batch);
-        let mut schedule = vec![u32::MAX; (self.step as usize + 1) * SLOTS * (1 + batch)];
-        let mut want = vec![Want::Keep; SLOTS * layout.bytes(batch as u32) as usize / 4];
-        let mut want_labels = vec![Want::Keep; SLOTS * batch];
-        for slot in 0..SLOTS {
-            let row = (self.step as usize * SLOTS + slot) * (1 + batch);
-            schedule[row] = valid[slot] as u32;
-            let indices: Vec<u32> = (0..valid[slot]).map(|_| noise.below(self.images)).collect();
-            schedule[row + 1..row + 1 + indices.len()].copy_from_slice(&indices);
-            let image = shape::Image {
-                channels: self.shape.channels as usize,
-                height: self.shape.height as usize,
-                width: self.shape.width as usize,
+        });
+        let indices = batch_sizes(batch).map(|v| (0..v).map(|_| t.noise.below(self.images)).collect::<Vec<u32>>());
+        let [channels, height, width] = [self.shape.channels, self.shape.height, self.shape.width].map(|n| n as usize);
+        let image = shape::Image { channels, height, width };
+        let padding = vec![0.0; (4 - channels) * height * width];
+        let (mut want, mut want_labels) = (Vec::new(), Vec::new());
+        for indices in &indices {
+            let (x, batch_labels) = twin::gather_images(&image, &bytes, &labels, indices, indices.len());
+            let as_gathered = |(own, index): (&[f64], &u32)| match self.augment {
+                Some(Augment { padding, flip, rotation, seed }) => {
+                    let twin = twin::Augment { padding, flip, rotation: f64::from(rotation), seed, round: 0, step };
+                    twin::augment(&image, own, &twin.draw(*index))
+                }
+                None => own.to_vec(),
             };
-            let (mut x, batch_labels) = kernels_tests::gather_images::gather_images(&image, &bytes, &labels, &indices, valid[slot]);
-            if let Some(a) = self.augment {
-                let (rotation, round) = (f64::from(a.rotation), 0);
-                let twin = kernels_tests::gather_images::Augment {
-                    padding: a.padding,
-                    flip: a.flip,
-                    rotation,
-                    seed: a.seed,
-                    round,
-                    step: self.step,
-                };
-                for (own, index) in x.chunks_exact_mut(image.len()).zip(&indices) {
-                    let changed = kernels_tests::gather_images::augment(&image, own, &twin.draw(*index));
-                    own.copy_from_slice(&changed);
-                }
-            }
-            let start = slot * layout.bytes(batch as u32) as usize / 4;
-            for n in 0..valid[slot] {
-                want_labels[slot * batch + n] = Want::Bits(batch_labels[n]);
-                for y in 0..image.height {
-                    for column in 0..image.width {
-                        for c in 0..4 {
-                            let from = ((n * image.channels + c) * image.height + y) * image.width + column;
-                            let value = if c < image.channels { x[from] } else { 0.0 };
-                            want[start + place(layout, n, c, y, column)] = Want::Near(value, 0.0);
-                        }
-                    }
-                }
-            }
+            let padded = x.chunks_exact(each).zip(indices).flat_map(|of| [as_gathered(of), padding.clone()].concat());
+            let padded: Vec<f64> = padded.collect();
+            want.extend(wanted(layout, batch, indices.len(), &padded, &vec![0.0; padded.len()]));
+            want_labels.extend(batch_labels.into_iter().map(Want::Bits));
+            want_labels.resize(want_labels.len() + batch - indices.len(), Want::Keep);
         }
         let b = gather_images::Buffers {
-            schedule: t.words("schedule", schedule),
+            schedule: t.words("schedule", schedule(step, batch, &indices)),
             images,
             labels: t.words("labels", labels),
             input: t.output("input", want),
             batch_labels: t.output("batch labels", want_labels),
-            batch_sizes: t.output("batch sizes", valid.iter().map(|v| Want::Bits(*v as u32)).collect()),
+            batch_sizes: t.output("batch sizes", batch_sizes(batch).map(|v| Want::Bits(v as u32)).to_vec()),
         };
         let kernel = GatherImages {
             batch: batch as u32,
@@ -103,21 +73,22 @@ impl Case for GatherCase {
             input: layout,
             augment: self.augment,
         };
-        t.dispatches = vec![kernel.dispatch("case", b)];
-        t.active = Some(Active { lanes: 0, slots: SLOTS as u32, step: self.step });
-        t
+        t.dispatches.push(kernel.dispatch("case", b));
+        t.active.step = step;
     }
 }
 
-pub(super) fn standard() -> Vec<Box<dyn Case>> {
+pub(super) fn standard(cases: &mut Cases) {
     let changed = |padding, flip, rotation| Some(Augment { padding, flip, rotation, seed: 77 });
-    let image = |channels, height, width| Shape { channels, height, width };
-    vec![
-        Box::new(GatherCase { batch: 5, shape: image(3, 28, 28), images: 30, step: 0, augment: None, seed: 400 }),
-        Box::new(GatherCase { batch: 4, shape: image(1, 5, 3), images: 9, step: 2, augment: None, seed: 401 }),
-        Box::new(GatherCase { batch: 3, shape: image(4, 2, 7), images: 16, step: 1, augment: None, seed: 402 }),
-        Box::new(GatherCase { batch: 5, shape: image(3, 32, 32), images: 30, step: 2, augment: changed(4, true, 0.0), seed: 403 }),
-        Box::new(GatherCase { batch: 3, shape: image(3, 40, 36), images: 9, step: 0, augment: changed(0, true, 30.0), seed: 404 }),
-        Box::new(GatherCase { batch: 6, shape: image(1, 7, 10), images: 12, step: 1, augment: changed(2, false, 180.0), seed: 405 }),
-    ]
+    let gathered = [
+        (5, image(3, 28, 28), 30, 0, None),
+        (4, image(1, 5, 3), 9, 2, None),
+        (3, image(4, 2, 7), 16, 1, None),
+        (5, image(3, 32, 32), 30, 2, changed(4, true, 0.0)),
+        (3, image(3, 40, 36), 9, 0, changed(0, true, 30.0)),
+        (6, image(1, 7, 10), 12, 1, changed(2, false, 180.0)),
+    ];
+    for (seed, (batch, shape, images, step, augment)) in (400..).zip(gathered) {
+        cases.add(seed, GatherCase { batch, shape, images, step, augment });
+    }
 }

@@ -1,14 +1,11 @@
 //! Cases of linear layers, three directions each.
 
-use super::{
-    Case, DIRECTIONS, Direction, LANES, Noise, Trial, Want, absolute, lane_table, parameter_rows, size_table, stored, valid, wanted,
-};
-use crate::kernels::linear::Linear;
+use super::{Case, Cases, DIRECTIONS, Direction, LANES, Trial, Want, image, parameter_rows, sgd, sized, valid};
+use crate::kernels::ImageLayout;
 use crate::kernels::linear::backward_weight::SgdBuffers;
-use crate::kernels::sgd::Sgd;
-use crate::kernels::{ImageLayout, Tuning, linear};
+use crate::kernels::linear::{self, Linear};
 use crate::net::Shape;
-use kernels_tests::{linear as linear_twin, sgd as sgd_twin, shape};
+use kernels_tests::{linear as twin, shape};
 
 /// One direction of a linear layer.
 #[derive(Debug, Clone, Copy)]
@@ -25,8 +22,6 @@ pub struct LinearCase {
     pub scale: f32,
     /// Gradient of weight and bias: spend it on the spot by SGD.
     pub sgd: bool,
-    /// Seed of the data.
-    pub seed: u64,
 }
 
 impl Case for LinearCase {
@@ -39,115 +34,76 @@ impl Case for LinearCase {
         }
     }
 
-    fn trial(&self, tuning: Tuning) -> Trial {
-        let mut noise = Noise::new(self.seed);
-        let mut t = Trial::default();
-        let batch = self.batch;
+    fn fill(&self, t: &mut Trial) {
+        let (batch, tuning) = (self.batch, t.tuning);
         let flat = ImageLayout::new(self.from, 0);
-        let out = ImageLayout::new(Shape { channels: self.out_features, height: 1, width: 1 }, 0);
+        let out = ImageLayout::new(image(self.out_features, 1, 1), 0);
         let (channels, area) = (flat.blocks() as usize * 4, (self.from.height * self.from.width) as usize);
         let (inputs, outputs) = (channels * area, out.blocks() as usize * 4);
         let real = |o: usize, i: usize| o < self.out_features as usize && i / area < self.from.channels as usize;
         // The twin flattens channel by channel, the engine pixel by pixel.
-        let r = parameter_rows(&mut noise, outputs, inputs, 1, real, |o, i, _| ((i % area) * channels + i / area) * outputs + o);
-        let linear = Linear { batch: batch as u32, in_blocks: flat.image(), out_blocks: out.image(), place: r.place };
-        let twin = |valid| shape::Linear { batch: valid, in_features: inputs, out_features: outputs };
-        let valid = valid(batch);
-        let images: Vec<Vec<f64>> = valid.iter().map(|v| noise.images(*v, flat)).collect();
-        let gradients: Vec<Vec<f64>> = valid.iter().map(|v| noise.images(*v, out)).collect();
-        let lanes = t.words("lanes", lane_table());
-        let sizes = t.words("batch sizes", size_table(batch));
-        let all = |layout: ImageLayout, data: &[Vec<f64>]| -> Vec<f32> {
-            valid.iter().zip(data).flat_map(|(v, d)| stored(layout, batch, *v, d, 0, f32::NAN)).collect()
-        };
-        let buffers = |input, other, output| linear::Buffers { lanes, batch_sizes: sizes, input, other, output };
+        let at = |o: usize, i: usize, _| ((i % area) * channels + i / area) * outputs + o;
+        let r = parameter_rows(&mut t.noise, (outputs, inputs, 1), real, at);
+        let layer = Linear { batch: batch as u32, in_blocks: flat.image(), out_blocks: out.image(), place: r.place };
+        let shapes = valid(batch).map(|batch| shape::Linear { batch, in_features: inputs, out_features: outputs });
+        let images = valid(batch).map(|v| t.noise.images(v, flat));
+        let gradients = valid(batch).map(|v| t.noise.images(v, out));
+        let tables = t.tables(batch);
+        let buffers = |input, other, output| linear::Buffers { tables, input, other, output };
+        let of_lanes = LANES.iter().zip(&shapes).map(|([_, row, ..], shape)| (shape, &r.weights[*row as usize], &r.biases[*row as usize]));
         match self.direction {
             Direction::Forward => {
-                let want = (0..LANES.len()).flat_map(|lane| {
-                    let (x, row) = (&images[lane], LANES[lane][1] as usize);
-                    let (w, b, scale) = (&r.weights[row], &r.biases[row], f64::from(self.scale));
-                    let z = linear_twin::linear_forward(&twin(valid[lane]), x, w, b, scale);
-                    let size = linear_twin::linear_forward(&twin(valid[lane]), &absolute(x), &absolute(w), &absolute(b), scale.abs());
-                    wanted(out, batch, valid[lane], &z, &size)
-                });
-                let want = want.collect();
-                let b = buffers(t.values("input", &all(flat, &images)), t.values("parameters", &r.words), t.output("z", want));
-                t.dispatches = vec![linear.forward("case", self.scale, tuning, b)];
+                let scale = f64::from(self.scale);
+                let want = of_lanes
+                    .zip(&images)
+                    .map(|((shape, w, b), x)| sized([x, w, b], |[x, w, b]| twin::linear_forward(shape, x, w, b, scale)));
+                let (input, z) = (t.store("input", batch, flat, &images), t.result("z", batch, out, want));
+                let b = buffers(input.buffer, t.values("parameters", &r.stored()), z.buffer);
+                t.dispatches.push(layer.forward("case", self.scale, tuning, b));
             }
             Direction::BackwardData => {
                 let dx = ImageLayout::new(self.from, 2);
-                let want = (0..LANES.len()).flat_map(|lane| {
-                    let (g, w) = (&gradients[lane], &r.weights[LANES[lane][1] as usize]);
-                    let value = linear_twin::linear_backward_data(&twin(valid[lane]), g, w);
-                    let size = linear_twin::linear_backward_data(&twin(valid[lane]), &absolute(g), &absolute(w));
-                    wanted(dx, batch, valid[lane], &value, &size)
-                });
-                let want = want.collect();
-                let b = buffers(t.values("dz", &all(out, &gradients)), t.values("parameters", &r.words), t.output("dx", want));
-                t.dispatches = vec![linear.backward_data("case", dx, tuning, b)];
+                let want =
+                    of_lanes.zip(&gradients).map(|((shape, w, _), dz)| sized([dz, w], |[dz, w]| twin::linear_backward_data(shape, dz, w)));
+                let (dz, dx) = (t.store("dz", batch, out, &gradients), t.result("dx", batch, dx, want));
+                let b = buffers(dz.buffer, t.values("parameters", &r.stored()), dx.buffer);
+                t.dispatches.push(layer.backward_data("case", dx.layout, tuning, b));
             }
             Direction::BackwardWeight => {
-                let stride = r.place.stride as usize * 4;
-                // Values and sizes by place, of all lanes.
-                let mut gradient = vec![None; LANES.len() * stride];
-                for lane in 0..LANES.len() {
-                    let (x, g) = (&images[lane], &gradients[lane]);
-                    let (dw, db) = linear_twin::linear_backward_weight(&twin(valid[lane]), x, g);
-                    let (sw, sb) = linear_twin::linear_backward_weight(&twin(valid[lane]), &absolute(x), &absolute(g));
-                    let start = lane * stride + r.place.weight as usize * 4;
-                    for o in 0..outputs {
-                        for i in 0..inputs {
-                            let at = start + ((i % area) * channels + i / area) * outputs + o;
-                            gradient[at] = Some((dw[o * inputs + i], sw[o * inputs + i]));
-                        }
-                        gradient[start + inputs * outputs + o] = Some((db[o], sb[o]));
-                    }
-                }
-                let (input, dz) = (t.values("input", &all(flat, &images)), t.values("dz", &all(out, &gradients)));
-                if !self.sgd {
-                    let want = gradient.iter().map(|g| g.map_or(Want::Keep, |(value, size)| Want::Near(value, size)));
+                let of_lanes = shapes.iter().zip(&images).zip(&gradients);
+                let gradient =
+                    r.gradients(of_lanes.map(|((shape, x), dz)| sized([x, dz], |[x, dz]| twin::linear_backward_weight(shape, x, dz))));
+                let (input, dz) = (t.store("input", batch, flat, &images).buffer, t.store("dz", batch, out, &gradients).buffer);
+                if self.sgd {
+                    self.descend(t, &layer, &gradient, SgdBuffers { tables, input, dz, momentum: dz, parameters: dz });
+                } else {
+                    let want = gradient.into_iter().map(|g| g.map_or(Want::Keep, |(value, size)| Want::Near(value, size)));
                     let b = buffers(input, dz, t.output("gradient", want.collect()));
-                    t.dispatches = vec![linear.backward_weight("case", tuning, b)];
-                    return t;
+                    t.dispatches.push(layer.backward_weight("case", tuning, b));
                 }
-                let (theta, buf) = (noise.values(gradient.len()), noise.values(gradient.len()));
-                let (mut theta_after, mut buf_after) = (theta.clone(), buf.clone());
-                let settings = sgd_twin::Sgd { learning_rate: 0.125, momentum: 0.875, weight_decay: 0.03125 };
-                let values: Vec<f64> = gradient.iter().map(|g| g.map_or(0.0, |(value, _)| value)).collect();
-                sgd_twin::sgd(&settings, &mut theta_after, &mut buf_after, &values);
-                let near = |after: &[f64]| {
-                    let all = gradient.iter().zip(after);
-                    all.map(|(g, v)| g.map_or(Want::Keep, |(_, size)| Want::Near(*v, size + 4.0))).collect::<Vec<_>>()
-                };
-                let f32s = |v: &[f64]| v.iter().map(|v| *v as f32).collect::<Vec<_>>();
-                let b = SgdBuffers {
-                    lanes,
-                    batch_sizes: sizes,
-                    input,
-                    dz,
-                    momentum: t.values("momentum", &f32s(&buf)),
-                    parameters: t.values("parameters", &f32s(&theta)),
-                };
-                t.expect(b.momentum, near(&buf_after));
-                t.expect(b.parameters, near(&theta_after));
-                let sgd = Sgd {
-                    length: r.place.stride,
-                    stride: r.place.stride,
-                    skip: (0, 0),
-                    learning_rate: 0.125,
-                    momentum: 0.875,
-                    weight_decay: 0.03125,
-                };
-                t.dispatches = vec![linear.backward_weight_sgd("case", tuning, &sgd, b)];
             }
         }
-        t
     }
 }
 
-pub(super) fn standard() -> Vec<Box<dyn Case>> {
-    let mut cases: Vec<Box<dyn Case>> = Vec::new();
-    let image = |channels, height, width| Shape { channels, height, width };
+impl LinearCase {
+    /// SGD by gradients of so many values and sizes; `b` is without the rows that it changes.
+    fn descend(&self, t: &mut Trial, layer: &Linear, gradient: &[Option<(f64, f64)>], b: SgdBuffers) {
+        let (theta, buf) = (t.noise.values(gradient.len()), t.noise.values(gradient.len()));
+        let (mut theta_after, mut buf_after) = (theta.clone(), buf.clone());
+        let values: Vec<f64> = gradient.iter().map(|g| g.map_or(0.0, |(value, _)| value)).collect();
+        kernels_tests::sgd::sgd(&sgd::SETTINGS, &mut theta_after, &mut buf_after, &values);
+        let near = |after: &[f64]| {
+            let all = gradient.iter().zip(after);
+            all.map(|(g, v)| g.map_or(Want::Keep, |(_, size)| Want::Near(*v, size + 4.0))).collect()
+        };
+        let (momentum, parameters) = (t.changed("momentum", &buf, near(&buf_after)), t.changed("parameters", &theta, near(&theta_after)));
+        let sgd = sgd::kernel(layer.place.stride, layer.place.stride, (0, 0));
+        t.dispatches.push(layer.backward_weight_sgd("case", t.tuning, &sgd, SgdBuffers { momentum, parameters, ..b }));
+    }
+}
+
+pub(super) fn standard(cases: &mut Cases) {
     let linears = [
         (7, image(16, 7, 7), 256),
         (18, image(256, 1, 1), 64),
@@ -157,15 +113,14 @@ pub(super) fn standard() -> Vec<Box<dyn Case>> {
         (9, image(5, 2, 3), 7),
         (35, image(13, 1, 1), 9),
     ];
-    for (seed, (batch, from, out_features)) in linears.into_iter().enumerate() {
+    for (seed, (batch, from, out_features)) in (100..).zip(linears) {
         for direction in DIRECTIONS {
             let scale = if seed % 2 == 0 { 8.0 } else { 1.0 };
-            let case = LinearCase { direction, batch, from, out_features, scale, sgd: false, seed: 100 + seed as u64 };
-            cases.push(Box::new(case));
+            let case = LinearCase { direction, batch, from, out_features, scale, sgd: false };
+            cases.add(seed, case);
             if direction == Direction::BackwardWeight {
-                cases.push(Box::new(LinearCase { sgd: true, ..case }));
+                cases.add(seed, LinearCase { sgd: true, ..case });
             }
         }
     }
-    cases
 }

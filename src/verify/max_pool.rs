@@ -1,11 +1,11 @@
 //! Cases of max-pooling, both directions.
 
-use super::{Case, LANES, Noise, Trial, Want, for_each_pixel, lane_table, place, size_table, stored, valid, wanted};
+use super::{Case, Cases, LANES, Trial, Want, for_each_pixel, image, place, stored, valid};
 use crate::kernels::max_pool::MaxPool;
-use crate::kernels::{ImageLayout, Tuning, max_pool};
+use crate::kernels::{Activation, ImageLayout};
 use crate::net::Shape;
-use kernels_tests::max_pool::{max_pool_backward as twin_pool_backward, max_pool_forward as twin_pool_forward};
-use kernels_tests::shape;
+use kernels_tests::max_pool as twin;
+use kernels_tests::shape::Pool2d;
 
 /// One direction of max-pooling.
 #[derive(Debug, Clone, Copy)]
@@ -22,14 +22,29 @@ pub struct MaxPoolCase {
     pub stride: u32,
     /// Padding, at most half the window.
     pub padding: u32,
-    /// Seed of the data.
-    pub seed: u64,
 }
 
 impl MaxPoolCase {
+    fn pool(&self) -> Option<MaxPool> {
+        MaxPool::new(self.batch as u32, self.input, (self.kernel, self.kernel), self.stride, self.padding)
+    }
+
     /// Whether at least one window fits; a case that does not cannot run.
     pub fn is_valid(&self) -> bool {
-        MaxPool::new(self.batch as u32, self.input, (self.kernel, self.kernel), self.stride, self.padding).is_some()
+        self.pool().is_some()
+    }
+}
+
+/// The twin's pooling of `valid` images by square windows; channels are padded.
+pub(super) fn pool2d(input: Shape, valid: usize, kernel: u32, stride: u32, padding: u32) -> Pool2d {
+    Pool2d {
+        batch: valid,
+        channels: input.channels.next_multiple_of(4) as usize,
+        in_height: input.height as usize,
+        in_width: input.width as usize,
+        kernel: kernel as usize,
+        stride: stride as usize,
+        padding: padding as usize,
     }
 }
 
@@ -38,84 +53,53 @@ impl Case for MaxPoolCase {
         if self.backward { "max_pool_backward" } else { "max_pool_forward" }
     }
 
-    fn trial(&self, _: Tuning) -> Trial {
-        let mut noise = Noise::new(self.seed);
-        let mut t = Trial::default();
-        let batch = self.batch;
-        let pool = MaxPool::new(batch as u32, self.input, (self.kernel, self.kernel), self.stride, self.padding).expect("a window fits");
+    fn fill(&self, t: &mut Trial) {
+        let (batch, valid) = (self.batch, valid(self.batch));
+        let pool = self.pool().expect("a window fits");
         let (x_layout, y_layout) = (ImageLayout::new(pool.input, 1), ImageLayout::new(pool.output, 2));
-        let channels = x_layout.blocks() as usize * 4;
-        let twin = |valid| shape::Pool2d {
-            batch: valid,
-            channels,
-            in_height: self.input.height as usize,
-            in_width: self.input.width as usize,
-            kernel: self.kernel as usize,
-            stride: self.stride as usize,
-            padding: self.padding as usize,
-        };
-        let valid = valid(batch);
+        let shapes = valid.map(|valid| pool2d(self.input, valid, self.kernel, self.stride, self.padding));
         // Few different values, so that equal maxima are common and the first must win.
-        let x: Vec<Vec<f64>> =
-            valid.iter().map(|v| noise.images(*v, x_layout).into_iter().map(|x| (x * 4.0).round() / 4.0).collect()).collect();
-        let lanes = t.words("lanes", lane_table());
-        let sizes = t.words("batch sizes", size_table(batch));
-        let forward: Vec<_> = (0..LANES.len()).map(|l| twin_pool_forward(&twin(valid[l]), &x[l])).collect();
+        let few = |x: f64| (x * 4.0).round() / 4.0;
+        let x = valid.map(|v| t.noise.images(v, x_layout).into_iter().map(few).collect::<Vec<_>>());
+        let tables = t.tables(batch);
+        let maxima: Vec<_> = shapes.iter().zip(&x).map(|(shape, x)| twin::max_pool_forward(shape, x)).collect();
         // Four channels' places share a word; they are stored without borders.
         let dense = ImageLayout::new(pool.output, 0);
         let mut packed = vec![0u32; pool.index_bytes() as usize / 4 * LANES.len()];
-        for (lane, (_, indices)) in forward.iter().enumerate() {
+        for (lane, (_, indices)) in maxima.iter().enumerate() {
             let start = lane * pool.index_bytes() as usize / 4;
             for_each_pixel(dense, valid[lane], |i, at| packed[start + at / 4] |= indices[i] << (8 * (at % 4)));
         }
         if self.backward {
-            let dy: Vec<Vec<f64>> = valid.iter().map(|v| noise.images(*v, y_layout)).collect();
-            let all: Vec<f32> = (0..LANES.len()).flat_map(|l| stored(y_layout, batch, valid[l], &dy[l], 0, f32::NAN)).collect();
-            let want = (0..LANES.len()).flat_map(|l| {
-                let dx = twin_pool_backward(&twin(valid[l]), &dy[l], &forward[l].1);
-                let magnitude = vec![(self.kernel * self.kernel) as f64; dx.len()];
-                wanted(x_layout, batch, valid[l], &dx, &magnitude)
+            let (dy, gradients) = t.images("dy", batch, y_layout);
+            let want = shapes.iter().zip(&gradients).zip(&maxima).map(|((shape, dy), (_, indices))| {
+                let dx = twin::max_pool_backward(shape, dy, indices);
+                let magnitude = vec![f64::from(self.kernel * self.kernel); dx.len()];
+                (dx, magnitude)
             });
-            let want = want.collect();
-            let b = max_pool::backward::Buffers {
-                lanes,
-                batch_sizes: sizes,
-                dy: t.values("dy", &all),
-                indices: t.words("places", packed),
-                dx: t.output("dx", want),
-            };
-            t.dispatches = vec![pool.backward("case", x_layout, y_layout, b)];
-            return t;
+            let (dx, indices) = (t.result("dx", batch, x_layout, want), t.words("places", packed));
+            t.dispatches.push(pool.backward("case", tables, dy, indices, dx));
+            return;
         }
         // A NaN loses every comparison; a huge value wins it.
-        let all: Vec<f32> = (0..LANES.len()).flat_map(|l| stored(x_layout, batch, valid[l], &x[l], 0, 1e30)).collect();
-        let want = (0..LANES.len()).flat_map(|l| {
+        let all: Vec<f32> = x.iter().zip(valid).flat_map(|(x, v)| stored(x_layout, batch, v, x, 0, 1e30)).collect();
+        let want = maxima.iter().zip(valid).flat_map(|((y, _), v)| {
             let mut want = vec![Want::Keep; y_layout.bytes(batch as u32) as usize / 4];
-            for_each_pixel(y_layout, valid[l], |i, at| want[at] = Want::Bits((forward[l].0[i] as f32).to_bits()));
+            for_each_pixel(y_layout, v, |i, at| want[at] = Want::Bits((y[i] as f32).to_bits()));
             want
         });
         let want = want.collect();
         let per_sample = place(dense, 1, 0, 0, 0) / 4;
-        let places = (0..packed.len()).map(|i| {
-            let (lane, rest) = (i / (per_sample * batch), i % (per_sample * batch));
-            if rest / per_sample < valid[lane] { Want::Bits(packed[i]) } else { Want::Keep }
-        });
-        let places = places.collect();
-        let b = max_pool::forward::Buffers {
-            lanes,
-            batch_sizes: sizes,
-            x: t.values("x", &all),
-            y: t.output("y", want),
-            indices: t.output("places", places),
-        };
-        t.dispatches = vec![pool.forward("case", x_layout, y_layout, b)];
-        t
+        let is_valid = |i: usize| i / per_sample % batch < valid[i / per_sample / batch];
+        let places = packed.iter().enumerate().map(|(i, word)| if is_valid(i) { Want::Bits(*word) } else { Want::Keep }).collect();
+        let x = Activation { buffer: t.values("x", &all), layout: x_layout };
+        let y = Activation { buffer: t.output("y", want), layout: y_layout };
+        let indices = t.output("places", places);
+        t.dispatches.push(pool.forward("case", tables, x, y, indices));
     }
 }
 
-pub(super) fn standard() -> Vec<Box<dyn Case>> {
-    let image = |channels, height, width| Shape { channels, height, width };
-    let mut cases: Vec<Box<dyn Case>> = Vec::new();
+pub(super) fn standard(cases: &mut Cases) {
     let pools = [
         (3, image(8, 28, 28), 2, 2, 0),
         (4, image(8, 14, 14), 2, 2, 0),
@@ -124,10 +108,9 @@ pub(super) fn standard() -> Vec<Box<dyn Case>> {
         (3, image(4, 6, 5), 2, 3, 0),
         (2, image(7, 9, 8), 5, 1, 2),
     ];
-    for (seed, (batch, input, kernel, stride, padding)) in pools.into_iter().enumerate() {
+    for (seed, (batch, input, kernel, stride, padding)) in (300..).zip(pools) {
         for backward in [false, true] {
-            cases.push(Box::new(MaxPoolCase { backward, batch, input, kernel, stride, padding, seed: 300 + seed as u64 }));
+            cases.add(seed, MaxPoolCase { backward, batch, input, kernel, stride, padding });
         }
     }
-    cases
 }

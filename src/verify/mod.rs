@@ -51,7 +51,7 @@ pub use weighted_average::AverageCase;
 
 use crate::Result;
 use crate::gpu::{Active, Gpu, Program, ProgramDescriptor};
-use crate::kernels::{BufferId, Dispatch, ImageLayout, ParameterPlace, Tuning, WORKGROUP};
+use crate::kernels::{Activation, BufferId, Dispatch, ImageLayout, LaneTables, ParameterPlace, Tuning, WORKGROUP};
 use crate::net::Shape;
 use crate::plan::{Extent, Plan};
 use rand::{Rng, SeedableRng};
@@ -62,14 +62,49 @@ use std::fmt;
 pub trait Case: fmt::Debug {
     /// The kernel and direction, as in `conv2d_forward`.
     fn op(&self) -> &'static str;
-    /// The shape, for tables and failures: the case's fields, by name.
-    fn shape(&self) -> String {
-        let all = format!("{self:?}");
-        let fields = all.split_once("{ ").map_or("", |(_, fields)| fields).trim_end_matches(" }");
-        fields.replace(": ", " ")
+    /// Adds inputs, dispatches and what must come out.
+    fn fill(&self, t: &mut Trial);
+}
+
+/// A case on the data of a seed.
+pub struct Seeded {
+    case: Box<dyn Case>,
+    seed: u64,
+}
+
+impl Seeded {
+    /// The case with data from `seed`.
+    pub fn new(case: impl Case + 'static, seed: u64) -> Seeded {
+        Seeded { case: Box::new(case), seed }
     }
-    /// Inputs, dispatches and what must come out.
-    fn trial(&self, tuning: Tuning) -> Trial;
+
+    /// As [`Case::op`].
+    pub fn op(&self) -> &'static str {
+        self.case.op()
+    }
+
+    /// The shape, for tables and failures: the case's fields, by name, and the seed.
+    pub fn shape(&self) -> String {
+        let all = format!("{:?}", self.case);
+        let fields = all.split_once("{ ").and_then(|(_, fields)| fields.strip_suffix(" }")).unwrap_or_default();
+        format!("{}, seed {}", fields.replace(": ", " "), self.seed)
+    }
+
+    /// The case with all its data, for these tiles.
+    pub fn trial(&self, tuning: Tuning) -> Trial {
+        let mut trial = Trial {
+            seed: self.seed,
+            noise: Noise::new(self.seed),
+            tuning,
+            plan: Plan::default(),
+            dispatches: Vec::new(),
+            initial: Vec::new(),
+            expected: Vec::new(),
+            active: Active { lanes: LANES.len() as u32, slots: SLOTS as u32, step: 0 },
+        };
+        self.case.fill(&mut trial);
+        trial
+    }
 }
 
 /// What one stored 32-bit word must become.
@@ -84,14 +119,17 @@ pub enum Want {
 }
 
 /// A kernel call with all its data.
-#[derive(Default)]
 pub struct Trial {
+    seed: u64,
+    noise: Noise,
+    tuning: Tuning,
     plan: Plan,
     dispatches: Vec<Dispatch>,
     /// Initial words of every buffer.
     initial: Vec<Vec<u32>>,
     expected: Vec<(BufferId, Vec<Want>)>,
-    active: Option<Active>,
+    /// All lanes and slots at step 0 unless a case says otherwise.
+    active: Active,
 }
 
 /// Error that every result may have, whatever its magnitude.
@@ -108,8 +146,8 @@ impl Trial {
     }
 
     /// A buffer with these values in it.
-    fn values(&mut self, label: &str, values: &[f32]) -> BufferId {
-        self.words(label, values.iter().map(|v| v.to_bits()).collect())
+    fn values<V: Copy + Into<f64>>(&mut self, label: &str, values: &[V]) -> BufferId {
+        self.words(label, values.iter().map(|v| ((*v).into() as f32).to_bits()).collect())
     }
 
     /// An output, all poison before: a word that must stay is noticed whatever is written over it, a zero, too.
@@ -119,14 +157,53 @@ impl Trial {
         id
     }
 
+    /// A buffer with these values in it that must end like this.
+    fn changed<V: Copy + Into<f64>>(&mut self, label: &str, values: &[V], want: Vec<Want>) -> BufferId {
+        let id = self.values(label, values);
+        self.expected.push((id, want));
+        id
+    }
+
     /// A buffer between two stages, poisoned, whose result is not looked at.
     fn scratch(&mut self, label: &str, bytes: u64) -> BufferId {
         self.words(label, vec![f32::NAN.to_bits(); (bytes / 4) as usize])
     }
 
-    /// Expects a buffer that is read, too, to end like this.
-    fn expect(&mut self, id: BufferId, want: Vec<Want>) {
-        self.expected.push((id, want));
+    /// The table of lanes.
+    fn lanes(&mut self) -> BufferId {
+        self.words("lanes", LANES.concat())
+    }
+
+    /// The valid samples of every slot.
+    fn batch_sizes(&mut self, batch: usize) -> BufferId {
+        self.words("batch sizes", batch_sizes(batch).map(|n| n as u32).to_vec())
+    }
+
+    /// Both, of a batch.
+    fn tables(&mut self, batch: usize) -> LaneTables {
+        LaneTables { lanes: self.lanes(), batch_sizes: self.batch_sizes(batch) }
+    }
+
+    /// Images of every lane, poisoned past each lane's samples, and their values.
+    fn images(&mut self, label: &str, batch: usize, layout: ImageLayout) -> (Activation, Vec<Vec<f64>>) {
+        let values: Vec<_> = valid(batch).iter().map(|v| self.noise.images(*v, layout)).collect();
+        (self.store(label, batch, layout, &values), values)
+    }
+
+    /// These images of every lane, poisoned past each lane's samples.
+    fn store<'a>(&mut self, label: &str, batch: usize, layout: ImageLayout, lanes: impl IntoIterator<Item = &'a Vec<f64>>) -> Activation {
+        let all = lanes.into_iter().zip(valid(batch)).flat_map(|(x, v)| stored(layout, batch, v, x, 0, f32::NAN));
+        Activation { buffer: self.values(label, &all.collect::<Vec<_>>()), layout }
+    }
+
+    /// Images that must become each lane's, allowed the rounding of those magnitudes.
+    fn result(&mut self, label: &str, batch: usize, layout: ImageLayout, lanes: impl Iterator<Item = (Vec<f64>, Vec<f64>)>) -> Activation {
+        Activation { buffer: self.output(label, all_wanted(layout, batch, lanes)), layout }
+    }
+
+    /// Labels of every slot; those past the batch size name a class all the same.
+    fn labels(&mut self, batch: usize, classes: usize) -> Vec<u32> {
+        (0..SLOTS * batch).map(|_| self.noise.below(classes as u32)).collect()
     }
 
     /// Entry points that the trial runs, as (shader, entry point).
@@ -153,7 +230,7 @@ pub struct Outcome {
 ///
 /// # Errors
 /// As [`run_tuned`].
-pub async fn run(gpu: &Gpu, case: &dyn Case) -> Result<Outcome> {
+pub async fn run(gpu: &Gpu, case: &Seeded) -> Result<Outcome> {
     run_tuned(gpu, case, gpu.tuning()).await
 }
 
@@ -161,10 +238,9 @@ pub async fn run(gpu: &Gpu, case: &dyn Case) -> Result<Outcome> {
 ///
 /// # Errors
 /// [`crate::Error::Gpu`] where the device refuses a shader or is lost. A wrong result is no error but an [`Outcome`].
-pub async fn run_tuned(gpu: &Gpu, case: &dyn Case, tuning: Tuning) -> Result<Outcome> {
+pub async fn run_tuned(gpu: &Gpu, case: &Seeded, tuning: Tuning) -> Result<Outcome> {
     let trial = case.trial(tuning);
-    let active = trial.active.unwrap_or(Active { lanes: LANES.len() as u32, slots: SLOTS as u32, step: 0 });
-    let mut plan = trial.plan;
+    let (mut plan, active) = (trial.plan, trial.active);
     let case = plan.add_phase("case", trial.dispatches);
     if tuning != gpu.tuning() {
         // A row of one workgroup each, where the kernel knows rows: as many as a network has parameters would take long.
@@ -258,18 +334,18 @@ impl fmt::Display for SelfTest {
     }
 }
 
-/// Runs [`standard_cases`] and the whole-step checks, telling of each row as it is done.
+/// Runs [`standard_cases`] and the whole-step checks; `done` is called with each row.
 ///
 /// # Errors
 /// [`crate::Error::Gpu`] where the device refuses a shader or is lost.
-pub async fn self_test(gpu: &Gpu, mut told: impl FnMut(&Row)) -> Result<SelfTest> {
+pub async fn self_test(gpu: &Gpu, mut done: impl FnMut(&Row)) -> Result<SelfTest> {
     let mut report = SelfTest::default();
     let mut add = |row: Row| {
-        told(&row);
+        done(&row);
         report.rows.push(row);
     };
     for case in standard_cases() {
-        let outcome = run(gpu, case.as_ref()).await?;
+        let outcome = run(gpu, &case).await?;
         add(Row { op: case.op().to_string(), shape: case.shape(), outcome });
     }
     for row in steps::checks(gpu).await? {
@@ -278,32 +354,42 @@ pub async fn self_test(gpu: &Gpu, mut told: impl FnMut(&Row)) -> Result<SelfTest
     Ok(report)
 }
 
+/// The cases of an operation, or of several.
+#[derive(Default)]
+struct Cases(Vec<Seeded>);
+
+impl Cases {
+    fn add(&mut self, seed: u64, case: impl Case + 'static) {
+        self.0.push(Seeded::new(case, seed));
+    }
+}
+
 /// The fixed cases of the self-test: the Digits CNN's own layers at r = 1/8, odd and tiny shapes, every kernel.
-pub fn standard_cases() -> Vec<Box<dyn Case>> {
-    [
-        conv2d::standard(),
-        linear::standard(),
-        batch_norm::standard(),
-        max_pool::standard(),
-        client_rows::standard(),
-        residual_add::standard(),
-        relu::standard(),
-        average_pool::standard(),
-        gather_images::standard(),
-        sgd::standard(),
-        adam::standard(),
-        proximal::standard(),
-        copy_bases::standard(),
-        weighted_average::standard(),
-        ensemble::standard(),
-        corner::standard(),
-        attack::standard(),
-        softmax_cross_entropy::standard(),
-        row_distance::standard(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+pub fn standard_cases() -> Vec<Seeded> {
+    let operations = [
+        conv2d::standard,
+        linear::standard,
+        batch_norm::standard,
+        max_pool::standard,
+        client_rows::standard,
+        residual_add::standard,
+        relu::standard,
+        average_pool::standard,
+        gather_images::standard,
+        sgd::standard,
+        adam::standard,
+        proximal::standard,
+        copy_bases::standard,
+        weighted_average::standard,
+        ensemble::standard,
+        corner::standard,
+        attack::standard,
+        softmax_cross_entropy::standard,
+        row_distance::standard,
+    ];
+    let mut cases = Cases::default();
+    operations.into_iter().for_each(|standard| standard(&mut cases));
+    cases.0
 }
 
 /// Slots of a trial, and each lane's (slot, parameter row, base). Lanes of one slot share its images; rows are permuted.
@@ -316,12 +402,16 @@ fn batch_sizes(batch: usize) -> [usize; SLOTS] {
     [batch, batch - batch / 3, 1]
 }
 
-fn lane_table() -> Vec<u32> {
-    LANES.iter().flatten().copied().collect()
+/// Valid samples of each lane.
+fn valid(batch: usize) -> [usize; LANES.len()] {
+    LANES.map(|l| batch_sizes(batch)[l[0] as usize])
 }
 
-fn size_table(batch: usize) -> Vec<u32> {
-    batch_sizes(batch).iter().map(|n| *n as u32).collect()
+/// The table of lanes, with these rows of batch norms.
+fn lanes_with_norms(rows: [u32; LANES.len()]) -> Vec<u32> {
+    let mut table = LANES;
+    table.iter_mut().zip(rows).for_each(|(lane, row)| lane[3] = row);
+    table.concat()
 }
 
 /// Pseudo-random numbers of a case.
@@ -343,6 +433,17 @@ impl Noise {
 
     fn values(&mut self, n: usize) -> Vec<f64> {
         (0..n).map(|_| self.value()).collect()
+    }
+
+    /// Images of pixels in [0, 1].
+    fn pixels(&mut self, batch: usize, layout: ImageLayout) -> Vec<f64> {
+        self.images(batch, layout).into_iter().map(|v| rounded(v.abs().min(1.0))).collect()
+    }
+
+    /// Images anywhere in the balls around clean ones.
+    fn near(&mut self, clean: &[f64], batch: usize, layout: ImageLayout, epsilon: f64) -> Vec<f64> {
+        let inside = |(c, v): (&f64, f64)| rounded(kernels_tests::attack::clip(c + epsilon * v, *c, epsilon));
+        clean.iter().zip(self.images(batch, layout)).map(inside).collect()
     }
 
     /// N·C·H·W images whose channels past `channels` are zero: what padded channels hold.
@@ -406,60 +507,90 @@ pub enum Direction {
 
 const DIRECTIONS: [Direction; 3] = [Direction::Forward, Direction::BackwardData, Direction::BackwardWeight];
 
-/// Weights of every parameter row among NaN, and the place where they lie.
+/// Weights and biases of every parameter row, and how they lie in one.
 struct ParameterRows {
     place: ParameterPlace,
     weights: Vec<Vec<f64>>,
     biases: Vec<Vec<f64>>,
-    words: Vec<f32>,
+    /// Place in a row, in words, of every weight `[o][i][tap]` and then of every bias.
+    places: Vec<usize>,
 }
 
-/// `weight(o, i, tap)` of padded shape `out × inputs × taps` in each row, zero where `real` says so.
+/// Parameters of padded shape `out × inputs × taps`, zero but where `real(o, i)`; `at(o, i, tap)` is a weight's place among the weights.
 fn parameter_rows(
     noise: &mut Noise,
-    out: usize,
-    inputs: usize,
-    taps: usize,
+    (out, inputs, taps): (usize, usize, usize),
     real: impl Fn(usize, usize) -> bool,
     at: impl Fn(usize, usize, usize) -> usize,
 ) -> ParameterRows {
     // A gap before, between and after, so that a wrong offset shows.
     let blocks = out * inputs * taps / 4;
     let place = ParameterPlace { stride: (3 + blocks + out / 4 + 2) as u32, weight: 3, bias: Some((3 + blocks) as u32) };
-    let mut words = vec![f32::NAN; ROWS * place.stride as usize * 4];
+    let start = place.weight as usize * 4;
+    let indices = |n: usize| (n / taps / inputs, n / taps % inputs, n % taps);
+    let weight_places = (0..out * inputs * taps).map(indices).map(|(o, i, tap)| start + at(o, i, tap));
+    let places = weight_places.chain((0..out).map(|o| start + blocks * 4 + o)).collect();
     let (mut weights, mut biases) = (Vec::new(), Vec::new());
-    for row in 0..ROWS {
-        let start = (row * place.stride as usize + place.weight as usize) * 4;
-        let mut weight = vec![0.0; out * inputs * taps];
-        for o in 0..out {
-            for i in 0..inputs {
-                for t in 0..taps {
-                    let value = if real(o, i) { noise.value() } else { 0.0 };
-                    weight[(o * inputs + i) * taps + t] = value;
-                    words[start + at(o, i, t)] = value as f32;
-                }
-            }
-        }
-        let bias: Vec<f64> = (0..out).map(|o| if real(o, 0) { noise.value() } else { 0.0 }).collect();
-        for (o, b) in bias.iter().enumerate() {
-            words[start + blocks * 4 + o] = *b as f32;
-        }
-        weights.push(weight);
-        biases.push(bias);
+    for _ in 0..ROWS {
+        let mut value = |o, i| if real(o, i) { noise.value() } else { 0.0 };
+        weights.push((0..out * inputs * taps).map(indices).map(|(o, i, _)| value(o, i)).collect());
+        biases.push((0..out).map(|o| value(o, 0)).collect());
     }
-    ParameterRows { place, weights, biases, words }
+    ParameterRows { place, weights, biases, places }
 }
 
-/// Images of every lane, poisoned past each lane's samples, and their values.
-fn images(t: &mut Trial, noise: &mut Noise, label: &str, batch: usize, layout: ImageLayout) -> (BufferId, Vec<Vec<f64>>) {
-    let values: Vec<Vec<f64>> = valid(batch).iter().map(|v| noise.images(*v, layout)).collect();
-    let all: Vec<f32> = values.iter().zip(valid(batch)).flat_map(|(x, v)| stored(layout, batch, v, x, 0, f32::NAN)).collect();
-    (t.values(label, &all), values)
+impl ParameterRows {
+    /// The rows as stored, among NaN.
+    fn stored(&self) -> Vec<f64> {
+        let rows = self.weights.iter().zip(&self.biases);
+        self.laid_out(rows.map(|(weights, biases)| weights.iter().chain(biases).copied()), f64::NAN)
+    }
+
+    /// What a lane's twin makes of weights and biases, with its size, at their places in the lanes' rows; none elsewhere.
+    fn gradients(&self, lanes: impl Iterator<Item = (Gradients, Gradients)>) -> Vec<Option<(f64, f64)>> {
+        let pairs = |((dw, db), (sw, sb)): (Gradients, Gradients)| dw.into_iter().chain(db).zip(sw.into_iter().chain(sb)).map(Some);
+        self.laid_out(lanes.map(pairs), None)
+    }
+
+    fn laid_out<T: Copy>(&self, rows: impl Iterator<Item = impl Iterator<Item = T>>, elsewhere: T) -> Vec<T> {
+        let row = |values| {
+            let mut out = vec![elsewhere; self.place.stride as usize * 4];
+            self.places.iter().zip(values).for_each(|(at, value)| out[*at] = value);
+            out
+        };
+        rows.flat_map(row).collect()
+    }
 }
 
-/// Valid samples of each lane.
-fn valid(batch: usize) -> [usize; LANES.len()] {
-    LANES.map(|l| batch_sizes(batch)[l[0] as usize])
+/// Of weights and biases.
+type Gradients = (Vec<f64>, Vec<f64>);
+
+/// What a twin that is linear in each of these values makes of them, and of their sizes: by those the rounding error grows.
+fn sized<T, const N: usize>(values: [&[f64]; N], twin: impl Fn([&[f64]; N]) -> T) -> (T, T) {
+    let sizes = values.map(absolute);
+    (twin(values), twin(sizes.each_ref().map(Vec::as_slice)))
+}
+
+/// Rows of `count` values each, padded to vec4, for `batch` samples: `value(index in [sample][count])` in the first `valid`.
+fn padded_rows<T: Copy>((batch, valid, count): (usize, usize, usize), padding: T, unused: T, value: impl Fn(usize) -> T) -> Vec<T> {
+    let row = count.next_multiple_of(4);
+    let at = |i: usize| match (i / row, i % row) {
+        (n, _) if n >= valid => unused,
+        (_, c) if c >= count => padding,
+        (n, c) => value(n * count + c),
+    };
+    (0..batch * row).map(at).collect()
+}
+
+/// `[step][slot][1 + batch]` of batch sizes and indices of images; whatever is not of `step` is no image.
+fn schedule(step: u32, batch: usize, slots: &[Vec<u32>]) -> Vec<u32> {
+    let mut table = vec![u32::MAX; step as usize * SLOTS * (1 + batch)];
+    for indices in slots {
+        table.push(indices.len() as u32);
+        table.extend(indices);
+        table.resize(table.len() + batch - indices.len(), u32::MAX);
+    }
+    table
 }
 
 /// What must come out: each lane's images, allowed the rounding of those magnitudes.
@@ -467,15 +598,24 @@ fn all_wanted(layout: ImageLayout, batch: usize, lanes: impl Iterator<Item = (Ve
     lanes.zip(valid(batch)).flat_map(|((y, magnitude), v)| wanted(layout, batch, v, &y, &magnitude)).collect()
 }
 
-/// Labels of every slot; those past the batch size name a class all the same.
-fn labels(noise: &mut Noise, batch: usize, classes: usize) -> Vec<u32> {
-    (0..SLOTS * batch).map(|_| noise.below(classes as u32)).collect()
+/// Near these values where `reached` says so of their place, untouched elsewhere.
+fn near_where(values: &[f64], magnitude: f64, reached: impl Fn(usize) -> bool) -> Vec<Want> {
+    values.iter().enumerate().map(|(i, v)| if reached(i) { Want::Near(*v, magnitude) } else { Want::Keep }).collect()
+}
+
+/// Exactly these values, as f32.
+fn exactly<V: Copy + Into<f64>>(values: &[V]) -> Vec<Want> {
+    values.iter().map(|v| Want::Bits(((*v).into() as f32).to_bits())).collect()
+}
+
+/// Rounded to f32, as a kernel sees them.
+fn rounded(value: f64) -> f64 {
+    f64::from(value as f32)
+}
+
+const fn image(channels: u32, height: u32, width: u32) -> Shape {
+    Shape { channels, height, width }
 }
 
 /// Batches and shapes of images between layers.
-const BETWEEN: [(usize, Shape); 4] = [
-    (3, Shape { channels: 8, height: 32, width: 32 }),
-    (4, Shape { channels: 64, height: 4, width: 4 }),
-    (5, Shape { channels: 3, height: 5, width: 1 }),
-    (2, Shape { channels: 10, height: 1, width: 1 }),
-];
+const BETWEEN: [(usize, Shape); 4] = [(3, image(8, 32, 32)), (4, image(64, 4, 4)), (5, image(3, 5, 1)), (2, image(10, 1, 1))];

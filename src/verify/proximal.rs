@@ -1,8 +1,8 @@
 //! Cases of FedProx's proximal term.
 
-use super::{Case, LANES, Noise, Trial, Want, lane_table};
-use crate::kernels::proximal::Proximal;
-use crate::kernels::{Tuning, proximal};
+use super::{Case, Cases, LANES, Trial, near_where};
+use crate::kernels::proximal::{self, Proximal};
+use kernels_tests::proximal::proximal as twin;
 
 /// FedProx's proximal term.
 #[derive(Debug, Clone, Copy)]
@@ -11,8 +11,6 @@ pub struct ProximalCase {
     pub length: u32,
     /// Its weight.
     pub mu: f32,
-    /// Seed of the data.
-    pub seed: u64,
 }
 
 impl Case for ProximalCase {
@@ -20,32 +18,25 @@ impl Case for ProximalCase {
         "proximal"
     }
 
-    fn trial(&self, _: Tuning) -> Trial {
-        let mut noise = Noise::new(self.seed);
-        let mut t = Trial::default();
+    fn fill(&self, t: &mut Trial) {
         let start = 2;
         let row = (start + self.length as usize + 3) * 4;
-        let (server, theta, g) = (noise.values(3 * row), noise.values(LANES.len() * row), noise.values(LANES.len() * row));
-        let f32s = |v: &[f64]| v.iter().map(|v| *v as f32).collect::<Vec<_>>();
-        let mut want = Vec::new();
-        for (lane, base) in LANES.iter().map(|l| l[2] as usize).enumerate() {
-            let own = |v: &[f64]| v[lane * row..][..row].to_vec();
-            let after = kernels_tests::proximal::proximal(f64::from(self.mu), &own(&theta), &server[base * row..][..row], &own(&g));
-            let reached = start * 4..(start + self.length as usize) * 4;
-            want.extend(after.into_iter().enumerate().map(|(i, v)| if reached.contains(&i) { Want::Near(v, 4.0) } else { Want::Keep }));
-        }
+        let (server, theta, g) = (t.noise.values(3 * row), t.noise.values(LANES.len() * row), t.noise.values(LANES.len() * row));
+        let rows = theta.chunks_exact(row).zip(g.chunks_exact(row)).zip(LANES);
+        let after =
+            rows.flat_map(|((theta, g), [_, _, base, _])| twin(f64::from(self.mu), theta, &server[base as usize * row..][..row], g));
+        let reached = start * 4..(start + self.length as usize) * 4;
+        let want = near_where(&after.collect::<Vec<_>>(), 4.0, |i| reached.contains(&(i % row)));
         let b = proximal::Buffers {
-            lanes: t.words("lanes", lane_table()),
-            server: t.values("server", &f32s(&server)),
-            parameters: t.values("parameters", &f32s(&theta)),
-            gradient: t.values("gradient", &f32s(&g)),
+            lanes: t.lanes(),
+            server: t.values("server", &server),
+            parameters: t.values("parameters", &theta),
+            gradient: t.changed("gradient", &g, want),
         };
-        t.expect(b.gradient, want);
-        t.dispatches = vec![Proximal { start: start as u32, length: self.length, stride: row as u32 / 4, mu: self.mu }.dispatch("case", b)];
-        t
+        t.dispatches.push(Proximal { start: start as u32, length: self.length, stride: row as u32 / 4, mu: self.mu }.dispatch("case", b));
     }
 }
 
-pub(super) fn standard() -> Vec<Box<dyn Case>> {
-    vec![Box::new(ProximalCase { length: 70, mu: 0.125, seed: 416 })]
+pub(super) fn standard(cases: &mut Cases) {
+    cases.add(416, ProximalCase { length: 70, mu: 0.125 });
 }

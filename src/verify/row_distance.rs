@@ -1,7 +1,6 @@
 //! Cases of distances between rows.
 
-use super::{Case, LANES, Noise, Trial, Want};
-use crate::kernels::Tuning;
+use super::{Case, Cases, LANES, Trial, Want};
 use crate::kernels::row_distance::{Buffers, RowDistance};
 
 /// Squared distances of lanes from rows.
@@ -9,8 +8,6 @@ use crate::kernels::row_distance::{Buffers, RowDistance};
 pub struct DistanceCase {
     /// The kernel.
     pub kernel: RowDistance,
-    /// Seed of the data.
-    pub seed: u64,
 }
 
 impl Case for DistanceCase {
@@ -18,11 +15,9 @@ impl Case for DistanceCase {
         "row_distance"
     }
 
-    fn trial(&self, _: Tuning) -> Trial {
-        let (mut noise, mut t) = (Noise::new(self.seed), Trial::default());
+    fn fill(&self, t: &mut Trial) {
         let row = self.kernel.stride as usize * 4;
-        let (parameters, rows) = (noise.values(LANES.len() * row), noise.values(self.kernel.rows as usize * row));
-        let f32s = |v: &[f64]| v.iter().map(|v| *v as f32).collect::<Vec<_>>();
+        let (parameters, rows) = (t.noise.values(LANES.len() * row), t.noise.values(self.kernel.rows as usize * row));
         let mut want = Vec::new();
         for (lane, other) in parameters.chunks_exact(row).flat_map(|lane| rows.chunks_exact(row).map(move |other| (lane, other))) {
             let end = self.kernel.start + self.kernel.length;
@@ -33,19 +28,17 @@ impl Case for DistanceCase {
             }
         }
         let b = Buffers {
-            parameters: t.values("parameters", &f32s(&parameters)),
-            rows: t.values("rows", &f32s(&rows)),
+            parameters: t.values("parameters", &parameters),
+            rows: t.values("rows", &rows),
             distances: t.output("distances", want),
         };
-        t.dispatches = vec![self.kernel.dispatch("case", b)];
-        t
+        t.dispatches.push(self.kernel.dispatch("case", b));
     }
 }
 
-pub(super) fn standard() -> Vec<Box<dyn Case>> {
-    let case = |start, length, stride, rows, seed| -> Box<dyn Case> {
-        Box::new(DistanceCase { kernel: RowDistance { start, length, stride, rows }, seed })
-    };
+pub(super) fn standard(cases: &mut Cases) {
     let two = 2 * RowDistance::PART;
-    vec![case(0, 70, 73, 3, 500), case(5, 1, 9, 1, 501), case(3, two + 100, two + 104, 2, 502)]
+    for (seed, (start, length, stride, rows)) in (500..).zip([(0, 70, 73, 3), (5, 1, 9, 1), (3, two + 100, two + 104, 2)]) {
+        cases.add(seed, DistanceCase { kernel: RowDistance { start, length, stride, rows } });
+    }
 }

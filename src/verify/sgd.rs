@@ -1,8 +1,8 @@
 //! Cases of SGD.
 
-use super::{Case, LANES, Noise, Trial, Want};
-use crate::kernels::sgd::Sgd;
-use crate::kernels::{Tuning, sgd};
+use super::{Case, Cases, LANES, Trial, Want, near_where};
+use crate::kernels::sgd::{self, Sgd};
+use kernels_tests::sgd as twin;
 
 /// Steps of SGD with momentum and weight decay.
 #[derive(Debug, Clone, Copy)]
@@ -15,8 +15,15 @@ pub struct SgdCase {
     pub two: bool,
     /// Steps on the same gradient.
     pub steps: usize,
-    /// Seed of the data.
-    pub seed: u64,
+}
+
+/// The twin's settings in all cases.
+pub(super) const SETTINGS: twin::Sgd = twin::Sgd { learning_rate: 0.125, momentum: 0.875, weight_decay: 0.03125 };
+
+/// The kernel with [`SETTINGS`].
+pub(super) fn kernel(length: u32, stride: u32, skip: (u32, u32)) -> Sgd {
+    let [learning_rate, momentum, weight_decay] = [SETTINGS.learning_rate, SETTINGS.momentum, SETTINGS.weight_decay].map(|v| v as f32);
+    Sgd { length, stride, skip, learning_rate, momentum, weight_decay }
 }
 
 impl Case for SgdCase {
@@ -24,49 +31,33 @@ impl Case for SgdCase {
         if self.two { "sgd, two losses" } else { "sgd" }
     }
 
-    fn trial(&self, _: Tuning) -> Trial {
-        let mut noise = Noise::new(self.seed);
-        let mut t = Trial::default();
+    fn fill(&self, t: &mut Trial) {
         // A row ends in what is not trained.
         let stride = self.length + 3;
         let n = LANES.len() * stride as usize * 4;
-        let (theta, g, buf) = (noise.values(n), noise.values(n), noise.values(n));
-        let second = noise.values(n);
+        let [theta, g, buf, second] = std::array::from_fn(|_| t.noise.values(n));
         let whole: Vec<f64> = g.iter().zip(&second).map(|(a, b)| if self.two { a + b } else { *a }).collect();
-        let settings = kernels_tests::sgd::Sgd { learning_rate: 0.125, momentum: 0.875, weight_decay: 0.03125 };
         let (mut theta_after, mut buf_after) = (theta.clone(), buf.clone());
         for _ in 0..self.steps {
-            kernels_tests::sgd::sgd(&settings, &mut theta_after, &mut buf_after, &whole);
+            twin::sgd(&SETTINGS, &mut theta_after, &mut buf_after, &whole);
         }
-        let f32s = |v: &[f64]| v.iter().map(|v| *v as f32).collect::<Vec<_>>();
         let (start, count) = self.skip;
-        let skipped = |i: usize| {
+        let trained = |i: usize| {
             let place = i as u32 / 4 % stride;
-            (start..start + count).contains(&place) || place >= self.length
-        };
-        let near = |v: &[f64]| {
-            let one = |(i, v): (usize, &f64)| if skipped(i) { Want::Keep } else { Want::Near(*v, 4.0) };
-            v.iter().enumerate().map(one).collect::<Vec<_>>()
+            place < self.length && !(start..start + count).contains(&place)
         };
         let b = sgd::Buffers {
-            gradient: t.values("gradient", &f32s(&g)),
-            other: self.two.then(|| t.values("other gradient", &f32s(&second))),
-            momentum: t.values("momentum", &f32s(&buf)),
-            parameters: t.values("parameters", &f32s(&theta)),
+            gradient: t.changed("gradient", &g, vec![Want::Keep; n]),
+            other: self.two.then(|| t.values("other gradient", &second)),
+            momentum: t.changed("momentum", &buf, near_where(&buf_after, 4.0, trained)),
+            parameters: t.changed("parameters", &theta, near_where(&theta_after, 4.0, trained)),
         };
-        t.expect(b.parameters, near(&theta_after));
-        t.expect(b.momentum, near(&buf_after));
-        t.expect(b.gradient, vec![Want::Keep; n]);
-        let kernel = Sgd { length: self.length, stride, skip: self.skip, learning_rate: 0.125, momentum: 0.875, weight_decay: 0.03125 };
-        t.dispatches = vec![kernel.dispatch("case", b); self.steps];
-        t
+        t.dispatches = vec![kernel(self.length, stride, self.skip).dispatch("case", b); self.steps];
     }
 }
 
-pub(super) fn standard() -> Vec<Box<dyn Case>> {
-    vec![
-        Box::new(SgdCase { length: 70, skip: (0, 0), two: false, steps: 1, seed: 410 }),
-        Box::new(SgdCase { length: 9, skip: (2, 5), two: false, steps: 5, seed: 411 }),
-        Box::new(SgdCase { length: 70, skip: (0, 0), two: true, steps: 2, seed: 412 }),
-    ]
+pub(super) fn standard(cases: &mut Cases) {
+    cases.add(410, SgdCase { length: 70, skip: (0, 0), two: false, steps: 1 });
+    cases.add(411, SgdCase { length: 9, skip: (2, 5), two: false, steps: 5 });
+    cases.add(412, SgdCase { length: 70, skip: (0, 0), two: true, steps: 2 });
 }

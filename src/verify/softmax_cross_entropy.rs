@@ -1,12 +1,11 @@
 //! Cases of the classifier and its loss.
 
-use super::{Case, LANES, Noise, ROWS, Trial, Want, batch_sizes, labels, lane_table, size_table};
+use super::{Case, Cases, LANES, Trial, Want, absolute, batch_sizes, padded_rows, parameter_rows, rounded};
 use crate::kernels::linear::Linear;
-use crate::kernels::softmax_cross_entropy::SoftmaxCrossEntropy;
-use crate::kernels::{ParameterPlace, Tuning, softmax_cross_entropy};
+use crate::kernels::softmax_cross_entropy::{self, SoftmaxCrossEntropy};
 use kernels_tests::linear::linear_forward;
 use kernels_tests::shape;
-use kernels_tests::softmax_cross_entropy::{class_presence, softmax_cross_entropy as softmax_twin};
+use kernels_tests::softmax_cross_entropy as twin;
 
 /// The classifier, its loss, the gradient and the counters.
 #[derive(Debug, Clone, Copy)]
@@ -25,8 +24,6 @@ pub struct LossCase {
     pub share: f32,
     /// Size of the weights: large logits must not overflow.
     pub size: f32,
-    /// Seed of the data.
-    pub seed: u64,
 }
 
 impl Case for LossCase {
@@ -34,109 +31,64 @@ impl Case for LossCase {
         "softmax_cross_entropy"
     }
 
-    fn trial(&self, _: Tuning) -> Trial {
-        let mut noise = Noise::new(self.seed);
-        let mut t = Trial::default();
+    fn fill(&self, t: &mut Trial) {
         let (batch, classes, row) = (self.batch, self.classes, self.classes.next_multiple_of(4));
         let (features, in_row) = (self.in_features, self.in_features.next_multiple_of(4));
-        let labels = labels(&mut noise, batch, classes);
-        let valid = batch_sizes(batch);
-        // One row of parameters for every row of the table: weights [i][o], then the bias, among NaN.
-        let blocks = (row / 4) as u32;
-        let place = ParameterPlace { stride: (in_row as u32 + 1) * blocks + 2, weight: 1, bias: Some(1 + in_row as u32 * blocks) };
-        let stride = place.stride as usize * 4;
-        let mut words = vec![f32::NAN; ROWS * stride];
-        let mut layers = Vec::new();
-        for r in 0..ROWS {
-            words[r * stride + 4..][..(in_row + 1) * row].fill(0.0);
-            let weight: Vec<f64> = (0..classes * features).map(|_| f64::from((noise.value() * f64::from(self.size)) as f32)).collect();
-            let bias: Vec<f64> = (0..classes).map(|_| noise.value()).collect();
-            for c in 0..classes {
-                for i in 0..features {
-                    words[r * stride + 4 + i * row + c] = weight[c * features + i] as f32;
-                }
-                words[r * stride + 4 + in_row * row + c] = bias[c] as f32;
-            }
-            layers.push((weight, bias));
-        }
-        let mut stored = Vec::new();
-        let mut want_logits = Vec::new();
-        let mut want_gradient = Vec::new();
-        let mut want_totals = Vec::new();
-        let mut initial_totals = Vec::new();
-        for (l, lane) in LANES.iter().enumerate() {
-            let s = lane[0] as usize;
-            let (weight, bias) = &layers[lane[1] as usize];
-            let input: Vec<f64> = noise.values(valid[s] * features);
-            let shape = shape::Linear { batch: valid[s], in_features: features, out_features: classes };
-            let logits = linear_forward(&shape, &input, weight, bias, 1.0);
-            let absolute = |v: &[f64]| v.iter().map(|v| v.abs()).collect::<Vec<_>>();
+        let labels = t.labels(batch, classes);
+        let real = |o, i| o < classes && i < features;
+        let mut r = parameter_rows(&mut t.noise, (row, in_row, 1), real, |o, i, _| i * row + o);
+        r.weights.iter_mut().flatten().for_each(|w| *w = rounded(*w * f64::from(self.size)));
+        let (mut stored, mut want_logits, mut want_gradient) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut totals, mut want_totals) = (Vec::new(), Vec::new());
+        for (l, [slot, parameters, ..]) in LANES.into_iter().enumerate() {
+            let (slot, valid) = (slot as usize, batch_sizes(batch)[slot as usize]);
+            let (weight, bias) = (&r.weights[parameters as usize], &r.biases[parameters as usize]);
+            let drawn = t.noise.values(valid * features);
+            let input = padded_rows((valid, valid, features), 0.0, 0.0, |i| drawn[i]);
+            let shape = shape::Linear { batch: valid, in_features: in_row, out_features: row };
+            let padded = linear_forward(&shape, &input, weight, bias, 1.0);
+            let logits: Vec<f64> = padded.chunks_exact(row).flat_map(|logits| &logits[..classes]).copied().collect();
             let sizes = linear_forward(&shape, &absolute(&input), &absolute(weight), &absolute(bias), 1.0);
-            let size = sizes.iter().copied().fold(1.0, f64::max);
-            let own = &labels[s * batch..s * batch + valid[s]];
-            let multiplier = class_presence(own, valid[s], classes, self.masked);
-            let twin = softmax_twin(&shape::Logits { batch: valid[s], valid: valid[s], classes }, &logits, own, &multiplier);
-            let mut rows = vec![f32::NAN; batch * in_row];
-            let (mut lane_logits, mut gradient) = (vec![Want::Keep; batch * row], vec![Want::Keep; batch * row]);
-            let count = if self.summed { valid[s] as f64 } else { 1.0 } * f64::from(self.share);
-            for n in 0..valid[s] {
-                rows[n * in_row..][..in_row].fill(0.0);
-                for i in 0..features {
-                    rows[n * in_row + i] = input[n * features + i] as f32;
-                }
-                for c in 0..row {
-                    let at = n * classes + c;
-                    let (logit, g) = if c < classes { (logits[at], twin.dlogits[at] * count) } else { (0.0, 0.0) };
-                    lane_logits[n * row + c] = Want::Near(logit, size);
-                    gradient[n * row + c] = Want::Near(g, (1.0 + size) * count.max(0.1) / valid[s] as f64);
-                }
-            }
-            stored.extend(rows);
-            want_logits.extend(lane_logits);
-            want_gradient.extend(gradient);
+            let size = sizes.into_iter().fold(1.0, f64::max);
+            let own = &labels[slot * batch..][..valid];
+            let multiplier = twin::class_presence(own, valid, classes, self.masked);
+            let loss = twin::softmax_cross_entropy(&shape::Logits { batch: valid, valid, classes }, &logits, own, &multiplier);
+            let count = if self.summed { valid as f64 } else { 1.0 } * f64::from(self.share);
+            let gradient_size = (1.0 + size) * count.max(0.1) / valid as f64;
+            stored.extend(padded_rows((batch, valid, features), 0.0, f64::NAN, |i| drawn[i]));
+            let (of_logits, of_gradient) =
+                (|i: usize| Want::Near(logits[i], size), |i: usize| Want::Near(loss.dlogits[i] * count, gradient_size));
+            want_logits.extend(padded_rows((batch, valid, classes), Want::Near(0.0, size), Want::Keep, of_logits));
+            want_gradient.extend(padded_rows((batch, valid, classes), Want::Near(0.0, gradient_size), Want::Keep, of_gradient));
             // The counters are added to.
             let before = [1.5f32.to_bits(), 7, 11 + l as u32, 2];
-            let correct = twin.correct.iter().filter(|c| **c).count() as u32;
-            let loss: f64 = twin.loss.iter().sum();
-            want_totals.push(Want::Near(1.5 + loss, (2.0 * size + 1.0) * valid[s] as f64));
-            want_totals.extend([before[1] + correct, before[2] + valid[s] as u32, before[3] + 1].map(Want::Bits));
-            initial_totals.extend(before);
+            let correct = loss.correct.iter().filter(|c| **c).count() as u32;
+            want_totals.push(Want::Near(1.5 + loss.loss.iter().sum::<f64>(), (2.0 * size + 1.0) * valid as f64));
+            want_totals.extend([before[1] + correct, before[2] + valid as u32, before[3] + 1].map(Want::Bits));
+            totals.extend(before);
         }
-        let totals = t.words("totals", initial_totals);
-        t.expect(totals, want_totals);
+        let totals = t.words("totals", totals);
+        t.expected.push((totals, want_totals));
         let b = softmax_cross_entropy::Buffers {
-            lanes: t.words("lanes", lane_table()),
-            batch_sizes: t.words("batch sizes", size_table(batch)),
+            tables: t.tables(batch),
             input: t.values("input", &stored),
-            parameters: t.values("parameters", &words),
+            parameters: t.values("parameters", &r.stored()),
             batch_labels: t.words("batch labels", labels),
             logits: t.output("logits", want_logits),
             dlogits: t.output("dlogits", want_gradient),
             totals,
         };
-        let linear = Linear { batch: batch as u32, in_blocks: in_row as u32 / 4, out_blocks: blocks, place };
+        let linear = Linear { batch: batch as u32, in_blocks: in_row as u32 / 4, out_blocks: row as u32 / 4, place: r.place };
         let kernel = SoftmaxCrossEntropy { linear, classes: classes as u32, masked: self.masked, summed: self.summed, share: self.share };
-        t.dispatches = vec![kernel.dispatch("case", b)];
-        t
+        t.dispatches.push(kernel.dispatch("case", b));
     }
 }
 
-pub(super) fn standard() -> Vec<Box<dyn Case>> {
-    let mut cases: Vec<Box<dyn Case>> = Vec::new();
+pub(super) fn standard(cases: &mut Cases) {
     for masked in [false, true] {
-        for (seed, (batch, in_features, classes)) in [(9, 64, 10), (70, 6, 3), (1, 1, 1), (130, 33, 65)].into_iter().enumerate() {
-            let size = [0.5, 1.0, 1.0, 30.0][seed];
-            cases.push(Box::new(LossCase {
-                batch,
-                in_features,
-                classes,
-                masked,
-                summed: masked,
-                share: [1.0, 0.3][seed % 2],
-                size,
-                seed: 450 + seed as u64,
-            }));
+        let sizes = [(9, 64, 10, 1.0, 0.5), (70, 6, 3, 0.3, 1.0), (1, 1, 1, 1.0, 1.0), (130, 33, 65, 0.3, 30.0)];
+        for (seed, (batch, in_features, classes, share, size)) in (450..).zip(sizes) {
+            cases.add(seed, LossCase { batch, in_features, classes, masked, summed: masked, share, size });
         }
     }
-    cases
 }

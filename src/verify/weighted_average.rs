@@ -1,16 +1,13 @@
 //! Cases of the average of a round.
 
-use super::{Case, Noise, Trial, Want};
-use crate::kernels::weighted_average::{WeightedAverage, members};
-use crate::kernels::{Tuning, weighted_average};
+use super::{Case, Cases, Trial, near_where};
+use crate::kernels::weighted_average::{self, WeightedAverage, members};
 
 /// The weighted average of a round in two waves; one base has no lane.
 #[derive(Debug, Clone, Copy)]
 pub struct AverageCase {
     /// vec4 of a base.
     pub length: u32,
-    /// Seed of the data.
-    pub seed: u64,
 }
 
 impl Case for AverageCase {
@@ -18,17 +15,14 @@ impl Case for AverageCase {
         "weighted_average"
     }
 
-    fn trial(&self, _: Tuning) -> Trial {
-        let mut noise = Noise::new(self.seed);
-        let mut t = Trial::default();
+    fn fill(&self, t: &mut Trial) {
         // A row ends in what is not averaged.
         let stride = self.length + 2;
         let row = stride as usize * 4;
-        let averaged = |i: usize| i % row < self.length as usize * 4;
         // Base 1 has no lane in this wave. What earlier waves have summed is added to.
         let lanes = [(2u32, 0.5f32), (0, 0.25), (2, 0.125), (0, 0.75)];
-        let parameters = noise.values(lanes.len() * row);
-        let before = noise.values(3 * row);
+        let parameters = t.noise.values(lanes.len() * row);
+        let before = t.noise.values(3 * row);
         let mut after = before.clone();
         for (lane, (base, weight)) in lanes.iter().enumerate() {
             for i in 0..row {
@@ -40,15 +34,13 @@ impl Case for AverageCase {
         table.resize(kernel.member_bytes() as usize / 4, u32::MAX);
         let b = weighted_average::Buffers {
             members: t.words("members", table),
-            parameters: t.values("parameters", &parameters.iter().map(|v| *v as f32).collect::<Vec<_>>()),
-            average: t.values("average", &before.iter().map(|v| *v as f32).collect::<Vec<_>>()),
+            parameters: t.values("parameters", &parameters),
+            average: t.changed("average", &before, near_where(&after, 2.0, |i| i % row < self.length as usize * 4)),
         };
-        t.expect(b.average, after.iter().enumerate().map(|(i, v)| if averaged(i) { Want::Near(*v, 2.0) } else { Want::Keep }).collect());
-        t.dispatches = vec![kernel.dispatch("case", b)];
-        t
+        t.dispatches.push(kernel.dispatch("case", b));
     }
 }
 
-pub(super) fn standard() -> Vec<Box<dyn Case>> {
-    vec![Box::new(AverageCase { length: 70, seed: 421 })]
+pub(super) fn standard(cases: &mut Cases) {
+    cases.add(421, AverageCase { length: 70 });
 }

@@ -18,36 +18,3 @@ pub fn conv2d_backward_weight(shape: &Conv2d, x: &[f64], dz: &[f64]) -> (Vec<f64
     }
     (dw, db)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::conv2d::forward::{conv2d_forward, tests::shapes};
-    use crate::gradient_check::{assert_gradient, dot, random};
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn is_the_gradient(shape in shapes(), seed: u64) {
-            let x = random(seed, shape.input_len());
-            let weight = random(seed ^ 1, shape.weight_len());
-            let bias = random(seed ^ 2, shape.out_channels);
-            let dz = random(seed ^ 3, shape.output_len());
-            let (dw, db) = conv2d_backward_weight(&shape, &x, &dz);
-            assert_gradient("dw", &weight, &dw, |weight| dot(&conv2d_forward(&shape, &x, weight, &bias, 1.0), &dz));
-            assert_gradient("db", &bias, &db, |bias| dot(&conv2d_forward(&shape, &x, &weight, bias, 1.0), &dz));
-        }
-
-        /// The scale is a plain factor of the output, so the caller may fold it into dz.
-        #[test]
-        fn the_scale_folds_into_dz(shape in shapes(), seed: u64, scale in 0.5f64..8.0) {
-            let x = random(seed, shape.input_len());
-            let weight = random(seed ^ 1, shape.weight_len());
-            let bias = random(seed ^ 2, shape.out_channels);
-            let dz = random(seed ^ 3, shape.output_len());
-            let scaled: Vec<f64> = dz.iter().map(|value| value * scale).collect();
-            let (dw, _) = conv2d_backward_weight(&shape, &x, &scaled);
-            assert_gradient("dw", &weight, &dw, |weight| dot(&conv2d_forward(&shape, &x, weight, &bias, scale), &dz));
-        }
-    }
-}

@@ -17,23 +17,3 @@ pub fn linear_backward_data(shape: &Linear, dz: &[f64], weight: &[f64]) -> Vec<f
     }
     dx
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::gradient_check::{assert_gradient, dot, random};
-    use crate::linear::forward::{linear_forward, tests::shapes};
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn is_the_gradient(shape in shapes(), seed: u64) {
-            let x = random(seed, shape.batch * shape.in_features);
-            let weight = random(seed ^ 1, shape.out_features * shape.in_features);
-            let bias = random(seed ^ 2, shape.out_features);
-            let dz = random(seed ^ 3, shape.batch * shape.out_features);
-            let dx = linear_backward_data(&shape, &dz, &weight);
-            assert_gradient("dx", &x, &dx, |x| dot(&linear_forward(&shape, x, &weight, &bias, 1.0), &dz));
-        }
-    }
-}

@@ -23,24 +23,3 @@ pub fn linear_backward_weight(shape: &Linear, x: &[f64], dz: &[f64]) -> (Vec<f64
     }
     (dw, db)
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::gradient_check::{assert_gradient, dot, random};
-    use crate::linear::forward::{linear_forward, tests::shapes};
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn is_the_gradient(shape in shapes(), seed: u64) {
-            let x = random(seed, shape.batch * shape.in_features);
-            let weight = random(seed ^ 1, shape.out_features * shape.in_features);
-            let bias = random(seed ^ 2, shape.out_features);
-            let dz = random(seed ^ 3, shape.batch * shape.out_features);
-            let (dw, db) = linear_backward_weight(&shape, &x, &dz);
-            assert_gradient("dw", &weight, &dw, |weight| dot(&linear_forward(&shape, &x, weight, &bias, 1.0), &dz));
-            assert_gradient("db", &bias, &db, |bias| dot(&linear_forward(&shape, &x, &weight, bias, 1.0), &dz));
-        }
-    }
-}

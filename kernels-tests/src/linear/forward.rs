@@ -20,21 +20,3 @@ pub fn linear_forward(shape: &Linear, x: &[f64], weight: &[f64], bias: &[f64], s
     }
     z
 }
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    pub(crate) fn shapes() -> impl Strategy<Value = Linear> {
-        (1usize..5, 1usize..7, 1usize..7).prop_map(|(batch, in_features, out_features)| Linear { batch, in_features, out_features })
-    }
-
-    #[test]
-    fn by_hand() {
-        let shape = Linear { batch: 2, in_features: 2, out_features: 3 };
-        let weight = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
-        let z = linear_forward(&shape, &[1.0, 10.0, 2.0, 20.0], &weight, &[0.5, 0.0, -1.0], 2.0);
-        assert_eq!(z, [43.0, 86.0, 128.0, 85.0, 172.0, 258.0]);
-    }
-}

@@ -1,7 +1,7 @@
 //! Adaptive average pooling: what both directions are given, and their kernels.
 
-pub mod backward;
-pub mod forward;
+mod backward;
+mod forward;
 
 use crate::kernels::{ImageLayout, Uniforms, uniforms};
 use crate::net::Shape;

@@ -1,35 +1,25 @@
 //! Batch normalisation, ReLU and max-pooling, backward; see `shaders/batch_norm_backward.wgsl`.
 
 use super::{BatchNorm, REDUCTION};
-use crate::kernels::{BufferId, Dispatch, ImageLayout, Over, shader, uniforms};
+use crate::kernels::{Activation, BufferId, Dispatch, LaneTables, Over, shader, uniforms};
 
-/// Buffers of both stages.
+/// What both stages go from and to.
 #[derive(Debug, Clone, Copy)]
-pub struct Buffers {
-    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
-    pub lanes: BufferId,
-    /// u32 valid samples of each slot.
-    pub batch_sizes: BufferId,
-    /// The layer's input.
-    pub z: BufferId,
-    /// `[lane][block of any layer]` of (mean, 1 / √(var + ε), unbiased variance).
-    pub moments: BufferId,
-    /// Rows of parameters, one a lane.
-    pub parameters: BufferId,
+pub struct Gradients {
     /// Gradient of the pooled output.
-    pub dy: BufferId,
+    pub dy: Activation,
     /// Between the stages: `[lane][block]` of (mean, 1 / √(var + ε), Σ g, Σ g·x̂).
     pub sums: BufferId,
     /// Out: dγ and dβ in the lanes' gradient rows.
     pub gradient: BufferId,
     /// Out: gradient of the convolution or linear layer's plain output.
-    pub dz: BufferId,
+    pub dz: Activation,
 }
 
 impl BatchNorm {
-    /// Both stages, over lanes; of a batch norm that runs on given statistics, the second alone. `dy` and `dz` are the layouts of the gradients, `scale` the layer correction.
-    pub fn backward(&self, label: &str, dy: ImageLayout, dz: ImageLayout, scale: f32, b: Buffers) -> Vec<Dispatch> {
-        let z = &self.z;
+    /// Both stages, over lanes; of a batch norm that runs on given statistics, the second alone. `scale` is the layer correction.
+    pub fn backward(&self, label: &str, tables: LaneTables, scale: f32, g: Gradients) -> Vec<Dispatch> {
+        let (z, dy, dz) = (&self.z.layout, g.dy.layout, g.dz.layout);
         let uniforms = uniforms! {
             batch: self.batch,
             blocks: z.blocks(),
@@ -64,8 +54,9 @@ impl BatchNorm {
             )
             .constants(constants.clone())
             .uniforms(uniforms.clone())
-            .reads([b.lanes, b.batch_sizes, b.z, b.parameters, b.dy, b.moments])
-            .writes([b.sums, b.gradient])
+            .tables(tables)
+            .reads([self.z.buffer, self.parameters, g.dy.buffer, self.moments])
+            .writes([g.sums, g.gradient])
             .workgroup(REDUCTION)
             .cost(self.values() * 7, z_bytes + dy_bytes + self.sum_bytes()),
             Dispatch::new(
@@ -77,8 +68,9 @@ impl BatchNorm {
             )
             .constants(constants)
             .uniforms(uniforms)
-            .reads([b.lanes, b.batch_sizes, b.z, b.parameters, b.dy, if self.running { b.moments } else { b.sums }])
-            .writes([b.dz])
+            .tables(tables)
+            .reads([self.z.buffer, self.parameters, g.dy.buffer, if self.running { self.moments } else { g.sums }])
+            .writes([g.dz.buffer])
             .cost(self.values() * 11, 2 * z_bytes + dy_bytes),
         ];
         stages.into_iter().skip(usize::from(self.running)).collect()

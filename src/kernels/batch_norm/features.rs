@@ -1,33 +1,19 @@
 //! Batch normalisation and ReLU of features, each direction in one dispatch; see `shaders/batch_norm_features.wgsl`.
 
 use super::BatchNorm;
-use crate::kernels::{BufferId, Dispatch, EPSILON, Over, shader, uniforms};
-
-/// Buffers of both directions.
-#[derive(Debug, Clone, Copy)]
-pub struct Buffers {
-    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
-    pub lanes: BufferId,
-    /// u32 valid samples of each slot.
-    pub batch_sizes: BufferId,
-    /// The layer's input.
-    pub z: BufferId,
-    /// Rows of parameters, one a lane.
-    pub parameters: BufferId,
-    /// `[lane][block of any layer]` of (mean, 1 / √(var + ε), unbiased variance): out of the forward, into the backward.
-    pub moments: BufferId,
-}
+use crate::kernels::{BufferId, Dispatch, EPSILON, LaneTables, Over, shader, uniforms};
 
 impl BatchNorm {
     /// Statistics (but for a batch norm that runs on given ones) and the normalised features `y`, over lanes.
     ///
     /// # Panics
     /// As [`BatchNorm::features_backward`].
-    pub fn features_forward(&self, label: &str, b: Buffers, y: BufferId) -> Dispatch {
+    pub fn features_forward(&self, label: &str, tables: LaneTables, y: BufferId) -> Dispatch {
         self.features(label, "forward", 1.0)
-            .reads([b.lanes, b.batch_sizes, b.z, b.parameters])
-            .writes([b.moments, y])
-            .cost(self.values() * 8, 2 * self.z.payload(self.batch) + self.moment_bytes())
+            .tables(tables)
+            .reads([self.z.buffer, self.parameters])
+            .writes([self.moments, y])
+            .cost(self.values() * 8, 2 * self.z.layout.payload(self.batch) + self.moment_bytes())
     }
 
     /// dγ and dβ in the lanes' `gradient` rows (but for a batch norm that runs on given statistics), and the gradient of the plain linear layer's output in place of that of
@@ -35,19 +21,20 @@ impl BatchNorm {
     ///
     /// # Panics
     /// Where z is no row of features ([`BatchNorm::is_features`]).
-    pub fn features_backward(&self, label: &str, scale: f32, b: Buffers, dz: BufferId, gradient: BufferId) -> Dispatch {
+    pub fn features_backward(&self, label: &str, tables: LaneTables, scale: f32, dz: BufferId, gradient: BufferId) -> Dispatch {
         self.features(label, "backward", scale)
-            .reads([b.lanes, b.batch_sizes, b.z, b.parameters, b.moments])
+            .tables(tables)
+            .reads([self.z.buffer, self.parameters, self.moments])
             .writes([dz, gradient])
-            .cost(self.values() * 18, 3 * self.z.payload(self.batch) + self.moment_bytes())
+            .cost(self.values() * 18, 3 * self.z.layout.payload(self.batch) + self.moment_bytes())
     }
 
     fn features(&self, label: &str, entry: &'static str, scale: f32) -> Dispatch {
-        assert!(self.is_features(), "{:?} is an image", self.z);
-        Dispatch::new(label, shader::batch_norm_features, entry, Over::Lanes, self.z.blocks()).constants([self.given()]).uniforms(
+        assert!(self.is_features(), "{:?} is an image", self.z.layout);
+        Dispatch::new(label, shader::batch_norm_features, entry, Over::Lanes, self.z.layout.blocks()).constants([self.given()]).uniforms(
             uniforms! {
                 batch: self.batch,
-                blocks: self.z.blocks(),
+                blocks: self.z.layout.blocks(),
                 parameter_stride: self.place.stride,
                 weight: self.place.weight,
                 bias: self.place.bias,

@@ -1,13 +1,13 @@
 //! Batch norm: its geometry, and the kernels of its statistics, of both directions and of mixes.
 
 pub mod backward;
-pub mod features;
-pub mod forward;
+mod features;
+mod forward;
 pub mod mix;
 pub mod running_statistics;
-pub mod statistics;
+mod statistics;
 
-use crate::kernels::ImageLayout;
+use crate::kernels::{Activation, BufferId};
 
 /// Where the values of a batch norm layer lie, in vec4 or records of a channel block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +36,12 @@ impl NormPlace {
 pub struct BatchNorm {
     /// Capacity of a mini-batch.
     pub batch: u32,
-    /// Layout of the layer's input z.
-    pub z: ImageLayout,
+    /// The layer's input z.
+    pub z: Activation,
+    /// Rows of parameters, one a lane.
+    pub parameters: BufferId,
+    /// `[lane][block of any layer]` of (mean, 1 / √(var + ε), unbiased variance).
+    pub moments: BufferId,
     /// Where its values lie.
     pub place: NormPlace,
     /// Whether a ReLU follows.
@@ -54,26 +58,26 @@ pub(super) const REDUCTION: u32 = 256;
 impl BatchNorm {
     /// Bytes of this layer's moments of one lane.
     pub(super) fn moment_bytes(&self) -> u64 {
-        u64::from(self.z.blocks()) * 48
+        u64::from(self.z.layout.blocks()) * 48
     }
 
     /// Bytes of what [`BatchNorm::backward`] keeps of one lane between its stages: mean, deviation and two sums.
     pub fn sum_bytes(&self) -> u64 {
-        u64::from(self.z.blocks()) * 64
+        u64::from(self.z.layout.blocks()) * 64
     }
 
-    /// Whether z is a row of features and no image, with kernels of its own ([`features`]).
+    /// Whether z is a row of features and no image, with kernels of its own: [`BatchNorm::features_forward`].
     pub fn is_features(&self) -> bool {
-        self.z.shape.height * self.z.shape.width == 1 && self.z.border == 0 && self.pool == 1
+        self.z.layout.shape.height * self.z.layout.shape.width == 1 && self.z.layout.border == 0 && self.pool == 1
     }
 
     /// Channel blocks that one reducing workgroup takes.
     pub(super) fn group(&self) -> u32 {
-        [4, 2, 1].into_iter().find(|g| self.z.blocks().is_multiple_of(*g)).unwrap_or(1)
+        [4, 2, 1].into_iter().find(|g| self.z.layout.blocks().is_multiple_of(*g)).unwrap_or(1)
     }
 
     pub(super) fn values(&self) -> u64 {
-        u64::from(self.batch) * u64::from(self.z.shape.len())
+        u64::from(self.batch) * u64::from(self.z.layout.shape.len())
     }
 
     pub(super) fn given(&self) -> (&'static str, u32) {

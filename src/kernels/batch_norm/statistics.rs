@@ -2,39 +2,29 @@
 
 use super::{BatchNorm, REDUCTION};
 use crate::kernels::conv2d::forward::Conv2dForward;
-use crate::kernels::{BufferId, Dispatch, EPSILON, Over, shader, uniforms};
-
-/// Buffers of the statistics.
-#[derive(Debug, Clone, Copy)]
-pub struct Buffers {
-    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
-    pub lanes: BufferId,
-    /// u32 valid samples of each slot.
-    pub batch_sizes: BufferId,
-    /// The layer's input, or the tiles' statistics.
-    pub z: BufferId,
-    /// Out: `[lane][block of any layer]` of (mean, 1 / √(var + ε), unbiased variance).
-    pub moments: BufferId,
-}
+use crate::kernels::{BufferId, Dispatch, EPSILON, LaneTables, Over, shader, uniforms};
 
 impl BatchNorm {
     /// The dispatch, over lanes, from the layer's input.
-    pub fn statistics(&self, label: &str, b: Buffers) -> Dispatch {
-        let bytes = self.z.payload(self.batch) + self.moment_bytes();
-        self.reduce(label, "of_image", b, (1, 1), self.values() * 4, bytes)
+    pub fn statistics(&self, label: &str, tables: LaneTables) -> Dispatch {
+        let bytes = self.z.layout.payload(self.batch) + self.moment_bytes();
+        self.reduce(label, "of_image", (1, 1)).tables(tables).reads([self.z.buffer]).writes([self.moments]).cost(self.values() * 4, bytes)
     }
 
-    /// The dispatch, over lanes, from the statistics that the convolution before left of its tiles, `b.z`.
-    pub fn statistics_of_tiles(&self, label: &str, conv: &Conv2dForward, b: Buffers) -> Dispatch {
-        let tile = conv.tile();
-        let bytes = conv.part_bytes() + self.moment_bytes();
-        self.reduce(label, "of_tiles", b, (tile.rows, tile.pixels), conv.part_bytes(), bytes)
+    /// The dispatch, over lanes, from the statistics that the convolution before left of its tiles in `parts`.
+    pub fn statistics_of_tiles(&self, label: &str, tables: LaneTables, conv: &Conv2dForward, parts: BufferId) -> Dispatch {
+        let (tile, bytes) = (conv.tile(), conv.part_bytes());
+        self.reduce(label, "of_tiles", (tile.rows, tile.pixels))
+            .tables(tables)
+            .reads([parts])
+            .writes([self.moments])
+            .cost(bytes, bytes + self.moment_bytes())
     }
 
-    fn reduce(&self, label: &str, entry: &'static str, b: Buffers, tile: (u32, u32), flops: u64, bytes: u64) -> Dispatch {
-        let z = &self.z;
+    fn reduce(&self, label: &str, entry: &'static str, tile: (u32, u32)) -> Dispatch {
+        let z = &self.z.layout;
         Dispatch::new(label, shader::batch_norm_statistics, entry, Over::Lanes, z.blocks() / self.group() * REDUCTION)
-            .constants(vec![("GROUP", self.group())])
+            .constants([("GROUP", self.group())])
             .uniforms(uniforms! {
                 batch: self.batch,
                 blocks: z.blocks(),
@@ -49,9 +39,6 @@ impl BatchNorm {
                 moment_blocks: self.place.blocks,
                 moment_first: self.place.first,
             })
-            .reads([b.lanes, b.batch_sizes, b.z])
-            .writes([b.moments])
             .workgroup(REDUCTION)
-            .cost(flops, bytes)
     }
 }

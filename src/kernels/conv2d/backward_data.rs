@@ -2,7 +2,7 @@
 
 use super::Conv2d;
 use super::strip::Strip;
-use crate::kernels::{BufferId, Dispatch, ImageLayout, Over, ParameterPlace, Tile, Tuning, shader, uniforms};
+use crate::kernels::{Activation, BufferId, Dispatch, ImageLayout, LaneTables, Over, ParameterPlace, Tile, Tuning, shader, uniforms};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -11,29 +11,12 @@ pub struct Conv2dBackwardData {
     pub conv: Conv2d,
     /// Capacity of a mini-batch.
     pub batch: u32,
-    /// Layout of dx.
-    pub dx: ImageLayout,
-    /// Layout of dz; its border is at least [`Conv2d::gradient_border`].
-    pub dz: ImageLayout,
+    /// Gradient of the output; its border is at least [`Conv2d::gradient_border`].
+    pub dz: Activation,
     /// Where the weights lie.
     pub place: ParameterPlace,
     /// Which variant.
     pub tuning: Tuning,
-}
-
-/// Its buffers.
-#[derive(Debug, Clone, Copy)]
-pub struct Buffers {
-    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
-    pub lanes: BufferId,
-    /// u32 valid samples of each slot.
-    pub batch_sizes: BufferId,
-    /// Gradient of the output.
-    pub dz: BufferId,
-    /// Rows of parameters.
-    pub parameters: BufferId,
-    /// Out: gradient of the input.
-    pub dx: BufferId,
 }
 
 /// What an attack's step needs besides.
@@ -41,10 +24,8 @@ pub struct Buffers {
 pub struct Step {
     /// Clean images, per slot.
     pub clean: BufferId,
-    /// In and out: attacked images, per lane.
-    pub attacked: BufferId,
-    /// Layout of both; at most four channels.
-    pub images: ImageLayout,
+    /// In and out: attacked images, per lane, in the layout of the clean ones; at most four channels.
+    pub attacked: Activation,
     /// Radius of the ball, ε.
     pub epsilon: f32,
     /// Step size.
@@ -52,38 +33,39 @@ pub struct Step {
 }
 
 impl Conv2dBackwardData {
-    /// The dispatch, over lanes.
-    pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
-        let c = &self.conv;
+    /// The dispatch, over lanes, by rows of `parameters`, into the input's gradient.
+    pub fn dispatch(&self, label: &str, tables: LaneTables, parameters: BufferId, dx: Activation) -> Dispatch {
         let dispatch = match self.strip() {
-            Some(strip) => self.by_strips(label, strip),
-            None => self.by_tiles(label, "conv2d_backward_data"),
+            Some(strip) => self.by_strips(label, dx.layout, strip),
+            None => self.by_tiles(label, "conv2d_backward_data", dx.layout),
         };
-        dispatch
-            .reads([b.lanes, b.batch_sizes, b.dz, b.parameters])
-            .writes([b.dx])
-            .cost(2 * c.macs(self.batch), self.dx.payload(self.batch) + self.dz.payload(self.batch) + c.weight_bytes())
+        let (macs, bytes) = (self.conv.macs(self.batch), self.bytes() + dx.layout.payload(self.batch));
+        dispatch.tables(tables).reads([self.dz.buffer, parameters]).writes([dx.buffer]).cost(2 * macs, bytes)
     }
 
     /// Whether [`Conv2dBackwardData::attack_step`] is to be had: where the layer's input may be images, of up to four channels.
     pub fn can_step(&self) -> bool {
-        self.dx.blocks() == 1
+        self.conv.input.channels <= 4
     }
 
     /// A step of an attack on the images that are the layer's input, in place of their gradient; over lanes.
     ///
     /// # Panics
     /// Where it is not to be had.
-    pub fn attack_step(&self, label: &str, b: Buffers, step: &Step) -> Dispatch {
-        assert!(self.can_step() && step.images.shape == self.conv.input, "no step of an attack on {:?}", self.conv.input);
-        let mut dispatch = Conv2dBackwardData { dx: step.images, ..*self }.by_tiles(label, "attack_step");
-        dispatch.uniforms.set("channels", step.images.shape.channels);
+    pub fn attack_step(&self, label: &str, tables: LaneTables, parameters: BufferId, step: &Step) -> Dispatch {
+        let images = step.attacked.layout;
+        assert!(self.can_step() && images.shape == self.conv.input, "no step of an attack on {:?}", self.conv.input);
+        let mut dispatch = self.by_tiles(label, "attack_step", images);
+        dispatch.uniforms.set("channels", images.shape.channels);
         dispatch.uniforms.set("epsilon", step.epsilon);
         dispatch.uniforms.set("alpha", step.alpha);
-        dispatch.reads([b.lanes, b.batch_sizes, b.dz, b.parameters, step.clean]).writes([step.attacked]).cost(
-            2 * self.conv.macs(self.batch),
-            3 * step.images.payload(self.batch) + self.dz.payload(self.batch) + self.conv.weight_bytes(),
-        )
+        let (macs, bytes) = (self.conv.macs(self.batch), self.bytes() + 3 * images.payload(self.batch));
+        dispatch.tables(tables).reads([self.dz.buffer, parameters, step.clean]).writes([step.attacked.buffer]).cost(2 * macs, bytes)
+    }
+
+    /// Bytes that are read whatever is written.
+    fn bytes(&self) -> u64 {
+        self.dz.layout.payload(self.batch) + self.conv.weight_bytes()
     }
 
     /// Rows and columns of the image in cells of stride × stride pixels, aligned with the taps: each is one pixel of dz and what lies
@@ -96,37 +78,32 @@ impl Conv2dBackwardData {
 
     fn strip(&self) -> Option<Strip> {
         // The kernel's rows all at once, or not at all.
-        Strip::new(&self.conv, self.cells(), self.dz.blocks(), 4, self.tuning).filter(Strip::takes_whole_kernel)
+        Strip::new(&self.conv, self.cells(), self.dz.layout.blocks(), 4, self.tuning).filter(Strip::takes_whole_kernel)
     }
 
     /// An invocation a tile.
-    fn by_tiles(&self, label: &str, entry: &'static str) -> Dispatch {
-        let c = &self.conv;
-        assert!(self.dz.border >= c.gradient_border(), "the stored gradient's border is too narrow");
+    fn by_tiles(&self, label: &str, entry: &'static str, dx: ImageLayout) -> Dispatch {
+        let (c, dz) = (&self.conv, self.dz.layout);
+        assert!(dz.border >= c.gradient_border(), "the stored gradient's border is too narrow");
         let (high, wide) = self.cells();
         let part = |n: u32| (n / c.stride).max(1);
-        let tile = Tile::new(
-            high,
-            wide,
-            self.dx.blocks(),
-            1,
-            Tuning { pixels: part(self.tuning.pixels), tile: part(self.tuning.tile), ..self.tuning },
-        );
+        let tile =
+            Tile::new(high, wide, dx.blocks(), 1, Tuning { pixels: part(self.tuning.pixels), tile: part(self.tuning.tile), ..self.tuning });
         let (segments, bands) = tile.grid(high, wide);
         let mut constants = vec![("KERNEL_WIDTH", c.kernel_width), ("STRIDE", c.stride)];
-        constants.extend(tile.constants(self.dz.blocks(), c.kernel_height.div_ceil(c.stride) * c.kernel_width, self.tuning));
+        constants.extend(tile.constants(dz.blocks(), c.kernel_height.div_ceil(c.stride) * c.kernel_width, self.tuning));
         let uniforms = uniforms! {
             batch: self.batch,
-            in_blocks: self.dx.blocks(),
+            in_blocks: dx.blocks(),
             in_height: c.input.height,
             in_width: c.input.width,
-            in_row: self.dx.row(),
-            in_image: self.dx.image(),
-            in_origin: self.dx.origin(0),
-            out_blocks: self.dz.blocks(),
-            out_row: self.dz.row(),
-            out_image: self.dz.image(),
-            border: self.dz.border,
+            in_row: dx.row(),
+            in_image: dx.image(),
+            in_origin: dx.origin(0),
+            out_blocks: dz.blocks(),
+            out_row: dz.row(),
+            out_image: dz.image(),
+            border: dz.border,
             kernel_height: c.kernel_height,
             padding: c.padding,
             cells_high: high,
@@ -139,39 +116,39 @@ impl Conv2dBackwardData {
             epsilon: 0.0,
             alpha: 0.0,
         };
-        let invocations = c.stride * tile.invocations(self.batch, high, wide, self.dx.blocks());
+        let invocations = c.stride * tile.invocations(self.batch, high, wide, dx.blocks());
         Dispatch::new(label, shader::conv2d_backward_data, entry, Over::Lanes, invocations).constants(constants).uniforms(uniforms)
     }
 
     /// A subgroup a strip of dx.
-    fn by_strips(&self, label: &str, strip: Strip) -> Dispatch {
-        let c = &self.conv;
-        assert!(self.dz.border >= c.gradient_border(), "the stored gradient's border is too narrow");
+    fn by_strips(&self, label: &str, dx: ImageLayout, strip: Strip) -> Dispatch {
+        let (c, dz) = (&self.conv, self.dz.layout);
+        assert!(dz.border >= c.gradient_border(), "the stored gradient's border is too narrow");
         let (_, wide) = self.cells();
         // Cells before the image's first that its taps reach, and of those the ones in the padding.
         let (reach, skipped) = ((c.kernel_width - 1) / c.stride, c.padding / c.stride);
         let uniforms = uniforms! {
             batch: self.batch,
             dz_height: c.output.height,
-            dz_row: self.dz.row(),
-            dz_image: self.dz.image(),
-            dz_origin: self.dz.border * self.dz.row() + (self.dz.border + skipped - reach) * self.dz.blocks(),
+            dz_row: dz.row(),
+            dz_image: dz.image(),
+            dz_origin: dz.border * dz.row() + (dz.border + skipped - reach) * dz.blocks(),
             padding: c.padding,
-            dx_blocks: self.dx.blocks(),
+            dx_blocks: dx.blocks(),
             dx_height: c.input.height,
             dx_width: c.input.width,
-            dx_row: self.dx.row(),
-            dx_image: self.dx.image(),
-            dx_origin: self.dx.origin(0),
+            dx_row: dx.row(),
+            dx_image: dx.image(),
+            dx_origin: dx.origin(0),
             cells: wide,
             before: c.padding % c.stride,
             segments: strip.segments(wide),
             parameter_stride: self.place.stride,
             weight: self.place.weight,
         };
-        let mut constants = strip.constants(c, wide, self.dz.blocks());
+        let mut constants = strip.constants(c, wide, dz.blocks());
         constants.push(("UNDER_WAY", c.kernel_height.max(c.stride)));
-        let (shader, invocations) = (shader::conv2d_subgroup_backward_data, strip.invocations(self.batch, self.dx, wide));
+        let (shader, invocations) = (shader::conv2d_subgroup_backward_data, strip.invocations(self.batch, dx, wide));
         Dispatch::new(label, shader, "conv2d_subgroup_backward_data", Over::Lanes, invocations).constants(constants).uniforms(uniforms)
     }
 }

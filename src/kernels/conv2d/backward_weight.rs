@@ -2,7 +2,9 @@
 
 use super::Conv2d;
 use super::strip::WeightStrip;
-use crate::kernels::{BufferId, Dispatch, ImageLayout, Over, Shader, Tuning, Uniforms, pixels_per_invocation, shader, uniforms};
+use crate::kernels::{
+    Activation, BufferId, Dispatch, ImageLayout, LaneTables, Over, Shader, Tuning, Uniforms, pixels_per_invocation, shader, uniforms,
+};
 
 /// What the kernel is given.
 #[derive(Debug, Clone, Copy)]
@@ -11,29 +13,14 @@ pub struct Conv2dBackwardWeight {
     pub conv: Conv2d,
     /// Capacity of a mini-batch.
     pub batch: u32,
-    /// Layout of the input; its border is at least the padding.
-    pub input: ImageLayout,
+    /// The input; its border is at least the padding.
+    pub input: Activation,
     /// Whether the input is one per client slot (images) and not one per lane.
     pub input_per_slot: bool,
     /// Layout of dz.
     pub dz: ImageLayout,
     /// Which variant.
     pub tuning: Tuning,
-}
-
-/// Its buffers.
-#[derive(Debug, Clone, Copy)]
-pub struct Buffers {
-    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
-    pub lanes: BufferId,
-    /// u32 valid samples of each slot.
-    pub batch_sizes: BufferId,
-    /// Images, per slot or lane.
-    pub input: BufferId,
-    /// Gradient of the output.
-    pub dz: BufferId,
-    /// Out: `[lane][part]` of weights, then bias.
-    pub partial: BufferId,
 }
 
 impl Conv2dBackwardWeight {
@@ -44,14 +31,14 @@ impl Conv2dBackwardWeight {
     }
 
     fn strip(&self) -> Option<WeightStrip> {
-        WeightStrip::new(&self.conv, self.input.blocks(), self.tuning)
+        WeightStrip::new(&self.conv, self.input.layout.blocks(), self.tuning)
     }
 
     /// Invocations of one part.
     fn invocations_per_part(&self) -> u32 {
         match self.strip() {
-            Some(strip) => strip.invocations(self.input.blocks(), self.dz.blocks()),
-            None => self.conv.kernel_height / self.kernel_rows() * self.input.blocks() * self.dz.blocks(),
+            Some(strip) => strip.invocations(self.input.layout.blocks(), self.dz.blocks()),
+            None => self.conv.kernel_height / self.kernel_rows() * self.input.layout.blocks() * self.dz.blocks(),
         }
     }
 
@@ -76,17 +63,19 @@ impl Conv2dBackwardWeight {
         u64::from(self.parts()) * u64::from(self.partial_stride()) * 16
     }
 
-    /// The dispatch, over lanes; [`crate::kernels::sum_partials`] is the second stage.
-    pub fn dispatch(&self, label: &str, b: Buffers) -> Dispatch {
+    /// The dispatch, over lanes, from the output's gradient into `partial`, `[lane][part]` of weights, then bias;
+    /// [`crate::kernels::sum_partials`] is the second stage.
+    pub fn dispatch(&self, label: &str, tables: LaneTables, dz: BufferId, partial: BufferId) -> Dispatch {
         let c = &self.conv;
         let dispatch = match self.strip() {
             Some(strip) => self.by_strips(label, strip),
             None => self.by_rows(label),
         };
         dispatch
-            .reads([b.lanes, b.batch_sizes, b.input, b.dz])
-            .writes([b.partial])
-            .cost(2 * c.macs(self.batch), self.input.payload(self.batch) + self.dz.payload(self.batch) + c.weight_bytes())
+            .tables(tables)
+            .reads([self.input.buffer, dz])
+            .writes([partial])
+            .cost(2 * c.macs(self.batch), self.input.layout.payload(self.batch) + self.dz.payload(self.batch) + c.weight_bytes())
     }
 
     /// A dispatch with uniforms of the input, the output's gradient, the grid of what invocations go through, and the parts.
@@ -115,10 +104,10 @@ impl Conv2dBackwardWeight {
         ];
         let input = uniforms! {
             batch: self.batch,
-            in_blocks: self.input.blocks(),
-            in_row: self.input.row(),
-            in_image: self.input.image(),
-            in_origin: self.input.origin(c.padding),
+            in_blocks: self.input.layout.blocks(),
+            in_row: self.input.layout.row(),
+            in_image: self.input.layout.image(),
+            in_origin: self.input.layout.origin(c.padding),
         };
         let grid = uniforms! { kernel_height: c.kernel_height, segments: c.output.width.div_ceil(pixels) };
         self.of_parts(label, shader::conv2d_backward_weight, "conv2d_backward_weight", input, grid).constants(constants)
@@ -131,11 +120,11 @@ impl Conv2dBackwardWeight {
         constants.push(("IN_LANES", c.in_lanes()));
         let input = uniforms! {
             batch: self.batch,
-            in_blocks: self.input.blocks(),
+            in_blocks: self.input.layout.blocks(),
             in_height: c.input.height,
-            in_row: self.input.row(),
-            in_image: self.input.image(),
-            in_origin: self.input.origin(c.padding),
+            in_row: self.input.layout.row(),
+            in_image: self.input.layout.image(),
+            in_origin: self.input.layout.origin(c.padding),
             padding: c.padding,
         };
         let grid = uniforms! { segments: c.output.width.div_ceil(strip.pixels) };

@@ -2,15 +2,13 @@
 
 use super::{Buffers, Linear};
 use crate::kernels::sgd::Sgd;
-use crate::kernels::{BufferId, Dispatch, Over, Tuning, shader, uniforms};
+use crate::kernels::{BufferId, Dispatch, LaneTables, Over, Tuning, shader, uniforms};
 
 /// Buffers of [`Linear::backward_weight_sgd`].
 #[derive(Debug, Clone, Copy)]
 pub struct SgdBuffers {
-    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
-    pub lanes: BufferId,
-    /// u32 valid samples of each slot.
-    pub batch_sizes: BufferId,
+    /// Of lanes and slots.
+    pub tables: LaneTables,
     /// The layer's input.
     pub input: BufferId,
     /// Gradient of the output.
@@ -56,7 +54,8 @@ impl Linear {
         let values = u64::from(self.parameters().1) * 4;
         let rows = u64::from(self.batch) * u64::from(self.in_blocks + self.out_blocks) * 16;
         self.weight_gradient(label, "sgd", tuning, settings)
-            .reads([b.lanes, b.batch_sizes, b.input, b.dz])
+            .tables(b.tables)
+            .reads([b.input, b.dz])
             .writes([b.momentum, b.parameters])
             .cost(self.flops() + values * 6, rows + values * 16)
     }

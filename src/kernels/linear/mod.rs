@@ -4,7 +4,7 @@ mod backward_data;
 pub mod backward_weight;
 mod forward;
 
-use crate::kernels::{BufferId, Dispatch, ParameterPlace, Tuning, Uniforms, uniforms};
+use crate::kernels::{BufferId, Dispatch, LaneTables, ParameterPlace, Tuning, Uniforms, uniforms};
 
 /// A fully connected layer's geometry. Features are counted as stored: padded to multiples of four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,15 +28,28 @@ impl Linear {
         let (i, o) = (u64::from(self.in_blocks) * 16, u64::from(self.out_blocks) * 16);
         u64::from(self.batch) * (i + o) + i * o / 4
     }
+
+    /// What every direction is given of the layer, after its first uniform.
+    pub(super) fn uniforms(&self) -> Uniforms {
+        uniforms! {
+            in_blocks: self.in_blocks,
+            out_blocks: self.out_blocks,
+            parameter_stride: self.place.stride,
+            weight: self.place.weight,
+        }
+    }
+
+    /// Binds the buffers of any direction, and says what it costs.
+    pub(super) fn bound(&self, dispatch: Dispatch, b: Buffers) -> Dispatch {
+        dispatch.tables(b.tables).reads([b.input, b.other]).writes([b.output]).cost(self.flops(), self.bytes())
+    }
 }
 
 /// Buffers of all three directions.
 #[derive(Debug, Clone, Copy)]
 pub struct Buffers {
-    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
-    pub lanes: BufferId,
-    /// u32 valid samples of each slot.
-    pub batch_sizes: BufferId,
+    /// Of lanes and slots.
+    pub tables: LaneTables,
     /// Forward and backward_weight: the input; backward_data: dz.
     pub input: BufferId,
     /// Forward and backward_data: parameters; backward_weight: dz.
@@ -66,22 +79,5 @@ impl LinearTile {
 
     pub fn invocations(&self, batch: u32, features: u32) -> u32 {
         features.div_ceil(self.blocks).next_multiple_of(self.subgroup) * batch.div_ceil(self.rows)
-    }
-}
-
-impl Linear {
-    /// What every direction is given of the layer, after its first uniform.
-    pub(super) fn uniforms(&self) -> Uniforms {
-        uniforms! {
-            in_blocks: self.in_blocks,
-            out_blocks: self.out_blocks,
-            parameter_stride: self.place.stride,
-            weight: self.place.weight,
-        }
-    }
-
-    /// Binds the buffers of any direction, and says what it costs.
-    pub(super) fn bound(&self, dispatch: Dispatch, b: Buffers) -> Dispatch {
-        dispatch.reads([b.lanes, b.batch_sizes, b.input, b.other]).writes([b.output]).cost(self.flops(), self.bytes())
     }
 }

@@ -1,34 +1,22 @@
 //! Max-pooling, forward; see `shaders/max_pool_forward.wgsl`.
 
 use super::MaxPool;
-use crate::kernels::{BufferId, Dispatch, ImageLayout, Over, shader};
-
-/// Buffers of the forward.
-#[derive(Debug, Clone, Copy)]
-pub struct Buffers {
-    /// `vec4<u32>` of each lane: slot, parameter row, base, row of batch norms.
-    pub lanes: BufferId,
-    /// u32 valid samples of each slot.
-    pub batch_sizes: BufferId,
-    /// The layer's input.
-    pub x: BufferId,
-    /// Out: the layer's output.
-    pub y: BufferId,
-    /// Out: u32 of four windows' places, a byte each.
-    pub indices: BufferId,
-}
+use crate::kernels::{Activation, BufferId, Dispatch, LaneTables, Over, shader};
 
 impl MaxPool {
-    /// The forward dispatch, over lanes, between the given layouts.
-    pub fn forward(&self, label: &str, x: ImageLayout, y: ImageLayout, b: Buffers) -> Dispatch {
-        Dispatch::new(label, shader::max_pool_forward, "max_pool_forward", Over::Lanes, y.row_invocations(self.batch))
+    /// The forward dispatch, over lanes, from the layer's input into its output, and the places of the maxima into `indices`: a u32 of four
+    /// windows' places, a byte each.
+    pub fn forward(&self, label: &str, tables: LaneTables, x: Activation, y: Activation, indices: BufferId) -> Dispatch {
+        let (from, to) = (x.layout, y.layout);
+        Dispatch::new(label, shader::max_pool_forward, "max_pool_forward", Over::Lanes, to.row_invocations(self.batch))
             .constants(self.constants())
-            .uniforms(self.uniforms(x, y))
-            .reads([b.lanes, b.batch_sizes, b.x])
-            .writes([b.y, b.indices])
+            .uniforms(self.uniforms(from, to))
+            .tables(tables)
+            .reads([x.buffer])
+            .writes([y.buffer, indices])
             .cost(
                 u64::from(self.kernel.0 * self.kernel.1) * u64::from(self.batch) * u64::from(self.output.len()),
-                x.payload(self.batch) + y.payload(self.batch) + self.index_bytes(),
+                from.payload(self.batch) + to.payload(self.batch) + self.index_bytes(),
             )
     }
 }

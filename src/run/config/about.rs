@@ -1,7 +1,8 @@
 //! What is known of an option besides its value: what depends on it, and its range.
 
 use super::short;
-use crate::fl::{batches::SMALLEST_BATCH, partition::LARGEST_ALPHA};
+use crate::fl::partition::LARGEST_ALPHA;
+use crate::net::SMALLEST_BATCH;
 use crate::{Error, Result};
 use std::fmt::Display;
 
