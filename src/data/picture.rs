@@ -7,8 +7,8 @@ use std::ops::Range;
 use image::error::{ImageError, LimitErrorKind};
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, Rgb, RgbImage};
 
-use super::jpeg::{self, End};
 use super::claims;
+use super::jpeg::{self, End};
 use crate::{Error, Result};
 
 /// Largest height or width that is decoded, in pixels.
