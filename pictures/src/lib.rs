@@ -14,3 +14,8 @@ pub const GENERATOR_SEED: u64 = 20_220_425;
 
 /// Channels of an image: red, green, blue.
 const CHANNELS: usize = 3;
+
+/// Images of a single channel with three that are equal.
+pub fn grey_as_rgb(grey: &[u8]) -> Vec<u8> {
+    grey.iter().flat_map(|&value| [value; CHANNELS]).collect()
+}

@@ -257,7 +257,7 @@ impl Dataset {
         check_room(self.domains.iter().map(|d| d.train.len() + d.test.len()).sum(), size)?;
         let from = self.image_size();
         for set in self.domains.iter_mut().flat_map(|d| [&mut d.train, &mut d.test]).filter(|_| from != size) {
-            let pixels = set.pixels.chunks_exact(set.image_len()).flat_map(|image| rgb(image, from, size)).collect();
+            let pixels = rgb(&set.pixels, from, size);
             *set = ImageSet { height: size.0, width: size.1, pixels, labels: std::mem::take(&mut set.labels) };
         }
         Ok(self)

@@ -12,7 +12,6 @@ use zip::read::ZipFile;
 #[cfg(feature = "native")]
 use zip::result::{ZipError, ZipResult};
 
-use super::CHANNELS;
 use crate::{Error, Result};
 
 /// Most bytes that one file or whole CIFAR archive may unpack to (1 GiB; all of SVHN's training images are 0.2 GiB), so that a small
@@ -365,7 +364,7 @@ pub(super) fn text(file: &str, bytes: &[u8], format: TextFormat, classes: usize)
 /// Repeats grey three times; RGB is left as it is.
 pub(super) fn rgb(images: RawImages) -> Vec<u8> {
     match images.channels {
-        1 => images.pixels.iter().flat_map(|&p| [p; CHANNELS]).collect(),
+        1 => splitmix_pictures::grey_as_rgb(&images.pixels),
         _ => images.pixels,
     }
 }

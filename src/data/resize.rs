@@ -12,7 +12,7 @@ pub(super) fn image_set(raw: RawSet, to: (u32, u32)) -> ImageSet {
     let from = (images.height as u32, images.width as u32);
     if from != to {
         let resize = if images.channels == 1 { grey } else { rgb };
-        let pixels = images.pixels.chunks_exact(images.image_len()).flat_map(|image| resize(image, from, to)).collect();
+        let pixels = resize(&images.pixels, from, to);
         images = RawImages { height: to.0 as usize, width: to.1 as usize, channels: images.channels, pixels };
     }
     ImageSet { height: to.0, width: to.1, pixels: read::rgb(images), labels }
