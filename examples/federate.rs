@@ -20,7 +20,7 @@ async fn federate() -> Result<()> {
     let mut federation = Federation::builder(gpu, &dataset).config(config).build().await?;
 
     while let Some(outcome) = federation.next_round().await.transpose()? {
-        println!("round {}: {} lanes, loss {:.3}", federation.rounds_done, outcome.metrics.lanes, outcome.metrics.train_loss);
+        println!("round {}: {} lanes, loss {:.3}", federation.run().rounds_done, outcome.metrics.lanes, outcome.metrics.train_loss);
     }
     // One trained ensemble, every width: the first bases mixed.
     for width in federation.test().await?.widths {

@@ -30,7 +30,7 @@ async fn run(gpu: &Gpu, dataset: &Dataset, seed: u64, options: &str) -> (f64, Op
     let config = TrainConfig::from_toml(&format!("{common}seed = {seed}\n{options}"), Path::new("options")).expect("options");
     let mut federation = Federation::builder(gpu.clone(), dataset).config(config).build().await.expect("it fits");
     let mut own = None;
-    while federation.rounds_done < federation.config.rounds {
+    while federation.run().rounds_done < federation.run().config.rounds {
         own = federation.round().await.expect("a round").metrics.own_bases;
     }
     (federation.test().await.expect("tested").widths[0].mean.expect("test images"), own)
@@ -66,7 +66,7 @@ async fn trained(gpu: &Gpu, dataset: &Dataset, options: &str) -> (BTreeMap<Strin
     let config =
         TrainConfig::from_toml(&format!("width = \"1/8\"\nrounds = 3\nseed = 4\n{options}"), Path::new("options")).expect("options");
     let mut federation = Federation::builder(gpu.clone(), dataset).config(config).build().await.expect("it fits");
-    while federation.rounds_done < federation.config.rounds {
+    while federation.run().rounds_done < federation.run().config.rounds {
         federation.round().await.expect("a round");
     }
     let checkpoint = federation.checkpoint().await.expect("read back");

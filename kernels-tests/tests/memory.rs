@@ -31,9 +31,9 @@ fn memory_at_round_400_is_that_at_round_10() {
         };
         let mut federation = Federation::builder(gpu, &dataset).config(config).build().await.expect("it fits");
         let mut early = 0;
-        while federation.rounds_done < 400 {
+        while federation.run().rounds_done < 400 {
             federation.round().await.expect("a round");
-            if federation.rounds_done == 10 {
+            if federation.run().rounds_done == 10 {
                 early = resident();
             }
         }
@@ -73,7 +73,7 @@ fn a_round_reads_back_once() {
             assert!(outcome.metrics.robust_validation.is_some());
             let kept = federation.checkpoint().await.expect("a checkpoint");
             assert_eq!((gpu.counts() - before).readbacks, 1);
-            let read = federation.model.tensors(&gpu).await.expect("read back");
+            let read = federation.run().model.tensors(&gpu).await.expect("read back");
             assert_eq!(kept.tensors, read, "what came with the round is what the device has");
             assert_ne!(kept.tensors, asked.tensors);
         }

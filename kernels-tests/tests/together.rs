@@ -3,7 +3,7 @@
 use splitmix_fl::Error;
 use splitmix_fl::fl::Ratio;
 use splitmix_fl::gpu::{Gpu, GpuOptions};
-use splitmix_fl::run::{Checkpoint, Federation, RunSpec, Together, TrainConfig};
+use splitmix_fl::run::{Checkpoint, Federation, RunSpec, TrainConfig};
 
 async fn open() -> Gpu {
     let adapter = std::env::var("SPLITMIX_ADAPTER").ok();
@@ -58,12 +58,12 @@ fn a_run_that_diverges_leaves_the_others_as_they_are() {
                 RunSpec { config: config(method, 2), checkpoint: Some((checkpoint, "broken".into())), init: None },
                 RunSpec { config: config(method, 3), checkpoint: None, init: None },
             ];
-            let mut together = Together::new(&gpu, &dataset, starts).await.expect("they fit");
+            let mut together = Federation::together(&gpu, &dataset, starts).await.expect("they fit");
             let mut among = vec![0, 1, 2];
             let mut told = Vec::new();
             loop {
                 let before = gpu.counts();
-                let outcomes = together.round(&among).await.expect("a device");
+                let outcomes = together.round_of(&among).await.expect("a device");
                 if outcomes.is_empty() {
                     break;
                 }
@@ -88,9 +88,9 @@ fn a_run_that_diverges_leaves_the_others_as_they_are() {
                 assert_eq!((&own.tensors, own.header.best), (&alone.tensors, alone.header.best), "{method}, seed {}", run.config.seed);
             }
             // Each can go its own way afterwards.
-            let mut runs = together.into_runs();
-            runs[0].config.rounds = 4;
-            runs[0].round().await.expect("a round alone");
+            let mut run = together.into_runs().swap_remove(0);
+            run.config.rounds = 4;
+            Federation::of(run).await.expect("it fits").round().await.expect("a round alone");
         }
     });
 }
@@ -103,7 +103,7 @@ fn runs_that_differ_in_more_are_refused() {
         dataset.domains.truncate(2);
         let refused = async |other: TrainConfig| {
             let starts = [config("split-mix", 1), other].map(|config| RunSpec { config, checkpoint: None, init: None });
-            Together::new(&gpu, &dataset, starts.into()).await.err().expect("refused").to_string()
+            Federation::together(&gpu, &dataset, starts.into()).await.err().expect("refused").to_string()
         };
         for other in [
             TrainConfig { lr: 0.1, ..config("split-mix", 2) },
@@ -124,6 +124,6 @@ fn runs_that_differ_in_more_are_refused() {
         assert!(!like(&|c| c.local_bn = true));
         assert!(!like(&|c| c.flip = true));
         assert!(!like(&|c| c.lambda_train = 0.5));
-        assert!(Together::new(&gpu, &dataset, Vec::new()).await.is_err());
+        assert!(Federation::together(&gpu, &dataset, Vec::new()).await.is_err());
     });
 }

@@ -7,13 +7,11 @@ use crate::data::{ClientRow, Splits, class_table};
 use crate::data::{Dataset, Domain, ImageSet};
 use crate::error::OneLine;
 use crate::fl::Client;
-use crate::report::{Clients, Run, groups, page};
+use crate::report::{self, Clients, groups, page};
 use crate::run::config::BnMode;
 use crate::run::run_dir::{BEST, CLIENTS, LAST, PAGE, TEST, read_checkpoint, write_atomically};
 use crate::run::tensorboard::TensorBoard;
-use crate::run::{
-    Checkpoint, Federation, Report, Resumed, RoundCost, RoundOutcome, RunDir, RunSpec, Together, TrainConfig, TrainOverrides,
-};
+use crate::run::{Checkpoint, Federation, Report, Resumed, RoundCost, RoundOutcome, Run, RunDir, RunSpec, TrainConfig, TrainOverrides};
 use crate::{Error, Result};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
@@ -98,7 +96,7 @@ pub(super) struct QueuedRun {
 /// Runs that are trained together (or one alone), with their data.
 pub(super) struct Session {
     dataset: Dataset,
-    together: Together,
+    federation: Federation,
     /// Of the resumed ones.
     folders: Vec<Option<RunDir>>,
 }
@@ -130,8 +128,8 @@ pub(super) async fn open_session(mut runs: Vec<QueuedRun>, read: Option<Dataset>
         starts.push(RunSpec { config, checkpoint: checkpoint.zip(folder.as_ref().map(file)), init });
         folders.push(folder);
     }
-    let together = Together::new(&gpu, &dataset, starts).await?;
-    Ok(Session { dataset, together, folders })
+    let federation = Federation::together(&gpu, &dataset, starts).await?;
+    Ok(Session { dataset, federation, folders })
 }
 
 /// The checkpoint that a run begins with, if any, with its file's name; its checksum becomes part of the configuration.
@@ -156,15 +154,15 @@ fn init(config: &mut TrainConfig) -> Result<Option<(Checkpoint, String)>> {
 /// Trains to the end of the configurations and tests the best round of each run. The results are in their order: an error
 /// of one does not end the others. Only one of the device does.
 pub(super) async fn train(session: Session, process: &ProcessOptions, interrupted: &AtomicBool) -> Result<Vec<Result<()>>> {
-    let Session { dataset, mut together, folders } = session;
+    let Session { dataset, mut federation, folders } = session;
     let bars = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
     let mut runs = Vec::new();
-    introduce(&together, &dataset, !process.no_table);
-    for (federation, folder) in together.runs().iter().zip(folders) {
-        let label = if together.runs().len() > 1 { name(&federation.config) } else { String::new() };
-        let progress = Progress::new(federation, label, &bars);
-        runs.push(match RunOutput::new(federation, folder, &dataset, process, progress) {
-            Ok(run) => run.keep_start(federation).await,
+    introduce(&federation, &dataset, !process.no_table);
+    for (own, folder) in federation.runs().iter().zip(folders) {
+        let label = if federation.runs().len() > 1 { name(&own.config) } else { String::new() };
+        let progress = Progress::new(own, label, &bars);
+        runs.push(match RunOutput::new(own, folder, &dataset, process, progress) {
+            Ok(run) => run.keep_start(own).await,
             Err(error) => Err(error),
         });
     }
@@ -172,14 +170,14 @@ pub(super) async fn train(session: Session, process: &ProcessOptions, interrupte
     loop {
         let start = Instant::now();
         let among: Vec<usize> = (0..runs.len()).filter(|i| runs[*i].is_ok()).collect();
-        let outcomes = together.round(&among).await?;
+        let outcomes = federation.round_of(&among).await?;
         let seconds = start.elapsed().as_secs_f64();
         let stop = interrupted.load(Ordering::SeqCst) || process.max_time.is_some_and(|most| began.elapsed() >= most);
         let went_on = !outcomes.is_empty();
         for (i, outcome) in outcomes {
-            let federation = &together.runs()[i];
+            let own = &federation.runs()[i];
             let done = match (&mut runs[i], outcome) {
-                (Ok(run), Ok(outcome)) => run.round(federation, &outcome, seconds, stop).await,
+                (Ok(run), Ok(outcome)) => run.round(own, &outcome, seconds, stop).await,
                 (_, Err(error)) => Err(error),
                 (Err(_), Ok(_)) => Ok(()),
             };
@@ -187,18 +185,18 @@ pub(super) async fn train(session: Session, process: &ProcessOptions, interrupte
                 if runs.len() > 1 {
                     // Not `suspend`, which ends in a panic where the terminal is gone; the next round draws them again.
                     let _ = bars.clear();
-                    eprintln!("{}: {error}", name(&federation.config));
+                    eprintln!("{}: {error}", name(&own.config));
                 }
                 runs[i] = Err(error);
             }
         }
-        let left = |(run, f): (&Result<RunOutput>, &Federation)| run.is_ok() && f.rounds_done < f.config.rounds;
-        if !went_on || !runs.iter().zip(together.runs()).any(left) {
+        let left = |(run, f): (&Result<RunOutput>, &Run)| run.is_ok() && f.rounds_done < f.config.rounds;
+        if !went_on || !runs.iter().zip(federation.runs()).any(left) {
             break;
         }
         if stop {
             runs.iter().flatten().for_each(|run| run.progress.finish());
-            let interrupted = |(run, f): (Result<RunOutput>, &Federation)| {
+            let interrupted = |(run, f): (Result<RunOutput>, &Run)| {
                 Err(Error::Interrupted(format!(
                     "stopped after round {} of {}; resume with: splitmix train --resume --out {}",
                     f.rounds_done,
@@ -206,14 +204,14 @@ pub(super) async fn train(session: Session, process: &ProcessOptions, interrupte
                     run?.folder.path().display()
                 )))
             };
-            return Ok(runs.into_iter().zip(together.runs()).map(interrupted).collect());
+            return Ok(runs.into_iter().zip(federation.runs()).map(interrupted).collect());
         }
     }
     runs.iter().flatten().for_each(|run| run.progress.finish());
     let mut ends = Vec::new();
-    for (mut federation, run) in together.into_runs().into_iter().zip(runs) {
+    for (mut own, run) in federation.into_runs().into_iter().zip(runs) {
         ends.push(match run {
-            Ok(run) => finish(&mut federation, &dataset, &run.folder).await,
+            Ok(run) => finish(&mut own, &dataset, &run.folder).await,
             Err(error) => Err(error),
         });
     }
@@ -233,7 +231,7 @@ struct RunOutput {
 }
 
 impl RunOutput {
-    fn new(f: &Federation, folder: Option<RunDir>, dataset: &Dataset, process: &ProcessOptions, progress: Progress) -> Result<RunOutput> {
+    fn new(f: &Run, folder: Option<RunDir>, dataset: &Dataset, process: &ProcessOptions, progress: Progress) -> Result<RunOutput> {
         let folder = match folder {
             Some(folder) => {
                 if f.rounds_done < f.config.rounds {
@@ -256,15 +254,15 @@ impl RunOutput {
 
     /// Before the first round of a run that begins with the bases of another: keeps them in its folder, so that it can be resumed without
     /// the other's file.
-    async fn keep_start(self, federation: &Federation) -> Result<RunOutput> {
-        if federation.config.init.is_some() && federation.rounds_done == 0 {
-            self.folder.save_last(&federation.checkpoint().await?)?;
+    async fn keep_start(self, run: &Run) -> Result<RunOutput> {
+        if run.config.init.is_some() && run.rounds_done == 0 {
+            self.folder.save_last(&run.checkpoint().await?)?;
         }
         Ok(self)
     }
 
     /// Writes down what a round came to.
-    async fn round(&mut self, federation: &Federation, outcome: &RoundOutcome, seconds: f64, stop: bool) -> Result<()> {
+    async fn round(&mut self, run: &Run, outcome: &RoundOutcome, seconds: f64, stop: bool) -> Result<()> {
         let cost = RoundCost {
             round: outcome.metrics.round,
             seconds,
@@ -275,39 +273,39 @@ impl RunOutput {
         };
         self.folder.append(&outcome.metrics, &cost)?;
         self.board.as_mut().map_or(Ok(()), |b| b.append(&outcome.metrics, &cost))?;
-        if outcome.metrics.best || stop || federation.config.saves_after(outcome.metrics.round) {
-            let checkpoint = federation.checkpoint().await?;
+        if outcome.metrics.best || stop || run.config.saves_after(outcome.metrics.round) {
+            let checkpoint = run.checkpoint().await?;
             if outcome.metrics.best {
                 self.folder.save_best(checkpoint.clone())?;
             }
             self.folder.save_last(&checkpoint)?;
         }
-        self.progress.round(federation, outcome);
+        self.progress.round(run, outcome);
         Ok(())
     }
 }
 
 /// Tests the best round (without validation: the last) and leaves the report and the run's page in its folder.
-async fn finish(federation: &mut Federation, dataset: &Dataset, run_dir: &RunDir) -> Result<()> {
+async fn finish(run: &mut Run, dataset: &Dataset, run_dir: &RunDir) -> Result<()> {
     let best = run_dir.path().join(BEST);
     // Without validation the last round stands for the best, also where an earlier last one was kept.
-    if best.exists() && federation.selection.best.is_some() {
+    if best.exists() && run.selection.best.is_some() {
         let mut checkpoint: Checkpoint = read_checkpoint(&best)?;
-        if checkpoint.header.config.eval_batch_size != federation.config.eval_batch_size {
+        if checkpoint.header.config.eval_batch_size != run.config.eval_batch_size {
             // A resume changed it, and `eval` is to find what this test finds.
-            checkpoint.header.config.eval_batch_size = federation.config.eval_batch_size;
+            checkpoint.header.config.eval_batch_size = run.config.eval_batch_size;
             run_dir.save_best(checkpoint.clone())?;
         }
-        federation.load_bases(checkpoint, &best.display().to_string())?;
+        run.load_bases(checkpoint, &best.display().to_string())?;
     } else {
-        run_dir.save_best(federation.checkpoint().await?)?;
+        run_dir.save_best(run.checkpoint().await?)?;
     }
-    let report = federation.test().await?;
+    let report = run.test().await?;
     let json = serde_json::to_vec_pretty(&report).map_err(|e| Error::Data(format!("the test report cannot be written: {e}")))?;
     write_atomically(&run_dir.path().join(TEST), &json)?;
     let page_file = run_dir.path().join(PAGE);
-    write_atomically(&page_file, page(&groups(vec![Run::read(run_dir.path())?])?)?.as_bytes())?;
-    let which = federation.selection.best.as_ref().map_or("last round".into(), |b| format!("best round {}", b.round + 1));
+    write_atomically(&page_file, page(&groups(vec![report::Run::read(run_dir.path())?])?)?.as_bytes())?;
+    let which = run.selection.best.as_ref().map_or("last round".into(), |b| format!("best round {}", b.round + 1));
     print(&format!("test accuracy in %, mean over clients ({which}):\n{}", report_table(&report, dataset)))?;
     print(&format!("page: {}\nmodel: {}\n", page_file.display(), best.display()))
 }
@@ -372,8 +370,8 @@ pub(super) fn unused_limit(config: &TrainConfig, dataset: &Dataset) -> Option<St
 }
 
 /// Says what is about to be trained; `with_table`: with the table of clients, where training begins.
-fn introduce(together: &Together, dataset: &Dataset, with_table: bool) {
-    let all = together.runs();
+fn introduce(federation: &Federation, dataset: &Dataset, with_table: bool) {
+    let all = federation.runs();
     let f = &all[0];
     let network = &f.model.network;
     let c = &f.config;
@@ -417,7 +415,7 @@ fn introduce(together: &Together, dataset: &Dataset, with_table: bool) {
     if all.len() > 1 {
         eprintln!("together: the lanes of {} runs go through the same dispatches", all.len());
     }
-    let lanes: Vec<String> = together.lanes_per_wave().iter().map(u32::to_string).collect();
+    let lanes: Vec<String> = federation.lanes_per_wave().iter().map(u32::to_string).collect();
     for f in all {
         for warning in &f.warnings {
             note(warning);
@@ -459,7 +457,7 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(f: &Federation, name: String, bars: &MultiProgress) -> Progress {
+    fn new(f: &Run, name: String, bars: &MultiProgress) -> Progress {
         let label = if name.is_empty() { name } else { format!("{name}: ") };
         let bar = std::io::stderr().is_terminal().then(|| {
             let bar = bars.add(ProgressBar::new(f.config.rounds as u64));
@@ -474,7 +472,7 @@ impl Progress {
         Progress { label, bar, start: Instant::now(), first: f.rounds_done }
     }
 
-    fn round(&self, f: &Federation, outcome: &RoundOutcome) {
+    fn round(&self, f: &Run, outcome: &RoundOutcome) {
         let m = &outcome.metrics;
         let mut text = format!("loss {:.3}, train {}%", m.train_loss, percent(Some(m.train_accuracy)));
         for (name, value) in &m.figures {

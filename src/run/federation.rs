@@ -1,61 +1,28 @@
-//! The federated loop: a round plans who trains what, trains every lane on the GPU, averages each base, validates, and
-//! reads its counters back once. Training itself is [`super::together`]'s, of one federation as of several.
+//! The federated loop, of one run or of several together: a round plans who trains what, trains every lane on the GPU, averages each base,
+//! validates, and reads its counters back once.
+//!
+//! The lanes of all runs go through the same dispatches. A lane never depends on another, and averages add the lanes of a base in their
+//! order, so a run among others comes to the same bits as alone. Each keeps its own model, state, clients and validation; what they share is
+//! the program of the training, whose bases are those of all of them, one run's after the other's.
 
-use super::checkpoint::{Checkpoint, DataFingerprint, Header};
+use super::checkpoint::Checkpoint;
 use super::config::TrainConfig;
-use super::init::begin_from;
-use super::metrics::{RoundMetrics, width_metrics};
-use super::model::{self, Images, Model, TestSettings, batches_of_clients, per_client};
-use super::together::Training;
+use super::metrics::RoundMetrics;
+use super::model::{Images, Report};
+use super::run_state::{Means, Run, RunSpec, taken};
 use crate::data::Dataset;
 use crate::engine::{
-    AttackOptions, Attacker, Batch, ClientWork, Corner, Ensemble, EvaluateOptions, Evaluator, GroupWork, Limit, Rows, Staging, Totals,
+    Adversarial, Compared, Distances, GroupSetting, GroupWork, LaneGroups, LocalTraining, Narrower, Rows, Staging, TrainOptions,
 };
-use crate::fl::{Client, Cut, Found, Lane, Ratio, RoundPlan, Selection, Stage, State, Task, Warning, batches, plan_round};
+use crate::fl::{Cut, Found, Lane, Ratio, RoundPlan, Stage};
 use crate::gpu::Gpu;
 use crate::{Error, Result};
 use std::sync::Arc;
 
-/// Where a federation begins.
-#[derive(Debug, Clone)]
-pub struct RunSpec {
-    /// The effective configuration, validated.
-    pub config: TrainConfig,
-    /// The checkpoint that it goes on from, with its file's name for errors; none: the first round.
-    pub checkpoint: Option<(Checkpoint, String)>,
-    /// Without a checkpoint to go on from: the one whose bases the first round begins with, with its file's name for errors; none: fresh
-    /// bases.
-    pub init: Option<(Checkpoint, String)>,
-}
-
-/// A federation in training.
+/// Runs on one device that are trained together; mostly one.
 pub struct Federation {
-    /// The device it runs on.
-    pub gpu: Gpu,
-    /// The effective configuration.
-    pub config: TrainConfig,
-    /// All clients.
-    pub clients: Vec<Client>,
-    /// What is unusual about the clients' shares.
-    pub warnings: Vec<Warning>,
-    /// How the bases of another training fit this one, where it begins with them; one line each.
-    pub notes: Vec<String>,
-    /// The server's ensemble.
-    pub model: Model,
-    /// The data set on the GPU.
-    pub images: Arc<Images>,
-    /// Rounds trained so far.
-    pub rounds_done: usize,
-    /// The best round so far.
-    pub selection: Selection,
-    state: State,
-    validation: Option<Validation>,
-    /// Evaluates one base after the other on training images, where the algorithm asks for losses.
-    losses: Option<Evaluator>,
-    /// The program of its training; none where it is trained together with others.
-    training: Option<Training>,
-    snapshot: Option<Snapshot>,
-    fingerprint: DataFingerprint,
+    runs: Vec<Run>,
+    training: Training,
     /// Whether a round failed: what is on the device belongs to no round.
     failed: bool,
 }
@@ -94,101 +61,7 @@ impl FederationBuilder<'_> {
     pub async fn build(self) -> Result<Federation> {
         let saved = || self.checkpoint.as_ref().map(|(checkpoint, _)| checkpoint.header.config.clone());
         let config = self.config.clone().or_else(saved).unwrap_or_default().validate()?;
-        Federation::alone(self.gpu, self.dataset, RunSpec { config, checkpoint: self.checkpoint, init: self.init }).await
-    }
-}
-
-/// What follows the training of a round: bytes of counters of its validation, then of the bases; dispatches.
-#[derive(Default)]
-pub(super) struct End {
-    validation: u64,
-    state: u64,
-    pub(super) dispatches: u64,
-}
-
-impl End {
-    /// Bytes in all.
-    pub(super) fn bytes(&self) -> u64 {
-        self.validation + self.state
-    }
-}
-
-/// The model after a round, as it was read back with the round's counters: it outlives the device.
-struct Snapshot {
-    rounds_done: usize,
-    bytes: Vec<u8>,
-}
-
-/// Every client's validation batches and the program that evaluates them.
-struct Validation {
-    /// Those of the widths that are mixed, or of one corner each.
-    evaluators: Vec<(Evaluator, Option<Corner>)>,
-    /// Of the full width, in adversarial training.
-    attacker: Option<Attacker>,
-    batches: Vec<Batch>,
-}
-
-impl Validation {
-    /// Asks each client's own base from now on, where they have such.
-    fn set_own(&mut self, own: &Option<Vec<u32>>) {
-        self.evaluators.iter_mut().for_each(|(evaluator, _)| evaluator.set_own(own));
-        self.attacker.iter_mut().for_each(|attacker| attacker.set_own(own));
-    }
-
-    /// Bytes of staging that a validation needs: standard accuracies, then robust accuracy.
-    fn staging_bytes(&self) -> u64 {
-        let standard: u64 = self.evaluators.iter().map(|(e, _)| e.staging_bytes(self.batches.len())).sum();
-        standard + self.attacker.as_ref().map_or(0, |a| a.staging_bytes(self.batches.len()))
-    }
-
-    /// Submits a validation, corners taken first. Its counters go to `staging` at `offset`. Returns the number of dispatches.
-    fn submit(&mut self, gpu: &Gpu, staging: &Staging, offset: u64) -> Result<u64> {
-        let (mut at, mut dispatches) = (offset, 0);
-        for (evaluator, corner) in &mut self.evaluators {
-            dispatches += corner.as_ref().map_or(0, |corner| corner.take_now(gpu));
-            evaluator.submit(gpu, &self.batches, staging, at)?;
-            dispatches += evaluator.dispatches;
-            at += evaluator.staging_bytes(self.batches.len());
-        }
-        if let Some(attacker) = &mut self.attacker {
-            let before = gpu.counts();
-            attacker.submit(gpu, &self.batches, staging, at)?;
-            dispatches += (gpu.counts() - before).dispatches;
-        }
-        Ok(dispatches)
-    }
-
-    /// Counters `[batch][width]` out of the bytes that were read back; those of attacked images, `[batch][1]`, in adversarial training.
-    fn totals(&self, bytes: &[u8]) -> (Vec<Vec<Totals>>, Option<Vec<Vec<Totals>>>) {
-        let mut all = vec![Vec::new(); self.batches.len()];
-        let mut rest = bytes;
-        for (evaluator, _) in &self.evaluators {
-            let (own, others) = rest.split_at(evaluator.staging_bytes(self.batches.len()) as usize);
-            all.iter_mut().zip(evaluator.totals(own)).for_each(|(all, own)| all.extend(own));
-            rest = others;
-        }
-        let attacked = self.attacker.as_ref().map(|a| a.results(&self.batches, rest).iter().map(|a| vec![a.totals]).collect());
-        (all, attacked)
-    }
-}
-
-/// Mean loss and accuracy over images.
-pub(super) struct Means {
-    loss: f64,
-    accuracy: f64,
-}
-
-impl Means {
-    /// Over the counters of clients, in their order.
-    pub(super) fn of<'a>(totals: impl Iterator<Item = &'a Vec<Totals>>) -> Means {
-        let (mut loss, mut correct, mut samples) = (0.0, 0u64, 0u64);
-        for t in totals.flatten() {
-            loss += f64::from(t.loss);
-            correct += u64::from(t.correct);
-            samples += u64::from(t.samples);
-        }
-        let count = samples.max(1) as f64;
-        Means { loss: loss / count, accuracy: correct as f64 / count }
+        Federation::together(&self.gpu, self.dataset, vec![RunSpec { config, checkpoint: self.checkpoint, init: self.init }]).await
     }
 }
 
@@ -210,151 +83,84 @@ pub struct RoundOutcome {
 }
 
 impl Federation {
-    /// What a federation is made of: a device and data, and by default the options of the default run.
+    /// What a federation of one run is made of: a device and data, and by default the options of the default run.
     pub fn builder(gpu: Gpu, dataset: &Dataset) -> FederationBuilder<'_> {
         FederationBuilder { gpu, dataset, config: None, checkpoint: None, init: None }
     }
 
-    async fn alone(gpu: Gpu, dataset: &Dataset, start: RunSpec) -> Result<Federation> {
-        let images = Arc::new(Images::new(&gpu, dataset, start.config.network(dataset.classes.len())?.input)?);
-        let mut federation = Federation::start(&gpu, dataset, &images, start, 1).await?;
-        federation.training = Some(Training::new(&[&federation]).await?);
-        Ok(federation)
-    }
-
-    /// One of so many federations that are trained together, without the program of its training.
-    pub(super) async fn start(gpu: &Gpu, dataset: &Dataset, images: &Arc<Images>, start: RunSpec, together: usize) -> Result<Federation> {
-        let config = start.config;
-        let Some((checkpoint, file)) = start.checkpoint else {
-            let mut model = initial_model(gpu, dataset, &config)?;
-            let notes = match start.init {
-                Some((checkpoint, file)) => begin_from(gpu, &mut model, checkpoint, &file, &config)?,
-                None => Vec::new(),
-            };
-            let federation = Federation::with_model(gpu, dataset, images, config, model, None, together).await?;
-            return Ok(Federation { notes, ..federation });
+    /// Runs of one data set, each as its specification says. Their configurations must allow it
+    /// ([`super::TrainConfig::trains_together`]); any one can be alone.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for none, for runs that do not go together, and if they do not fit the adapter or the memory limit; else as
+    /// [`FederationBuilder::build`].
+    pub async fn together(gpu: &Gpu, dataset: &Dataset, specs: Vec<RunSpec>) -> Result<Federation> {
+        let Some((first, others)) = specs.split_first() else {
+            return Err(Error::Config("there is no run to train: name at least one".into()));
         };
-        let header = checkpoint.header.clone();
-        let state = header.state.ok_or_else(|| {
-            Error::Data(format!("{file}: it keeps the best round's bases but not the state of sampling: resume from last.safetensors"))
-        })?;
-        if header.classes != dataset.classes.len() {
-            return Err(Error::Data(format!(
-                "{file}: trained on {} classes, the data has {}: use the data that the run was started with",
-                header.classes,
-                dataset.classes.len()
-            )));
-        }
-        let model = Model::from_checkpoint(gpu, checkpoint, &file)?;
-        let mut federation = Federation::with_model(gpu, dataset, images, config, model, Some(state), together).await?;
-        if let Some(difference) = header.data.and_then(|then| then.difference(&federation.fingerprint)) {
-            return Err(Error::Data(format!("{file}: {difference}: use the data that the run was started with")));
-        }
-        federation.rounds_done = header.rounds_done;
-        federation.selection = Selection { best: header.best };
-        Ok(federation)
-    }
-
-    async fn with_model(
-        gpu: &Gpu,
-        dataset: &Dataset,
-        images: &Arc<Images>,
-        config: TrainConfig,
-        mut model: Model,
-        state: Option<State>,
-        together: usize,
-    ) -> Result<Federation> {
-        let parts = model::partition(dataset, &config)?;
-        let clients = parts.clients;
-        let state = match state {
-            Some(state) => state,
-            None => model.algorithm.start(config.seed, clients.len())?,
-        };
-        model.own = model.algorithm.own_bases(&state);
-        model.check_clients(clients.len())?;
-        let fingerprint = DataFingerprint::new(dataset, &clients);
-        let robust = config.lambda_train > 0.0;
-        let lists: Vec<Vec<u32>> = clients.iter().map(|c| images.validation_indices(c)).collect();
-        let batches = batches_of_clients(&lists, config.batch_size)?;
-        let validation = if batches.is_empty() {
-            None
-        } else {
-            // Standard accuracy is that of the clean batch norms alone, robust accuracy that of the adversarial ones.
-            let parts = model.parts(gpu, &config.widths.0).await?;
-            let (batch, count) = (config.batch_size as u32, batches.len() as u32);
-            // A quarter of what images and bases leave.
-            let share = config.limit().share(taken(images, &model.server, together), 2).split((parts.len() * together) as u64);
-            let attacker = match parts.last() {
-                Some(part) if robust => {
-                    let options = AttackOptions {
-                        attack: config.train_attack.into(),
-                        bases: part.counts().last().copied().unwrap_or(1),
-                        ensemble: model.validated(1.0),
-                        batch,
-                        batches: count,
-                        seed: config.seed as u32,
-                        limit: share,
-                        guarded: false,
-                    };
-                    Some(Attacker::new(gpu, part.network(), part.server(), &images.store, options).await?)
-                }
-                _ => None,
-            };
-            let mut evaluators = Vec::new();
-            for part in parts {
-                let (widths, ensemble) = (part.counts().to_vec(), model.validated(0.0));
-                let options = EvaluateOptions { batch, widths, ensemble, batches: count, limit: share, guarded: false };
-                let evaluator = Evaluator::new(gpu, part.network(), part.server(), &images.store, options).await?;
-                evaluators.push((evaluator, part.into_corner()));
+        for other in others {
+            if !first.config.trains_together(&other.config)? {
+                return Err(Error::Config(format!(
+                    "{} and {} cannot be trained together: they may differ in seed and clients-per-round only, and not be adversarial, \
+                     augment images or keep batch norms local; train them one after the other",
+                    first.config.out.display(),
+                    other.config.out.display()
+                )));
             }
-            Some(Validation { evaluators, attacker, batches })
-        };
-        let losses = match model.algorithm.asks_for(Stage::Losses, config.rounds) {
-            true => {
-                let count = clients.iter().map(|c| c.train.len().div_ceil(config.batch_size)).sum::<usize>() as u32;
-                let limit = config.limit().share(taken(images, &model.server, together), 2).split(together as u64);
-                let ensemble = Ensemble { own: None, ..model.validated(0.0) };
-                let batch = config.batch_size as u32;
-                let options = EvaluateOptions { batch, widths: vec![1], ensemble, batches: count, limit, guarded: false };
-                Some(Evaluator::new(gpu, &model.network, &model.server, &images.store, options).await?)
-            }
-            false => None,
-        };
-        // Before the rounds, not after them.
-        let fits = model.check_test(gpu, images, &clients, &config, &config.test_settings()).await;
-        fits.map_err(|error| match error {
-            Error::Config(message) => Error::Config(format!("the test after the training: {message}")),
-            other => other,
-        })?;
-        Ok(Federation {
-            gpu: gpu.clone(),
-            config,
-            clients,
-            warnings: parts.warnings,
-            notes: Vec::new(),
-            model,
-            images: images.clone(),
-            rounds_done: 0,
-            selection: Selection { best: None },
-            state,
-            validation,
-            losses,
-            training: None,
-            snapshot: None,
-            fingerprint,
-            failed: false,
-        })
+        }
+        let images = Arc::new(Images::new(gpu, dataset, first.config.network(dataset.classes.len())?.input)?);
+        let (together, mut runs) = (specs.len(), Vec::new());
+        for spec in specs {
+            runs.push(Run::new(gpu, dataset, &images, spec, together).await?);
+        }
+        let training = Training::new(&runs).await?;
+        Ok(Federation { runs, training, failed: false })
     }
 
-    /// [`Federation::round`], as long as the run has rounds left; then nothing.
+    /// A federation of a run that was one of several.
+    ///
+    /// # Errors
+    /// [`Error::Config`] if it does not fit the adapter or the memory limit, [`Error::Gpu`] for the device's.
+    pub async fn of(run: Run) -> Result<Federation> {
+        let runs = vec![run];
+        let training = Training::new(&runs).await?;
+        Ok(Federation { runs, training, failed: false })
+    }
+
+    /// The runs, in the order of their specifications.
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// The first run, which is the only one of a federation that a builder made.
+    pub fn run(&self) -> &Run {
+        &self.runs[0]
+    }
+
+    /// The same, to be tested or to be given other bases.
+    pub fn run_mut(&mut self) -> &mut Run {
+        &mut self.runs[0]
+    }
+
+    /// The runs, without the program of their training.
+    pub fn into_runs(self) -> Vec<Run> {
+        self.runs
+    }
+
+    /// Lanes of all runs that are trained at once, of each width of lanes.
+    pub fn lanes_per_wave(&self) -> Vec<u32> {
+        self.training.lanes.lanes_per_wave()
+    }
+
+    /// [`Federation::round`], as long as the first run has rounds left; then nothing.
     pub async fn next_round(&mut self) -> Option<Result<RoundOutcome>> {
-        match self.rounds_done < self.config.rounds {
+        match self.run().rounds_done < self.run().config.rounds {
             true => Some(self.round().await),
             false => None,
         }
     }
 
-    /// Trains, averages and (as configured) validates the next round. One readback, at its end.
+    /// Trains, averages and (as configured) validates the next round of the first run. One readback, at its end.
     ///
     /// # Errors
     /// [`Error::Training`] if the loss is no longer a number, [`Error::Gpu`] for the device's. After an error every further round is an error,
@@ -365,288 +171,238 @@ impl Federation {
         }
         // Also if the future is dropped halfway.
         self.failed = true;
-        let outcome = self.train_round().await;
+        let outcome = self.training.round(&mut [(0, &mut self.runs[0])]).await?.remove(0);
         self.failed = outcome.is_err();
         outcome
     }
 
-    async fn train_round(&mut self) -> Result<RoundOutcome> {
-        let mut training = match self.training.take() {
-            Some(training) => training,
-            // It was one of several.
-            None => Training::new(&[self]).await?,
+    /// The same for all runs that are furthest behind, among these that have rounds left, by their numbers; nothing if no rounds are left.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] for the device's: then none of them must be used any more. An error of one run alone, as [`Federation::round`] has it,
+    /// is in its own outcome: that one must not be named again.
+    pub async fn round_of(&mut self, among: &[usize]) -> Result<Vec<(usize, Result<RoundOutcome>)>> {
+        let left = |(i, run): &(usize, &Run)| among.contains(i) && run.rounds_done < run.config.rounds;
+        let Some(round) = self.runs.iter().enumerate().filter(left).map(|(_, run)| run.rounds_done).min() else {
+            return Ok(Vec::new());
         };
-        let outcome = training.round(&mut [(0, &mut *self)]).await?.remove(0);
-        self.training = Some(training);
-        outcome
+        let behind = |(i, run): &(usize, &mut Run)| among.contains(i) && run.rounds_done == round;
+        let mut runs: Vec<(usize, &mut Run)> = self.runs.iter_mut().enumerate().filter(behind).collect();
+        let outcomes = self.training.round(&mut runs).await?;
+        Ok(runs.iter().map(|(i, _)| *i).zip(outcomes).collect())
     }
 
-    /// Most lanes of a round among the clients of that cut: the clients that train most bases, as many as take part.
-    pub(super) fn most_lanes(&self, cut: &Option<Cut>) -> Result<usize> {
-        let mut lanes: Vec<usize> = self.tasks()?.into_iter().filter(|task| task.cut == *cut).map(|task| task.bases).collect();
-        lanes.sort_unstable_by(|a, b| b.cmp(a));
-        Ok(lanes.iter().take(self.config.clients_per_round.unwrap_or(usize::MAX)).sum())
+    /// [`Run::checkpoint`] of the first run.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn checkpoint(&self) -> Result<Checkpoint> {
+        self.run().checkpoint().await
     }
 
-    /// What each client that can train trains in a round, at most.
-    pub(super) fn tasks(&self) -> Result<Vec<Task>> {
-        self.clients.iter().filter(|c| c.can_train()).map(|c| self.model.algorithm.task(c.budget)).collect()
+    /// [`Run::test`] of the first run.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn test(&mut self) -> Result<Report> {
+        self.run_mut().test().await
     }
+}
 
-    /// Most local steps of a client in a round.
-    pub(super) fn most_steps(&self) -> Result<usize> {
-        let c = &self.config;
-        let mut steps = equal_steps(c, &self.clients).unwrap_or(0);
-        for client in self.clients.iter().filter(|_| !c.equal_steps()) {
-            steps = steps.max(batches::batch_sizes(client.train.len(), c.batch_size)?.len() * c.local_epochs);
+/// The program of the training of one run or of several together.
+struct Training {
+    /// What the clients of each group of lanes train.
+    cuts: Vec<Option<Cut>>,
+    lanes: LaneGroups,
+    /// Place of each run's first base among all.
+    first: Vec<u32>,
+    /// Number of all bases.
+    bases: u32,
+    /// The bases of all of them; none where there is one run, whose own are trained.
+    joint: Option<Rows>,
+    staging: Staging,
+}
+
+impl Training {
+    /// The program for these runs, of like configurations.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where they do not fit the adapter or the memory limit, [`Error::Gpu`] where the device refuses.
+    async fn new(runs: &[Run]) -> Result<Training> {
+        let Run { gpu, config, model, images, .. } = &runs[0];
+        let network = &model.network;
+        let mut first = Vec::new();
+        let mut bases = 0;
+        for run in runs {
+            first.push(bases);
+            bases += run.model.server.count;
         }
-        Ok(steps)
-    }
-
-    /// Bytes of staging that validation and checkpoint of a round need.
-    pub(super) fn staging_bytes(&self) -> u64 {
-        self.validation.as_ref().map_or(0, Validation::staging_bytes) + self.model.state_bytes()
-    }
-
-    /// Decides the next round: who trains what.
-    pub(super) fn plan(&mut self) -> Result<RoundPlan> {
-        let settings = self.config.round_settings(self.rounds_done);
-        plan_round(&settings, &*self.model.algorithm, &self.clients, &mut self.state, self.rounds_done)
-    }
-
-    /// The mean loss of every base on the training images of each of the round's clients.
-    pub(super) async fn losses(&mut self, plan: &RoundPlan) -> Result<Found> {
-        let evaluator = self.losses.as_mut().expect("the algorithm asks for losses");
-        let (mut batches, mut slots) = (Vec::new(), Vec::new());
-        for (slot, own) in plan.clients.iter().enumerate() {
-            let images = self.images.train_indices(&self.clients[own.client]);
-            for images in batches::evaluation_batches(&images, self.config.batch_size)? {
-                batches.push(Batch { client: own.client as u32, images });
-                slots.push(slot);
-            }
+        let joint = if runs.len() > 1 { Some(Rows::of_bases(gpu, network, bases)?) } else { None };
+        let mut steps = 0;
+        for run in runs {
+            steps = steps.max(run.most_steps()?);
         }
-        let bytes = evaluator.staging_bytes(batches.len());
-        let bases = self.model.server.count;
-        let staging = Staging::new(&self.gpu, bytes * u64::from(bases));
-        for base in 0..bases {
-            evaluator.set_bases(&self.model.server, &[base]);
-            evaluator.submit(&self.gpu, &batches, &staging, bytes * u64::from(base))?;
-        }
-        let read = staging.read(&self.gpu).await?;
-        let mut losses = vec![Vec::new(); plan.clients.len()];
-        for of_base in read.chunks_exact(bytes as usize) {
-            let mut sums = vec![(0.0, 0u32); plan.clients.len()];
-            for (slot, totals) in slots.iter().zip(evaluator.totals(of_base)) {
-                sums[*slot].0 += f64::from(totals[0].loss);
-                sums[*slot].1 += totals[0].samples;
-            }
-            losses.iter_mut().zip(sums).for_each(|(all, (loss, images))| all.push(loss / f64::from(images.max(1))));
-        }
-        Ok(Found::Losses(losses))
-    }
-
-    /// Lets the algorithm draw its conclusions from what a stage found.
-    pub(super) fn conclude(&mut self, found: Found, plan: &mut RoundPlan) -> Result<()> {
-        self.model.algorithm.after(found, plan, &mut self.state)?;
-        plan.share_out();
-        Ok(())
-    }
-
-    /// Submits what the round that was trained is followed by: its validation and a copy of the bases, both as configured, to
-    /// `staging` at `offset`.
-    pub(super) fn submit_end(&mut self, staging: &Staging, offset: u64) -> Result<End> {
-        let (round, mut end) = (self.rounds_done, End::default());
-        self.model.own = self.model.algorithm.own_bases(&self.state);
-        self.validation.iter_mut().for_each(|v| v.set_own(&self.model.own));
-        let validates = self.config.validates_after(round);
-        if let (true, Some(v)) = (validates, &mut self.validation) {
-            end.dispatches = v.submit(&self.gpu, staging, offset)?;
-            end.validation = v.staging_bytes();
-        }
-        if validates || self.config.saves_after(round) {
-            let mut encoder = self.gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("state") });
-            self.model.copy_state(&mut encoder, staging, offset + end.validation);
-            self.gpu.submit(encoder);
-            end.state = self.model.state_bytes();
-        }
-        Ok(end)
-    }
-
-    /// Ends the round: its metrics out of its counters, on clean and on attacked images, and of the bytes that
-    /// [`Federation::submit_end`] asked for.
-    pub(super) fn finish(&mut self, plan: &RoundPlan, [clean, adversarial]: [Means; 2], end: &End, bytes: &[u8]) -> Result<RoundMetrics> {
-        let round = plan.round;
-        let lambda = self.config.lambda_train;
-        // A part that is not trained on has no images, and a loss of 0.
-        let loss = (1.0 - lambda) * clean.loss + lambda * adversarial.loss;
-        if !loss.is_finite() {
-            return Err(Error::Training(format!(
-                "training diverged in round {}: the loss is not a number; start again with a lower lr (now {})",
-                round + 1,
-                plan.lr
-            )));
-        }
-        let (validated, state) = bytes.split_at(end.validation as usize);
-        let mut validation = Vec::new();
-        let mut robust_validation = None;
-        let mut best = false;
-        if let Some(v) = self.validation.as_ref().filter(|_| !validated.is_empty()) {
-            let (totals, attacked) = v.totals(validated);
-            let widths = &self.config.widths.0;
-            let metrics = |width: Ratio, sums: &[Vec<Totals>], i: usize| {
-                let accuracy = |t: &Totals| (t.samples > 0).then(|| t.accuracy());
-                let of_client = |(c, t): (&Client, &Vec<Totals>)| (self.images.domains[c.domain].as_str(), accuracy(&t[i]));
-                width_metrics(width, &self.clients.iter().zip(sums).map(of_client).collect::<Vec<_>>())
+        let tasks = runs.iter().map(|run| run.tasks()).collect::<Result<Vec<_>>>()?;
+        let mut cuts: Vec<Option<Cut>> = tasks.into_iter().flatten().map(|task| task.cut).collect();
+        cuts.sort_by_key(|cut| cut.as_ref().map(|c| c.width));
+        cuts.dedup();
+        // What the user allows is for everything: a quarter of what images and bases leave goes to validation.
+        let robust = config.lambda_train > 0.0;
+        let asks_for = |stage| model.algorithm.asks_for(stage, config.rounds);
+        let eighths = if robust || asks_for(Stage::Losses) { 4 } else { 6 };
+        let share = config.limit().share(taken(images, &model.server, runs.len()), eighths);
+        let lanes = asks_for(Stage::FromLanes);
+        let distances = (lanes || asks_for(Stage::FromBases)).then(|| Distances { scope: model.algorithm.scope(), lanes });
+        let mut groups = Vec::new();
+        let mut most_lanes = 0;
+        for cut in &cuts {
+            let lanes = runs.iter().map(|run| run.most_lanes(cut)).sum::<Result<usize>>()?.max(1) as u32;
+            most_lanes += lanes;
+            let scale = |width: Ratio| if config.rescale_layer { 1.0 / width.as_f64() as f32 } else { 1.0 };
+            let corner = |width: Ratio| config.network_of(width, model.classes);
+            let narrower = cut
+                .iter()
+                .flat_map(|cut| &cut.narrower)
+                .map(|width| Ok(Narrower { network: corner(*width)?, scale: scale(*width), label: width.to_string() }));
+            let training = LocalTraining {
+                batch: config.batch_size as u32,
+                steps: steps.max(1) as u32,
+                scale: scale(cut.as_ref().map_or(model.algorithm.base_width(), |cut| cut.width)),
+                masked_loss: config.masked_loss,
+                adversarial: robust.then(|| Adversarial::by(&config.train_attack, config.lambda_train as f32, config.seed as u32)),
+                augment: config.augment(),
+                optimizer: config.optimizer(),
+                weight_decay: config.weight_decay as f32,
+                proximal: config.proximal as f32,
+                narrower: narrower.collect::<Result<_>>()?,
             };
-            let sums = per_client(self.clients.len(), widths.len(), &v.batches, &totals);
-            validation.extend(widths.iter().enumerate().map(|(i, width)| metrics(*width, &sums, i)));
-            // The widths are ascending: the last is the full one.
-            let full = widths[widths.len() - 1];
-            if let Some(totals) = attacked {
-                robust_validation = Some(metrics(full, &per_client(self.clients.len(), 1, &v.batches, &totals), 0));
-            }
-            let standard = validation.last().and_then(|v| v.accuracy);
-            let robust = robust_validation.as_ref().map_or(Some(0.0), |v| v.accuracy);
-            if let (Some(standard), Some(robust)) = (standard, robust) {
-                best = self.selection.offer(round, (1.0 - lambda) * standard + lambda * robust);
-            }
+            let (local_norms, limit) = (model.local.clone(), share.split(cuts.len() as u64));
+            let options = TrainOptions { local_norms, distances, limit, ..TrainOptions::new(training, lanes) };
+            groups.push(GroupSetting { corner: cut.as_ref().map(|cut| corner(cut.width)).transpose()?, options });
         }
-        self.rounds_done += 1;
-        self.snapshot = (!state.is_empty()).then(|| Snapshot { rounds_done: self.rounds_done, bytes: state.to_vec() });
-        Ok(RoundMetrics {
-            round,
-            lr: plan.lr,
-            clients: plan.clients.len(),
-            lanes: plan.lanes.len(),
-            train_loss: loss,
-            train_accuracy: if lambda < 1.0 { clean.accuracy } else { adversarial.accuracy },
-            robust_train_accuracy: (lambda > 0.0).then_some(adversarial.accuracy),
-            validation,
-            robust_validation,
-            best,
-            own_bases: self.model.own.clone(),
-            figures: self.model.algorithm.figures(&self.state),
-        })
+        let lanes = LaneGroups::new(gpu, network, joint.as_ref().unwrap_or(&model.server), &images.store, groups).await?;
+        let ends: u64 = runs.iter().map(|run| run.staging_bytes()).sum();
+        let staging = Staging::new(gpu, LaneGroups::staging_bytes(most_lanes) + ends);
+        Ok(Training { cuts, lanes, first, bases, joint, staging })
     }
 
-    /// What every participating client does in a round, by group of lanes and by the engine's image indices; `base` says which base of a lane
-    /// is meant.
-    pub(super) fn work(&self, plan: &RoundPlan, cuts: &[Option<Cut>], base: fn(&Lane) -> usize) -> Result<Vec<GroupWork>> {
-        let mut work = vec![GroupWork::default(); cuts.len()];
-        for (group, cut) in work.iter_mut().zip(cuts) {
-            let weights = plan.weights.iter().find(|(own, _)| own == cut);
-            group.weights = weights.map_or(Vec::new(), |(_, weights)| weights.iter().map(|w| *w as f32).collect());
+    /// Trains, averages and validates the next round of some of the runs, each with its number among those that the program was
+    /// made for; all have the same number of rounds done.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] for the device's; what goes wrong in one run is in its own outcome.
+    async fn round(&mut self, runs: &mut [(usize, &mut Run)]) -> Result<Vec<Result<RoundOutcome>>> {
+        let gpu = runs[0].1.gpu.clone();
+        let mut plans = runs.iter_mut().map(|(_, run)| run.plan()).collect::<Result<Vec<_>>>()?;
+        let stages = runs[0].1.model.algorithm.stages(plans[0].round);
+        // Where nothing is found out after the training, a lane is averaged as soon as it is trained.
+        let waits = stages.iter().any(|stage| matches!(stage, Stage::FromBases | Stage::FromLanes));
+        let mut work = Vec::new();
+        let mut dispatches = 0;
+        for stage in stages {
+            match stage {
+                Stage::Losses => {
+                    for ((_, run), plan) in runs.iter_mut().zip(&mut plans) {
+                        let found = run.losses(plan).await?;
+                        run.conclude(found, plan)?;
+                    }
+                }
+                Stage::Train => {
+                    work = self.work(runs, &plans, |lane| lane.base)?;
+                    self.copy_bases(runs, |encoder, joint, first, own| own.copy(encoder, 0..own.count, joint, first));
+                    self.lanes.set_round(plans[0].round as u32);
+                    let rate = plans[0].lr as f32;
+                    match waits {
+                        true => self.lanes.train_only(&gpu, &work, rate, &self.staging, 0)?,
+                        false => {
+                            let server = self.joint.as_ref().unwrap_or(&runs[0].1.model.server);
+                            self.lanes.round(&gpu, server, &work, rate, &self.staging, 0)?;
+                        }
+                    }
+                }
+                Stage::FromBases | Stage::FromLanes => {
+                    let compared = if stage == Stage::FromBases { Compared::WithBases } else { Compared::WithLanes };
+                    let mut rows = self.lanes.distances(&gpu, &work, compared).await?.into_iter();
+                    let mut lane = 0;
+                    for ((number, run), plan) in runs.iter_mut().zip(&mut plans) {
+                        let lanes = plan.lanes.len();
+                        let (start, count) = match stage {
+                            Stage::FromBases => (self.first[*number] as usize, plan.bases),
+                            _ => (lane, lanes),
+                        };
+                        let own = rows.by_ref().take(lanes).map(|row| row[start..start + count].to_vec()).collect();
+                        lane += lanes;
+                        run.conclude(if stage == Stage::FromBases { Found::FromBases(own) } else { Found::FromLanes(own) }, plan)?;
+                    }
+                }
+                Stage::Average => {
+                    if waits {
+                        let into = self.work(runs, &plans, |lane| lane.into)?;
+                        let server = self.joint.as_ref().unwrap_or(&runs[0].1.model.server);
+                        self.lanes.average(&gpu, server, &into)?;
+                    }
+                    dispatches += self.lanes.dispatches;
+                    self.copy_bases(runs, |encoder, joint, first, own| joint.copy(encoder, first..first + own.count, own, 0));
+                }
+            }
         }
-        for (slot, p) in plan.clients.iter().enumerate() {
-            let images = self.images.train_indices(&self.clients[p.client]);
-            let c = &self.config;
-            let batches = match equal_steps(c, &self.clients) {
-                Some(steps) => batches::cycled_batches(c.seed, plan.round, p.client, steps, &images, c.batch_size),
-                None => batches::local_batches(c.seed, plan.round, p.client, c.local_epochs, &images, c.batch_size)?,
-            };
-            let lanes = plan.lanes.iter().filter(|l| l.slot == slot);
-            let own = ClientWork { client: p.client as u32, batches, bases: lanes.map(|l| (base(l) as u32, l.share as f32)).collect() };
-            let group = cuts.iter().position(|cut| *cut == p.cut).expect("the cuts are those of all clients that train");
-            work[group].clients.push(own);
+        let counters = LaneGroups::staging_bytes(plans.iter().map(|plan| plan.lanes.len() as u32).sum());
+        let (mut at, mut ends) = (counters, Vec::new());
+        for (_, run) in runs.iter_mut() {
+            let end = run.submit_end(&self.staging, at)?;
+            dispatches += end.dispatches;
+            at += end.bytes();
+            ends.push(end);
+        }
+        let bytes = self.staging.read_first(&gpu, at).await?;
+
+        let (counters, mut rest) = bytes.split_at(counters as usize);
+        let owners = self.owners(&plans);
+        let totals = LaneGroups::totals(&work, counters);
+        let (waves, submits, together) = (self.lanes.waves(&work), self.lanes.submits, runs.len());
+        let mut outcomes = Vec::new();
+        for (owner, (((_, run), plan), end)) in runs.iter_mut().zip(&plans).zip(&ends).enumerate() {
+            let means = totals.each_ref().map(|all| Means::of(all.iter().zip(&owners).filter(|(_, o)| **o == owner).map(|(t, _)| t)));
+            let (own, others) = rest.split_at(end.bytes() as usize);
+            rest = others;
+            let trained = plan.lanes.iter().map(|lane| (plan.clients[lane.slot].client, lane.base)).collect();
+            let metrics = run.finish(plan, means, end, own);
+            outcomes.push(metrics.map(|metrics| RoundOutcome { metrics, together, waves, dispatches, submits, trained }));
+        }
+        Ok(outcomes)
+    }
+
+    /// The work of all of them, as if they were one run: its bases are theirs, one run's after the other's. `base` says which
+    /// base of a lane is meant.
+    fn work(&self, runs: &[(usize, &mut Run)], plans: &[RoundPlan], base: fn(&Lane) -> usize) -> Result<Vec<GroupWork>> {
+        let mut work = vec![GroupWork { clients: Vec::new(), weights: vec![0.0; self.bases as usize] }; self.cuts.len()];
+        for ((number, run), plan) in runs.iter().zip(plans) {
+            let first = self.first[*number];
+            for (all, mut own) in work.iter_mut().zip(run.work(plan, &self.cuts, base)?) {
+                own.clients.iter_mut().flat_map(|c| &mut c.bases).for_each(|(base, _)| *base += first);
+                all.clients.append(&mut own.clients);
+                all.weights[first as usize..][..own.weights.len()].copy_from_slice(&own.weights);
+            }
         }
         Ok(work)
     }
 
-    /// Everything needed to go on from here, and to evaluate at any width. After a round with validation, and where a checkpoint is
-    /// due (`checkpoint-every`), it came with the round's readback: then the device is not asked, and may be lost.
-    ///
-    /// # Errors
-    /// [`Error::Gpu`] where the device was lost.
-    pub async fn checkpoint(&self) -> Result<Checkpoint> {
-        let tensors = match &self.snapshot {
-            Some(state) if state.rounds_done == self.rounds_done => self.model.parse_state(&state.bytes),
-            _ => self.model.tensors(&self.gpu).await?,
+    /// The run of each client's work, in the order of [`Training::work`]'s groups.
+    fn owners(&self, plans: &[RoundPlan]) -> Vec<usize> {
+        let of_cut = |cut: &Option<Cut>| {
+            let of_plan = |(owner, plan): (usize, &RoundPlan)| vec![owner; plan.clients.iter().filter(|c| c.cut == *cut).count()];
+            plans.iter().enumerate().flat_map(of_plan).collect::<Vec<_>>()
         };
-        let input = self.model.network.input;
-        let algorithm = &self.model.algorithm;
-        Ok(Checkpoint {
-            header: Header {
-                network: self.model.network.name.clone(),
-                classes: self.model.classes,
-                image: [input.channels as usize, input.height as usize, input.width as usize],
-                bases: self.model.server.count as usize,
-                base_width: algorithm.base_width(),
-                max_width: algorithm.full_width()?,
-                rounds_done: self.rounds_done,
-                best: self.selection.best,
-                state: Some(self.state.clone()),
-                own_bases: self.model.own.clone(),
-                mixed: None,
-                config: self.config.clone(),
-                data: Some(self.fingerprint.clone()),
-            },
-            tensors,
-        })
+        self.cuts.iter().flat_map(of_cut).collect()
     }
 
-    /// Replaces the server's bases and the clients' batch norms, as by those of the best round before a test.
-    ///
-    /// # Errors
-    /// [`Error::Data`] where tensors are missing or have other shapes.
-    pub fn load_bases(&mut self, checkpoint: Checkpoint, file: &str) -> Result<()> {
-        self.snapshot = None;
-        self.model.load_bases(&self.gpu, checkpoint, file)
-    }
-
-    /// Accuracy of the server's bases on the clients' test images, through the clean batch norms where they are dual. In batch-norm
-    /// mode `post` every client re-estimates statistics first.
-    ///
-    /// # Errors
-    /// As [`Model::test`].
-    pub async fn test(&mut self) -> Result<model::Report> {
-        self.model.estimate_statistics(&self.gpu, &self.images, &self.clients, &self.config).await?;
-        let settings = self.config.test_settings();
-        self.model.test(&self.gpu, &self.images, &self.clients, &settings).await
-    }
-}
-
-/// The ensemble before its first round.
-fn initial_model(gpu: &Gpu, dataset: &Dataset, config: &TrainConfig) -> Result<Model> {
-    let algorithm = config.algorithm();
-    let network = config.network(dataset.classes.len())?;
-    let bases = algorithm.bases()?;
-    let server = model::initial_bases(gpu, &network, bases, algorithm.base_width(), config.seed, config.rescale_init)?;
-    if algorithm.shares_start() {
-        server.repeat_first(gpu);
-    }
-    let local = match config.local_bn {
-        true => {
-            let clients = model::partition(dataset, config)?.clients.len();
-            Some(model::initial_norms(gpu, &network, clients, bases)?)
-        }
-        false => None,
-    };
-    let (architecture, classes, bn_mode) = (config.network.architecture()?, dataset.classes.len(), config.bn_mode);
-    Ok(Model { network, server, algorithm, architecture, classes, bn_mode, local, own: None, mixed: None })
-}
-
-/// Bytes of images, bases and averages: what is left of the user's limit is shared by training and validation. Together, all bases lie
-/// once more in the program of the training.
-pub(super) fn taken(images: &Images, server: &Rows, together: usize) -> u64 {
-    let stores = if together > 1 { 3 * together as u64 } else { 2 };
-    images.store.bytes() + stores * server.bytes()
-}
-
-/// The number of steps that every client takes in a round, where their numbers of images differ by design.
-fn equal_steps(config: &TrainConfig, clients: &[Client]) -> Option<usize> {
-    let sizes = clients.iter().filter(|c| c.can_train()).map(|c| c.train.len());
-    config.equal_steps().then(|| batches::mean_steps(sizes, config.local_epochs, config.batch_size))
-}
-
-impl TrainConfig {
-    /// How much of the GPU a program may take.
-    pub fn limit(&self) -> Limit {
-        let lanes = self.wave_lanes.map(|n| n.min(u32::MAX as usize) as u32);
-        Limit { memory: self.memory_limit.map(|b| b.0), lanes, ..Limit::default() }
-    }
-
-    /// The test after the training.
-    fn test_settings(&self) -> TestSettings {
-        TestSettings { widths: self.widths.0.clone(), lambda: 0.0, order: Vec::new(), batch: self.eval_batch_size, limit: self.limit() }
+    /// Submits that the runs' bases are copied to or from the joint ones, where there are any.
+    fn copy_bases(&self, runs: &[(usize, &mut Run)], copy: fn(&mut wgpu::CommandEncoder, &Rows, u32, &Rows)) {
+        let (Some(joint), gpu) = (&self.joint, &runs[0].1.gpu) else {
+            return;
+        };
+        let mut encoder = gpu.device.create_command_encoder(&wgpu::CommandEncoderDescriptor { label: Some("bases") });
+        runs.iter().for_each(|(number, run)| copy(&mut encoder, joint, self.first[*number], &run.model.server));
+        gpu.submit(encoder);
     }
 }

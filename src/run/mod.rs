@@ -14,19 +14,19 @@ pub mod onnx;
 pub mod robust;
 #[cfg(feature = "native")]
 pub mod run_dir;
+pub mod run_state;
 #[cfg(feature = "native")]
 pub mod tensorboard;
-pub mod together;
 pub mod trained;
 #[cfg(feature = "native")]
 pub mod written;
 
 pub use checkpoint::{Checkpoint, Header, Tensor};
 pub use config::{TrainConfig, TrainOverrides};
-pub use federation::{Federation, FederationBuilder, RoundOutcome, RunSpec};
+pub use federation::{Federation, FederationBuilder, RoundOutcome};
 pub use metrics::{RoundCost, RoundMetrics, WidthMetrics};
 pub use model::{Accuracy, Model, Report};
 #[cfg(feature = "native")]
 pub use run_dir::{Resumed, RunDir};
-pub use together::Together;
+pub use run_state::{Run, RunSpec};
 pub use trained::Trained;

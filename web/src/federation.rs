@@ -181,15 +181,15 @@ impl Federation {
         let Call { most, on_round, signal } = Call::read(&call.map_or(JsValue::UNDEFINED, Into::into)).map_err(fail)?;
         for _ in 0..most {
             let mut federation = self.inner.lock().await;
-            if federation.rounds_done >= federation.config.rounds {
+            if federation.run().rounds_done >= federation.run().config.rounds {
                 break;
             }
             if let Some(signal) = signal.as_ref().filter(|s| s.aborted()) {
                 return Err(signal.reason());
             }
-            let before = federation.gpu.counts();
+            let before = federation.run().gpu.counts();
             let outcome = federation.round().await.map_err(fail)?;
-            let spent = federation.gpu.counts() - before;
+            let spent = federation.run().gpu.counts() - before;
             if outcome.metrics.best {
                 self.best.replace(Some(federation.checkpoint().await.map_err(fail)?));
             }
@@ -213,12 +213,12 @@ impl Federation {
     /// Rounds trained so far.
     #[wasm_bindgen(js_name = roundsDone)]
     pub async fn rounds_done(&self) -> usize {
-        self.inner.lock().await.rounds_done
+        self.inner.lock().await.run().rounds_done
     }
 
     /// The effective options.
     pub async fn options(&self) -> Result<EffectiveOptions, JsValue> {
-        let config = self.inner.lock().await.config.clone();
+        let config = self.inner.lock().await.run().config.clone();
         let all = serde_json::to_value(config).map_err(|e| fail(splitmix_fl::Error::Config(e.to_string())))?;
         let named = option_keys().into_iter().filter_map(|key| Some((option_name(&key), all.get(&key)?.clone())));
         let named: serde_json::Map<_, _> = named.collect();
@@ -236,7 +236,7 @@ impl Federation {
             validation: c.validation.len(),
             test: c.test.len(),
         };
-        give_all(federation.clients.iter().map(info))
+        give_all(federation.run().clients.iter().map(info))
     }
 
     /// The bases now, as a file to evaluate or to go on from. It came with the last round's readback, so it can be had after a lost device.
