@@ -89,7 +89,7 @@ const known = (flag) => {
 const scripts = ['test.sh', 'web/build.sh', 'web/test.sh', 'web/bench.sh', 'web/bench/run.js'].map(read).join('\n');
 const commands = new Set(readdirSync('src/cli').map((file) => file.replace('.rs', '').replaceAll('_', '-')));
 
-const examples = ['src/lib.rs', ...list('examples/*.rs')].flatMap((file) => read(file).split('\n'));
+const examples = ['src/lib.rs', 'kernels-tests/src/lib.rs', ...list('examples/*.rs')].flatMap((file) => read(file).split('\n'));
 const compiled = new Set(examples.map((line) => line.replace(/^\/\/! ?/, '').trim()));
 
 for (const page of pages) {

@@ -10,6 +10,14 @@
 //! a wrong length: a wrong reference is worse than none.
 //!
 //! [`network`] composes the twins into a whole training step.
+//!
+//! ```
+//! use kernels_tests::linear::linear_forward;
+//! use kernels_tests::shape::Linear;
+//!
+//! let shape = Linear { batch: 1, in_features: 2, out_features: 1 };
+//! assert_eq!(linear_forward(&shape, &[1.0, 2.0], &[3.0, 4.0], &[0.5], 1.0), [11.5]);
+//! ```
 
 pub mod adam;
 pub mod attack;
