@@ -248,12 +248,15 @@ fn whole(bench: &Bench, bases: &[Base], local: &ClientRows, values: &[f32], clie
     server
 }
 
+/// Which tensors stay with the clients.
+type Keeps = fn(&TensorSpec) -> bool;
+
 #[test]
 fn clients_keep_any_tensors_and_share_the_rest() {
     pollster::block_on(async {
         let bench = Bench::new(true, true).await;
         let (work, network) = (ragged(), &bench.network);
-        let kinds: [(&str, fn(&TensorSpec) -> bool); 4] = [
+        let kinds: [(&str, Keeps); 4] = [
             ("the head", |t| t.name.starts_with("fc3.")),
             ("two parts and a layer's batch norm", |t| ["conv2.", "bn2.", "fc1.bias"].iter().any(|name| t.name.starts_with(name))),
             ("all batch norms", |t| t.kind.is_norm()),

@@ -7,7 +7,7 @@
 
 use super::backward::{self, Loss};
 use super::forward::{self, Activation, Setting};
-use super::gathered::{EvaluationNorms, Gathered, MIX, Tables};
+use super::gathered::{Evaluation, EvaluationNorms, Gathered, MIX, Tables};
 use super::train::TOTALS_BYTES;
 use super::{Extent, Labelled, PhaseId, Plan};
 use crate::kernels::attack::{self, AttackImages, By};
@@ -101,9 +101,8 @@ impl AttackPlan {
         let Activation { buffer: clean, layout } = g.input;
         let attacked = plan.buffer("attacked images", Extent::PerSlot(layout.bytes(s.batch)));
         let input = Activation { buffer: attacked, layout };
-        let stored = s.norms.store.is_some() || !s.personal.is_empty();
-        let store = stored.then(|| plan.buffer("rows of clients", Extent::External));
-        let (setting, prepare) = g.evaluation(&mut plan, net, s.batch, s.tuning, s.norms, s.personal, store);
+        let evaluation = Evaluation { network: net, batch: s.batch, tuning: s.tuning, norms: s.norms, personal: s.personal };
+        let (setting, prepare, store) = g.evaluation(&mut plan, &evaluation);
         let setting = Setting { input, ..setting };
         let f = forward::build(&mut plan, &setting);
 

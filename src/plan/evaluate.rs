@@ -3,7 +3,7 @@
 //! A slot is one evaluation batch of one client; it has one lane a base. Phase: `evaluate`, once a wave.
 
 use super::forward;
-use super::gathered::{EvaluationNorms, Gathered, MIX, Tables};
+use super::gathered::{Evaluation, EvaluationNorms, Gathered, MIX, Tables};
 use super::train::TOTALS_BYTES;
 use super::{Extent, Labelled, PhaseId, Plan};
 use crate::kernels::ensemble::{self, mean::EnsembleMean};
@@ -71,9 +71,8 @@ impl EvaluatePlan {
         let tables =
             Tables { batch: s.batch, steps: 1, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk, augment: None };
         let g = Gathered::new(&mut plan, net, tables);
-        let stored = s.norms.store.is_some() || !s.personal.is_empty();
-        let store = stored.then(|| plan.buffer("rows of clients", Extent::External));
-        let (setting, prepare) = g.evaluation(&mut plan, net, s.batch, s.tuning, s.norms, s.personal, store);
+        let evaluation = Evaluation { network: net, batch: s.batch, tuning: s.tuning, norms: s.norms, personal: s.personal };
+        let (setting, prepare, store) = g.evaluation(&mut plan, &evaluation);
         let f = forward::build(&mut plan, &setting);
 
         let rows = u64::from(s.widths) * u64::from(s.batch);

@@ -35,6 +35,19 @@ pub struct EvaluationNorms {
     pub lambda: f32,
 }
 
+/// What an evaluation is built from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Evaluation<'a> {
+    pub network: &'a Network,
+    /// Capacity of a batch.
+    pub batch: u32,
+    pub tuning: Tuning,
+    pub norms: EvaluationNorms,
+    /// The parts of a row, in vec4, that are the clients' own where those are not batch norms alone: then every lane has a row of its own,
+    /// put together from the client's and the base's.
+    pub personal: &'a [Range<u32>],
+}
+
 /// Label of the dispatch that gathers.
 pub(super) const GATHER: &str = "gather";
 
@@ -72,36 +85,29 @@ impl Gathered {
     }
 
     /// The forward on the gathered images, in evaluation mode: no layer correction. Before its first dispatch, those that are returned
-    /// prepare it. Parameters are the server's; of clients' rows, which `store` holds where there are such, are the batch norms, or
-    /// the parts of a row that `personal` names: then every lane has a row of its own, put together from both.
-    pub fn evaluation<'a>(
-        &self,
-        plan: &mut Plan,
-        network: &'a Network,
-        batch: u32,
-        tuning: Tuning,
-        norms: EvaluationNorms,
-        personal: &[Range<u32>],
-        store: Option<BufferId>,
-    ) -> (Setting<'a>, Vec<Dispatch>) {
+    /// prepare it. Parameters are the server's; where something is the clients' own, the last buffer has their rows.
+    pub fn evaluation<'a>(&self, plan: &mut Plan, s: &Evaluation<'a>) -> (Setting<'a>, Vec<Dispatch>, Option<BufferId>) {
+        let network = s.network;
+        let stored = s.norms.store.is_some() || !s.personal.is_empty();
+        let store = stored.then(|| plan.buffer("rows of clients", Extent::External));
         let mut prepare = Vec::new();
-        let parameters = match store.filter(|_| !personal.is_empty()) {
-            Some(store) => self.own_rows(plan, network, personal, store, &mut prepare),
+        let parameters = match store.filter(|_| !s.personal.is_empty()) {
+            Some(store) => self.own_rows(plan, network, s.personal, store, &mut prepare),
             None => self.server,
         };
-        let (row, stride, start) = match norms.store {
+        let (row, stride, start) = match s.norms.store {
             Some(row) => (row, row.len(), 0),
             None => (network.norm_row(), network.parameter_blocks, network.norm_start),
         };
-        let EvaluationNorms { running, lambda, .. } = norms;
-        let mix = BatchNormMix { row, stride, start, own_rows: norms.store.is_some(), running, lambda };
+        let EvaluationNorms { running, lambda, .. } = s.norms;
+        let mix = BatchNormMix { row, stride, start, own_rows: s.norms.store.is_some(), running, lambda };
         let source = store.filter(|_| mix.own_rows).unwrap_or(parameters);
         let (norms, dispatch) = mixed(plan, "", mix, self.lanes, source);
         prepare.push(dispatch);
         let setting = Setting {
             network,
-            batch,
-            tuning,
+            batch: s.batch,
+            tuning: s.tuning,
             scale: 1.0,
             input: self.input,
             lanes: self.lanes,
@@ -112,7 +118,7 @@ impl Gathered {
             input_per_slot: true,
             with_loss: false,
         };
-        (setting, prepare)
+        (setting, prepare, store)
     }
 
     /// A row of parameters for every lane: the client's own in the `personal` parts, the base's between them.

@@ -4,7 +4,7 @@
 
 use super::backward::{self, Loss};
 use super::forward::{self, Setting};
-use super::gathered::{EvaluationNorms, Gathered, Tables};
+use super::gathered::{Evaluation, EvaluationNorms, Gathered, Tables};
 use super::train::TOTALS_BYTES;
 use super::{Extent, PhaseId, Plan};
 use crate::kernels::{BufferId, ImageLayout, Tuning};
@@ -57,7 +57,9 @@ impl InputGradientPlan {
             Tables { batch: s.batch, steps: 1, slot_capacity: s.slot_capacity, images_per_chunk: s.images_per_chunk, augment: None };
         let g = Gathered::new(&mut plan, net, tables);
         let totals = plan.buffer("totals", Extent::PerLane(TOTALS_BYTES));
-        let (setting, prepare) = g.evaluation(&mut plan, net, s.batch, s.tuning, EvaluationNorms::default(), &[], None);
+        let norms = EvaluationNorms::default();
+        let evaluation = Evaluation { network: net, batch: s.batch, tuning: s.tuning, norms, personal: &[] };
+        let (setting, prepare, _) = g.evaluation(&mut plan, &evaluation);
         let setting = Setting { with_loss: true, ..setting };
         let f = forward::build(&mut plan, &setting);
         let loss = Loss::OfLanes { batch_labels: g.batch_labels, totals, masked: false, summed: true, share: 1.0 };
