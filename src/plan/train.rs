@@ -4,7 +4,7 @@
 //! through its adversarial batch norms.
 
 use super::backward::{self, Descent, Wanted};
-use super::forward::{self, Activation, Forward, NormRows, Setting};
+use super::forward::{self, Activation, NormRows, Setting};
 use super::gathered::{self, GATHER, Gathered, Tables};
 use super::{Extent, Labelled, PhaseId, Plan};
 use crate::kernels::adam::{self, Adam};
@@ -14,6 +14,7 @@ use crate::kernels::client_rows::{self, ClientRows};
 use crate::kernels::copy_bases::{self, CopyBases};
 use crate::kernels::corner::{self, Corner};
 use crate::kernels::gather_images::Augment;
+use crate::kernels::linear::Linear;
 use crate::kernels::proximal::{self, Proximal};
 use crate::kernels::row_distance::{self, RowDistance};
 use crate::kernels::sgd::{self, Sgd};
@@ -223,208 +224,61 @@ impl TrainPlan {
     /// # Panics
     /// Where the network's batch norms are not what the share of attacked images wants.
     pub fn new(s: &TrainSetting) -> TrainPlan {
-        let mut plan = Plan::default();
         let (net, local) = (s.network, s.training);
         let share = local.adversarial.map_or(0.0, |a| a.lambda);
         assert_eq!(net.norms.dual, share > 0.0 && share < 1.0, "dual batch norms are for training on clean and on attacked images");
         let row = u64::from(net.parameter_blocks) * 16;
-        let tables = Tables {
-            batch: s.batch,
-            steps: local.steps,
-            slot_capacity: s.slot_capacity,
-            images_per_chunk: s.images_per_chunk,
-            augment: local.augment,
-        };
-        let g = Gathered::new(&mut plan, net, tables);
-        let Gathered { lanes, schedule, images, labels, server, batch_labels, batch_sizes, input, .. } = g;
-        let average = plan.buffer("average", Extent::External);
-        let personal = (!s.personal.is_empty()).then(|| plan.buffer("rows of clients", Extent::External));
-        let parameters = plan.buffer("parameters", Extent::PerLane(row));
-        let gradient = plan.buffer("gradient", Extent::PerLane(row));
-        let momentum = plan.buffer("momentum", Extent::PerLane(row));
-        let totals = plan.buffer("totals", Extent::PerLane(TOTALS_BYTES));
-        let norm_row = net.norm_row();
-        let moments = gathered::moments(&mut plan, "", norm_row);
-        let norms = |branch| NormRows {
-            buffer: parameters,
-            stride: net.parameter_blocks,
-            start: net.norm_start + norm_row.affine(branch),
-            moments,
-            running: false,
-        };
-        let clean = Setting {
-            network: net,
-            batch: s.batch,
-            tuning: s.tuning,
-            scale: local.scale,
-            input,
-            lanes,
-            batch_sizes,
-            parameters,
-            norms: norms(Branch::Clean),
-            prefix: "",
-            input_per_slot: true,
-            with_loss: true,
-        };
-        let (length, stride) = (net.trained_blocks, net.parameter_blocks);
-        let sgd = match local.optimizer {
-            Optimizer::Sgd { momentum } => {
-                Some(Sgd { length, stride, skip: (0, 0), learning_rate: 0.0, momentum, weight_decay: local.weight_decay })
-            }
-            Optimizer::Adam => None,
-        };
-        // Only the gradient of the whole loss can be spent where it is computed.
-        let spends = !s.keep_gradients && !net.norms.dual && sgd.is_some() && local.proximal == 0.0 && local.narrower.is_empty();
-        let descend = |f: &Forward| forward::largest_linear(f).filter(|_| spends);
-        let mut largest = None;
-        let mut step = Vec::new();
-        let mut named = Vec::new();
-        let mut pass = |plan: &mut Plan, setting: &Setting, branch, totals, share, gradient| {
-            let f = forward::build(plan, setting);
-            let mut step = f.dispatches.clone();
-            if net.norms.tracked {
-                let (blocks, stride, mean) = (norm_row.blocks, net.parameter_blocks, net.norm_start + norm_row.running(branch));
-                let kernel = RunningStatistics { blocks, stride, mean, momentum: Some(batch_norm::running_statistics::MOMENTUM) };
-                step.push(kernel.dispatch(&format!("{}running statistics", setting.prefix), moments, parameters));
-            }
-            largest = descend(&f);
-            let descent = largest.zip(sgd).map(|((layer, _), sgd)| Descent { layer, sgd, momentum });
-            let loss = backward::Loss::OfLanes { batch_labels, totals, masked: local.masked_loss, summed: false, share };
-            let b = backward::build(plan, setting, &f, &loss, gradient, Wanted { weights: true, descent, ..Wanted::default() });
-            named.extend(forward::named(setting.network, &f));
-            named.extend(b.named);
-            step.extend(b.dispatches);
-            step
-        };
-        if share < 1.0 {
-            step.extend(pass(&mut plan, &clean, Branch::Clean, totals, 1.0 - share, gradient));
-        }
-        let mut attack = None;
-        let (mut adversarial_totals, mut adversarial_gradient, mut attacked) = (None, None, None);
-        if let Some(adversarial) = local.adversarial {
-            let a = Attack::new(&mut plan, &clean, &g, s.slot_capacity, adversarial);
-            let totals = plan.buffer("adversarial totals", Extent::PerLane(TOTALS_BYTES));
-            if net.norms.dual {
-                adversarial_gradient = Some(plan.buffer("adversarial gradient", Extent::PerLane(row)));
-            }
-            let setting =
-                Setting { input: a.images, input_per_slot: false, prefix: "adversarial ", norms: norms(Branch::Adversarial), ..clean };
-            step.extend(pass(&mut plan, &setting, Branch::Adversarial, totals, share, adversarial_gradient.unwrap_or(gradient)));
-            attacked = Some((a.images.buffer, a.images.layout));
-            adversarial_totals = Some(totals);
-            attack = Some(a);
-        }
-        let mut places = Vec::new();
-        for n in &local.narrower {
-            assert!(!net.norms.tracked && share == 0.0, "corners are trained by batch statistics, on images as they are");
-            let (own, row) = (&n.network, u64::from(n.network.parameter_blocks) * 16);
-            let prefix = format!("{} ", n.label);
-            let table = plan.buffer(format!("{prefix}places"), Extent::Fixed(row));
-            let totals = plan.buffer(format!("{prefix}totals"), Extent::PerLane(TOTALS_BYTES));
-            let [narrow, narrow_gradient] =
-                ["parameters", "gradient"].map(|what| plan.transient(format!("{prefix}{what}"), Extent::PerLane(row)));
-            let kernel = Corner { narrow: own.parameter_blocks, wide: net.parameter_blocks, over: Over::Lanes };
-            let b = corner::Buffers { places: table, narrow, wide: parameters };
-            step.push(kernel.take(&format!("{prefix}corner"), b));
-            let norm_row = own.norm_row();
-            let norms = NormRows {
-                buffer: narrow,
-                stride: own.parameter_blocks,
-                start: own.norm_start + norm_row.affine(Branch::Clean),
-                moments: gathered::moments(&mut plan, &prefix, norm_row),
-                running: false,
-            };
-            let setting = Setting { network: own, scale: n.scale, parameters: narrow, norms, prefix: &prefix, ..clean };
-            step.extend(pass(&mut plan, &setting, Branch::Clean, totals, 1.0, narrow_gradient));
-            let b = corner::Buffers { places: table, narrow: narrow_gradient, wide: gradient };
-            step.push(kernel.add(&format!("{prefix}gradient to the network's"), b));
-            places.push(table);
-        }
-        if local.proximal > 0.0 {
-            // Of dual batch norms each pass writes the gradient of its own; what is added elsewhere would add up over the steps.
-            let second = net.norm_start + norm_row.affine(Branch::Adversarial);
-            let split = if net.norms.dual { second } else { net.trained_blocks };
-            for part in between(s.personal, net.trained_blocks) {
-                let (first, rest) = (part.start..part.end.min(split), part.start.max(split)..part.end);
-                for (part, gradient) in [(first, gradient), (rest, adversarial_gradient.unwrap_or(gradient))] {
-                    if !part.is_empty() {
-                        let (start, length) = (part.start, part.len() as u32);
-                        let kernel = Proximal { start, length, stride: net.parameter_blocks, mu: local.proximal };
-                        step.push(kernel.dispatch("proximal term", proximal::Buffers { lanes, server, parameters, gradient }));
-                    }
-                }
-            }
-        }
-        let mut learning_rates = Vec::new();
-        let mut corrections = None;
-        match sgd {
-            Some(sgd) => {
-                let mut rest = sgd;
-                learning_rates.push("sgd".to_string());
-                if let Some((layer, linear)) = largest {
-                    rest.skip = linear.parameters();
-                    let prefix = if share == 1.0 { "adversarial " } else { "" };
-                    let label = backward::descent_label(&format!("{prefix}{}", net.layers[layer].name()));
-                    learning_rates.push(label);
-                }
-                step.push(rest.dispatch("sgd", sgd::Buffers { gradient, other: adversarial_gradient, momentum, parameters }));
-            }
-            None => {
-                learning_rates.push("adam".to_string());
-                let table = plan.buffer("adam corrections", Extent::Fixed(u64::from(local.steps.max(1)) * 8));
-                let square = plan.buffer("mean square", Extent::PerLane(row));
-                let kernel = Adam { length, stride, learning_rate: 0.0, weight_decay: local.weight_decay };
-                let other = adversarial_gradient;
-                let b = adam::Buffers { gradient, other, corrections: table, mean: momentum, square, parameters };
-                step.push(kernel.dispatch("adam", b));
-                corrections = Some(table);
-            }
-        }
+        let mut b = Builder::new(s);
+        let average = b.plan.buffer("average", Extent::External);
+        let totals = b.plan.buffer("totals", Extent::PerLane(TOTALS_BYTES));
+        let clean = b.setting();
 
-        // What lies behind all that is shared, as local batch norms do, need not be added.
-        let length = between(s.personal, net.parameter_blocks).last().map_or(0, |part| part.end);
-        let average_kernel = WeightedAverage { length, stride: net.parameter_blocks, bases: s.bases, lane_capacity: s.lane_capacity };
-        let members = plan.buffer("members", Extent::Fixed(average_kernel.member_bytes()));
-        let download = CopyBases { length: net.parameter_blocks };
-        let mut start = vec![download.dispatch("download", copy_bases::Buffers { lanes, server, parameters, momentum })];
-        let aggregate = average_kernel.dispatch("average", weighted_average::Buffers { members, parameters, average });
-        let mut finish = Vec::new();
-        if let Some(store) = personal {
-            let b = client_rows::Buffers { lanes, store, rows: parameters };
-            for kernel in ClientRows::of_parts(s.personal, net.parameter_blocks) {
-                start.push(kernel.take("take what is the client's", b));
-                finish.push(kernel.keep("keep what is the client's", b));
-            }
+        let mut step = Vec::new();
+        if share < 1.0 {
+            step.extend(b.pass(&clean, Branch::Clean, totals, 1.0 - share, b.gradient));
         }
-        let start = plan.add_phase("start", start);
+        let mut adversarial_totals = None;
+        let attack = local.adversarial.map(|adversarial| {
+            let attack = Attack::new(&mut b.plan, &clean, &b.g, s.slot_capacity, adversarial);
+            let totals = b.plan.buffer("adversarial totals", Extent::PerLane(TOTALS_BYTES));
+            adversarial_totals = Some(totals);
+            b.adversarial_gradient = net.norms.dual.then(|| b.plan.buffer("adversarial gradient", Extent::PerLane(row)));
+            let (input, norms) = (attack.images, b.norms(Branch::Adversarial));
+            let setting = Setting { input, input_per_slot: false, prefix: "adversarial ", norms, ..clean };
+            step.extend(b.pass(&setting, Branch::Adversarial, totals, share, b.adversarial_gradient.unwrap_or(b.gradient)));
+            attack
+        });
+        let places = local.narrower.iter().map(|narrower| b.narrower(narrower, &clean, &mut step)).collect();
+        step.extend(b.proximal());
+        let (descent, learning_rates, corrections) = b.descent();
+        step.push(descent);
+
+        let (members, personal, [start, aggregate, finish]) = b.round(average);
+        let start = b.plan.add_phase("start", start);
+        let attacked = attack.as_ref().map(|a| (a.images.buffer, a.images.layout));
         let attack = match attack {
             Some(a) => {
-                let mut begin = vec![g.dispatch];
+                let mut begin = vec![b.g.dispatch.clone()];
                 begin.extend(a.start);
-                Some((plan.add_phase("attack", begin), plan.add_phase("attack step", a.step)))
+                Some((b.plan.add_phase("attack", begin), b.plan.add_phase("attack step", a.step)))
             }
             None => {
-                step.insert(0, g.dispatch);
+                step.insert(0, b.g.dispatch.clone());
                 None
             }
         };
-        let (step, finish) = (plan.add_phase("step", step), plan.add_phase("finish", finish));
-        let aggregate = plan.add_phase("aggregate", if length > 0 { vec![aggregate] } else { Vec::new() });
-        let measured = |plan: &mut Plan, label: &'static str, scope, rows, others| {
-            let (start, blocks) = net.scope(scope);
-            assert!(s.personal.iter().all(|part| part.start >= length), "distances are of rows whose shared part has no gap");
-            let kernel = RowDistance { start, length: blocks.min(length - start), stride: net.parameter_blocks, rows };
-            let distances = plan.buffer(label, Extent::PerLane(kernel.lane_bytes()));
-            let dispatch = kernel.dispatch(label, row_distance::Buffers { parameters, rows: others, distances });
-            DistancePhase { phase: plan.add_phase(label, vec![dispatch]), kernel, distances }
-        };
-        let from_bases = s.distances.map(|d| measured(&mut plan, "distances from bases", d.scope, s.bases, server));
+        let (step, finish) = (b.plan.add_phase("step", step), b.plan.add_phase("finish", finish));
+        let aggregate = b.plan.add_phase("aggregate", aggregate);
+        let server = b.g.server;
+        let from_bases = s.distances.map(|d| b.distances("distances from bases", d.scope, s.bases, server));
         let from_lanes = s.distances.filter(|d| d.lanes).map(|d| {
-            let others = plan.buffer("other lanes", Extent::PerLane(row));
-            (measured(&mut plan, "distances from lanes", d.scope, s.lane_capacity, others), others)
+            let others = b.plan.buffer("other lanes", Extent::PerLane(row));
+            (b.distances("distances from lanes", d.scope, s.lane_capacity, others), others)
         });
-        let learning_rates = plan.labelled(&learning_rates.iter().map(String::as_str).collect::<Vec<_>>());
-        let rounds = plan.labelled(if attack.is_some() { &[GATHER, ATTACK_START] } else { &[GATHER] });
+        let learning_rates = b.plan.labelled(&learning_rates.iter().map(String::as_str).collect::<Vec<_>>());
+        let rounds = b.plan.labelled(if attack.is_some() { &[GATHER, ATTACK_START] } else { &[GATHER] });
+        let Builder { plan, g, parameters, gradient, adversarial_gradient, named, .. } = b;
+        let Gathered { lanes, schedule, images, labels, server, .. } = g;
         TrainPlan {
             plan,
             lanes,
@@ -454,6 +308,213 @@ impl TrainPlan {
             from_bases,
             from_lanes,
         }
+    }
+}
+
+/// A plan in the making, and what its parts share.
+struct Builder<'a> {
+    s: &'a TrainSetting<'a>,
+    plan: Plan,
+    g: Gathered,
+    parameters: BufferId,
+    gradient: BufferId,
+    adversarial_gradient: Option<BufferId>,
+    momentum: BufferId,
+    moments: BufferId,
+    /// The optimiser, where it is SGD.
+    sgd: Option<Sgd>,
+    /// The linear layer whose gradient is spent where it is computed, and its place among the layers.
+    spent: Option<(usize, Linear)>,
+    /// As in the plan.
+    named: Vec<(String, BufferId, ImageLayout)>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(s: &'a TrainSetting) -> Builder<'a> {
+        let mut plan = Plan::default();
+        let (net, local) = (s.network, s.training);
+        let tables = Tables {
+            batch: s.batch,
+            steps: local.steps,
+            slot_capacity: s.slot_capacity,
+            images_per_chunk: s.images_per_chunk,
+            augment: local.augment,
+        };
+        let g = Gathered::new(&mut plan, net, tables);
+        let row = Extent::PerLane(u64::from(net.parameter_blocks) * 16);
+        let [parameters, gradient, momentum] = ["parameters", "gradient", "momentum"].map(|what| plan.buffer(what, row));
+        let moments = gathered::moments(&mut plan, "", net.norm_row());
+        let (length, stride, weight_decay) = (net.trained_blocks, net.parameter_blocks, local.weight_decay);
+        let sgd = match local.optimizer {
+            Optimizer::Sgd { momentum } => Some(Sgd { length, stride, skip: (0, 0), learning_rate: 0.0, momentum, weight_decay }),
+            Optimizer::Adam => None,
+        };
+        Builder { s, plan, g, parameters, gradient, adversarial_gradient: None, momentum, moments, sgd, spent: None, named: Vec::new() }
+    }
+
+    /// The batch norms of a lane's own row.
+    fn norms(&self, branch: Branch) -> NormRows {
+        let net = self.s.network;
+        NormRows {
+            buffer: self.parameters,
+            stride: net.parameter_blocks,
+            start: net.norm_start + net.norm_row().affine(branch),
+            moments: self.moments,
+            running: false,
+        }
+    }
+
+    /// The forward of the lanes on the gathered images, through the clean batch norms.
+    fn setting(&self) -> Setting<'a> {
+        Setting {
+            network: self.s.network,
+            batch: self.s.batch,
+            tuning: self.s.tuning,
+            scale: self.s.training.scale,
+            input: self.g.input,
+            lanes: self.g.lanes,
+            batch_sizes: self.g.batch_sizes,
+            parameters: self.parameters,
+            norms: self.norms(Branch::Clean),
+            prefix: "",
+            input_per_slot: true,
+            with_loss: true,
+        }
+    }
+
+    /// A forward and a backward with `share` in the loss; the gradient goes to `gradient`.
+    fn pass(&mut self, setting: &Setting, branch: Branch, totals: BufferId, share: f32, gradient: BufferId) -> Vec<Dispatch> {
+        let (net, local) = (self.s.network, self.s.training);
+        let f = forward::build(&mut self.plan, setting);
+        let mut step = f.dispatches.clone();
+        if net.norms.tracked {
+            let row = net.norm_row();
+            let (blocks, stride, mean) = (row.blocks, net.parameter_blocks, net.norm_start + row.running(branch));
+            let kernel = RunningStatistics { blocks, stride, mean, momentum: Some(batch_norm::running_statistics::MOMENTUM) };
+            step.push(kernel.dispatch(&format!("{}running statistics", setting.prefix), self.moments, self.parameters));
+        }
+        // Only the gradient of the whole loss can be spent where it is computed.
+        let spends = !self.s.keep_gradients && !net.norms.dual && local.proximal == 0.0 && local.narrower.is_empty();
+        self.spent = forward::largest_linear(&f).filter(|_| spends && self.sgd.is_some());
+        let descent = self.spent.zip(self.sgd).map(|((layer, _), sgd)| Descent { layer, sgd, momentum: self.momentum });
+        let loss = backward::Loss::OfLanes { batch_labels: self.g.batch_labels, totals, masked: local.masked_loss, summed: false, share };
+        let wanted = Wanted { weights: true, descent, ..Wanted::default() };
+        let b = backward::build(&mut self.plan, setting, &f, &loss, gradient, wanted);
+        self.named.extend(forward::named(setting.network, &f));
+        self.named.extend(b.named);
+        step.extend(b.dispatches);
+        step
+    }
+
+    /// A pass of a narrower corner of every lane, whose gradient is added to the lane's. Returns the table of the corner's places.
+    fn narrower(&mut self, n: &Narrower, clean: &Setting, step: &mut Vec<Dispatch>) -> BufferId {
+        let net = self.s.network;
+        assert!(
+            !net.norms.tracked && self.s.training.adversarial.is_none(),
+            "corners are trained by batch statistics, on images as they are"
+        );
+        let (own, row) = (&n.network, u64::from(n.network.parameter_blocks) * 16);
+        let prefix = format!("{} ", n.label);
+        let table = self.plan.buffer(format!("{prefix}places"), Extent::Fixed(row));
+        let totals = self.plan.buffer(format!("{prefix}totals"), Extent::PerLane(TOTALS_BYTES));
+        let [narrow, narrow_gradient] =
+            ["parameters", "gradient"].map(|what| self.plan.transient(format!("{prefix}{what}"), Extent::PerLane(row)));
+        let kernel = Corner { narrow: own.parameter_blocks, wide: net.parameter_blocks, over: Over::Lanes };
+        let b = corner::Buffers { places: table, narrow, wide: self.parameters };
+        step.push(kernel.take(&format!("{prefix}corner"), b));
+        let norms = NormRows {
+            buffer: narrow,
+            stride: own.parameter_blocks,
+            start: own.norm_start + own.norm_row().affine(Branch::Clean),
+            moments: gathered::moments(&mut self.plan, &prefix, own.norm_row()),
+            running: false,
+        };
+        let setting = Setting { network: own, scale: n.scale, parameters: narrow, norms, prefix: &prefix, ..*clean };
+        step.extend(self.pass(&setting, Branch::Clean, totals, 1.0, narrow_gradient));
+        let b = corner::Buffers { places: table, narrow: narrow_gradient, wide: self.gradient };
+        step.push(kernel.add(&format!("{prefix}gradient to the network's"), b));
+        table
+    }
+
+    /// FedProx's pull of what is shared to the server's bases.
+    fn proximal(&self) -> Vec<Dispatch> {
+        let (net, mu) = (self.s.network, self.s.training.proximal);
+        // Of dual batch norms each pass writes the gradient of its own; what is added elsewhere would add up over the steps.
+        let second = net.norm_start + net.norm_row().affine(Branch::Adversarial);
+        let split = if net.norms.dual { second } else { net.trained_blocks };
+        let mut terms = Vec::new();
+        for part in between(self.s.personal, net.trained_blocks).into_iter().filter(|_| mu > 0.0) {
+            let (first, rest) = (part.start..part.end.min(split), part.start.max(split)..part.end);
+            let gradients = [(first, self.gradient), (rest, self.adversarial_gradient.unwrap_or(self.gradient))];
+            for (part, gradient) in gradients.into_iter().filter(|(part, _)| !part.is_empty()) {
+                let kernel = Proximal { start: part.start, length: part.len() as u32, stride: net.parameter_blocks, mu };
+                let b = proximal::Buffers { lanes: self.g.lanes, server: self.g.server, parameters: self.parameters, gradient };
+                terms.push(kernel.dispatch("proximal term", b));
+            }
+        }
+        terms
+    }
+
+    /// The optimiser's step, the labels of the dispatches that descend, and Adam's table.
+    fn descent(&mut self) -> (Dispatch, Vec<String>, Option<BufferId>) {
+        let (net, local) = (self.s.network, self.s.training);
+        let (gradient, other, parameters, momentum) = (self.gradient, self.adversarial_gradient, self.parameters, self.momentum);
+        let Some(mut sgd) = self.sgd else {
+            let table = self.plan.buffer("adam corrections", Extent::Fixed(u64::from(local.steps.max(1)) * 8));
+            let square = self.plan.buffer("mean square", Extent::PerLane(u64::from(net.parameter_blocks) * 16));
+            let (length, stride) = (net.trained_blocks, net.parameter_blocks);
+            let kernel = Adam { length, stride, learning_rate: 0.0, weight_decay: local.weight_decay };
+            let b = adam::Buffers { gradient, other, corrections: table, mean: momentum, square, parameters };
+            return (kernel.dispatch("adam", b), vec!["adam".into()], Some(table));
+        };
+        let mut labels = vec!["sgd".to_string()];
+        if let Some((layer, linear)) = self.spent {
+            sgd.skip = linear.parameters();
+            let prefix = if local.adversarial.is_some() { "adversarial " } else { "" };
+            labels.push(backward::descent_label(&format!("{prefix}{}", net.layers[layer].name())));
+        }
+        (sgd.dispatch("sgd", sgd::Buffers { gradient, other, momentum, parameters }), labels, None)
+    }
+
+    /// vec4 of a row up to the last one that is shared.
+    fn shared_length(&self) -> u32 {
+        between(self.s.personal, self.s.network.parameter_blocks).last().map_or(0, |part| part.end)
+    }
+
+    /// What lanes begin with, how they are averaged, and how they end; the table of members, and the clients' rows.
+    fn round(&mut self, average: BufferId) -> (BufferId, Option<BufferId>, [Vec<Dispatch>; 3]) {
+        let (s, stride) = (self.s, self.s.network.parameter_blocks);
+        let (lanes, parameters) = (self.g.lanes, self.parameters);
+        let download = copy_bases::Buffers { lanes, server: self.g.server, parameters, momentum: self.momentum };
+        let mut start = vec![CopyBases { length: stride }.dispatch("download", download)];
+        // What lies behind all that is shared, as local batch norms do, need not be added.
+        let kernel = WeightedAverage { length: self.shared_length(), stride, bases: s.bases, lane_capacity: s.lane_capacity };
+        let members = self.plan.buffer("members", Extent::Fixed(kernel.member_bytes()));
+        let mut aggregate = Vec::new();
+        if kernel.length > 0 {
+            aggregate.push(kernel.dispatch("average", weighted_average::Buffers { members, parameters, average }));
+        }
+        let mut finish = Vec::new();
+        let personal = (!s.personal.is_empty()).then(|| self.plan.buffer("rows of clients", Extent::External));
+        if let Some(store) = personal {
+            let b = client_rows::Buffers { lanes, store, rows: parameters };
+            for kernel in ClientRows::of_parts(s.personal, stride) {
+                start.push(kernel.take("take what is the client's", b));
+                finish.push(kernel.keep("keep what is the client's", b));
+            }
+        }
+        (members, personal, [start, aggregate, finish])
+    }
+
+    /// A phase that measures distances from the rows of `others`.
+    fn distances(&mut self, label: &'static str, scope: Scope, rows: u32, others: BufferId) -> DistancePhase {
+        let (net, shared) = (self.s.network, self.shared_length());
+        let (start, blocks) = net.scope(scope);
+        assert!(self.s.personal.iter().all(|part| part.start >= shared), "distances are of rows whose shared part has no gap");
+        let kernel = RowDistance { start, length: blocks.min(shared - start), stride: net.parameter_blocks, rows };
+        let distances = self.plan.buffer(label, Extent::PerLane(kernel.lane_bytes()));
+        let dispatch = kernel.dispatch(label, row_distance::Buffers { parameters: self.parameters, rows: others, distances });
+        DistancePhase { phase: self.plan.add_phase(label, vec![dispatch]), kernel, distances }
     }
 }
 
