@@ -53,7 +53,7 @@ pub fn plan_round(
         let client = &clients[index];
         let mut own = algorithm.assign(client, &Round { seed: settings.seed, number: round, images }, state)?;
         own.bases.sort_unstable();
-        plans.push(ClientPlan { client: client.id, weight: own.weight, bases: own.bases, into: None, cut: own.cut });
+        plans.push(ClientPlan { client: client.id, weight: own.weight, bases: own.bases, into: None, submodel: own.submodel });
     }
     let lr = settings.schedule.rate(settings.lr, round, settings.rounds);
     let mut plan = RoundPlan { round, lr, clients: plans, lanes: Vec::new(), bases, weights: Vec::new() };
@@ -69,7 +69,7 @@ pub fn untrained(algorithm: &dyn Algorithm, clients: &[Client]) -> Result<Option
     let network = algorithm.base_width();
     let mut trained = None;
     for client in clients {
-        let width = algorithm.task(client.budget)?.cut.map_or(network, |cut| cut.width);
+        let width = algorithm.task(client.budget)?.submodel.map_or(network, |submodel| submodel.width);
         trained = trained.max(Some(width).filter(|_| client.can_train()));
     }
     Ok(trained.filter(|trained| *trained < network).map(|trained| Warning::Untrained { trained, network }))
@@ -78,7 +78,7 @@ pub fn untrained(algorithm: &dyn Algorithm, clients: &[Client]) -> Result<Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fl::Cut;
+    use crate::fl::Submodel;
     use crate::fl::budget::Ratio;
     use crate::fl::{FedAvg, HeteroFl, SplitMix};
     use approx::assert_relative_eq;
@@ -188,7 +188,7 @@ mod tests {
             first_round(&algorithm, &clients).unwrap()
         };
         let widths = |plan: &RoundPlan| {
-            let of = |(cut, weights): &(Option<Cut>, Vec<f64>)| (cut.as_ref().unwrap().width.to_string(), weights.clone());
+            let of = |(submodel, weights): &(Option<Submodel>, Vec<f64>)| (submodel.as_ref().unwrap().width.to_string(), weights.clone());
             plan.weights.iter().map(of).collect::<Vec<_>>()
         };
         let plan = of(false);

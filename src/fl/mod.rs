@@ -29,6 +29,6 @@ pub use attack::Attack;
 pub use budget::{Budgets, Ratio};
 pub use partition::{Client, DomainLabels, Part, Partition, PartitionSettings, Scheme, TestSplit, Warning, partition};
 pub use random::{Purpose, rng};
-pub use round::{ClientPlan, Cut, Lane, RoundPlan};
+pub use round::{ClientPlan, Lane, RoundPlan, Submodel};
 pub use schedule::Schedule;
 pub use selection::{Best, Selection};

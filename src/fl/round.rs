@@ -4,7 +4,7 @@ use super::budget::Ratio;
 
 /// A corner of a network: the first channels of every layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cut {
+pub struct Submodel {
     /// Its width, as a fraction of the full network.
     pub width: Ratio,
     /// Widths of the corners of it that are trained in the same steps, gradients added; ascending.
@@ -23,7 +23,7 @@ pub struct ClientPlan {
     /// The bases that its lanes are averaged into, as many, where they are others.
     pub into: Option<Vec<usize>>,
     /// The corner of each that it trains; `None`: all of it.
-    pub cut: Option<Cut>,
+    pub submodel: Option<Submodel>,
 }
 
 /// One (client, base) pair: a replica trained in this round.
@@ -37,7 +37,7 @@ pub struct Lane {
     pub base: usize,
     /// The base that it is averaged into: the same, unless the algorithm says otherwise.
     pub into: usize,
-    /// The lane's part in the average of its kind, `w_k / Σ w` over the lanes that are averaged into this base, cut alike, in this round, in
+    /// The lane's part in the average of its kind, `w_k / Σ w` over the lanes of the same submodel that are averaged into this base in this round, in
     /// (0, 1].
     pub share: f64,
 }
@@ -55,13 +55,13 @@ pub struct RoundPlan {
     pub lanes: Vec<Lane>,
     /// Number of bases in the ensemble.
     pub bases: usize,
-    /// The cuts of this round and, for each base, the weight of the lanes cut so that are averaged into it: that of their average among those of
-    /// other cuts. Every parameter becomes the mean over the cuts that hold it.
-    pub weights: Vec<(Option<Cut>, Vec<f64>)>,
+    /// The submodels of this round and, for each base, the weight of their lanes that are averaged into it: that of their average among those
+    /// of other submodels. Every parameter becomes the mean over the submodels that hold it.
+    pub weights: Vec<(Option<Submodel>, Vec<f64>)>,
 }
 
 impl RoundPlan {
-    /// The lanes that are averaged into base `base`, as (index in [`RoundPlan::lanes`], share), in client order. Where bases are not cut, the new
+    /// The lanes that are averaged into base `base`, as (index in [`RoundPlan::lanes`], share), in client order. Without submodels the new
     /// base is the sum of `share · θ` over them; a base without lanes keeps its value.
     pub fn members(&self, base: usize) -> impl Iterator<Item = (usize, f64)> + '_ {
         let lanes = self.lanes.iter().enumerate();
@@ -70,13 +70,13 @@ impl RoundPlan {
 
     /// Makes lanes, shares and weights anew from what the clients train and where their lanes are averaged.
     pub fn share_out(&mut self) {
-        let mut weights: Vec<(Option<Cut>, Vec<f64>)> = Vec::new();
+        let mut weights: Vec<(Option<Submodel>, Vec<f64>)> = Vec::new();
         let mut kinds = Vec::new();
         for client in &self.clients {
-            let kind = match weights.iter().position(|(cut, _)| *cut == client.cut) {
+            let kind = match weights.iter().position(|(submodel, _)| *submodel == client.submodel) {
                 Some(kind) => kind,
                 None => {
-                    weights.push((client.cut.clone(), vec![0.0; self.bases]));
+                    weights.push((client.submodel.clone(), vec![0.0; self.bases]));
                     weights.len() - 1
                 }
             };

@@ -231,14 +231,14 @@ impl Run {
         for (images, budget) in &able {
             let task = algorithm.task(*budget)?;
             let network = |width| -> Result<Network> { Ok(c.network_of(width, self.classes)?.with_norms(c.norms())) };
-            let trained = network(task.cut.as_ref().map_or(algorithm.base_width(), |cut| cut.width))?;
+            let trained = network(task.submodel.as_ref().map_or(algorithm.base_width(), |submodel| submodel.width))?;
             // What stays with a client is not sent.
             let base = trained.tensors.iter().filter(|t| !c.keeps(t)).map(|t| t.len() as u64).sum::<u64>();
             sent += task.bases as u64 * base;
             received += tried.unwrap_or(task.bases as u64) * base;
             macs += tried.unwrap_or(0) * *images as u64 * trained.macs();
             let mut of_image = trained.macs();
-            for width in task.cut.iter().flat_map(|cut| &cut.narrower) {
+            for width in task.submodel.iter().flat_map(|submodel| &submodel.narrower) {
                 of_image += network(*width)?.macs();
             }
             let images = steps.map_or(images * c.local_epochs, |steps| steps * c.batch_size.min(*images));

@@ -14,7 +14,7 @@ use crate::data::Dataset;
 use crate::engine::{
     Adversarial, Compared, Distances, GroupSetting, GroupWork, LaneGroups, LocalTraining, Narrower, Rows, Staging, TrainOptions,
 };
-use crate::fl::{Cut, Found, Lane, Ratio, RoundPlan, Stage};
+use crate::fl::{Found, Lane, Ratio, RoundPlan, Stage, Submodel};
 use crate::gpu::Gpu;
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -212,7 +212,7 @@ impl Federation {
 /// The program of the training of one run or of several together.
 struct Training {
     /// What the clients of each group of lanes train.
-    cuts: Vec<Option<Cut>>,
+    submodels: Vec<Option<Submodel>>,
     lanes: LaneGroups,
     /// Place of each run's first base among all.
     first: Vec<u32>,
@@ -243,9 +243,9 @@ impl Training {
             steps = steps.max(run.most_steps()?);
         }
         let tasks = runs.iter().map(|run| run.tasks()).collect::<Result<Vec<_>>>()?;
-        let mut cuts: Vec<Option<Cut>> = tasks.into_iter().flatten().map(|task| task.cut).collect();
-        cuts.sort_by_key(|cut| cut.as_ref().map(|c| c.width));
-        cuts.dedup();
+        let mut submodels: Vec<Option<Submodel>> = tasks.into_iter().flatten().map(|task| task.submodel).collect();
+        submodels.sort_by_key(|submodel| submodel.as_ref().map(|c| c.width));
+        submodels.dedup();
         // What the user allows is for everything: a quarter of what images and bases leave goes to validation.
         let robust = config.lambda_train > 0.0;
         let asks_for = |stage| model.algorithm.asks_for(stage, config.rounds);
@@ -255,19 +255,19 @@ impl Training {
         let distances = (lanes || asks_for(Stage::FromBases)).then(|| Distances { scope: model.algorithm.scope(), lanes });
         let mut groups = Vec::new();
         let mut most_lanes = 0;
-        for cut in &cuts {
-            let lanes = runs.iter().map(|run| run.most_lanes(cut)).sum::<Result<usize>>()?.max(1) as u32;
+        for submodel in &submodels {
+            let lanes = runs.iter().map(|run| run.most_lanes(submodel)).sum::<Result<usize>>()?.max(1) as u32;
             most_lanes += lanes;
             let scale = |width: Ratio| if config.rescale_layer { 1.0 / width.as_f64() as f32 } else { 1.0 };
             let corner = |width: Ratio| config.network_of(width, model.classes);
-            let narrower = cut
+            let narrower = submodel
                 .iter()
-                .flat_map(|cut| &cut.narrower)
+                .flat_map(|submodel| &submodel.narrower)
                 .map(|width| Ok(Narrower { network: corner(*width)?, scale: scale(*width), label: width.to_string() }));
             let training = LocalTraining {
                 batch: config.batch_size as u32,
                 steps: steps.max(1) as u32,
-                scale: scale(cut.as_ref().map_or(model.algorithm.base_width(), |cut| cut.width)),
+                scale: scale(submodel.as_ref().map_or(model.algorithm.base_width(), |submodel| submodel.width)),
                 masked_loss: config.masked_loss,
                 adversarial: robust.then(|| Adversarial::by(&config.train_attack, config.lambda_train as f32, config.seed as u32)),
                 augment: config.augment(),
@@ -276,14 +276,14 @@ impl Training {
                 proximal: config.proximal as f32,
                 narrower: narrower.collect::<Result<_>>()?,
             };
-            let (personal, limit) = (model.local.clone(), share.split(cuts.len() as u64));
+            let (personal, limit) = (model.local.clone(), share.split(submodels.len() as u64));
             let options = TrainOptions { personal, distances, limit, ..TrainOptions::new(training, lanes) };
-            groups.push(GroupSetting { corner: cut.as_ref().map(|cut| corner(cut.width)).transpose()?, options });
+            groups.push(GroupSetting { corner: submodel.as_ref().map(|submodel| corner(submodel.width)).transpose()?, options });
         }
         let lanes = LaneGroups::new(gpu, network, joint.as_ref().unwrap_or(&model.server), &images.store, groups).await?;
         let ends: u64 = runs.iter().map(|run| run.staging_bytes()).sum();
         let staging = Staging::new(gpu, LaneGroups::staging_bytes(most_lanes) + ends);
-        Ok(Training { cuts, lanes, first, bases, joint, staging })
+        Ok(Training { submodels, lanes, first, bases, joint, staging })
     }
 
     /// Trains, averages and validates the next round of some of the runs, each with its number among those that the program was
@@ -375,10 +375,10 @@ impl Training {
     /// The work of all of them, as if they were one run: its bases are theirs, one run's after the other's. `base` says which
     /// base of a lane is meant.
     fn work(&self, runs: &[(usize, &mut Run)], plans: &[RoundPlan], base: fn(&Lane) -> usize) -> Result<Vec<GroupWork>> {
-        let mut work = vec![GroupWork { clients: Vec::new(), weights: vec![0.0; self.bases as usize] }; self.cuts.len()];
+        let mut work = vec![GroupWork { clients: Vec::new(), weights: vec![0.0; self.bases as usize] }; self.submodels.len()];
         for ((number, run), plan) in runs.iter().zip(plans) {
             let first = self.first[*number];
-            for (all, mut own) in work.iter_mut().zip(run.work(plan, &self.cuts, base)?) {
+            for (all, mut own) in work.iter_mut().zip(run.work(plan, &self.submodels, base)?) {
                 own.clients.iter_mut().flat_map(|c| &mut c.bases).for_each(|(base, _)| *base += first);
                 all.clients.append(&mut own.clients);
                 all.weights[first as usize..][..own.weights.len()].copy_from_slice(&own.weights);
@@ -389,11 +389,11 @@ impl Training {
 
     /// The run of each client's work, in the order of [`Training::work`]'s groups.
     fn owners(&self, plans: &[RoundPlan]) -> Vec<usize> {
-        let of_cut = |cut: &Option<Cut>| {
-            let of_plan = |(owner, plan): (usize, &RoundPlan)| vec![owner; plan.clients.iter().filter(|c| c.cut == *cut).count()];
+        let of_submodel = |submodel: &Option<Submodel>| {
+            let of_plan = |(owner, plan): (usize, &RoundPlan)| vec![owner; plan.clients.iter().filter(|c| c.submodel == *submodel).count()];
             plans.iter().enumerate().flat_map(of_plan).collect::<Vec<_>>()
         };
-        self.cuts.iter().flat_map(of_cut).collect()
+        self.submodels.iter().flat_map(of_submodel).collect()
     }
 
     /// Submits that the runs' bases are copied to or from the joint ones, where there are any.

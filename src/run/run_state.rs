@@ -11,7 +11,7 @@ use crate::engine::{
     AttackOptions, Attacker, Batch, ClientRows, ClientWork, Corner, Ensemble, EvaluateOptions, Evaluator, GroupWork, Limit, Rows, Staging,
     Totals,
 };
-use crate::fl::{Client, Cut, Found, Lane, Ratio, RoundPlan, Selection, Stage, State, Task, Warning, batches, plan_round};
+use crate::fl::{Client, Found, Lane, Ratio, RoundPlan, Selection, Stage, State, Submodel, Task, Warning, batches, plan_round};
 use crate::gpu::Gpu;
 use crate::{Error, Result};
 use std::sync::Arc;
@@ -273,9 +273,9 @@ impl Run {
         })
     }
 
-    /// Most lanes of a round among the clients of that cut: the clients that train most bases, as many as take part.
-    pub(super) fn most_lanes(&self, cut: &Option<Cut>) -> Result<usize> {
-        let mut lanes: Vec<usize> = self.tasks()?.into_iter().filter(|task| task.cut == *cut).map(|task| task.bases).collect();
+    /// Most lanes of a round among the clients of that submodel: the clients that train most bases, as many as take part.
+    pub(super) fn most_lanes(&self, submodel: &Option<Submodel>) -> Result<usize> {
+        let mut lanes: Vec<usize> = self.tasks()?.into_iter().filter(|task| task.submodel == *submodel).map(|task| task.bases).collect();
         lanes.sort_unstable_by(|a, b| b.cmp(a));
         Ok(lanes.iter().take(self.config.clients_per_round.unwrap_or(usize::MAX)).sum())
     }
@@ -423,10 +423,10 @@ impl Run {
 
     /// What every participating client does in a round, by group of lanes and by the engine's image indices; `base` says which base of a lane
     /// is meant.
-    pub(super) fn work(&self, plan: &RoundPlan, cuts: &[Option<Cut>], base: fn(&Lane) -> usize) -> Result<Vec<GroupWork>> {
-        let mut work = vec![GroupWork::default(); cuts.len()];
-        for (group, cut) in work.iter_mut().zip(cuts) {
-            let weights = plan.weights.iter().find(|(own, _)| own == cut);
+    pub(super) fn work(&self, plan: &RoundPlan, submodels: &[Option<Submodel>], base: fn(&Lane) -> usize) -> Result<Vec<GroupWork>> {
+        let mut work = vec![GroupWork::default(); submodels.len()];
+        for (group, submodel) in work.iter_mut().zip(submodels) {
+            let weights = plan.weights.iter().find(|(own, _)| own == submodel);
             group.weights = weights.map_or(Vec::new(), |(_, weights)| weights.iter().map(|w| *w as f32).collect());
         }
         for (slot, p) in plan.clients.iter().enumerate() {
@@ -438,7 +438,7 @@ impl Run {
             };
             let lanes = plan.lanes.iter().filter(|l| l.slot == slot);
             let own = ClientWork { client: p.client as u32, batches, bases: lanes.map(|l| (base(l) as u32, l.share as f32)).collect() };
-            let group = cuts.iter().position(|cut| *cut == p.cut).expect("the cuts are those of all clients that train");
+            let group = submodels.iter().position(|own| *own == p.submodel).expect("those of all clients that train");
             work[group].clients.push(own);
         }
         Ok(work)

@@ -82,7 +82,7 @@ impl Centres {
     /// As [`Centres::from_state`].
     pub fn assign(state: &State, client: &Client, round: &Round, by_share: bool) -> Result<Assignment> {
         let own = Centres::from_state(state)?.of_client[client.id] as usize;
-        Ok(Assignment { bases: vec![own], cut: None, weight: if by_share { round.share(client) } else { 1.0 } })
+        Ok(Assignment { bases: vec![own], submodel: None, weight: if by_share { round.share(client) } else { 1.0 } })
     }
 
     /// Gives each client of the round the centre chosen for it. Counts moves; `costs` are what the choices minimised.

@@ -4,7 +4,7 @@ use super::registry::Method;
 use super::{Algorithm, Assignment, Composition, Round, State, Task};
 use crate::fl::budget::{Budgets, Ratio};
 use crate::fl::partition::Client;
-use crate::fl::round::Cut;
+use crate::fl::round::Submodel;
 use crate::{Error, Result};
 use std::sync::Arc;
 
@@ -37,13 +37,13 @@ impl Algorithm for HeteroFl {
         let mut narrower: Vec<Ratio> = self.budgets.widths().into_iter().filter(|w| self.slimmable && *w < budget).collect();
         narrower.sort();
         narrower.dedup();
-        Ok(Task { bases: 1, cut: Some(Cut { width: budget, narrower }) })
+        Ok(Task { bases: 1, submodel: Some(Submodel { width: budget, narrower }) })
     }
 
     fn assign(&self, client: &Client, round: &Round, _state: &mut State) -> Result<Assignment> {
-        let (cut, share) = (self.task(client.budget)?.cut, round.share(client));
-        let widths = cut.as_ref().map_or(1, |cut| 1 + cut.narrower.len());
-        Ok(Assignment { bases: vec![0], cut, weight: if self.count_widths { share * widths as f64 } else { share } })
+        let (submodel, share) = (self.task(client.budget)?.submodel, round.share(client));
+        let widths = submodel.as_ref().map_or(1, |submodel| 1 + submodel.narrower.len());
+        Ok(Assignment { bases: vec![0], submodel, weight: if self.count_widths { share * widths as f64 } else { share } })
     }
 
     fn model(&self, width: Ratio) -> Result<Composition> {
@@ -100,10 +100,10 @@ mod tests {
         let of = |budget| {
             let client = Client::of(0, budget, 5);
             let round = Round { seed: 1, number: 0, images: 20 };
-            let Assignment { bases, cut, weight } = algorithm.assign(&client, &round, &mut State::new()).unwrap();
-            assert_eq!((bases, &cut), (vec![0], &algorithm.task(budget).unwrap().cut));
-            let cut = cut.unwrap();
-            (cut.width.to_string(), cut.narrower.len(), weight)
+            let Assignment { bases, submodel, weight } = algorithm.assign(&client, &round, &mut State::new()).unwrap();
+            assert_eq!((bases, &submodel), (vec![0], &algorithm.task(budget).unwrap().submodel));
+            let submodel = submodel.unwrap();
+            (submodel.width.to_string(), submodel.narrower.len(), weight)
         };
         algorithm.budgets(4).into_iter().map(of).collect()
     }
@@ -128,7 +128,7 @@ mod tests {
         };
         assert_eq!(tasks(&hetero_fl(true, false)), of([0.25; 4]));
         assert_eq!(tasks(&hetero_fl(true, true)), of([0.25, 0.5, 0.75, 1.0]));
-        let narrower = hetero_fl(true, false).task(Ratio::ONE).unwrap().cut.unwrap().narrower;
+        let narrower = hetero_fl(true, false).task(Ratio::ONE).unwrap().submodel.unwrap().narrower;
         assert_eq!(narrower.iter().map(Ratio::to_string).collect::<Vec<_>>(), ["1/8", "1/4", "1/2"]);
     }
 }

@@ -18,7 +18,7 @@ pub mod split_mix;
 
 use super::budget::Ratio;
 use super::partition::Client;
-use super::round::{Cut, RoundPlan};
+use super::round::{RoundPlan, Submodel};
 use crate::net::Scope;
 use crate::{Error, Result};
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ pub struct Task {
     /// How many of the server's bases.
     pub bases: usize,
     /// The corner of each that it trains; `None`: all of it.
-    pub cut: Option<Cut>,
+    pub submodel: Option<Submodel>,
 }
 
 /// What an algorithm keeps from round to round besides parameters. Checkpoints save it as it is; nobody else reads it.
@@ -87,7 +87,7 @@ pub struct Assignment {
     /// The bases that it trains, each once; as many as its [`Task`] has at most.
     pub bases: Vec<usize>,
     /// The corner of each that it trains, that of its task; `None`: all of it.
-    pub cut: Option<Cut>,
+    pub submodel: Option<Submodel>,
     /// Its weight among those that train the same parameter. Every parameter becomes the weighted mean over those that trained it;
     /// one that nobody trained keeps its value.
     pub weight: f64,
@@ -123,7 +123,7 @@ pub trait Algorithm: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`crate::Error::Config`] where the budget is too small for any.
     fn task(&self, _budget: Ratio) -> Result<Task> {
-        Ok(Task { bases: 1, cut: None })
+        Ok(Task { bases: 1, submodel: None })
     }
 
     /// The state before the first round, for a given number of clients. By default an empty one.
@@ -152,7 +152,7 @@ pub trait Algorithm: fmt::Debug + Send + Sync {
     /// [`crate::Error::Config`] where it asks for more than there is.
     fn assign(&self, client: &Client, round: &Round, _state: &mut State) -> Result<Assignment> {
         let task = self.task(client.budget)?;
-        Ok(Assignment { bases: (0..task.bases).collect(), cut: task.cut, weight: round.share(client) })
+        Ok(Assignment { bases: (0..task.bases).collect(), submodel: task.submodel, weight: round.share(client) })
     }
 
     /// What a round consists of, in order: training once, the average after it, and what is to be found out before either. By default

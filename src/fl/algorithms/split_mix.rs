@@ -43,7 +43,7 @@ impl Algorithm for SplitMix {
     }
 
     fn task(&self, budget: Ratio) -> Result<Task> {
-        Ok(Task { bases: bases(budget, self.base_width)?, cut: None })
+        Ok(Task { bases: bases(budget, self.base_width)?, submodel: None })
     }
 
     /// The deck.
@@ -64,7 +64,7 @@ impl Algorithm for SplitMix {
         let count = bases(client.budget, self.base_width)?;
         let bases = deck.deal(round.seed, round.number as u64, client.id as u64, count)?;
         *state = deck.to_state();
-        Ok(Assignment { bases, cut: None, weight: round.share(client) })
+        Ok(Assignment { bases, submodel: None, weight: round.share(client) })
     }
 
     fn full_width(&self) -> Result<Ratio> {
