@@ -275,7 +275,12 @@ fn key(field: &str) -> String {
 
 /// A value as it is written on the command line, for messages.
 fn plain(value: Option<&serde_json::Value>) -> String {
-    value.map_or(String::new(), |value| value.as_str().map_or(value.to_string(), String::from))
+    match value {
+        None => String::new(),
+        Some(serde_json::Value::String(text)) => text.clone(),
+        Some(serde_json::Value::Array(values)) => values.iter().map(|value| plain(Some(value))).collect::<Vec<_>>().join(","),
+        Some(value) => value.to_string(),
+    }
 }
 
 /// A number in few characters, for messages.
