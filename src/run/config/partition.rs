@@ -282,6 +282,6 @@ mod tests {
         );
         assert!(csv(|c| c.imbalance_factor = Some(2.0)).starts_with("imbalance-factor = 2.0: the clients file says"));
         let domains = csv(|c| c.domains = "a,b".parse().unwrap());
-        assert_eq!(domains, "domains = [\"a\",\"b\"]: the clients file says who has which images: leave it out");
+        assert_eq!(domains, "domains = a,b: the clients file says who has which images: leave it out");
     }
 }
