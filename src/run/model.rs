@@ -256,11 +256,14 @@ impl Model {
         }
         if let Some(local) = self.own_rows() {
             for base in 0..local.bases {
-                let place = |client| local.full_row(local_values, local.place(client, base), self.network.parameter_blocks);
-                let rows: Vec<Vec<f32>> = (0..local.clients).map(place).collect();
-                for spec in self.network.tensors.iter().filter(|t| local.keeps(t)) {
-                    let of_client = |row: &Vec<f32>| self.network.unpack(spec, row);
-                    let data = rows.iter().flat_map(of_client).collect();
+                let mut kept: Vec<(&TensorSpec, Vec<f32>)> =
+                    self.network.tensors.iter().filter(|t| local.keeps(t)).map(|spec| (spec, Vec::new())).collect();
+                for client in 0..local.clients {
+                    // One at a time: whole rows of all clients may not fit the memory.
+                    let row = local.full_row(local_values, local.place(client, base), self.network.parameter_blocks);
+                    kept.iter_mut().for_each(|(spec, data)| data.extend(self.network.unpack(spec, &row)));
+                }
+                for (spec, data) in kept {
                     let shape = vec![local.clients as usize, spec.len()];
                     tensors.insert(local_name(base as usize, &spec.name), Tensor { shape, data });
                 }
