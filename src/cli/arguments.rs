@@ -25,7 +25,7 @@ pub(super) fn prepared(command: clap::Command) -> clap::Command {
         let kind = argument.get_value_parser().type_id();
         let path = kind == TypeId::of::<PathBuf>();
         let real = kind == TypeId::of::<f64>() || kind == TypeId::of::<Duration>();
-        let in_files = argument.get_long().is_some_and(|long| TrainConfig::keys().iter().any(|key| key == long));
+        let in_files = path && argument.get_long().is_some_and(|long| TrainConfig::keys().iter().any(|key| key == long));
         let place = move |path: PathBuf| expanded(path).and_then(|path| if in_files { writable(path) } else { Ok(path) });
         let argument = if path { argument.value_parser(ValueParser::new(PathBufValueParser::new().try_map(place))) } else { argument };
         // clap takes -1e-4 for options of one letter each.

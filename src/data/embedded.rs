@@ -131,9 +131,9 @@ mod tests {
         let named = ["mnist-m-style", "optdigits"].map(str::to_owned);
         assert_eq!(embedded_domains(&named).unwrap().domains, [all.domains[3].clone(), all.domains[1].clone()]);
         let unknown = ["mnist", "svhn"].map(str::to_owned);
-        let (told, as_before) = (embedded_domains(&unknown).unwrap_err(), all.with_domains(&unknown).unwrap_err());
+        let (named, before) = (embedded_domains(&unknown).unwrap_err(), all.with_domains(&unknown).unwrap_err());
         let words = "domains: the embedded data has no \"svhn\"; it has mnist, optdigits, synth-digits, mnist-m-style";
-        assert_eq!([told.to_string(), as_before.to_string()], [words, words]);
+        assert_eq!([named.to_string(), before.to_string()], [words, words]);
     }
 
     // Accuracies are compared across versions, so a change here is a change of the data sets, to be made on purpose.

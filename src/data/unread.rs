@@ -80,7 +80,7 @@ mod tests {
         let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n";
         assert_eq!(told(pointer).unwrap_err(), "f.gz: this is a git-lfs pointer, not the file itself: run git lfs pull where it came from");
         assert!(told(b"\n<!DOCTYPE html><html>").unwrap_err().starts_with("f.gz: this is a web page, not the file itself: "));
-        // As object stores and web servers answer where there is no such file, or it may not be read.
+        // As object stores and web servers answer if a file is missing or may not be read.
         let s3 = b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
         let xhtml = b"\xef\xbb\xbf<?xml version=\"1.0\"?>\n<!-- a mirror -->\n<!DOCTYPE html PUBLIC \"-//W3C//DTD XHTML 1.0 Strict//EN\">";
         for refusal in

@@ -87,9 +87,9 @@ impl Estimation {
     }
 }
 
-/// Sets the running statistics of every client and base in `store`, whose rows are single tracked batch norms and nothing else, to the mean over
-/// the client's batches, `[client][batch]` of image indices; a client without batches keeps what it has. Nothing is awaited but
-/// the program.
+/// Sets the running statistics of every client and base in `store`, whose rows are single tracked batch norms and nothing else, to
+/// the mean over the client's batches, `[client][batch]` of image indices; a client without batches keeps what it has. Nothing is
+/// awaited but the program.
 ///
 /// # Errors
 /// [`crate::Error::Config`] where not one client fits, [`crate::Error::Gpu`] where the device refuses or was lost.

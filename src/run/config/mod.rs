@@ -273,6 +273,11 @@ fn key(field: &str) -> String {
     field.replace('_', "-")
 }
 
+/// Whether a name is that of a tensor or of its layer.
+fn is_named(name: &str, tensor: &TensorSpec) -> bool {
+    tensor.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 /// A value as it is written on the command line, for messages.
 fn plain(value: Option<&serde_json::Value>) -> String {
     match value {
@@ -347,7 +352,7 @@ impl TrainConfig {
 
     /// Whether a tensor stays with each client.
     pub fn keeps(&self, tensor: &TensorSpec) -> bool {
-        let named = |name: &String| tensor.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let named = |name: &String| is_named(name, tensor);
         self.local_bn && tensor.kind.is_norm() || self.keeps_whole() || self.personal.0.iter().any(named)
     }
 

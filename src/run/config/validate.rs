@@ -142,11 +142,9 @@ impl TrainConfig {
     /// Whether every name in `personal` is one of the network's.
     fn check_personal(&self, network: &Network) -> Result<()> {
         for name in self.personal.0.iter().filter(|name| *name != "all") {
-            let own = TrainConfig { personal: List(vec![name.clone()]), local_bn: false, ..self.clone() };
-            if !network.tensors.iter().any(|tensor| own.keeps(tensor)) {
-                let layers = network.layers.iter().map(|layer| layer.name()).filter(|layer| {
-                    network.tensors.iter().any(|tensor| tensor.name.strip_prefix(layer).is_some_and(|rest| rest.starts_with('.')))
-                });
+            let known = |name: &str| network.tensors.iter().any(|tensor| is_named(name, tensor));
+            if !known(name) {
+                let layers = network.layers.iter().map(|layer| layer.name()).filter(|layer| known(layer));
                 return Err(Error::Config(format!(
                     "personal = {name}: the network {} has no layer or tensor of this name: it has {}",
                     network.name,
