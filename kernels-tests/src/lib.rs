@@ -35,6 +35,7 @@ pub mod proximal;
 pub mod relu;
 pub mod residual_add;
 pub mod row_distance;
+pub mod server_step;
 pub mod sgd;
 pub mod shape;
 pub mod softmax_cross_entropy;

@@ -14,6 +14,7 @@ mod mixed;
 mod numeric;
 mod pseudo;
 mod robust;
+mod server;
 mod shaders;
 mod sources;
 mod together;

@@ -12,6 +12,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use splitmix_fl::engine::Augment;
 use splitmix_fl::gpu::{Gpu, GpuOptions};
 use splitmix_fl::kernels::row_distance::RowDistance;
+use splitmix_fl::kernels::server_step::Rule;
 use splitmix_fl::kernels::{Traits, Tuning};
 use splitmix_fl::net::{Norms, Shape};
 use splitmix_fl::verify::*;
@@ -208,6 +209,10 @@ fn all(checked_shaders: bool, cases: u32) {
     });
     bench.check(cases / 4, (1u32..200, any::<u64>()), |(length, seed)| Some(Seeded::new(CopyCase { length }, seed)));
     bench.check(cases / 4, (1u32..200, any::<u64>()), |(length, seed)| Some(Seeded::new(AverageCase { length }, seed)));
+    bench.check(cases / 8, (1u32..200, 0usize..4, any::<u64>()), |(length, rule, seed)| {
+        let rule = [None, Some(Rule::Adagrad), Some(Rule::Adam), Some(Rule::Yogi)][rule];
+        Some(Seeded::new(ServerStepCase { rule, length }, seed))
+    });
     bench.check(cases / 8, (0u32..9, 1u32..300, 0u32..5, 1u32..9, any::<u64>()), |(start, length, more, rows, seed)| {
         Some(Seeded::new(DistanceCase { kernel: RowDistance { start, length, stride: start + length + more, rows } }, seed))
     });

@@ -3,6 +3,7 @@
 
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 use naga::{AddressSpace, StorageAccess, TypeInner};
+use splitmix_fl::kernels::server_step::{Adaptive, Rule, ServerOptimizer};
 use splitmix_fl::kernels::{Access, Dispatch, SHARED, Traits, Tuning, Uniform, Uniforms, shader};
 use splitmix_fl::net::{Architecture, NormRow, Norms, Scope, TensorKind};
 use splitmix_fl::plan::EvaluationNorms;
@@ -161,6 +162,7 @@ fn every_variant_in_use_is_valid_and_bound_as_declared() {
                 batch: training.batch,
                 personal: &[],
                 distances: Some(Distances { scope: Scope::All, lanes: true }),
+                server: Some(ServerOptimizer { learning_rate: 0.1, first: 0.9, adaptive: None }),
                 images_per_chunk: 100,
                 slot_capacity: 5,
                 lane_capacity: 9,
@@ -171,7 +173,9 @@ fn every_variant_in_use_is_valid_and_bound_as_declared() {
             let attacked = Adversarial { lambda: 0.5, seed: 1, start: 0.1, epsilon: 0.1, alpha: 0.1, steps: 7 };
             let attacked = LocalTraining { adversarial: Some(attacked), ..training.clone() };
             let norms = tracked.places(|t| t.kind.is_norm());
-            let adversarial = TrainSetting { network: &tracked, training: &attacked, personal: &norms, ..train };
+            let adaptive = Some(Adaptive { rule: Rule::Yogi, second: 0.99, tau: 1e-3 });
+            let server = Some(ServerOptimizer { learning_rate: 0.1, first: 0.9, adaptive });
+            let adversarial = TrainSetting { network: &tracked, training: &attacked, personal: &norms, server, ..train };
             let head = tracked.places(|t| matches!(t.kind, TensorKind::LinearWeight { .. }));
             let evaluate = EvaluateSetting {
                 network: &network,

@@ -23,7 +23,10 @@ pub use evaluator::{EvaluateOptions, Evaluator};
 pub use groups::{GroupSetting, GroupWork, LaneGroups};
 pub use images::ImageStore;
 pub use rows::{ClientRows, Rows};
-pub use trainer::{Adversarial, Augment, ClientWork, Compared, Distances, LocalTraining, Narrower, Optimizer, TrainOptions, Trainer};
+pub use trainer::{
+    Adaptive, Adversarial, Augment, ClientWork, Compared, Distances, LocalTraining, Narrower, Optimizer, Rule, ServerOptimizer,
+    ServerState, TrainOptions, Trainer,
+};
 
 use crate::error::option_name;
 use crate::gpu::Gpu;

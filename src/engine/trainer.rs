@@ -5,6 +5,7 @@ use crate::gpu::{Active, Gpu, Program, ProgramDescriptor};
 use crate::kernels::Tuning;
 use crate::kernels::adam::Adam;
 pub use crate::kernels::gather_images::Augment;
+pub use crate::kernels::server_step::{Adaptive, Rule, ServerOptimizer};
 use crate::kernels::weighted_average;
 use crate::net::{Network, between};
 pub use crate::plan::train::{Adversarial, Distances, LocalTraining, Narrower, Optimizer};
@@ -22,6 +23,8 @@ pub struct TrainOptions {
     pub personal: Option<ClientRows>,
     /// Whether the average can wait for distances to be measured, and which.
     pub distances: Option<Distances>,
+    /// The server's optimiser, with what it keeps; none: bases become their averages.
+    pub server: Option<ServerState>,
     /// Most lanes of a round.
     pub lanes: u32,
     /// How much of the GPU to take.
@@ -38,7 +41,44 @@ impl TrainOptions {
     /// So many lanes of a training, of which nothing stays with the clients, in as much of the GPU as there is.
     pub fn new(training: LocalTraining, lanes: u32) -> TrainOptions {
         let limit = Limit::default();
-        TrainOptions { training, personal: None, distances: None, lanes, limit, guarded: false, keep_activations: false, tuning: None }
+        TrainOptions {
+            training,
+            personal: None,
+            distances: None,
+            server: None,
+            lanes,
+            limit,
+            guarded: false,
+            keep_activations: false,
+            tuning: None,
+        }
+    }
+}
+
+/// The server's optimiser and what it keeps from round to round.
+#[derive(Debug, Clone)]
+pub struct ServerState {
+    /// The optimiser.
+    pub optimizer: ServerOptimizer,
+    /// The mean of the bases' changes, a row each.
+    pub mean: Rows,
+    /// Their squares, a row each; with momentum alone they are not used.
+    pub square: Rows,
+}
+
+impl ServerState {
+    /// As it is before the first round: the mean 0, and the squares τ² (Reddi et al., 2021: at least that).
+    pub fn new(gpu: &Gpu, server: &Rows, optimizer: ServerOptimizer) -> ServerState {
+        let [mean, square] = ["mean of changes", "squares of changes"].map(|label| server.like(gpu, label));
+        let least = optimizer.adaptive.map_or(0.0, |a| a.tau * a.tau);
+        square.write(gpu, 0, &vec![least; square.values() * square.count as usize]);
+        ServerState { optimizer, mean, square }
+    }
+
+    /// The rows that a next round depends on, by what they are called in checkpoints.
+    pub fn rows(&self) -> Vec<(&'static str, &Rows)> {
+        let square = self.optimizer.adaptive.is_some().then_some(("square", &self.square));
+        [("mean", &self.mean)].into_iter().chain(square).collect()
     }
 }
 
@@ -129,6 +169,7 @@ impl Trainer {
             batch,
             personal,
             distances: options.distances,
+            server: options.server.as_ref().map(|server| server.optimizer),
             images_per_chunk: images.images_per_chunk,
             slot_capacity: slots,
             lane_capacity: lanes,
@@ -156,6 +197,9 @@ impl Trainer {
         let average = server.like(gpu, "average");
         external.push((plan.average, average.buffer.clone()));
         external.extend(plan.personal.zip(options.personal.as_ref().map(|own| own.rows.buffer.clone())));
+        if let Some((phase, state)) = plan.server_step.zip(options.server.as_ref()) {
+            external.extend([(phase.mean, state.mean.buffer.clone()), (phase.square, state.square.buffer.clone())]);
+        }
         let descriptor = ProgramDescriptor { lanes, slots, steps: training.steps, external, guarded: options.guarded };
         let program = Program::new(gpu, plan.plan.clone(), descriptor).await?;
         if let Some(table) = plan.corrections {
@@ -164,7 +208,13 @@ impl Trainer {
         for (table, n) in plan.places.iter().zip(&training.narrower) {
             program.write(gpu, *table, 0, bytemuck::cast_slice(&network.corner_table(&n.network)?));
         }
-        let averaged = between(personal, network.parameter_blocks);
+        // What the server's optimiser moves is not copied.
+        let mut moved = personal.to_vec();
+        if options.server.is_some() {
+            moved.extend(between(personal, network.trained_blocks));
+            moved.sort_by_key(|part| part.start);
+        }
+        let averaged = between(&moved, network.parameter_blocks);
         Ok(Trainer {
             plan,
             program,
@@ -376,6 +426,11 @@ impl Trainer {
     /// Submits that the bases with lanes take over their averages; those that nobody trained keep their values.
     fn settle(&mut self, gpu: &Gpu, mut encoder: wgpu::CommandEncoder, server: &Rows, work: &[ClientWork]) -> Result<()> {
         let trained: BTreeSet<u32> = work.iter().flat_map(|client| &client.bases).map(|(base, _)| *base).collect();
+        if let Some(step) = self.plan.server_step {
+            let flags: Vec<u32> = (0..server.count).map(|base| trained.contains(&base).into()).collect();
+            self.program.write(gpu, step.trained, 0, bytemuck::cast_slice(&flags));
+            self.dispatches += self.program.play(gpu, &mut encoder, step.phase, Active { lanes: 0, slots: 0, step: 0 });
+        }
         for base in trained {
             self.averaged.iter().for_each(|part| self.average.copy_part(&mut encoder, base, part, server));
         }

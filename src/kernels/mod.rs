@@ -23,6 +23,7 @@ pub mod proximal;
 pub mod relu;
 pub mod residual_add;
 pub mod row_distance;
+pub mod server_step;
 pub mod sgd;
 pub mod softmax_cross_entropy;
 pub mod sum_partials;
@@ -143,6 +144,7 @@ pub mod shader {
         residual_add,
         row_distance,
         running_statistics,
+        server_step,
         sgd,
         softmax_cross_entropy,
         sum_partials,

@@ -17,6 +17,7 @@ use crate::kernels::gather_images::Augment;
 use crate::kernels::linear::Linear;
 use crate::kernels::proximal::{self, Proximal};
 use crate::kernels::row_distance::{self, RowDistance};
+use crate::kernels::server_step::{self, ServerOptimizer, ServerStep};
 use crate::kernels::sgd::{self, Sgd};
 use crate::kernels::weighted_average::{self, WeightedAverage};
 use crate::kernels::{BufferId, Dispatch, ImageLayout, Over, Tuning, conv2d};
@@ -131,6 +132,8 @@ pub struct TrainSetting<'a> {
     pub personal: &'a [Range<u32>],
     /// Which distances can be measured.
     pub distances: Option<Distances>,
+    /// The server's optimiser; none: bases become their averages.
+    pub server: Option<ServerOptimizer>,
     /// Images in the first of the two image chunks.
     pub images_per_chunk: u32,
     /// Most slots of a wave: the row length of the schedule.
@@ -196,10 +199,25 @@ pub struct TrainPlan {
     pub finish: PhaseId,
     /// Once a wave, when its lanes are known to be averaged: adds them.
     pub aggregate: PhaseId,
+    /// Once a round, after its averages: the server's optimiser.
+    pub server_step: Option<ServerPhase>,
     /// Distances from the server's bases.
     pub from_bases: Option<DistancePhase>,
     /// Distances from other lanes, and the buffer that those are to be copied to.
     pub from_lanes: Option<(DistancePhase, BufferId)>,
+}
+
+/// The phase of the server's optimiser.
+#[derive(Debug, Clone, Copy)]
+pub struct ServerPhase {
+    /// The phase.
+    pub phase: PhaseId,
+    /// u32 of each base: 1 where somebody trained it.
+    pub trained: BufferId,
+    /// Its mean of changes, a row a base (external).
+    pub mean: BufferId,
+    /// Their squares, a row a base (external).
+    pub square: BufferId,
 }
 
 /// A phase that measures distances of all lanes from some rows.
@@ -269,6 +287,7 @@ impl TrainPlan {
         };
         let (step, finish) = (b.plan.add_phase("step", step), b.plan.add_phase("finish", finish));
         let aggregate = b.plan.add_phase("aggregate", aggregate);
+        let server_step = s.server.map(|optimizer| b.server_step(optimizer, average));
         let server = b.g.server;
         let from_bases = s.distances.map(|d| b.distances("distances from bases", d.scope, s.bases, server));
         let from_lanes = s.distances.filter(|d| d.lanes).map(|d| {
@@ -305,6 +324,7 @@ impl TrainPlan {
             step,
             finish,
             aggregate,
+            server_step,
             from_bases,
             from_lanes,
         }
@@ -506,6 +526,21 @@ impl<'a> Builder<'a> {
         (members, personal, [start, aggregate, finish])
     }
 
+    /// The server's optimiser, on all that is trained and shared.
+    fn server_step(&mut self, optimizer: ServerOptimizer, average: BufferId) -> ServerPhase {
+        let (s, net) = (self.s, self.s.network);
+        let trained = self.plan.buffer("trained bases", Extent::Fixed(u64::from(s.bases) * 4));
+        let [mean, square] = ["mean of changes", "squares of changes"].map(|what| self.plan.buffer(what, Extent::External));
+        let b = server_step::Buffers { trained, average, mean, square, parameters: self.g.server };
+        let of_part = |part: Range<u32>| {
+            let (start, length) = (part.start, part.len() as u32);
+            let kernel = ServerStep { start, length, stride: net.parameter_blocks, bases: s.bases, optimizer };
+            kernel.dispatch("server step", b)
+        };
+        let steps = between(s.personal, net.trained_blocks).into_iter().map(of_part).collect();
+        ServerPhase { phase: self.plan.add_phase("server step", steps), trained, mean, square }
+    }
+
     /// A phase that measures distances from the rows of `others`.
     fn distances(&mut self, label: &'static str, scope: Scope, rows: u32, others: BufferId) -> DistancePhase {
         let (net, shared) = (self.s.network, self.shared_length());
@@ -584,6 +619,7 @@ mod tests {
             batch: training.batch,
             personal: &[],
             distances: None,
+            server: None,
             images_per_chunk: 1000,
             slot_capacity: 50,
             lane_capacity: 190,

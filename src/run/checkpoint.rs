@@ -15,7 +15,8 @@
 //! ```
 //!
 //! Adversarial batch norms are `0.bn1.adversarial.weight`, running statistics `0.bn1.running_mean` and `0.bn1.running_var`.
-//! What stays with the clients is `local.0.bn1.weight` of shape `[clients, values]`, and so on.
+//! What stays with the clients is `local.0.bn1.weight` of shape `[clients, values]`, and so on; what the server's optimiser keeps, in
+//! checkpoints to resume from, `server.mean.0.conv1.weight`.
 //!
 //! [`import`] also takes the bare names of a single network (`conv1.weight`) for an ensemble of one base, prefixes of wrapped models
 //! (`module.`, `_orig_mod.`, `model.`, …, alone or nested) where all names have the same, any other prefixes where they are left out of names
@@ -270,6 +271,13 @@ pub fn local_name(base: usize, name: &str) -> String {
     format!("local.{base}.{name}")
 }
 
+/// The name of what the server's optimiser keeps of tensor `name` of base `base`: `kind` is mean or square.
+pub fn server_name(kind: &str, base: usize, name: &str) -> String {
+    format!("{OF_SERVER}{kind}.{base}.{name}")
+}
+
+const OF_SERVER: &str = "server.";
+
 /// The name of tensor `name` of base `base`.
 pub fn tensor_name(base: usize, name: &str) -> String {
     format!("{base}.{name}")
@@ -356,6 +364,26 @@ impl Checkpoint {
             bases.push(tensors.collect::<Result<Vec<_>>>()?);
         }
         Ok((clients.unwrap_or(0), bases))
+    }
+
+    /// What the server's optimiser keeps of a base, moved out, in the order of `wanted` (name in a base, shape).
+    ///
+    /// # Errors
+    /// [`Error::Data`] as [`Checkpoint::take_parameters`].
+    pub fn take_server(&mut self, kind: &str, base: usize, wanted: &[(String, Vec<usize>)], file: &str) -> Result<Vec<Tensor>> {
+        let tensors = wanted.iter().map(|(name, shape)| {
+            let name = server_name(kind, base, name);
+            let tensor = self.tensors.remove(&name).ok_or_else(|| missing(file, &[&name], self.tensors.keys(), OTHER_NETWORK))?;
+            of_shape(file, &name, tensor, shape)
+        });
+        tensors.collect()
+    }
+
+    /// Leaves out what only a next round needs: the algorithm's state, and what the server's optimiser keeps.
+    pub fn without_state(mut self) -> Checkpoint {
+        self.header.state = None;
+        self.tensors.retain(|name, _| !name.starts_with(OF_SERVER));
+        self
     }
 
     /// The tensors named in `wanted` (name in a base, shape), base by base and in the order of `wanted`, moved out.

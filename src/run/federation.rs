@@ -102,7 +102,7 @@ impl Federation {
             if !first.config.trains_together(&other.config)? {
                 return Err(Error::Config(format!(
                     "{} and {} cannot be trained together: they may differ in seed and clients-per-round only, and not be adversarial, \
-                     augment images or leave anything with the clients; train them one after the other",
+                     augment images, leave anything with the clients or have a server optimiser; train them one after the other",
                     first.config.out.display(),
                     other.config.out.display()
                 )));
@@ -250,7 +250,7 @@ impl Training {
         let robust = config.lambda_train > 0.0;
         let asks_for = |stage| model.algorithm.asks_for(stage, config.rounds);
         let eighths = if robust || asks_for(Stage::Losses) { 4 } else { 6 };
-        let share = config.limit().share(taken(images, &model.server, runs.len()), eighths);
+        let share = config.limit().share(taken(images, model, runs.len()), eighths);
         let lanes = asks_for(Stage::FromLanes);
         let distances = (lanes || asks_for(Stage::FromBases)).then(|| Distances { scope: model.algorithm.scope(), lanes });
         let mut groups = Vec::new();
@@ -277,7 +277,8 @@ impl Training {
                 narrower: narrower.collect::<Result<_>>()?,
             };
             let (personal, limit) = (model.local.clone(), share.split(submodels.len() as u64));
-            let options = TrainOptions { personal, distances, limit, ..TrainOptions::new(training, lanes) };
+            let options =
+                TrainOptions { personal, server: model.optimizer.clone(), distances, limit, ..TrainOptions::new(training, lanes) };
             groups.push(GroupSetting { corner: submodel.as_ref().map(|submodel| corner(submodel.width)).transpose()?, options });
         }
         let lanes = LaneGroups::new(gpu, network, joint.as_ref().unwrap_or(&model.server), &images.store, groups).await?;

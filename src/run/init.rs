@@ -81,6 +81,7 @@ pub(super) fn begin_from(gpu: &Gpu, model: &mut Model, checkpoint: Checkpoint, f
     }
     checkpoint.tensors = tensors;
     checkpoint.header.config = config.clone().into();
+    checkpoint.header.state = None;
     model.load_bases(gpu, checkpoint, file)?;
     Ok(notes.into_iter().map(|note| format!("init = {file}: {note}")).collect())
 }

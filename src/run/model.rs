@@ -1,12 +1,12 @@
 //! A trained ensemble on a GPU: what a checkpoint becomes, to be evaluated at any width or asked for predictions.
 
-use super::checkpoint::{Checkpoint, Mixed, Tensor, local_name, tensor_name};
+use super::checkpoint::{Checkpoint, Mixed, Tensor, local_name, server_name, tensor_name};
 use super::config::{BnMode, TrainConfig, ValidConfig};
 use super::robust::{Progress, RobustReport};
 use crate::data::{Dataset, Holding};
 use crate::engine::{
     AttackOptions, Attacked, Attacker, Batch, ClientRows, Corner, Ensemble, EstimateOptions, EvaluateOptions, Evaluator, ImageStore, Limit,
-    Rows, Staging, Totals, check_estimate, estimate_statistics,
+    Rows, ServerState, Staging, Totals, check_estimate, estimate_statistics,
 };
 use crate::fl::assignment;
 use crate::fl::init::{Init, fan_in_scale, init_tensor, tensor_rng};
@@ -24,6 +24,8 @@ pub struct Model {
     pub network: Network,
     /// Parameters of the bases.
     pub server: Rows,
+    /// The server's optimiser with what it keeps, in a training that has one.
+    pub optimizer: Option<ServerState>,
     /// What a model of each width is made of.
     pub algorithm: Arc<dyn Algorithm>,
     /// The network at full width, of which corners are cut.
@@ -125,7 +127,8 @@ impl Model {
         let (network, algorithm, architecture) = (header.network()?, header.config.algorithm(), header.config.network.architecture()?);
         let (classes, bn_mode, mixed) = (header.classes, header.bn_mode(), header.mixed.clone());
         let server = Rows::of_bases(gpu, &network, header.bases as u32)?;
-        let mut model = Model { network, server, algorithm, architecture, classes, bn_mode, local: None, own: None, mixed };
+        let mut model =
+            Model { network, server, optimizer: None, algorithm, architecture, classes, bn_mode, local: None, own: None, mixed };
         model.load_bases(gpu, checkpoint, file)?;
         Ok(model)
     }
@@ -161,6 +164,19 @@ impl Model {
             }
             self.local = local;
         }
+        if let Some(optimizer) = config.server_optimizer().filter(|_| checkpoint.header.state.is_some()) {
+            let state = ServerState::new(gpu, &self.server, optimizer);
+            let wanted: Vec<_> = self.trained().map(|t| (t.name.clone(), t.shape.clone())).collect();
+            for (kind, rows) in state.rows() {
+                for base in 0..self.server.count {
+                    let mut row = vec![0.0; self.server.values()];
+                    let tensors = checkpoint.take_server(kind, base as usize, &wanted, file)?;
+                    self.trained().zip(tensors).for_each(|(spec, tensor)| self.network.pack(spec, &tensor.data, &mut row));
+                    rows.write(gpu, base, &row);
+                }
+            }
+            self.optimizer = Some(state);
+        }
         self.own.clone_from(&checkpoint.header.own_bases);
         let bases = checkpoint.take_parameters(&wanted_tensors(&self.network), file)?;
         for (base, tensors) in bases.into_iter().enumerate() {
@@ -168,6 +184,11 @@ impl Model {
             self.server.upload(gpu, &self.network, base as u32, &named);
         }
         Ok(())
+    }
+
+    /// The tensors that are trained, not measured.
+    fn trained(&self) -> impl Iterator<Item = &TensorSpec> {
+        self.network.tensors.iter().filter(|t| !t.kind.is_statistic())
     }
 
     /// Whether clients have something of their own in the model: parameters or a base.
@@ -232,21 +253,31 @@ impl Model {
 
     /// Bytes of all that a checkpoint holds of the bases.
     pub(super) fn state_bytes(&self) -> u64 {
-        self.server.bytes() + self.own_rows().map_or(0, |local| local.rows.bytes())
+        self.stored().iter().map(|rows| rows.bytes()).sum()
+    }
+
+    /// All rows that a checkpoint holds, in their order.
+    fn stored(&self) -> Vec<&Rows> {
+        let local = self.own_rows().map(|local| &local.rows);
+        let kept = self.optimizer.iter().flat_map(|state| state.rows()).map(|(_, rows)| rows);
+        [&self.server].into_iter().chain(local).chain(kept).collect()
     }
 
     /// Records that they are copied to a staging buffer.
     pub(super) fn copy_state(&self, encoder: &mut wgpu::CommandEncoder, staging: &Staging, offset: u64) {
-        self.server.copy_out(encoder, staging, offset);
-        if let Some(local) = self.own_rows() {
-            local.rows.copy_out(encoder, staging, offset + self.server.bytes());
+        let mut at = offset;
+        for rows in self.stored() {
+            rows.copy_out(encoder, staging, at);
+            at += rows.bytes();
         }
     }
 
     /// The tensors of a checkpoint out of the bytes that were read back.
     pub(super) fn parse_state(&self, bytes: &[u8]) -> BTreeMap<String, Tensor> {
         let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
-        let (bases, local_values) = values.split_at(self.server.values() * self.server.count as usize);
+        let all = |rows: &Rows| rows.values() * rows.count as usize;
+        let (bases, rest) = values.split_at(all(&self.server));
+        let (local_values, mut rest) = rest.split_at(self.own_rows().map_or(0, |local| all(&local.rows)));
         let mut tensors = BTreeMap::new();
         for (b, mut base) in self.server.parse(&self.network, bases).into_iter().enumerate() {
             for spec in &self.network.tensors {
@@ -266,6 +297,16 @@ impl Model {
                 for (spec, data) in kept {
                     let shape = vec![local.clients as usize, spec.len()];
                     tensors.insert(local_name(base as usize, &spec.name), Tensor { shape, data });
+                }
+            }
+        }
+        for (kind, rows) in self.optimizer.iter().flat_map(|state| state.rows()) {
+            let own;
+            (own, rest) = rest.split_at(all(rows));
+            for (base, row) in own.chunks_exact(rows.values()).enumerate() {
+                for spec in self.trained() {
+                    let tensor = Tensor { shape: spec.shape.clone(), data: self.network.unpack(spec, row) };
+                    tensors.insert(server_name(kind, base, &spec.name), tensor);
                 }
             }
         }

@@ -192,9 +192,8 @@ impl RunDir {
     ///
     /// # Errors
     /// As [`RunDir::save_last`].
-    pub fn save_best(&self, mut checkpoint: Checkpoint) -> Result<()> {
-        checkpoint.header.state = None;
-        write_atomically(&self.path.join(BEST), &checkpoint.to_bytes()?)
+    pub fn save_best(&self, checkpoint: Checkpoint) -> Result<()> {
+        write_atomically(&self.path.join(BEST), &checkpoint.without_state().to_bytes()?)
     }
 
     /// Removes what was found about a result that more rounds will replace: the test, the grid and their pages. Without a test, the run

@@ -8,8 +8,8 @@ use super::metrics::{RoundMetrics, width_metrics};
 use super::model::{self, Images, Model, TestSettings, batches_of_clients, per_client};
 use crate::data::Dataset;
 use crate::engine::{
-    AttackOptions, Attacker, Batch, ClientRows, ClientWork, Corner, Ensemble, EvaluateOptions, Evaluator, GroupWork, Limit, Rows, Staging,
-    Totals,
+    AttackOptions, Attacker, Batch, ClientRows, ClientWork, Corner, Ensemble, EvaluateOptions, Evaluator, GroupWork, Limit, ServerState,
+    Staging, Totals,
 };
 use crate::fl::{Client, Found, Lane, Ratio, RoundPlan, Selection, Stage, State, Submodel, Task, Warning, batches, plan_round};
 use crate::gpu::Gpu;
@@ -212,7 +212,7 @@ impl Run {
             let parts = model.parts(gpu, &config.widths.0).await?;
             let (batch, count) = (config.batch_size as u32, batches.len() as u32);
             // A quarter of what images and bases leave.
-            let share = config.limit().share(taken(images, &model.server, together), 2).split((parts.len() * together) as u64);
+            let share = config.limit().share(taken(images, &model, together), 2).split((parts.len() * together) as u64);
             let attacker = match parts.last() {
                 Some(part) if robust => {
                     let options = AttackOptions {
@@ -241,7 +241,7 @@ impl Run {
         let losses = match model.algorithm.asks_for(Stage::Losses, config.rounds) {
             true => {
                 let count = clients.iter().map(|c| c.train.len().div_ceil(config.batch_size)).sum::<usize>() as u32;
-                let limit = config.limit().share(taken(images, &model.server, together), 2).split(together as u64);
+                let limit = config.limit().share(taken(images, &model, together), 2).split(together as u64);
                 let ensemble = Ensemble { own: None, ..model.validated(0.0) };
                 let batch = config.batch_size as u32;
                 let options = EvaluateOptions { batch, widths: vec![1], ensemble, batches: count, limit, guarded: false };
@@ -515,14 +515,15 @@ fn initial_model(gpu: &Gpu, dataset: &Dataset, config: &ValidConfig) -> Result<M
         local.begin(gpu, &server);
     }
     let (architecture, classes, bn_mode) = (config.network.architecture()?, dataset.classes.len(), config.bn_mode);
-    Ok(Model { network, server, algorithm, architecture, classes, bn_mode, local, own: None, mixed: None })
+    let optimizer = config.server_optimizer().map(|optimizer| ServerState::new(gpu, &server, optimizer));
+    Ok(Model { network, server, optimizer, algorithm, architecture, classes, bn_mode, local, own: None, mixed: None })
 }
 
 /// Bytes of images, bases and averages: what is left of the user's limit is shared by training and validation. Together, all bases lie
 /// once more in the program of the training.
-pub(super) fn taken(images: &Images, server: &Rows, together: usize) -> u64 {
+pub(super) fn taken(images: &Images, model: &Model, together: usize) -> u64 {
     let stores = if together > 1 { 3 * together as u64 } else { 2 };
-    images.store.bytes() + stores * server.bytes()
+    images.store.bytes() + (stores + if model.optimizer.is_some() { 2 } else { 0 }) * model.server.bytes()
 }
 
 /// The number of steps that every client takes in a round, where their numbers of images differ by design.

@@ -24,6 +24,7 @@ mod proximal;
 mod relu;
 mod residual_add;
 mod row_distance;
+mod server_step;
 mod sgd;
 mod softmax_cross_entropy;
 mod steps;
@@ -45,6 +46,7 @@ pub use proximal::ProximalCase;
 pub use relu::ReluCase;
 pub use residual_add::ResidualAddCase;
 pub use row_distance::DistanceCase;
+pub use server_step::ServerStepCase;
 pub use sgd::SgdCase;
 pub use softmax_cross_entropy::LossCase;
 pub use weighted_average::AverageCase;
@@ -381,6 +383,7 @@ pub fn standard_cases() -> Vec<Seeded> {
         proximal::standard,
         copy_bases::standard,
         weighted_average::standard,
+        server_step::standard,
         ensemble::standard,
         corner::standard,
         attack::standard,

@@ -15,11 +15,12 @@ pub use about::{About, Effect, Images};
 #[cfg(feature = "native")]
 pub use file::show_defaults;
 pub use types::{
-    BnMode, ByteSize, DataSource, List, Names, NetworkChoice, OptimizerName, PartitionName, Stage, Stages, TestPartition, Widths,
+    BnMode, ByteSize, DataSource, List, Names, NetworkChoice, OptimizerName, PartitionName, ServerOptimizerName, Stage, Stages,
+    TestPartition, Widths,
 };
 pub use validate::ValidConfig;
 
-use crate::engine::{Augment, Optimizer};
+use crate::engine::{Adaptive, Augment, Optimizer, Rule, ServerOptimizer};
 use crate::fl::algorithms::options::{MethodOption, OwnOptions};
 use crate::fl::algorithms::registry::{MethodName, Settings};
 use crate::fl::{Algorithm, Attack, Budgets, Composition, PartitionSettings, Ratio, RoundSettings, Schedule, Scheme, TestSplit};
@@ -201,6 +202,16 @@ options! {
         ["Training", TRAINING, in weight()] weight_decay: f64 = 5e-4;
         /// FedProx: weight of a term that holds a client's parameters near the server's, at least 0; 0: there is none.
         ["Training", TRAINING, in weight()] proximal: f64 = 0.0;
+        /// What the server does with a round's averages: `average`, it takes them over; by the change that they are, `momentum` (FedAvgM),
+        /// `adagrad`, `adam` or `yogi` (FedAdagrad, FedAdam, FedYogi).
+        ["Training", TRAINING] server_optimizer: ServerOptimizerName = ServerOptimizerName::Average;
+        /// Momentum of the server's optimiser, in [0, 1): of its mean change.
+        ["Training", TRAINING, in number(|v| (0.0..1.0).contains(&v), "it must be in [0, 1)")] server_momentum: f64 = 0.9;
+        /// Decay of the squared changes in server-optimizer = adam and yogi, in [0, 1).
+        ["Training", TRAINING, in number(|v| (0.0..1.0).contains(&v), "it must be in [0, 1)")] server_decay: f64 = 0.99;
+        /// What server-optimizer = adagrad, adam and yogi add to the root of the squared changes, above 0: how adaptive they are.
+        ["Training", TRAINING, in number(|v| (1e-9..=1e3).contains(&v),
+            "it must be a number above 0, from 1e-9 to 1000, for example 0.001")] server_tau: f64 = 1e-3;
         /// Seed of every random choice, at most 2^63 − 1.
         ["Training", TRAINING.holds().together(), in whole(0, i64::MAX as u64)] seed: u64 = 1;
 
@@ -221,6 +232,9 @@ options! {
         /// CSV file that names each client's pictures, for data = csv: columns client, image (relative to the file) and class; if
         /// wanted, split (train, validation, test) and domain.
         ["Data", MACHINE.reads().native()] clients_file: PathBuf;
+        /// Learning rate of the server's optimiser, above 0; when not given, 1 with momentum and 0.1 with the adaptive ones.
+        ["Training", TRAINING, in number(|v| (1e-9..=1e3).contains(&v),
+            "it must be a number above 0, from 1e-9 to 1000, for example 0.1")] server_lr: f64;
         /// Maximum training images per domain.
         ["Data", TRAINING.deals(), in positive()] train_per_domain: usize;
         /// How a domain's training images are dealt to its clients; iid when not given. `iid`: equal numbers of images, drawn at random and
@@ -343,6 +357,20 @@ impl TrainConfig {
             OptimizerName::Sgd => Optimizer::Sgd { momentum: self.momentum as f32 },
             OptimizerName::Adam => Optimizer::Adam,
         }
+    }
+
+    /// The server's optimiser; none where bases become their averages.
+    pub fn server_optimizer(&self) -> Option<ServerOptimizer> {
+        let adaptive = |rule| Adaptive { rule, second: self.server_decay as f32, tau: self.server_tau as f32 };
+        let adaptive = match self.server_optimizer {
+            ServerOptimizerName::Average => return None,
+            ServerOptimizerName::Momentum => None,
+            ServerOptimizerName::Adagrad => Some(adaptive(Rule::Adagrad)),
+            ServerOptimizerName::Adam => Some(adaptive(Rule::Adam)),
+            ServerOptimizerName::Yogi => Some(adaptive(Rule::Yogi)),
+        };
+        let rate = self.server_lr.unwrap_or(if adaptive.is_some() { 0.1 } else { 1.0 });
+        Some(ServerOptimizer { learning_rate: rate as f32, first: self.server_momentum as f32, adaptive })
     }
 
     /// Whether the whole network stays with each client.

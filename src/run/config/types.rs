@@ -115,6 +115,22 @@ names! {
 }
 
 names! {
+    /// The server's optimisers.
+    ServerOptimizerName, "a server optimiser" {
+        /// None: bases become their averages.
+        Average = "average",
+        /// Momentum: FedAvgM.
+        Momentum = "momentum",
+        /// FedAdagrad.
+        Adagrad = "adagrad",
+        /// FedAdam.
+        Adam = "adam",
+        /// FedYogi.
+        Yogi = "yogi",
+    }
+}
+
+names! {
     /// The batch-norm modes.
     BnMode, "a batch-norm mode" {
         /// Batch statistics in training and in evaluation; no running statistics.

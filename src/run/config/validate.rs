@@ -191,9 +191,26 @@ impl TrainConfig {
         if self.optimizer == OptimizerName::Adam && self.momentum != default.momentum {
             warnings.push(format!("momentum = {}: it has no effect with adam", self.momentum));
         }
+        warnings.extend(self.unused_by_server());
         warnings.extend(self.unused_dealing());
         warnings.extend(self.unused_by_method());
         warnings
+    }
+
+    /// Options of the server's optimiser that it does not read.
+    fn unused_by_server(&self) -> Vec<String> {
+        let (name, default) = (self.server_optimizer, TrainConfig::default());
+        let averages = name == ServerOptimizerName::Average;
+        let (adaptive, decays) =
+            (!averages && name != ServerOptimizerName::Momentum, [ServerOptimizerName::Adam, ServerOptimizerName::Yogi]);
+        let given = [
+            ("server-lr", self.server_lr.filter(|_| averages)),
+            ("server-momentum", Some(self.server_momentum).filter(|v| averages && *v != default.server_momentum)),
+            ("server-decay", Some(self.server_decay).filter(|v| !decays.contains(&name) && *v != default.server_decay)),
+            ("server-tau", Some(self.server_tau).filter(|v| !adaptive && *v != default.server_tau)),
+        ];
+        let unused = given.into_iter().filter_map(|(key, value)| Some((key, value?)));
+        unused.map(|(key, value)| format!("{key} = {}: it has no effect with server-optimizer = {name}", short(value))).collect()
     }
 
     /// Options that the method does not read and that have other values than by default.
