@@ -23,6 +23,7 @@ pub mod adam;
 pub mod attack;
 pub mod average_pool;
 pub mod batch_norm;
+pub mod control_variates;
 pub mod conv2d;
 pub mod copy_bases;
 pub mod corner;

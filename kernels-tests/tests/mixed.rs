@@ -104,8 +104,18 @@ impl Bench {
         let bn_mode = header.bn_mode();
         let pixels: Vec<u8> = (0..IMAGES * 28 * 28 * 3).map(|i| (noise(1, i) * 127.0 + 128.0) as u8).collect();
         let store = ImageStore::new(&gpu, network.input, &[(&pixels, &[0; IMAGES])]).expect("they fit");
-        let model =
-            Model { network, server, optimizer: None, algorithm, architecture, classes: 10, bn_mode, local, own: None, mixed: None };
+        let model = Model {
+            network,
+            server,
+            state: Default::default(),
+            algorithm,
+            architecture,
+            classes: 10,
+            bn_mode,
+            local,
+            own: None,
+            mixed: None,
+        };
         Bench { gpu, model, header, store }
     }
 

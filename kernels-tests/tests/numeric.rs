@@ -213,6 +213,9 @@ fn all(checked_shaders: bool, cases: u32) {
         let rule = [None, Some(Rule::Adagrad), Some(Rule::Adam), Some(Rule::Yogi)][rule];
         Some(Seeded::new(ServerStepCase { rule, length }, seed))
     });
+    bench.check(cases / 8, (1u32..200, any::<bool>(), any::<u64>()), |(length, update, seed)| {
+        Some(Seeded::new(ControlVariatesCase { update, length }, seed))
+    });
     bench.check(cases / 8, (0u32..9, 1u32..300, 0u32..5, 1u32..9, any::<u64>()), |(start, length, more, rows, seed)| {
         Some(Seeded::new(DistanceCase { kernel: RowDistance { start, length, stride: start + length + more, rows } }, seed))
     });

@@ -163,6 +163,7 @@ fn every_variant_in_use_is_valid_and_bound_as_declared() {
                 personal: &[],
                 distances: Some(Distances { scope: Scope::All, lanes: true }),
                 server: Some(ServerOptimizer { learning_rate: 0.1, first: 0.9, adaptive: None }),
+                control: true,
                 images_per_chunk: 100,
                 slot_capacity: 5,
                 lane_capacity: 9,

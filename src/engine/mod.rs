@@ -12,6 +12,7 @@ mod evaluator;
 mod groups;
 mod images;
 mod rows;
+mod state;
 mod trainer;
 
 pub use crate::gpu::Staging;
@@ -23,9 +24,10 @@ pub use evaluator::{EvaluateOptions, Evaluator};
 pub use groups::{GroupSetting, GroupWork, LaneGroups};
 pub use images::ImageStore;
 pub use rows::{ClientRows, Rows};
+pub use state::{ControlVariates, OptimizerState, TrainingState};
 pub use trainer::{
     Adaptive, Adversarial, Augment, ClientWork, Compared, Distances, LocalTraining, Narrower, Optimizer, Rule, ServerOptimizer,
-    ServerState, TrainOptions, Trainer,
+    TrainOptions, Trainer,
 };
 
 use crate::error::option_name;

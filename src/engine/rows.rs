@@ -153,6 +153,9 @@ impl Rows {
     }
 }
 
+/// What helps where there is no room for what clients keep.
+const OWN: &str = "switch local-bn (or bn-mode post) off, name less in personal, or use fewer clients";
+
 /// What every client keeps of every base: the row of client `c` and base `b` is `c · bases + b`.
 #[derive(Debug, Clone)]
 pub struct ClientRows {
@@ -179,7 +182,9 @@ impl ClientRows {
             return Ok(None);
         }
         let norms = (parts == network.places(|t| t.kind.is_norm())).then(|| network.norm_row());
-        ClientRows::of_parts(gpu, parts, norms, clients, bases).map(Some)
+        let what = if norms.is_some() { "batch norms" } else { "own parameters" };
+        let what = format!("{what} of {clients} clients and {bases} bases");
+        ClientRows::of_parts(gpu, parts, norms, clients, bases, (&what, OWN)).map(Some)
     }
 
     /// Zeros for batch norms as a row of `norms` holds them, which may be others than the network's.
@@ -188,15 +193,21 @@ impl ClientRows {
     /// As [`Rows::new`].
     pub fn of_norms(gpu: &Gpu, network: &Network, norms: NormRow, clients: u32, bases: u32) -> Result<ClientRows> {
         let place = network.norm_start..network.norm_start + norms.len();
-        ClientRows::of_parts(gpu, vec![place], Some(norms), clients, bases)
+        let what = format!("batch norms of {clients} clients and {bases} bases");
+        ClientRows::of_parts(gpu, vec![place], Some(norms), clients, bases, (&what, OWN))
     }
 
-    fn of_parts(gpu: &Gpu, parts: Vec<Range<u32>>, norms: Option<NormRow>, clients: u32, bases: u32) -> Result<ClientRows> {
-        let what = if norms.is_some() { "batch norms" } else { "own parameters" };
-        let what = format!("{what} of {clients} clients and {bases} bases");
-        let advice = "switch local-bn (or bn-mode post) off, name less in personal, or use fewer clients";
+    /// Zeros for these parts. `words` are for the error: what the rows hold, and what helps where there is no room for them.
+    pub(super) fn of_parts(
+        gpu: &Gpu,
+        parts: Vec<Range<u32>>,
+        norms: Option<NormRow>,
+        clients: u32,
+        bases: u32,
+        (what, advice): (&str, &str),
+    ) -> Result<ClientRows> {
         let blocks = parts.iter().map(ExactSizeIterator::len).sum::<usize>() as u32;
-        let rows = Rows::new(gpu, clients * bases, blocks, &what, advice)?;
+        let rows = Rows::new(gpu, clients * bases, blocks, what, advice)?;
         Ok(ClientRows { parts, norms, clients, bases, rows })
     }
 

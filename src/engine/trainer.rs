@@ -1,6 +1,6 @@
 //! Local training of a round: every (client, base) lane of a wave advances in the same dispatches.
 
-use super::{ClientRows, ImageStore, Limit, Rows, Staging, Totals, external, schedule_row, wave};
+use super::{ClientRows, ControlVariates, ImageStore, Limit, Rows, Staging, Totals, TrainingState, external, schedule_row, wave};
 use crate::gpu::{Active, Gpu, Program, ProgramDescriptor};
 use crate::kernels::Tuning;
 use crate::kernels::adam::Adam;
@@ -9,7 +9,7 @@ pub use crate::kernels::server_step::{Adaptive, Rule, ServerOptimizer};
 use crate::kernels::weighted_average;
 use crate::net::{Network, between};
 pub use crate::plan::train::{Adversarial, Distances, LocalTraining, Narrower, Optimizer};
-use crate::plan::train::{DistancePhase, TOTALS_BYTES, TrainPlan, TrainSetting};
+use crate::plan::train::{ControlBuffers, DistancePhase, TOTALS_BYTES, TrainPlan, TrainSetting};
 use crate::{Error, Result};
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
@@ -23,8 +23,8 @@ pub struct TrainOptions {
     pub personal: Option<ClientRows>,
     /// Whether the average can wait for distances to be measured, and which.
     pub distances: Option<Distances>,
-    /// The server's optimiser, with what it keeps; none: bases become their averages.
-    pub server: Option<ServerState>,
+    /// What it keeps from round to round besides the bases.
+    pub state: TrainingState,
     /// Most lanes of a round.
     pub lanes: u32,
     /// How much of the GPU to take.
@@ -45,40 +45,13 @@ impl TrainOptions {
             training,
             personal: None,
             distances: None,
-            server: None,
+            state: TrainingState::default(),
             lanes,
             limit,
             guarded: false,
             keep_activations: false,
             tuning: None,
         }
-    }
-}
-
-/// The server's optimiser and what it keeps from round to round.
-#[derive(Debug, Clone)]
-pub struct ServerState {
-    /// The optimiser.
-    pub optimizer: ServerOptimizer,
-    /// The mean of the bases' changes, a row each.
-    pub mean: Rows,
-    /// Their squares, a row each; with momentum alone they are not used.
-    pub square: Rows,
-}
-
-impl ServerState {
-    /// As it is before the first round: the mean 0, and the squares τ² (Reddi et al., 2021: at least that).
-    pub fn new(gpu: &Gpu, server: &Rows, optimizer: ServerOptimizer) -> ServerState {
-        let [mean, square] = ["mean of changes", "squares of changes"].map(|label| server.like(gpu, label));
-        let least = optimizer.adaptive.map_or(0.0, |a| a.tau * a.tau);
-        square.write(gpu, 0, &vec![least; square.values() * square.count as usize]);
-        ServerState { optimizer, mean, square }
-    }
-
-    /// The rows that a next round depends on, by what they are called in checkpoints.
-    pub fn rows(&self) -> Vec<(&'static str, &Rows)> {
-        let square = self.optimizer.adaptive.is_some().then_some(("square", &self.square));
-        [("mean", &self.mean)].into_iter().chain(square).collect()
     }
 }
 
@@ -112,6 +85,14 @@ struct Waiting {
     parameters: Option<wgpu::Buffer>,
 }
 
+/// SCAFFOLD's control variates in a program.
+struct Control {
+    variates: ControlVariates,
+    buffers: ControlBuffers,
+    /// The server's of the next round.
+    sum: Rows,
+}
+
 /// The program of local training.
 pub struct Trainer {
     /// The plan's own handles.
@@ -122,10 +103,13 @@ pub struct Trainer {
     slots_per_wave: u32,
     /// The running average of a round.
     average: Rows,
+    control: Option<Control>,
     /// The waves of a round that is trained, but not averaged.
     waiting: Vec<Waiting>,
     /// Number of the round, for the noise of attacks.
     round: u32,
+    /// That of the round.
+    learning_rate: f32,
     /// The parts of a row, in vec4, that the server takes over.
     averaged: Vec<Range<u32>>,
     /// Dispatches of the last round.
@@ -154,6 +138,9 @@ impl Trainer {
                     .into(),
             ));
         }
+        if options.state.control.is_some() && (training.optimizer != (Optimizer::Sgd { momentum: 0.0 }) || !training.narrower.is_empty()) {
+            return Err(Error::Config("control variates are the mean gradients of SGD without momentum, of whole bases".into()));
+        }
         if !training.narrower.is_empty() && (network.norms.tracked || training.adversarial.is_some() || options.personal.is_some()) {
             return Err(Error::Config(
                 "corners are trained together by batch statistics only, on images as they are: leave tracked batch norms, what stays with \
@@ -169,7 +156,8 @@ impl Trainer {
             batch,
             personal,
             distances: options.distances,
-            server: options.server.as_ref().map(|server| server.optimizer),
+            server: options.state.optimizer.as_ref().map(|state| state.optimizer),
+            control: options.state.control.is_some(),
             images_per_chunk: images.images_per_chunk,
             slot_capacity: slots,
             lane_capacity: lanes,
@@ -197,9 +185,18 @@ impl Trainer {
         let average = server.like(gpu, "average");
         external.push((plan.average, average.buffer.clone()));
         external.extend(plan.personal.zip(options.personal.as_ref().map(|own| own.rows.buffer.clone())));
-        if let Some((phase, state)) = plan.server_step.zip(options.server.as_ref()) {
+        if let Some((phase, state)) = plan.server_step.zip(options.state.optimizer.as_ref()) {
             external.extend([(phase.mean, state.mean.buffer.clone()), (phase.square, state.square.buffer.clone())]);
         }
+        let control = plan.control.zip(options.state.control.as_ref()).map(|(buffers, control)| {
+            let sum = control.server.like(gpu, "sum of control variates");
+            external.extend([
+                (buffers.server, control.server.buffer.clone()),
+                (buffers.sum, sum.buffer.clone()),
+                (buffers.clients, control.clients.rows.buffer.clone()),
+            ]);
+            Control { variates: control.clone(), buffers, sum }
+        });
         let descriptor = ProgramDescriptor { lanes, slots, steps: training.steps, external, guarded: options.guarded };
         let program = Program::new(gpu, plan.plan.clone(), descriptor).await?;
         if let Some(table) = plan.corrections {
@@ -210,7 +207,7 @@ impl Trainer {
         }
         // What the server's optimiser moves is not copied.
         let mut moved = personal.to_vec();
-        if options.server.is_some() {
+        if options.state.optimizer.is_some() {
             moved.extend(between(personal, network.trained_blocks));
             moved.sort_by_key(|part| part.start);
         }
@@ -222,8 +219,10 @@ impl Trainer {
             lanes_per_wave: lanes,
             slots_per_wave: slots,
             average,
+            control,
             waiting: Vec::new(),
             round: 0,
+            learning_rate: 0.0,
             averaged,
             dispatches: 0,
             submits: 0,
@@ -385,10 +384,12 @@ impl Trainer {
         self.dispatches = 0;
         self.waiting.clear();
         let submits = gpu.counts().submits;
+        self.learning_rate = learning_rate;
         self.program.set(gpu, &self.plan.learning_rates, "learning_rate", learning_rate);
         self.program.set(gpu, &self.plan.rounds, "round", self.round);
         let mut encoder = self.encoder(gpu);
         self.average.clear(&mut encoder);
+        self.control.iter().for_each(|c| c.variates.server.copy(&mut encoder, 0..c.sum.count, &c.sum, 0));
         let waves = order.len().div_ceil(self.lanes_per_wave as usize).max(1);
         let per_wave = order.len().div_ceil(waves).max(1);
         let mut done = 0u64;
@@ -430,6 +431,11 @@ impl Trainer {
             let flags: Vec<u32> = (0..server.count).map(|base| trained.contains(&base).into()).collect();
             self.program.write(gpu, step.trained, 0, bytemuck::cast_slice(&flags));
             self.dispatches += self.program.play(gpu, &mut encoder, step.phase, Active { lanes: 0, slots: 0, step: 0 });
+        }
+        if let Some(Control { variates, sum, .. }) = &self.control {
+            for base in &trained {
+                variates.clients.parts.iter().for_each(|part| sum.copy_part(&mut encoder, *base, part, &variates.server));
+            }
         }
         for base in trained {
             self.averaged.iter().for_each(|part| self.average.copy_part(&mut encoder, base, part, server));
@@ -485,13 +491,15 @@ impl Trainer {
     ) -> (wgpu::CommandEncoder, u32) {
         let mut clients: Vec<usize> = Vec::new();
         let mut table = Vec::with_capacity(lanes.len() * 4);
+        // Rows of clients have the same places in every store.
+        let own_rows = self.options.personal.as_ref().or(self.control.as_ref().map(|control| &control.variates.clients));
         for (lane, (client, i)) in lanes.iter().enumerate() {
             // Lanes of a client are neighbours.
             if clients.last() != Some(client) {
                 clients.push(*client);
             }
             let (base, _) = work[*client].bases[*i];
-            let own = self.options.personal.as_ref().map_or(0, |l| l.place(work[*client].client, base));
+            let own = own_rows.map_or(0, |rows| rows.place(work[*client].client, base));
             table.extend([clients.len() as u32 - 1, lane as u32, base, own]);
         }
         let steps = clients.iter().map(|c| work[*c].batches.len()).max().unwrap_or(0);
@@ -506,6 +514,15 @@ impl Trainer {
         self.program.write(gpu, self.plan.lanes, 0, bytemuck::cast_slice(&table));
         if at_once {
             self.write_members(gpu, work, lanes);
+        }
+        if let Some(Control { buffers, variates, .. }) = &self.control {
+            let scale = |client: &usize| 1.0 / (work[*client].batches.len() as f32 * self.learning_rate);
+            let scales: Vec<f32> = clients.iter().map(scale).collect();
+            self.program.write(gpu, buffers.scales, 0, bytemuck::cast_slice(&scales));
+            let members: Vec<(u32, f32)> =
+                lanes.iter().map(|(c, i)| (work[*c].bases[*i].0, variates.shares[work[*c].client as usize])).collect();
+            let members = weighted_average::members(self.average.count, &members);
+            self.program.write(gpu, buffers.members, 0, bytemuck::cast_slice(&members));
         }
         self.program.write(gpu, self.plan.schedule, 0, bytemuck::cast_slice(&schedule));
 

@@ -12,6 +12,7 @@ pub mod average_pool;
 pub mod batch_norm;
 pub mod ceilings;
 pub mod client_rows;
+pub mod control_variates;
 pub mod conv2d;
 pub mod copy_bases;
 pub mod corner;
@@ -126,6 +127,7 @@ pub mod shader {
         conv2d_subgroup_backward_data,
         conv2d_subgroup_backward_weight,
         conv2d_subgroup_forward,
+        control_variates,
         copy_bases,
         corner,
         ensemble_gradient,

@@ -11,6 +11,7 @@ use crate::kernels::adam::{self, Adam};
 use crate::kernels::attack::{self, AttackImages, By};
 use crate::kernels::batch_norm::{self, mix::BatchNormMix, running_statistics::RunningStatistics};
 use crate::kernels::client_rows::{self, ClientRows};
+use crate::kernels::control_variates::{self, ControlVariates};
 use crate::kernels::copy_bases::{self, CopyBases};
 use crate::kernels::corner::{self, Corner};
 use crate::kernels::gather_images::Augment;
@@ -134,6 +135,8 @@ pub struct TrainSetting<'a> {
     pub distances: Option<Distances>,
     /// The server's optimiser; none: bases become their averages.
     pub server: Option<ServerOptimizer>,
+    /// Whether SCAFFOLD's control variates correct the steps, which are SGD's without momentum.
+    pub control: bool,
     /// Images in the first of the two image chunks.
     pub images_per_chunk: u32,
     /// Most slots of a wave: the row length of the schedule.
@@ -201,6 +204,8 @@ pub struct TrainPlan {
     pub aggregate: PhaseId,
     /// Once a round, after its averages: the server's optimiser.
     pub server_step: Option<ServerPhase>,
+    /// What SCAFFOLD's control variates lie in.
+    pub control: Option<ControlBuffers>,
     /// Distances from the server's bases.
     pub from_bases: Option<DistancePhase>,
     /// Distances from other lanes, and the buffer that those are to be copied to.
@@ -218,6 +223,21 @@ pub struct ServerPhase {
     pub mean: BufferId,
     /// Their squares, a row a base (external).
     pub square: BufferId,
+}
+
+/// Buffers of SCAFFOLD's control variates.
+#[derive(Debug, Clone, Copy)]
+pub struct ControlBuffers {
+    /// The server's, a row a base (external).
+    pub server: BufferId,
+    /// The server's of the next round: the wave's changes are added at its end (external).
+    pub sum: BufferId,
+    /// The clients' (external).
+    pub clients: BufferId,
+    /// f32 of each slot: 1 over its number of steps times their learning rate.
+    pub scales: BufferId,
+    /// Table of lanes, and of their clients' shares among all clients, for each base.
+    pub members: BufferId,
 }
 
 /// A phase that measures distances of all lanes from some rows.
@@ -268,10 +288,13 @@ impl TrainPlan {
         });
         let places = local.narrower.iter().map(|narrower| b.narrower(narrower, &clean, &mut step)).collect();
         step.extend(b.proximal());
+        let control = s.control.then(|| b.control());
+        step.extend(control.map(|control| b.correct(control)).unwrap_or_default());
         let (descent, learning_rates, corrections) = b.descent();
         step.push(descent);
 
-        let (members, personal, [start, aggregate, finish]) = b.round(average);
+        let (members, personal, [start, aggregate, mut finish]) = b.round(average);
+        finish.extend(control.map(|control| b.update(control)).unwrap_or_default());
         let start = b.plan.add_phase("start", start);
         let attacked = attack.as_ref().map(|a| (a.images.buffer, a.images.layout));
         let attack = match attack {
@@ -325,6 +348,7 @@ impl TrainPlan {
             finish,
             aggregate,
             server_step,
+            control,
             from_bases,
             from_lanes,
         }
@@ -414,7 +438,7 @@ impl<'a> Builder<'a> {
             step.push(kernel.dispatch(&format!("{}running statistics", setting.prefix), self.moments, self.parameters));
         }
         // Only the gradient of the whole loss can be spent where it is computed.
-        let spends = !self.s.keep_gradients && !net.norms.dual && local.proximal == 0.0 && local.narrower.is_empty();
+        let spends = !self.s.keep_gradients && !net.norms.dual && local.proximal == 0.0 && !self.s.control && local.narrower.is_empty();
         self.spent = forward::largest_linear(&f).filter(|_| spends && self.sgd.is_some());
         let descent = self.spent.zip(self.sgd).map(|((layer, _), sgd)| Descent { layer, sgd, momentum: self.momentum });
         let loss = backward::Loss::OfLanes { batch_labels: self.g.batch_labels, totals, masked: local.masked_loss, summed: false, share };
@@ -456,23 +480,66 @@ impl<'a> Builder<'a> {
         table
     }
 
-    /// FedProx's pull of what is shared to the server's bases.
-    fn proximal(&self) -> Vec<Dispatch> {
-        let (net, mu) = (self.s.network, self.s.training.proximal);
+    /// The parts of a row, in vec4, that are trained and shared, each with the buffer of its gradients.
+    fn shared(&self) -> Vec<(Range<u32>, BufferId)> {
+        let net = self.s.network;
         // Of dual batch norms each pass writes the gradient of its own; what is added elsewhere would add up over the steps.
         let second = net.norm_start + net.norm_row().affine(Branch::Adversarial);
         let split = if net.norms.dual { second } else { net.trained_blocks };
-        let mut terms = Vec::new();
-        for part in between(self.s.personal, net.trained_blocks).into_iter().filter(|_| mu > 0.0) {
+        let of_part = |part: Range<u32>| {
             let (first, rest) = (part.start..part.end.min(split), part.start.max(split)..part.end);
-            let gradients = [(first, self.gradient), (rest, self.adversarial_gradient.unwrap_or(self.gradient))];
-            for (part, gradient) in gradients.into_iter().filter(|(part, _)| !part.is_empty()) {
-                let kernel = Proximal { start: part.start, length: part.len() as u32, stride: net.parameter_blocks, mu };
-                let b = proximal::Buffers { lanes: self.g.lanes, server: self.g.server, parameters: self.parameters, gradient };
-                terms.push(kernel.dispatch("proximal term", b));
-            }
-        }
-        terms
+            [(first, self.gradient), (rest, self.adversarial_gradient.unwrap_or(self.gradient))]
+        };
+        let parts = between(self.s.personal, net.trained_blocks).into_iter().flat_map(of_part);
+        parts.filter(|(part, _)| !part.is_empty()).collect()
+    }
+
+    /// FedProx's pull of what is shared to the server's bases.
+    fn proximal(&self) -> Vec<Dispatch> {
+        let (net, mu) = (self.s.network, self.s.training.proximal);
+        let term = |(part, gradient): (Range<u32>, BufferId)| {
+            let kernel = Proximal { start: part.start, length: part.len() as u32, stride: net.parameter_blocks, mu };
+            let b = proximal::Buffers { lanes: self.g.lanes, server: self.g.server, parameters: self.parameters, gradient };
+            kernel.dispatch("proximal term", b)
+        };
+        if mu > 0.0 { self.shared().into_iter().map(term).collect() } else { Vec::new() }
+    }
+
+    /// The buffers of SCAFFOLD's control variates.
+    fn control(&mut self) -> ControlBuffers {
+        let [server, sum, clients] = ["control variates", "sum of control variates", "clients' control variates"]
+            .map(|what| self.plan.buffer(what, Extent::External));
+        let scales = self.plan.buffer("scales", Extent::PerSlot(4));
+        let members = self.plan.buffer("members of control variates", Extent::Fixed(self.weighted_average().member_bytes()));
+        ControlBuffers { server, sum, clients, scales, members }
+    }
+
+    /// Their kernels, one for each part that has gradients of its own.
+    fn control_variates(&self) -> Vec<(ControlVariates, BufferId)> {
+        let (parts, gradients): (Vec<_>, Vec<_>) = self.shared().into_iter().unzip();
+        ControlVariates::of_parts(&parts, self.s.network.parameter_blocks).into_iter().zip(gradients).collect()
+    }
+
+    fn correct(&self, own: ControlBuffers) -> Vec<Dispatch> {
+        let b = control_variates::Buffers { lanes: self.g.lanes, server: own.server, clients: own.clients };
+        let correct = |(kernel, gradient): (ControlVariates, BufferId)| kernel.correct("control variates", b, gradient);
+        self.control_variates().into_iter().map(correct).collect()
+    }
+
+    /// The clients' new control variates, and the server's, for which a lane's changes take the place of gradients that are spent.
+    fn update(&self, own: ControlBuffers) -> Vec<Dispatch> {
+        let b = control_variates::Buffers { lanes: self.g.lanes, server: own.server, clients: own.clients };
+        let update = control_variates::UpdateBuffers {
+            scales: own.scales,
+            bases: self.g.server,
+            parameters: self.parameters,
+            change: self.gradient,
+        };
+        let kernels = self.control_variates().into_iter();
+        let mut updates: Vec<Dispatch> = kernels.map(|(kernel, _)| kernel.update("update of control variates", b, update)).collect();
+        let b = weighted_average::Buffers { members: own.members, parameters: self.gradient, average: own.sum };
+        updates.push(self.weighted_average().dispatch("sum of control variates", b));
+        updates
     }
 
     /// The optimiser's step, the labels of the dispatches that descend, and Adam's table.
@@ -496,6 +563,13 @@ impl<'a> Builder<'a> {
         (sgd.dispatch("sgd", sgd::Buffers { gradient, other, momentum, parameters }), labels, None)
     }
 
+    /// The sum over lanes, up to the last vec4 that is shared: what lies behind, as local batch norms do, need not be added.
+    fn weighted_average(&self) -> WeightedAverage {
+        let s = self.s;
+        let (length, stride) = (self.shared_length(), s.network.parameter_blocks);
+        WeightedAverage { length, stride, bases: s.bases, lane_capacity: s.lane_capacity }
+    }
+
     /// vec4 of a row up to the last one that is shared.
     fn shared_length(&self) -> u32 {
         between(self.s.personal, self.s.network.parameter_blocks).last().map_or(0, |part| part.end)
@@ -507,8 +581,7 @@ impl<'a> Builder<'a> {
         let (lanes, parameters) = (self.g.lanes, self.parameters);
         let download = copy_bases::Buffers { lanes, server: self.g.server, parameters, momentum: self.momentum };
         let mut start = vec![CopyBases { length: stride }.dispatch("download", download)];
-        // What lies behind all that is shared, as local batch norms do, need not be added.
-        let kernel = WeightedAverage { length: self.shared_length(), stride, bases: s.bases, lane_capacity: s.lane_capacity };
+        let kernel = self.weighted_average();
         let members = self.plan.buffer("members", Extent::Fixed(kernel.member_bytes()));
         let mut aggregate = Vec::new();
         if kernel.length > 0 {
@@ -620,6 +693,7 @@ mod tests {
             personal: &[],
             distances: None,
             server: None,
+            control: false,
             images_per_chunk: 1000,
             slot_capacity: 50,
             lane_capacity: 190,

@@ -15,8 +15,8 @@
 //! ```
 //!
 //! Adversarial batch norms are `0.bn1.adversarial.weight`, running statistics `0.bn1.running_mean` and `0.bn1.running_var`.
-//! What stays with the clients is `local.0.bn1.weight` of shape `[clients, values]`, and so on; what the server's optimiser keeps, in
-//! checkpoints to resume from, `server.mean.0.conv1.weight`.
+//! What stays with the clients is `local.0.bn1.weight` of shape `[clients, values]`, and so on; in checkpoints to resume from, what the
+//! server's optimiser keeps, `server.mean.0.conv1.weight`, and control variates, `server.control.0.…` and the clients' `control.0.…`.
 //!
 //! [`import`] also takes the bare names of a single network (`conv1.weight`) for an ensemble of one base, prefixes of wrapped models
 //! (`module.`, `_orig_mod.`, `model.`, …, alone or nested) where all names have the same, any other prefixes where they are left out of names
@@ -266,17 +266,21 @@ pub struct Checkpoint {
     pub tensors: BTreeMap<String, Tensor>,
 }
 
-/// The name of tensor `name` of base `base` among the batch norms that stay with the clients.
-pub fn local_name(base: usize, name: &str) -> String {
-    format!("local.{base}.{name}")
+/// The kind of what is the clients' own in the model.
+pub const LOCAL: &str = "local";
+
+/// The name of what clients keep of tensor `name` of base `base`: `kind` is [`LOCAL`] or control.
+pub fn client_name(kind: &str, base: usize, name: &str) -> String {
+    format!("{kind}.{base}.{name}")
 }
 
-/// The name of what the server's optimiser keeps of tensor `name` of base `base`: `kind` is mean or square.
+/// The name of what the server keeps of tensor `name` of base `base`: `kind` is mean, square or control.
 pub fn server_name(kind: &str, base: usize, name: &str) -> String {
     format!("{OF_SERVER}{kind}.{base}.{name}")
 }
 
 const OF_SERVER: &str = "server.";
+const OF_TRAINING: [&str; 2] = [OF_SERVER, "control."];
 
 /// The name of tensor `name` of base `base`.
 pub fn tensor_name(base: usize, name: &str) -> String {
@@ -346,17 +350,17 @@ impl Checkpoint {
         Ok(Checkpoint { header: parse_header(&header, tensors.len(), file)?, tensors })
     }
 
-    /// What stays with the clients, moved out by name in a base: for each base and each of `wanted` (name, length), the
+    /// What clients keep of a kind, moved out by name in a base: for each base and each of `wanted` (name, length), the
     /// values of all clients, one after the other; and the number of clients.
     ///
     /// # Errors
     /// [`Error::Data`] as [`Checkpoint::take_parameters`].
-    pub fn take_local(&mut self, wanted: &[(String, usize)], file: &str) -> Result<(usize, Vec<Vec<Vec<f32>>>)> {
+    pub fn take_clients(&mut self, kind: &str, wanted: &[(String, usize)], file: &str) -> Result<(usize, Vec<Vec<Vec<f32>>>)> {
         let mut clients = None;
         let mut bases = Vec::with_capacity(self.header.bases);
         for base in 0..self.header.bases {
             let tensors = wanted.iter().map(|(name, length)| {
-                let name = local_name(base, name);
+                let name = client_name(kind, base, name);
                 let tensor = self.tensors.remove(&name).ok_or_else(|| missing(file, &[&name], self.tensors.keys(), OTHER_NETWORK))?;
                 let rows = *clients.get_or_insert(tensor.shape.first().copied().unwrap_or(0));
                 Ok(of_shape(file, &name, tensor, &[rows, *length])?.data)
@@ -366,7 +370,7 @@ impl Checkpoint {
         Ok((clients.unwrap_or(0), bases))
     }
 
-    /// What the server's optimiser keeps of a base, moved out, in the order of `wanted` (name in a base, shape).
+    /// What the server keeps of a base, moved out, in the order of `wanted` (name in a base, shape).
     ///
     /// # Errors
     /// [`Error::Data`] as [`Checkpoint::take_parameters`].
@@ -379,11 +383,19 @@ impl Checkpoint {
         tensors.collect()
     }
 
-    /// Leaves out what only a next round needs: the algorithm's state, and what the server's optimiser keeps.
+    /// Leaves out what only a next round needs: the algorithm's state, and the tensors of [`Checkpoint::split_training`].
     pub fn without_state(mut self) -> Checkpoint {
         self.header.state = None;
-        self.tensors.retain(|name, _| !name.starts_with(OF_SERVER));
+        self.split_training();
         self
+    }
+
+    /// Moves out what a training keeps from round to round besides the bases: tensors of the server's optimiser and control variates.
+    pub fn split_training(&mut self) -> Checkpoint {
+        let of_training = |name: &String| OF_TRAINING.iter().any(|prefix| name.starts_with(prefix));
+        let (own, others) = std::mem::take(&mut self.tensors).into_iter().partition(|(name, _)| of_training(name));
+        self.tensors = others;
+        Checkpoint { header: self.header.clone(), tensors: own }
     }
 
     /// The tensors named in `wanted` (name in a base, shape), base by base and in the order of `wanted`, moved out.

@@ -102,7 +102,8 @@ impl Federation {
             if !first.config.trains_together(&other.config)? {
                 return Err(Error::Config(format!(
                     "{} and {} cannot be trained together: they may differ in seed and clients-per-round only, and not be adversarial, \
-                     augment images, leave anything with the clients or have a server optimiser; train them one after the other",
+                     augment images, leave anything with the clients, or have a server optimiser or scaffold; train them one after the \
+                     other",
                     first.config.out.display(),
                     other.config.out.display()
                 )));
@@ -277,8 +278,7 @@ impl Training {
                 narrower: narrower.collect::<Result<_>>()?,
             };
             let (personal, limit) = (model.local.clone(), share.split(submodels.len() as u64));
-            let options =
-                TrainOptions { personal, server: model.optimizer.clone(), distances, limit, ..TrainOptions::new(training, lanes) };
+            let options = TrainOptions { personal, state: model.state.clone(), distances, limit, ..TrainOptions::new(training, lanes) };
             groups.push(GroupSetting { corner: submodel.as_ref().map(|submodel| corner(submodel.width)).transpose()?, options });
         }
         let lanes = LaneGroups::new(gpu, network, joint.as_ref().unwrap_or(&model.server), &images.store, groups).await?;

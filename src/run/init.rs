@@ -1,6 +1,6 @@
 //! A training that begins with the bases of another one.
 
-use super::checkpoint::{Checkpoint, Tensor, local_name, tensor_name};
+use super::checkpoint::{Checkpoint, LOCAL, Tensor, client_name, tensor_name};
 use super::config::ValidConfig;
 use super::model::Model;
 use crate::fl::Ratio;
@@ -71,17 +71,16 @@ pub(super) fn begin_from(gpu: &Gpu, model: &mut Model, checkpoint: Checkpoint, f
             if let Some(clients) = clients.filter(|_| config.keeps(spec)) {
                 let shape = [clients, spec.len()];
                 let of_clients = match before.keeps(spec) {
-                    true => taken(&mut checkpoint.tensors, spec, &|name| local_name(base, name), &shape, file)?,
+                    true => taken(&mut checkpoint.tensors, spec, &|name| client_name(LOCAL, base, name), &shape, file)?,
                     false => Tensor { shape: shape.to_vec(), data: tensor.data.repeat(clients) },
                 };
-                tensors.insert(local_name(base, &spec.name), of_clients);
+                tensors.insert(client_name(LOCAL, base, &spec.name), of_clients);
             }
             tensors.insert(tensor_name(base, &spec.name), tensor);
         }
     }
     checkpoint.tensors = tensors;
     checkpoint.header.config = config.clone().into();
-    checkpoint.header.state = None;
     model.load_bases(gpu, checkpoint, file)?;
     Ok(notes.into_iter().map(|note| format!("init = {file}: {note}")).collect())
 }

@@ -1,12 +1,12 @@
 //! A trained ensemble on a GPU: what a checkpoint becomes, to be evaluated at any width or asked for predictions.
 
-use super::checkpoint::{Checkpoint, Mixed, Tensor, local_name, server_name, tensor_name};
+use super::checkpoint::{Checkpoint, LOCAL, Mixed, Tensor, client_name, server_name, tensor_name};
 use super::config::{BnMode, TrainConfig, ValidConfig};
 use super::robust::{Progress, RobustReport};
 use crate::data::{Dataset, Holding};
 use crate::engine::{
     AttackOptions, Attacked, Attacker, Batch, ClientRows, Corner, Ensemble, EstimateOptions, EvaluateOptions, Evaluator, ImageStore, Limit,
-    Rows, ServerState, Staging, Totals, check_estimate, estimate_statistics,
+    Rows, Staging, Totals, TrainingState, check_estimate, estimate_statistics,
 };
 use crate::fl::assignment;
 use crate::fl::init::{Init, fan_in_scale, init_tensor, tensor_rng};
@@ -24,8 +24,8 @@ pub struct Model {
     pub network: Network,
     /// Parameters of the bases.
     pub server: Rows,
-    /// The server's optimiser with what it keeps, in a training that has one.
-    pub optimizer: Option<ServerState>,
+    /// What a training keeps besides; nothing in a model to use.
+    pub state: TrainingState,
     /// What a model of each width is made of.
     pub algorithm: Arc<dyn Algorithm>,
     /// The network at full width, of which corners are cut.
@@ -127,8 +127,8 @@ impl Model {
         let (network, algorithm, architecture) = (header.network()?, header.config.algorithm(), header.config.network.architecture()?);
         let (classes, bn_mode, mixed) = (header.classes, header.bn_mode(), header.mixed.clone());
         let server = Rows::of_bases(gpu, &network, header.bases as u32)?;
-        let mut model =
-            Model { network, server, optimizer: None, algorithm, architecture, classes, bn_mode, local: None, own: None, mixed };
+        let state = TrainingState::default();
+        let mut model = Model { network, server, state, algorithm, architecture, classes, bn_mode, local: None, own: None, mixed };
         model.load_bases(gpu, checkpoint, file)?;
         Ok(model)
     }
@@ -140,42 +140,20 @@ impl Model {
     /// [`Error::Data`] where tensors are missing or have other shapes than the network's.
     pub fn load_bases(&mut self, gpu: &Gpu, mut checkpoint: Checkpoint, file: &str) -> Result<()> {
         let config = checkpoint.header.config.clone();
+        checkpoint.split_training();
         let kept: Vec<&TensorSpec> = self.network.tensors.iter().filter(|t| config.keeps(t)).collect();
         if !kept.is_empty() && checkpoint.header.mixed.is_none() {
             let wanted: Vec<_> = kept.iter().map(|t| (t.name.clone(), t.len())).collect();
-            let (clients, bases) = checkpoint.take_local(&wanted, file)?;
+            let (clients, bases) = checkpoint.take_clients(LOCAL, &wanted, file)?;
             let own = self.local.take().filter(|local| local.clients as usize == clients);
             let local = match own {
                 Some(own) => Some(own),
                 None => ClientRows::new(gpu, &self.network, |t| config.keeps(t), clients as u32, self.server.count)?,
             };
             if let Some(local) = &local {
-                let mut values = Vec::new();
-                for client in 0..clients {
-                    for base in &bases {
-                        let mut row = vec![0.0; self.server.values()];
-                        for (tensor, all) in kept.iter().zip(base) {
-                            self.network.pack(tensor, &all[client * tensor.len()..][..tensor.len()], &mut row);
-                        }
-                        values.extend(local.of_row(&row));
-                    }
-                }
-                local.rows.write(gpu, 0, &values);
+                self.write_clients(gpu, local, &bases);
             }
             self.local = local;
-        }
-        if let Some(optimizer) = config.server_optimizer().filter(|_| checkpoint.header.state.is_some()) {
-            let state = ServerState::new(gpu, &self.server, optimizer);
-            let wanted: Vec<_> = self.trained().map(|t| (t.name.clone(), t.shape.clone())).collect();
-            for (kind, rows) in state.rows() {
-                for base in 0..self.server.count {
-                    let mut row = vec![0.0; self.server.values()];
-                    let tensors = checkpoint.take_server(kind, base as usize, &wanted, file)?;
-                    self.trained().zip(tensors).for_each(|(spec, tensor)| self.network.pack(spec, &tensor.data, &mut row));
-                    rows.write(gpu, base, &row);
-                }
-            }
-            self.optimizer = Some(state);
         }
         self.own.clone_from(&checkpoint.header.own_bases);
         let bases = checkpoint.take_parameters(&wanted_tensors(&self.network), file)?;
@@ -184,6 +162,51 @@ impl Model {
             self.server.upload(gpu, &self.network, base as u32, &named);
         }
         Ok(())
+    }
+
+    /// Takes what a training keeps besides the bases out of a checkpoint to resume from. `file` is its name in errors.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where tensors are missing or have other shapes than the network's.
+    pub(super) fn load_state(&mut self, gpu: &Gpu, state: TrainingState, checkpoint: &mut Checkpoint, file: &str) -> Result<()> {
+        let wanted: Vec<_> = self.trained().map(|t| (t.name.clone(), t.shape.clone())).collect();
+        for (kind, rows) in state.of_bases() {
+            for base in 0..rows.count {
+                let mut row = vec![0.0; rows.values()];
+                let tensors = checkpoint.take_server(kind, base as usize, &wanted, file)?;
+                self.trained().zip(tensors).for_each(|(spec, tensor)| self.network.pack(spec, &tensor.data, &mut row));
+                rows.write(gpu, base, &row);
+            }
+        }
+        for (kind, rows) in state.of_clients() {
+            let wanted: Vec<_> = self.network.tensors.iter().filter(|t| rows.keeps(t)).map(|t| (t.name.clone(), t.len())).collect();
+            let (clients, bases) = checkpoint.take_clients(kind, &wanted, file)?;
+            if clients != rows.clients as usize {
+                return Err(Error::Data(format!(
+                    "{file}: {kind} is of {clients} clients, the data has {}: use the data that the run was started with",
+                    rows.clients
+                )));
+            }
+            self.write_clients(gpu, rows, &bases);
+        }
+        self.state = state;
+        Ok(())
+    }
+
+    /// Uploads what clients keep: for each base the values of each kept tensor, those of all clients one after the other.
+    fn write_clients(&self, gpu: &Gpu, rows: &ClientRows, bases: &[Vec<Vec<f32>>]) {
+        let kept: Vec<&TensorSpec> = self.network.tensors.iter().filter(|t| rows.keeps(t)).collect();
+        let mut values = Vec::new();
+        for client in 0..rows.clients as usize {
+            for base in bases {
+                let mut row = vec![0.0; self.server.values()];
+                for (tensor, all) in kept.iter().zip(base) {
+                    self.network.pack(tensor, &all[client * tensor.len()..][..tensor.len()], &mut row);
+                }
+                values.extend(rows.of_row(&row));
+            }
+        }
+        rows.rows.write(gpu, 0, &values);
     }
 
     /// The tensors that are trained, not measured.
@@ -259,8 +282,9 @@ impl Model {
     /// All rows that a checkpoint holds, in their order.
     fn stored(&self) -> Vec<&Rows> {
         let local = self.own_rows().map(|local| &local.rows);
-        let kept = self.optimizer.iter().flat_map(|state| state.rows()).map(|(_, rows)| rows);
-        [&self.server].into_iter().chain(local).chain(kept).collect()
+        let bases = self.state.of_bases().into_iter().map(|(_, rows)| rows);
+        let clients = self.state.of_clients().into_iter().map(|(_, clients)| &clients.rows);
+        [&self.server].into_iter().chain(local).chain(bases).chain(clients).collect()
     }
 
     /// Records that they are copied to a staging buffer.
@@ -275,42 +299,51 @@ impl Model {
     /// The tensors of a checkpoint out of the bytes that were read back.
     pub(super) fn parse_state(&self, bytes: &[u8]) -> BTreeMap<String, Tensor> {
         let values: Vec<f32> = bytemuck::pod_collect_to_vec(bytes);
-        let all = |rows: &Rows| rows.values() * rows.count as usize;
-        let (bases, rest) = values.split_at(all(&self.server));
-        let (local_values, mut rest) = rest.split_at(self.own_rows().map_or(0, |local| all(&local.rows)));
+        let mut rest = values.as_slice();
+        let mut next = |rows: &Rows| {
+            let (own, others) = rest.split_at(rows.values() * rows.count as usize);
+            rest = others;
+            own
+        };
         let mut tensors = BTreeMap::new();
-        for (b, mut base) in self.server.parse(&self.network, bases).into_iter().enumerate() {
+        for (b, mut base) in self.server.parse(&self.network, next(&self.server)).into_iter().enumerate() {
             for spec in &self.network.tensors {
                 let data = base.remove(&spec.name).expect("parsed by the same list");
                 tensors.insert(tensor_name(b, &spec.name), Tensor { shape: spec.shape.clone(), data });
             }
         }
         if let Some(local) = self.own_rows() {
-            for base in 0..local.bases {
-                let mut kept: Vec<(&TensorSpec, Vec<f32>)> =
-                    self.network.tensors.iter().filter(|t| local.keeps(t)).map(|spec| (spec, Vec::new())).collect();
-                for client in 0..local.clients {
-                    // One at a time: whole rows of all clients may not fit the memory.
-                    let row = local.full_row(local_values, local.place(client, base), self.network.parameter_blocks);
-                    kept.iter_mut().for_each(|(spec, data)| data.extend(self.network.unpack(spec, &row)));
-                }
-                for (spec, data) in kept {
-                    let shape = vec![local.clients as usize, spec.len()];
-                    tensors.insert(local_name(base as usize, &spec.name), Tensor { shape, data });
-                }
-            }
+            self.parse_clients(LOCAL, local, next(&local.rows), &mut tensors);
         }
-        for (kind, rows) in self.optimizer.iter().flat_map(|state| state.rows()) {
-            let own;
-            (own, rest) = rest.split_at(all(rows));
-            for (base, row) in own.chunks_exact(rows.values()).enumerate() {
+        for (kind, rows) in self.state.of_bases() {
+            for (base, row) in next(rows).chunks_exact(rows.values()).enumerate() {
                 for spec in self.trained() {
                     let tensor = Tensor { shape: spec.shape.clone(), data: self.network.unpack(spec, row) };
                     tensors.insert(server_name(kind, base, &spec.name), tensor);
                 }
             }
         }
+        for (kind, rows) in self.state.of_clients() {
+            self.parse_clients(kind, rows, next(&rows.rows), &mut tensors);
+        }
         tensors
+    }
+
+    /// The tensors of what clients keep out of its values.
+    fn parse_clients(&self, kind: &str, rows: &ClientRows, values: &[f32], tensors: &mut BTreeMap<String, Tensor>) {
+        for base in 0..rows.bases {
+            let mut kept: Vec<(&TensorSpec, Vec<f32>)> =
+                self.network.tensors.iter().filter(|t| rows.keeps(t)).map(|spec| (spec, Vec::new())).collect();
+            for client in 0..rows.clients {
+                // One at a time: whole rows of all clients may not fit the memory.
+                let row = rows.full_row(values, rows.place(client, base), self.network.parameter_blocks);
+                kept.iter_mut().for_each(|(spec, data)| data.extend(self.network.unpack(spec, &row)));
+            }
+            for (spec, data) in kept {
+                let shape = vec![rows.clients as usize, spec.len()];
+                tensors.insert(client_name(kind, base as usize, &spec.name), Tensor { shape, data });
+            }
+        }
     }
 
     /// How the model is validated in training: by running statistics where they are tracked, else by the batch's.

@@ -8,8 +8,8 @@ use super::metrics::{RoundMetrics, width_metrics};
 use super::model::{self, Images, Model, TestSettings, batches_of_clients, per_client};
 use crate::data::Dataset;
 use crate::engine::{
-    AttackOptions, Attacker, Batch, ClientRows, ClientWork, Corner, Ensemble, EvaluateOptions, Evaluator, GroupWork, Limit, ServerState,
-    Staging, Totals,
+    AttackOptions, Attacker, Batch, ClientRows, ClientWork, ControlVariates, Corner, Ensemble, EvaluateOptions, Evaluator, GroupWork,
+    Limit, OptimizerState, Staging, Totals, TrainingState,
 };
 use crate::fl::{Client, Found, Lane, Ratio, RoundPlan, Selection, Stage, State, Submodel, Task, Warning, batches, plan_round};
 use crate::gpu::Gpu;
@@ -154,13 +154,13 @@ impl Run {
     /// One of so many runs that are trained together.
     pub(super) async fn new(gpu: &Gpu, dataset: &Dataset, images: &Arc<Images>, spec: RunSpec, together: usize) -> Result<Run> {
         let config = spec.config;
-        let Some((checkpoint, file)) = spec.checkpoint else {
+        let Some((mut checkpoint, file)) = spec.checkpoint else {
             let mut model = initial_model(gpu, dataset, &config)?;
             let notes = match spec.init {
                 Some((checkpoint, file)) => begin_from(gpu, &mut model, checkpoint, &file, &config)?,
                 None => Vec::new(),
             };
-            let run = Run::with_model(gpu, dataset, images, config, model, None, together).await?;
+            let run = Run::with_model(gpu, dataset, images, config, model, (None, None), together).await?;
             return Ok(Run { notes, ..run });
         };
         let header = checkpoint.header.clone();
@@ -174,8 +174,10 @@ impl Run {
                 dataset.classes.len()
             )));
         }
+        let kept = checkpoint.split_training();
         let model = Model::from_checkpoint(gpu, checkpoint, &file)?;
-        let mut run = Run::with_model(gpu, dataset, images, config, model, Some(state), together).await?;
+        let begun = (Some(state), Some((kept, file.as_str())));
+        let mut run = Run::with_model(gpu, dataset, images, config, model, begun, together).await?;
         if let Some(difference) = header.data.and_then(|then| then.difference(&run.fingerprint)) {
             return Err(Error::Data(format!("{file}: {difference}: use the data that the run was started with")));
         }
@@ -190,7 +192,7 @@ impl Run {
         images: &Arc<Images>,
         config: ValidConfig,
         mut model: Model,
-        state: Option<State>,
+        (state, kept): (Option<State>, Option<(Checkpoint, &str)>),
         together: usize,
     ) -> Result<Run> {
         let parts = model::partition(dataset, &config)?;
@@ -201,6 +203,11 @@ impl Run {
         };
         model.own = model.algorithm.own_bases(&state);
         model.check_clients(clients.len())?;
+        let training = training_state(gpu, &model, &config, &clients)?;
+        match kept {
+            Some((mut kept, file)) => model.load_state(gpu, training, &mut kept, file)?,
+            None => model.state = training,
+        }
         let fingerprint = DataFingerprint::new(dataset, &clients);
         let robust = config.lambda_train > 0.0;
         let lists: Vec<Vec<u32>> = clients.iter().map(|c| images.validation_indices(c)).collect();
@@ -515,15 +522,26 @@ fn initial_model(gpu: &Gpu, dataset: &Dataset, config: &ValidConfig) -> Result<M
         local.begin(gpu, &server);
     }
     let (architecture, classes, bn_mode) = (config.network.architecture()?, dataset.classes.len(), config.bn_mode);
-    let optimizer = config.server_optimizer().map(|optimizer| ServerState::new(gpu, &server, optimizer));
-    Ok(Model { network, server, optimizer, algorithm, architecture, classes, bn_mode, local, own: None, mixed: None })
+    let state = TrainingState::default();
+    Ok(Model { network, server, state, algorithm, architecture, classes, bn_mode, local, own: None, mixed: None })
+}
+
+/// What a training keeps besides the bases, as it is before the first round.
+fn training_state(gpu: &Gpu, model: &Model, config: &ValidConfig, clients: &[Client]) -> Result<TrainingState> {
+    let Model { network, server, local, .. } = model;
+    let optimizer = config.server_optimizer().map(|optimizer| OptimizerState::new(gpu, server, optimizer));
+    let images = |client: &Client| if client.can_train() { client.train.len() as f64 } else { 0.0 };
+    let all: f64 = clients.iter().map(images).sum();
+    let shares = || clients.iter().map(|client| (images(client) / all) as f32).collect();
+    let control = config.scaffold.then(|| ControlVariates::new(gpu, network, server, local.as_ref(), shares())).transpose()?;
+    Ok(TrainingState { optimizer, control })
 }
 
 /// Bytes of images, bases and averages: what is left of the user's limit is shared by training and validation. Together, all bases lie
 /// once more in the program of the training.
 pub(super) fn taken(images: &Images, model: &Model, together: usize) -> u64 {
     let stores = if together > 1 { 3 * together as u64 } else { 2 };
-    images.store.bytes() + (stores + if model.optimizer.is_some() { 2 } else { 0 }) * model.server.bytes()
+    images.store.bytes() + stores * model.server.bytes() + model.state.bytes()
 }
 
 /// The number of steps that every client takes in a round, where their numbers of images differ by design.

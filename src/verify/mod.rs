@@ -13,6 +13,7 @@ mod attack;
 mod average_pool;
 mod batch_norm;
 mod client_rows;
+mod control_variates;
 mod conv2d;
 mod copy_bases;
 mod corner;
@@ -35,6 +36,7 @@ pub use attack::{AttackCase, WorstCase};
 pub use average_pool::AveragePoolCase;
 pub use batch_norm::{BatchNormCase, BatchNormMixCase, RunningStatisticsCase};
 pub use client_rows::ClientRowsCase;
+pub use control_variates::ControlVariatesCase;
 pub use conv2d::{AttackStepCase, ConvCase};
 pub use copy_bases::CopyCase;
 pub use corner::{CornerCase, CornerStep};
@@ -384,6 +386,7 @@ pub fn standard_cases() -> Vec<Seeded> {
         copy_bases::standard,
         weighted_average::standard,
         server_step::standard,
+        control_variates::standard,
         ensemble::standard,
         corner::standard,
         attack::standard,

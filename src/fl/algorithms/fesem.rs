@@ -146,7 +146,10 @@ pub const METHOD: Method = Method {
         MethodOption::Whole(WARM_UP),
         MethodOption::Switch(SHARED),
     ],
-    refuses: &[("personal", "its distances are of all that is trained; with this method leave it out")],
+    refuses: &[
+        ("personal", "its distances are of all that is trained; with this method leave it out"),
+        ("scaffold", "a control variate would be of a centre that its client has left; with this method leave it out"),
+    ],
     hints: &[("budgets", "its clients all train one width")],
     check: |_| Ok(()),
     build: |settings| {

@@ -71,6 +71,7 @@ pub const METHOD: Method = Method {
     refuses: &[
         ("bn-mode", "corners have no statistics of their own to keep; with this method choose batch"),
         ("local-bn", "a client has batch norms of its corner only; with this method leave it out"),
+        ("scaffold", "control variates are of whole networks; with this method leave it out"),
         ("server-optimizer", "values have different holders in each round; with this method leave it out"),
         ("personal", "a client has only its corner of a layer; with this method leave it out"),
         ("lambda-train", "adversarial training is for methods whose clients train whole networks, such as split-mix and fedavg"),

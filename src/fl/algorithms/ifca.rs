@@ -74,7 +74,7 @@ pub const METHOD: Method = Method {
     help: "several centres of one width, each client trains the one with the smallest loss",
     reads: &["width"],
     options: &[MethodOption::Whole(CENTRES), MethodOption::Choice(WEIGHTS)],
-    refuses: &[],
+    refuses: &[("scaffold", "a control variate would be of a centre that its client has left; with this method leave it out")],
     hints: &[("budgets", "its clients all train one width")],
     check: |_| Ok(()),
     build: |settings| {

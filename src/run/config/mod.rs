@@ -202,6 +202,9 @@ options! {
         ["Training", TRAINING, in weight()] weight_decay: f64 = 5e-4;
         /// FedProx: weight of a term that holds a client's parameters near the server's, at least 0; 0: there is none.
         ["Training", TRAINING, in weight()] proximal: f64 = 0.0;
+        /// SCAFFOLD: control variates correct every local step by how the client's gradients differ from all clients'. It needs plain SGD:
+        /// momentum = 0.
+        ["Training", TRAINING; num_args = 0..=1, default_missing_value = "true"] scaffold: bool = false;
         /// What the server does with a round's averages: `average`, it takes them over; by the change that they are, `momentum` (FedAvgM),
         /// `adagrad`, `adam` or `yogi` (FedAdagrad, FedAdam, FedYogi).
         ["Training", TRAINING] server_optimizer: ServerOptimizerName = ServerOptimizerName::Average;

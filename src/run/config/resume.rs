@@ -124,7 +124,12 @@ impl TrainConfig {
         let (own, others) = (self.as_object()?, other.as_object()?);
         let may_differ = |key: &str| TrainConfig::about(key).together || self.ignores(key);
         let same = TrainConfig::keys().iter().all(|key| may_differ(key) || own.get(key) == others.get(key));
-        Ok(same && self.lambda_train == 0.0 && self.augment().is_none() && !self.keeps_any() && self.server_optimizer().is_none())
+        Ok(same
+            && self.lambda_train == 0.0
+            && self.augment().is_none()
+            && !self.keeps_any()
+            && self.server_optimizer().is_none()
+            && !self.scaffold)
     }
 
     /// Whether a key is that of another method's own option.

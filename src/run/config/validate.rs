@@ -57,6 +57,15 @@ impl TrainConfig {
             let what = "bn-mode = post re-estimates the statistics of bases that all clients share; choose tracked or batch";
             check(self.personal.0.is_empty(), "personal", &self.personal, what)?;
         }
+        if self.scaffold {
+            let what = "the control variates of scaffold are the mean gradients of SGD without momentum:";
+            check(self.optimizer == OptimizerName::Sgd, "optimizer", self.optimizer, &format!("{what} set sgd, or switch scaffold off"))?;
+            check(self.momentum == 0.0, "momentum", self.momentum, &format!("{what} set 0, or switch scaffold off"))?;
+            let what = "its pull would count as a gradient in the control variates of scaffold: set 0, or switch scaffold off";
+            check(self.proximal == 0.0, "proximal", short(self.proximal), what)?;
+            let what = "nothing is shared that scaffold could correct: name less, or switch scaffold off";
+            check(!self.keeps_whole(), "personal", &self.personal, what)?;
+        }
         each_once("domains", &self.domains.0, "this domain is named twice")?;
         each_once("personal", &self.personal.0, "this name is there twice: leave one out")?;
         each_once("widths", &self.widths.0, "this width is there twice: leave one out")?;
@@ -284,6 +293,14 @@ mod tests {
         refused(|c| c.lr = 0.0, &["lr = 0"]);
         for lr in [f64::INFINITY, f64::NAN, 1e7, 1e-40] {
             refused(|c| c.lr = lr, &["lr = ", ": it must be a number above 0, from 1e-30 to 1e6"]);
+        }
+        refused(|c| c.scaffold = true, &["momentum = 0.9", "set 0, or switch scaffold off"]);
+        for (key, change) in
+            [("proximal", (|c| c.proximal = 0.1) as fn(&mut TrainConfig)), ("personal", |c| c.personal = "all".parse().unwrap())]
+        {
+            let corrected: fn(&mut TrainConfig) = |c| (c.scaffold, c.momentum) = (true, 0.0);
+            assert!(valid(corrected).is_ok());
+            refused(|c| [corrected, change].iter().for_each(|f| f(c)), &[key, "scaffold"]);
         }
         refused(|c| c.proximal = 1e300, &["proximal = 1e300: it must be a number of at least 0 and at most 1e6"]);
         refused(
